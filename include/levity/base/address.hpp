@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "levity/base/error.hpp"
+
+namespace levity {
+
+/// An IPv4 or IPv6 address with a port. A value; thread-safe as any value.
+class address {
+public:
+  address() = default;
+
+  /// "127.0.0.1:7000", "[::1]:7000", ":7000" (all IPv4 interfaces). Numbers only: names are looked up elsewhere.
+  /// The error's message says what is wrong with the text.
+  static std::expected<address, std::string> parse(std::string_view text);
+  static address loopback(std::uint16_t port) noexcept;
+
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] bool is_v6() const noexcept { return v6_; }
+  [[nodiscard]] std::string to_string() const;
+  /// 4 or 16 bytes in network order.
+  [[nodiscard]] const std::uint8_t* bytes() const noexcept { return bytes_; }
+
+  static address from_bytes(const std::uint8_t* bytes, bool v6, std::uint16_t port) noexcept;
+
+  friend bool operator==(const address&, const address&) = default;
+
+private:
+  std::uint8_t bytes_[16]{};
+  std::uint16_t port_ = 0;
+  bool v6_ = false;
+};
+
+}  // namespace levity

@@ -1,0 +1,22 @@
+#pragma once
+
+// Three weights of assertion: LEVITY_ASSERT (every build, our own mistakes), LEVITY_DEBUG_ASSERT (debug builds),
+// check_invariants() functions (equations; called by tests). Never assert what a peer, a kernel or a disk can do.
+
+namespace levity::detail {
+
+/// Prints `file:line: condition: message` to standard error and aborts. Allocates nothing.
+[[noreturn]] void assertion_failed(const char* condition, const char* message, const char* file, int line) noexcept;
+
+}  // namespace levity::detail
+
+#define LEVITY_ASSERT(condition, message)                                                       \
+  (__builtin_expect(static_cast<bool>(condition), 1)                                            \
+       ? static_cast<void>(0)                                                                   \
+       : ::levity::detail::assertion_failed(#condition, message, __FILE__, __LINE__))
+
+#if defined(LEVITY_DEBUG) || !defined(__OPTIMIZE__)
+#define LEVITY_DEBUG_ASSERT(condition, message) LEVITY_ASSERT(condition, message)
+#else
+#define LEVITY_DEBUG_ASSERT(condition, message) static_cast<void>(0)
+#endif

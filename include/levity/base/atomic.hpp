@@ -1,0 +1,49 @@
+#pragma once
+
+// The only door to atomics and fences. Everything in levity that two threads touch goes through these names, so that
+// one build can put an exploring implementation behind them.
+
+#include <atomic>
+
+namespace levity {
+
+template <class T>
+using atomic = std::atomic<T>;
+
+#if defined(__SANITIZE_THREAD__)
+#define LEVITY_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LEVITY_TSAN 1
+#endif
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LEVITY_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEVITY_ASAN 1
+#endif
+#endif
+
+/// A sequentially consistent fence. The caller cites the edge it stands for.
+/// Under ThreadSanitizer, which does not know fences, a read-modify-write of one shared word stands in for it.
+inline void full_fence() noexcept {
+#ifdef LEVITY_TSAN
+  static std::atomic<int> stand_in{0};
+  stand_in.fetch_add(1, std::memory_order_seq_cst);
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+/// Tells the processor that this thread spins.
+inline void spin_hint() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace levity

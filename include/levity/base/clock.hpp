@@ -1,0 +1,42 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace levity {
+
+/// The runtime's monotonic clock, in nanoseconds. Inside a task of a simulated runtime it is that runtime's virtual
+/// time; everywhere else CLOCK_MONOTONIC. `now()` costs one vDSO call (about 25 ns), thread-safe.
+struct clock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<clock>;
+  static constexpr bool is_steady = true;
+
+  static time_point now() noexcept;
+};
+
+using time_point = clock::time_point;
+using duration = clock::duration;
+
+using namespace std::chrono_literals;
+
+namespace detail {
+
+/// Where this thread's time comes from; a simulated runtime installs its own for the thread that runs it.
+struct time_source {
+  virtual std::int64_t now_ns() noexcept = 0;
+
+protected:
+  ~time_source() = default;
+};
+
+/// Nanoseconds of CLOCK_MONOTONIC, whatever the thread's time source is.
+std::int64_t kernel_now_ns() noexcept;
+
+/// Installs `source` (null: the kernel's clock) for this thread and returns what was there.
+time_source* exchange_time_source(time_source* source) noexcept;
+
+}  // namespace detail
+}  // namespace levity

@@ -1,0 +1,208 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "levity/base/address.hpp"
+#include "levity/base/error.hpp"
+#include "levity/task/detail/promise.hpp"
+#include "levity/task/task.hpp"
+
+namespace levity {
+
+namespace detail {
+struct endpoint;
+
+/// An attempt on one direction of a socket that is repeated at each event until it succeeds or fails.
+class socket_attempt : public waiter {
+public:
+  socket_attempt(const wait_reason& why, endpoint* socket) noexcept : waiter{&why}, socket_(socket) {}
+
+  bool await_ready() const noexcept { return false; }
+
+  // Whether the attempt has an outcome now; false: the task is parked.
+  [[nodiscard]] bool try_now(std::coroutine_handle<> frame, task_record& record) noexcept;
+
+protected:
+  enum class outcome : unsigned char { again, done };
+
+  static bool take_back(waiter& self, task_record& record) noexcept;
+  static bool settle(waiter& self, task_record& record) noexcept;
+
+  // The rest of the object, by its reason: reads or writes once, fills in its result or error.
+  virtual outcome attempt() noexcept = 0;
+  virtual bool reads() const noexcept = 0;
+  virtual void before_wait() noexcept {}
+
+  ~socket_attempt() = default;
+
+  endpoint* socket_;
+  io_error error_{io_failure::would_block};
+  bool finished_ = false;
+
+private:
+  bool run(task_record& record) noexcept;
+};
+}  // namespace detail
+
+/// A view of bytes in a buffer of the stream; see tcp_stream::read_some.
+using byte_view = std::span<const std::byte>;
+
+/// One TCP connection. Move-only; closes in its destructor.
+///
+/// One task may read while another writes; two readers or two writers at a time are a bug (asserted). Every operation
+/// that waits honours cancellation and deadlines and then fails with io_failure::cancelled or timed_out; bytes that were
+/// read or written by then are not lost (a read that is cancelled took nothing; a cancelled write_all may have sent a part).
+/// Outcomes: eof, reset, cancelled and timed_out are four different failures.
+class tcp_stream {
+public:
+  tcp_stream() = default;
+  tcp_stream(tcp_stream&& other) noexcept;
+  tcp_stream& operator=(tcp_stream&& other) noexcept;
+  ~tcp_stream();
+
+  /// Connects; refused, unreachable and timed_out are the usual failures. Inside a task.
+  static task<io_result<tcp_stream>> connect(address to);
+
+  class read_some_awaiter;
+  class read_into_awaiter;
+  class write_awaiter;
+
+  /// Waits until there is something to read and returns a view of it, at most 16 KiB, never empty. The view lies in a pooled
+  /// buffer and is valid until the next read_some() on this stream, its move or its end. While a task waits here
+  /// the connection holds no buffer. End of stream is io_failure::eof. Inline when bytes are there: one system call.
+  [[nodiscard("co_await the read")]] read_some_awaiter read_some() noexcept;
+
+  /// The same into the caller's bytes (at least one), which must live until the read has returned.
+  [[nodiscard("co_await the read")]] read_into_awaiter read_some(std::span<std::byte> into) noexcept;
+
+  /// Writes all of it. The bytes must live until the write has returned. Inline while the socket takes them.
+  [[nodiscard("co_await the write")]] write_awaiter write_all(byte_view bytes) noexcept;
+  [[nodiscard("co_await the write")]] write_awaiter write_all(std::string_view text) noexcept;
+  /// The same for several pieces in one system call. `pieces` is consumed: its entries are advanced as bytes leave.
+  [[nodiscard("co_await the write")]] write_awaiter write_all(std::span<iovec> pieces) noexcept;
+
+  /// Ends our side: the peer reads end of stream after all that was written. Reading goes on.
+  io_result<void> shutdown_write() noexcept;
+
+  /// Closes now, in order; what was written still arrives. Idempotent. No task may wait on the stream.
+  void close() noexcept;
+  /// Closes now and resets the connection: the peer sees io_failure::reset.
+  void abort() noexcept;
+
+  [[nodiscard]] bool is_open() const noexcept { return socket_ != nullptr; }
+  [[nodiscard]] address local_address() const noexcept;
+  [[nodiscard]] address peer_address() const noexcept;
+  /// TCP_NODELAY is on by default.
+  io_result<void> set_no_delay(bool on) noexcept;
+  io_result<void> set_keep_alive(bool on) noexcept;
+  io_result<void> set_send_buffer(int bytes) noexcept;
+  io_result<void> set_receive_buffer(int bytes) noexcept;
+
+  /// For the runtime: takes an endpoint over.
+  explicit tcp_stream(detail::endpoint& socket) noexcept : socket_(&socket) {}
+
+private:
+  void drop_buffer() noexcept;
+
+  detail::endpoint* socket_ = nullptr;
+  std::byte* buffer_ = nullptr;
+};
+
+class tcp_stream::read_some_awaiter : detail::socket_attempt {
+public:
+  explicit read_some_awaiter(tcp_stream& stream) noexcept;
+
+  using socket_attempt::await_ready;
+  template <detail::levity_promise Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    return !try_now(frame, *frame.promise().record);
+  }
+  io_result<byte_view> await_resume() const noexcept;
+
+private:
+  friend class tcp_stream;
+  outcome attempt() noexcept override;
+  bool reads() const noexcept override { return true; }
+  void before_wait() noexcept override;
+  static const wait_reason reason_;
+
+  tcp_stream& stream_;
+  std::size_t size_ = 0;
+};
+
+class tcp_stream::read_into_awaiter : detail::socket_attempt {
+public:
+  read_into_awaiter(detail::endpoint* socket, std::span<std::byte> into) noexcept;
+
+  using socket_attempt::await_ready;
+  template <detail::levity_promise Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    return !try_now(frame, *frame.promise().record);
+  }
+  io_result<std::size_t> await_resume() const noexcept;
+
+private:
+  friend class tcp_stream;
+  outcome attempt() noexcept override;
+  bool reads() const noexcept override { return true; }
+  static const wait_reason reason_;
+
+  std::span<std::byte> into_;
+  std::size_t size_ = 0;
+};
+
+class tcp_stream::write_awaiter : detail::socket_attempt {
+public:
+  write_awaiter(detail::endpoint* socket, iovec piece) noexcept;
+  write_awaiter(detail::endpoint* socket, std::span<iovec> pieces) noexcept;
+
+  using socket_attempt::await_ready;
+  template <detail::levity_promise Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    return !try_now(frame, *frame.promise().record);
+  }
+  io_result<void> await_resume() const noexcept;
+
+private:
+  friend class tcp_stream;
+  outcome attempt() noexcept override;
+  bool reads() const noexcept override { return false; }
+  static const wait_reason reason_;
+
+  iovec single_{};
+  std::span<iovec> pieces_;  // empty: single_
+};
+
+/// A listening TCP socket. Move-only. Several tasks must not accept from one listener at a time (asserted).
+class tcp_listener {
+public:
+  tcp_listener() = default;
+  tcp_listener(tcp_listener&& other) noexcept;
+  tcp_listener& operator=(tcp_listener&& other) noexcept;
+  ~tcp_listener();
+
+  /// Opens a listener at "127.0.0.1:7000", "[::1]:7000" or ":7000" (port 0: any free one; see local_address). May be called
+  /// before the runtime exists. A malformed address fails with io_failure::invalid, a taken one with address_in_use.
+  static io_result<tcp_listener> bind(std::string_view at, int backlog = 4096);
+  static io_result<tcp_listener> bind(address at, int backlog = 4096);
+
+  /// The next connection. It is watched by the runtime's reactors in turn. When descriptors or memory run out it waits and
+  /// tries again rather than fail, and says so once on standard error. Fails when cancelled or closed.
+  [[nodiscard]] task<io_result<tcp_stream>> accept();
+
+  void close() noexcept;
+  [[nodiscard]] address local_address() const noexcept;
+
+private:
+  explicit tcp_listener(detail::endpoint* socket) noexcept : socket_(socket) {}
+
+  detail::endpoint* socket_ = nullptr;
+  int early_fd_ = -1;  // bound before any runtime; watched at the first accept
+};
+
+}  // namespace levity

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+
+namespace levity {
+
+/// How a runtime is set up. The defaults serve a network service; nothing needs to be configured.
+struct runtime_options {
+  /// Threads that run tasks. 0: as many as this process may use CPUs (affinity and cgroup quota).
+  unsigned workers = 0;
+
+  /// SIGINT and SIGTERM cancel the main task (a second one ends the process at once), SIGQUIT prints all tasks. Off: the
+  /// signals stay as they are.
+  bool handle_signals = true;
+
+  /// Where sockets live.
+  enum class sockets : std::uint8_t {
+    epoll,  ///< the kernel's sockets, by epoll
+    sim,    ///< an in-memory network in virtual time, in an order drawn from `seed`
+  };
+  sockets backend = sockets::epoll;
+
+  /// The seed of a simulated run.
+  std::uint64_t seed = 1;
+};
+
+}  // namespace levity

@@ -1,0 +1,98 @@
+#pragma once
+
+// executor: what tasks need of whatever runs them. The scheduler implements it over threads; nothing in task/, sync/ or
+// time/ knows more of it than this.
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+
+#include "levity/base/intrusive_list.hpp"
+#include "levity/task/detail/record.hpp"
+
+namespace levity::detail {
+
+struct reactor;
+
+/// A timer that runs a short callback on whatever thread finds it due. Lives in a frame; disarmed before it dies.
+struct timer_node : list_link {
+  std::int64_t due_ns = 0;
+  void (*fire)(timer_node&) noexcept = nullptr;
+  void* wheel = nullptr;       // the wheel it was armed on; owned by the wheel
+  atomic<bool> firing{false};  // see timer_wheel
+};
+
+/// What a sleeping task waits with: the wheel finds it through its record.
+struct sleep_waiter : waiter {
+  std::int64_t due_ns;
+  void* wheel = nullptr;
+  explicit sleep_waiter(const wait_reason& why, std::int64_t due) noexcept : waiter{&why}, due_ns(due) {}
+};
+
+struct executor {
+  /// Queues a task that may run. Any thread.
+  virtual void schedule(task_record& record) noexcept = 0;
+  /// Queues a task behind all others that are ready now. Any thread.
+  virtual void schedule_last(task_record& record) noexcept = 0;
+  /// A number for a new task; unique among the last 2^32.
+  virtual std::uint32_t next_task_id() noexcept = 0;
+  /// Milliseconds of a coarse clock, good for "since when".
+  virtual std::uint32_t coarse_now_ms() noexcept = 0;
+
+  /// Arms `node` for node.due_ns (levity::clock). Only on a thread of this executor.
+  virtual void arm(timer_node& node) noexcept = 0;
+  /// After it returns, the node does not fire any more and is not firing. Any thread.
+  virtual void disarm(timer_node& node) noexcept = 0;
+  /// Queues a prepared record to be woken at waiter.due_ns. Only on a thread of this executor.
+  virtual void sleep(task_record& record, sleep_waiter& waiter) noexcept = 0;
+  /// Takes it back. True: it will not be woken. Any thread.
+  virtual bool unsleep(task_record& record, sleep_waiter& waiter) noexcept = 0;
+
+  /// A scope that has children is listed, so that every task can be found from outside.
+  virtual void enlist(scope_state& scope) noexcept = 0;
+  virtual void delist(scope_state& scope) noexcept = 0;
+
+  /// A task ended with an exception that nobody will ever see.
+  virtual void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept = 0;
+
+  /// The executor's root scope has lost its last child.
+  virtual void root_empty() noexcept = 0;
+
+  /// The reactor of the current thread; only on a thread of this executor.
+  virtual reactor& home_reactor() noexcept = 0;
+  /// The reactor that shall watch the next new connection. Any thread.
+  virtual reactor& next_reactor() noexcept = 0;
+
+protected:
+  ~executor() = default;
+};
+
+/// What a thread that runs tasks keeps at hand. Read again after every co_await, never stored across one.
+struct run_state {
+  const char* stack_low = nullptr;     // below it, resumptions go through the worker's loop instead of the stack
+  std::coroutine_handle<> bounced;     // the resumption that did
+  task_record* current = nullptr;
+  executor* exec = nullptr;
+  int budget = 0;                      // operations the current task may still finish without waiting
+};
+
+extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];
+
+/// This thread's run state, through a call that no compiler hoists across a suspension.
+[[gnu::noinline]] run_state& current_run() noexcept;
+
+/// Hands control to `next`: by symmetric transfer while the stack is shallow, through the worker's loop when it is not
+/// (compilers that do not turn the transfer into a tail call grow the stack with each). Call only from a function that
+/// is not inlined into a coroutine.
+inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
+  if (static_cast<const char*>(__builtin_frame_address(0)) < this_run.stack_low) [[unlikely]] {
+    this_run.bounced = next;
+    return std::noop_coroutine();
+  }
+  return next;
+}
+
+/// Takes one unit of the current task's budget. False: it is used up, the caller shall yield.
+bool spend_budget() noexcept;
+
+}  // namespace levity::detail

@@ -1,0 +1,165 @@
+#pragma once
+
+// The promise of every levity coroutine: 32 bytes that make a chain of frames walkable from its leaf to its root.
+//
+//   continuation  the frame that awaits this one; null for the root of a task
+//   record        the task this frame works for
+//   result        where the awaiting frame wants the result; null when nobody does
+//   here          the source line of the last co_await: with the continuation it gives the await chain, in every build
+//
+// A frame is used by the thread that runs its task, and read by who holds the task's record.
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "levity/base/assert.hpp"
+#include "levity/memory/frame_pool.hpp"
+#include "levity/task/detail/executor.hpp"
+#include "levity/task/detail/record.hpp"
+
+namespace levity::detail {
+
+struct promise_base {
+  std::coroutine_handle<> continuation;
+  task_record* record = nullptr;
+  void* result = nullptr;
+  std::source_location here;
+
+  static void* operator new(std::size_t bytes) { return frame_allocate(bytes); }
+  static void operator delete(void* frame, std::size_t bytes) noexcept { frame_free(frame, bytes); }
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+
+  // Notes the line of each co_await; the awaited object itself passes through.
+  template <class Awaited>
+  Awaited&& await_transform(Awaited&& awaited, std::source_location at = std::source_location::current()) noexcept {
+    here = at;
+    return static_cast<Awaited&&>(awaited);
+  }
+};
+
+static_assert(sizeof(promise_base) <= 40, "a parked task must stay light");
+
+template <class Promise>
+concept levity_promise = std::derived_from<Promise, promise_base>;
+
+// The promise of a type-erased frame. All promises start with promise_base and none is over-aligned.
+inline promise_base& promise_of(std::coroutine_handle<> frame) noexcept {
+  return std::coroutine_handle<promise_base>::from_address(frame.address()).promise();
+}
+
+/// A root frame has finished (its last act); destroys it and ends its task.
+void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept;
+
+/// Keeps what a root frame threw for its scope.
+void root_failed(task_record& record, std::exception_ptr failure) noexcept;
+
+struct final_awaiter {
+  bool await_ready() const noexcept { return false; }
+
+  template <levity_promise Promise>
+  [[gnu::noinline]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+    promise_base& promise = frame.promise();
+    if (promise.continuation) [[likely]] return transfer(promise.continuation);
+    finish_root(frame, *promise.record);
+    return std::noop_coroutine();
+  }
+
+  void await_resume() const noexcept {}
+};
+
+// What an awaited coroutine hands to the frame that awaits it: nothing yet, a value or an exception.
+template <class T>
+class result_slot {
+public:
+  result_slot() noexcept {}
+  result_slot(const result_slot&) = delete;
+  result_slot& operator=(const result_slot&) = delete;
+  ~result_slot() {
+    if (state_ == state::value) value_.~T();
+    if (state_ == state::failure) failure_.~exception_ptr();
+  }
+
+  template <class... Args>
+  void set_value(Args&&... args) {
+    std::construct_at(&value_, std::forward<Args>(args)...);
+    state_ = state::value;
+  }
+  void set_failure(std::exception_ptr failure) noexcept {
+    std::construct_at(&failure_, std::move(failure));
+    state_ = state::failure;
+  }
+  [[nodiscard]] bool has_value() const noexcept { return state_ == state::value; }
+  [[nodiscard]] bool has_failure() const noexcept { return state_ == state::failure; }
+
+  T take() {
+    if (state_ == state::failure) [[unlikely]] std::rethrow_exception(std::exchange(failure_, nullptr));
+    return std::move(value_);
+  }
+
+private:
+  enum class state : unsigned char { empty, value, failure };
+  union {
+    T value_;
+    std::exception_ptr failure_;
+  };
+  state state_ = state::empty;
+};
+
+template <>
+class result_slot<void> {
+public:
+  result_slot() noexcept = default;
+  result_slot(const result_slot&) = delete;
+  result_slot& operator=(const result_slot&) = delete;
+
+  void set_value() noexcept { done_ = true; }
+  void set_failure(std::exception_ptr failure) noexcept { failure_ = std::move(failure); }
+  [[nodiscard]] bool has_value() const noexcept { return done_; }
+  [[nodiscard]] bool has_failure() const noexcept { return failure_ != nullptr; }
+
+  void take() {
+    if (failure_ != nullptr) [[unlikely]] std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+
+private:
+  std::exception_ptr failure_;
+  bool done_ = false;
+};
+
+template <class T>
+struct task_promise_base : promise_base {
+  final_awaiter final_suspend() const noexcept { return {}; }
+
+  void unhandled_exception() noexcept {
+    if (continuation) {
+      static_cast<result_slot<T>*>(result)->set_failure(std::current_exception());
+    } else {
+      root_failed(*record, std::current_exception());
+    }
+  }
+};
+
+template <class T>
+struct task_promise : task_promise_base<T> {
+  template <class U>
+    requires std::constructible_from<T, U>
+  void return_value(U&& value) {
+    if (this->result != nullptr) static_cast<result_slot<T>*>(this->result)->set_value(std::forward<U>(value));
+  }
+};
+
+template <>
+struct task_promise<void> : task_promise_base<void> {
+  void return_void() noexcept {
+    if (result != nullptr) static_cast<result_slot<void>*>(result)->set_value();
+  }
+};
+
+}  // namespace levity::detail

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "levity/task/scope.hpp"
+#include "levity/task/task.hpp"
+#include "levity/task/yield.hpp"
+
+namespace levity {
+namespace detail {
+
+template <class T>
+using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+template <class T>
+value_or_unit<T> take_or_unit(result_slot<T>& slot) {
+  if constexpr (std::is_void_v<T>) {
+    slot.take();
+    return {};
+  } else {
+    return slot.take();
+  }
+}
+
+}  // namespace detail
+
+/// Runs all tasks concurrently and returns their results in order (std::monostate for void). The first failure cancels the
+/// others and is rethrown when all have ended; so is cancellation from outside. One record and frame a branch.
+template <class... T>
+task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... branches) {
+  const std::source_location site = std::source_location::current();
+  std::tuple<detail::result_slot<T>...> slots;
+  scope children;
+  auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (children.adopt_branch(std::move(branches), std::get<I>(slots), site), ...);
+  };
+  start(std::index_sequence_for<T...>{});
+  co_await children.join();
+  co_await detail::throw_if_cancelled();
+  co_return std::apply(
+      [](auto&... slot) { return std::tuple<detail::value_or_unit<T>...>(detail::take_or_unit(slot)...); }, slots);
+}
+
+/// The same for any number of tasks of one type.
+template <class T>
+task<std::vector<detail::value_or_unit<T>>> when_all(std::vector<task<T>> branches) {
+  const std::source_location site = std::source_location::current();
+  std::vector<detail::result_slot<T>> slots(branches.size());
+  scope children;
+  for (std::size_t i = 0; i < branches.size(); i++) children.adopt_branch(std::move(branches[i]), slots[i], site);
+  co_await children.join();
+  co_await detail::throw_if_cancelled();
+  std::vector<detail::value_or_unit<T>> results;
+  results.reserve(slots.size());
+  for (auto& slot : slots) results.push_back(detail::take_or_unit(slot));
+  co_return results;
+}
+
+}  // namespace levity

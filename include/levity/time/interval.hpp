@@ -1,0 +1,29 @@
+#pragma once
+
+#include "levity/time/sleep.hpp"
+
+namespace levity {
+
+/// Ticks at a fixed rate: `interval every{100ms}; for (;;) { co_await every.tick(); ... }`. Ticks lie on start + n * period; a
+/// late caller gets one tick at once and the missed ones are dropped. One task at a time; not thread-safe.
+class interval {
+public:
+  explicit interval(duration period) noexcept : next_(clock::now() + period), period_(period) {}
+
+  /// Waits for the next tick. Throws `cancelled` on cancellation.
+  [[nodiscard("co_await the tick")]] sleep_awaiter tick() noexcept {
+    const time_point due = next_;
+    next_ += period_;
+    if (const time_point now = clock::now(); next_ <= now) {
+      const auto missed = (now - next_) / period_ + 1;
+      next_ += missed * period_;
+    }
+    return sleep_until(due);
+  }
+
+private:
+  time_point next_;
+  duration period_;
+};
+
+}  // namespace levity

@@ -1,0 +1,20 @@
+#include "levity/base/assert.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <unistd.h>
+
+namespace levity::detail {
+
+void assertion_failed(const char* condition, const char* message, const char* file, int line) noexcept {
+  char text[1024];
+  const int length = std::snprintf(text, sizeof text, "%s:%d: broken belief: %s (%s)\n", file, line, message, condition);
+  if (length > 0) {
+    const auto size = static_cast<std::size_t>(length) < sizeof text ? static_cast<std::size_t>(length) : sizeof text - 1;
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, size);
+  }
+  std::abort();
+}
+
+}  // namespace levity::detail

@@ -1,0 +1,30 @@
+#include "levity/base/clock.hpp"
+
+#include <ctime>
+#include <utility>
+
+namespace levity {
+namespace {
+
+thread_local detail::time_source* this_time_source = nullptr;
+
+}  // namespace
+
+namespace detail {
+
+std::int64_t kernel_now_ns() noexcept {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+time_source* exchange_time_source(time_source* source) noexcept { return std::exchange(this_time_source, source); }
+
+}  // namespace detail
+
+clock::time_point clock::now() noexcept {
+  const std::int64_t ns = this_time_source == nullptr ? detail::kernel_now_ns() : this_time_source->now_ns();
+  return time_point{duration{ns}};
+}
+
+}  // namespace levity

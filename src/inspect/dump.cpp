@@ -1,0 +1,99 @@
+#include "inspect/dump.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "levity/base/clock.hpp"
+#include "levity/memory/frame_pool.hpp"
+#include "levity/task/detail/promise.hpp"
+#include "levity/task/detail/scope_state.hpp"
+#include "sched/scheduler.hpp"
+
+namespace levity::detail {
+namespace {
+
+void write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+std::string_view file_of(const std::source_location& at) {
+  const std::string_view path = at.file_name();
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// The function's own name out of what the compiler calls it.
+std::string_view function_of(const std::source_location& at) {
+  std::string_view name = at.function_name();
+  name = name.substr(0, name.find('('));
+  const std::size_t space = name.rfind(' ');
+  return space == std::string_view::npos ? name : name.substr(space + 1);
+}
+
+constexpr int chain_max = 32;
+
+// The task is held: its frames stand still.
+void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
+  char what[160] = "";
+  const wait_reason& reason = *record.waits_on->reason;
+  if (reason.describe != nullptr) reason.describe(*record.waits_on, what, sizeof what);
+  fmt::format_to(std::back_inserter(text), "waits: {}{}{}{}, for {:.3f} s\n", reason.name, *what != '\0' ? " (" : "", what,
+                 *what != '\0' ? ")" : "", (now_ms - record.since_ms) / 1e3);
+  int depth = 0;
+  for (std::coroutine_handle<> frame = record.leaf; frame && depth < chain_max; depth++) {
+    const promise_base& promise = promise_of(frame);
+    fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(promise.here), file_of(promise.here),
+                   promise.here.line());
+    frame = promise.continuation;
+  }
+  if (depth == chain_max) text += "      ...\n";
+}
+
+void append_task(std::string& text, scheduler& runs, task_record& record, std::uint32_t now_ms) {
+  fmt::format_to(std::back_inserter(text), "  task {}{}{}{} spawned at {}:{} ", record.id, record.name != nullptr ? " \"" : "",
+                 record.name != nullptr ? record.name : "", record.name != nullptr ? "\"" : "", file_of(record.site),
+                 record.site.line());
+  if (try_hold(record)) {
+    append_wait(text, record, now_ms);
+    release_hold(record);
+    return;
+  }
+  bool running = false;
+  for (unsigned i = 0; i < runs.size(); i++) running = running || runs.at(i).current_approx() == &record;
+  text += running ? "running\n" : "ready\n";
+}
+
+}  // namespace
+
+void print_tasks(scheduler& runs, int fd) {
+  const auto now_ms = static_cast<std::uint32_t>(runs.at(0).home().now_ns() / 1'000'000);
+  const frame_pool_stats frames = frame_statistics();
+  write_all(fd, fmt::format("levity: tasks of process {}; {} workers, {} bytes in {} frames and records\n", ::getpid(),
+                            runs.size(), frames.bytes_in_use, frames.blocks_in_use));
+  std::uint64_t tasks = 0;
+  runs.each_scope([&](scope_state& scope) {
+    std::string text;
+    constexpr int slice = 16;  // the scope's lock is held for so many
+    scope.walk(
+        1, slice,
+        [&](task_record& record) {
+          tasks++;
+          append_task(text, runs, record, now_ms);
+        },
+        [&] {
+          write_all(fd, text);
+          text.clear();
+        });
+  });
+  write_all(fd, fmt::format("levity: {} tasks\n", tasks));
+}
+
+}  // namespace levity::detail

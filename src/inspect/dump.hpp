@@ -1,0 +1,15 @@
+#pragma once
+
+// dump: every live task, why it waits and since when, as text.
+//
+// Works in every build, on a running process: tasks that are parked are held still one at a time (see task/record.hpp) while
+// their wait reason and await chain are read; running and ready ones are listed without a chain. Never stops the world.
+
+namespace levity::detail {
+
+class scheduler;
+
+/// Writes all tasks to `fd`. Any thread outside the runtime; one at a time.
+void print_tasks(scheduler& runs, int fd);
+
+}  // namespace levity::detail

@@ -1,0 +1,416 @@
+#include "levity/io/tcp.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <utility>
+
+#include "levity/base/atomic.hpp"
+#include "levity/memory/buffer.hpp"
+#include "levity/task/detail/scope_state.hpp"
+#include "levity/time/sleep.hpp"
+#include "reactor/reactor.hpp"
+
+namespace levity {
+namespace detail {
+namespace {
+
+direction& side(endpoint& socket, bool reads) noexcept { return reads ? socket.reading : socket.writing; }
+
+}  // namespace
+
+// Attempts until there is an outcome or the task is parked. True: there is an outcome.
+bool socket_attempt::run(task_record& record) noexcept {
+  direction& way = side(*socket_, reads());
+  for (;;) {
+    if (const cancel_reason why = pending_cancel(record); why != cancel_reason::none) {
+      error_ = to_io_error(why, reason->name);
+      finished_ = true;
+      return true;
+    }
+    if (!way.is_drained() && attempt() == outcome::done) {
+      finished_ = true;
+      return true;
+    }
+    before_wait();
+    if (!way.wait(record)) continue;
+    // From here on an event or a canceller may own the wake-up, but nobody resumes us before commit_wait() has parked us.
+    if (commit_wait(record)) return false;
+    if (finished_) return true;  // a canceller took us back
+  }
+}
+
+bool socket_attempt::try_now(std::coroutine_handle<> frame, task_record& record) noexcept {
+  if (socket_ == nullptr) {
+    error_ = io_error{io_failure::closed, 0, reason->name};
+    return true;
+  }
+  prepare_wait(record, frame, *this);
+  if (!spend_budget()) {
+    before_wait();
+    record.scope->exec->schedule_last(record);  // settle() makes the first attempt
+    return false;
+  }
+  return run(record);
+}
+
+bool socket_attempt::settle(waiter& self, task_record& record) noexcept {
+  auto& attempt = static_cast<socket_attempt&>(self);
+  return attempt.finished_ || attempt.run(record);
+}
+
+bool socket_attempt::take_back(waiter& self, task_record& record) noexcept {
+  auto& attempt = static_cast<socket_attempt&>(self);
+  if (attempt.finished_ || !side(*attempt.socket_, attempt.reads()).take_back(record)) return false;
+  attempt.error_ = to_io_error(effective_cancel(record), attempt.reason->name);
+  attempt.finished_ = true;
+  return true;
+}
+
+namespace {
+
+// Waits for the next event of one direction; for loops that make their own attempts.
+class event_awaiter : waiter {
+public:
+  event_awaiter(const wait_reason& why, endpoint& socket, bool reads) noexcept
+      : waiter{&why}, socket_(socket), reads_(reads) {}
+
+  bool await_ready() const noexcept { return false; }
+
+  template <levity_promise Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    task_record& record = *frame.promise().record;
+    if (why_ = pending_cancel(record); why_ != cancel_reason::none) return false;
+    prepare_wait(record, frame, *this);
+    return side(socket_, reads_).wait(record) && commit_wait(record);
+  }
+
+  // The reason that ended the wait early, none otherwise.
+  cancel_reason await_resume() const noexcept { return why_; }
+
+  static bool take_back(waiter& self, task_record& record) noexcept {
+    auto& wait = static_cast<event_awaiter&>(self);
+    if (!side(wait.socket_, wait.reads_).take_back(record)) return false;
+    wait.why_ = effective_cancel(record);
+    return true;
+  }
+
+  static void describe(const waiter& self, char* text, std::size_t size) noexcept {
+    std::snprintf(text, size, "fd %d", static_cast<const event_awaiter&>(self).socket_.fd);
+  }
+
+private:
+  endpoint& socket_;
+  bool reads_;
+  cancel_reason why_ = cancel_reason::none;
+};
+
+const wait_reason accept_reason{"accept", &event_awaiter::take_back, nullptr, &event_awaiter::describe};
+const wait_reason connect_reason{"connect", &event_awaiter::take_back, nullptr, &event_awaiter::describe};
+
+}  // namespace
+}  // namespace detail
+
+using namespace detail;
+
+// ---- tcp_stream ------------------------------------------------------------------------------------------------------
+
+tcp_stream::tcp_stream(tcp_stream&& other) noexcept
+    : socket_(std::exchange(other.socket_, nullptr)), buffer_(std::exchange(other.buffer_, nullptr)) {}
+
+tcp_stream& tcp_stream::operator=(tcp_stream&& other) noexcept {
+  if (this != &other) {
+    close();
+    socket_ = std::exchange(other.socket_, nullptr);
+    buffer_ = std::exchange(other.buffer_, nullptr);
+  }
+  return *this;
+}
+
+tcp_stream::~tcp_stream() { close(); }
+
+void tcp_stream::drop_buffer() noexcept {
+  if (buffer_ != nullptr) give_buffer(std::exchange(buffer_, nullptr));
+}
+
+void tcp_stream::close() noexcept {
+  drop_buffer();
+  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+}
+
+void tcp_stream::abort() noexcept {
+  drop_buffer();
+  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, true);
+}
+
+task<io_result<tcp_stream>> tcp_stream::connect(address to) {
+  const io_result<endpoint*> started = current_run().exec->home_reactor().start_connect(to);
+  if (!started) co_return std::unexpected(started.error());
+  tcp_stream stream{**started};
+  endpoint& socket = **started;
+  for (;;) {
+    socket.writing.clear();
+    const io_result<void> established = socket.home->finish_connect(socket);
+    if (established) {
+      socket.writing.mark_ready();
+      co_return stream;
+    }
+    if (established.error() != io_failure::would_block) co_return std::unexpected(established.error());
+    const cancel_reason why = co_await event_awaiter{connect_reason, socket, false};
+    if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, "connecting"));
+  }
+}
+
+tcp_stream::read_some_awaiter tcp_stream::read_some() noexcept { return read_some_awaiter{*this}; }
+
+tcp_stream::read_into_awaiter tcp_stream::read_some(std::span<std::byte> into) noexcept { return {socket_, into}; }
+
+tcp_stream::write_awaiter tcp_stream::write_all(byte_view bytes) noexcept {
+  return {socket_, iovec{const_cast<std::byte*>(bytes.data()), bytes.size()}};
+}
+
+tcp_stream::write_awaiter tcp_stream::write_all(std::string_view text) noexcept {
+  return {socket_, iovec{const_cast<char*>(text.data()), text.size()}};
+}
+
+tcp_stream::write_awaiter tcp_stream::write_all(std::span<iovec> pieces) noexcept { return {socket_, pieces}; }
+
+io_result<void> tcp_stream::shutdown_write() noexcept {
+  if (socket_ == nullptr) return std::unexpected(io_error{io_failure::closed, 0, "ending the stream"});
+  return socket_->home->shutdown_write(*socket_);
+}
+
+address tcp_stream::local_address() const noexcept {
+  return socket_ != nullptr ? socket_->home->local_address(*socket_) : address{};
+}
+
+address tcp_stream::peer_address() const noexcept {
+  return socket_ != nullptr ? socket_->home->peer_address(*socket_) : address{};
+}
+
+namespace {
+
+io_result<void> set_socket_option(endpoint* socket, int level, int option, int value) noexcept {
+  if (socket == nullptr) return std::unexpected(io_error{io_failure::closed, 0, "setting a socket option"});
+  return socket->home->set_option(*socket, level, option, value);
+}
+
+// One read; keeps the direction's word right. Error would_block: wait for an event.
+io_result<std::size_t> read_once(endpoint& socket, std::span<std::byte> into) noexcept {
+  socket.reading.clear();
+  const io_result<std::size_t> got = socket.home->try_read(socket, into);
+  // A full read may have left bytes behind. After a short one the next byte raises an event, unless the peer has hung up: then
+  // no event may come any more.
+  const bool more = got ? *got == into.size() || socket.hung_up.load(std::memory_order_relaxed)
+                        : got.error() != io_failure::would_block;
+  if (more) socket.reading.mark_ready();
+  return got;
+}
+
+}  // namespace
+
+io_result<void> tcp_stream::set_no_delay(bool on) noexcept {
+  return set_socket_option(socket_, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0);
+}
+
+io_result<void> tcp_stream::set_keep_alive(bool on) noexcept {
+  return set_socket_option(socket_, SOL_SOCKET, SO_KEEPALIVE, on ? 1 : 0);
+}
+
+io_result<void> tcp_stream::set_send_buffer(int bytes) noexcept {
+  return set_socket_option(socket_, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
+io_result<void> tcp_stream::set_receive_buffer(int bytes) noexcept {
+  return set_socket_option(socket_, SOL_SOCKET, SO_RCVBUF, bytes);
+}
+
+// ---- reads and writes ------------------------------------------------------------------------------------------------
+
+const wait_reason tcp_stream::read_some_awaiter::reason_{
+    "socket read", &read_some_awaiter::take_back, &read_some_awaiter::settle, nullptr};
+const wait_reason tcp_stream::read_into_awaiter::reason_{
+    "socket read", &read_into_awaiter::take_back, &read_into_awaiter::settle, nullptr};
+const wait_reason tcp_stream::write_awaiter::reason_{
+    "socket write", &write_awaiter::take_back, &write_awaiter::settle, nullptr};
+
+tcp_stream::read_some_awaiter::read_some_awaiter(tcp_stream& stream) noexcept
+    : socket_attempt(reason_, stream.socket_), stream_(stream) {}
+
+socket_attempt::outcome tcp_stream::read_some_awaiter::attempt() noexcept {
+  if (stream_.buffer_ == nullptr) {
+    try {
+      stream_.buffer_ = take_buffer();
+    } catch (const std::bad_alloc&) {
+      error_ = io_error{io_failure::no_memory, 0, "socket read"};
+      return outcome::done;
+    }
+  }
+  const io_result<std::size_t> got = read_once(*socket_, {stream_.buffer_, buffer_bytes});
+  if (got) {
+    size_ = *got;
+    return outcome::done;
+  }
+  if (got.error() == io_failure::would_block) return outcome::again;
+  error_ = got.error();
+  return outcome::done;
+}
+
+void tcp_stream::read_some_awaiter::before_wait() noexcept { stream_.drop_buffer(); }
+
+io_result<byte_view> tcp_stream::read_some_awaiter::await_resume() const noexcept {
+  if (size_ == 0) return std::unexpected(error_);
+  return byte_view{stream_.buffer_, size_};
+}
+
+tcp_stream::read_into_awaiter::read_into_awaiter(endpoint* socket, std::span<std::byte> into) noexcept
+    : socket_attempt(reason_, socket), into_(into) {
+  LEVITY_ASSERT(!into.empty(), "a read needs room for at least one byte");
+}
+
+socket_attempt::outcome tcp_stream::read_into_awaiter::attempt() noexcept {
+  const io_result<std::size_t> got = read_once(*socket_, into_);
+  if (!got && got.error() == io_failure::would_block) return outcome::again;
+  if (got) {
+    size_ = *got;
+  } else {
+    error_ = got.error();
+  }
+  return outcome::done;
+}
+
+io_result<std::size_t> tcp_stream::read_into_awaiter::await_resume() const noexcept {
+  if (size_ == 0) return std::unexpected(error_);
+  return size_;
+}
+
+tcp_stream::write_awaiter::write_awaiter(endpoint* socket, iovec piece) noexcept
+    : socket_attempt(reason_, socket), single_(piece) {}
+
+tcp_stream::write_awaiter::write_awaiter(endpoint* socket, std::span<iovec> pieces) noexcept
+    : socket_attempt(reason_, socket), pieces_(pieces) {}
+
+// Writes until all is out (error_ stays would_block) or the socket takes no more.
+socket_attempt::outcome tcp_stream::write_awaiter::attempt() noexcept {
+  bool cleared = false;
+  for (;;) {
+    std::span<iovec> left = pieces_.empty() ? std::span<iovec>{&single_, 1} : pieces_;
+    while (!left.empty() && left.front().iov_len == 0) left = left.subspan(1);
+    if (left.empty()) return outcome::done;
+    constexpr std::size_t pieces_max = 64;
+    const io_result<std::size_t> sent = socket_->home->try_write(*socket_, left.first(std::min(left.size(), pieces_max)));
+    if (sent) {
+      std::size_t moved = *sent;
+      for (iovec& piece : left) {
+        const std::size_t part = std::min(moved, piece.iov_len);
+        piece.iov_base = static_cast<char*>(piece.iov_base) + part;
+        piece.iov_len -= part;
+        moved -= part;
+        if (moved == 0) break;
+      }
+      continue;
+    }
+    if (sent.error() != io_failure::would_block) {
+      error_ = sent.error();
+      return outcome::done;
+    }
+    // Full. An event that came before the clear may have been for room that is gone again: try once more after it.
+    if (cleared) return outcome::again;
+    socket_->writing.clear();
+    cleared = true;
+  }
+}
+
+io_result<void> tcp_stream::write_awaiter::await_resume() const noexcept {
+  if (error_ == io_failure::would_block) return {};
+  return std::unexpected(error_);
+}
+
+// ---- tcp_listener ----------------------------------------------------------------------------------------------------
+
+tcp_listener::tcp_listener(tcp_listener&& other) noexcept
+    : socket_(std::exchange(other.socket_, nullptr)), early_fd_(std::exchange(other.early_fd_, -1)) {}
+
+tcp_listener& tcp_listener::operator=(tcp_listener&& other) noexcept {
+  if (this != &other) {
+    close();
+    socket_ = std::exchange(other.socket_, nullptr);
+    early_fd_ = std::exchange(other.early_fd_, -1);
+  }
+  return *this;
+}
+
+tcp_listener::~tcp_listener() { close(); }
+
+io_result<tcp_listener> tcp_listener::bind(std::string_view at, int backlog) {
+  const auto parsed = address::parse(at);
+  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, "reading the address to listen on"});
+  return bind(*parsed, backlog);
+}
+
+io_result<tcp_listener> tcp_listener::bind(address at, int backlog) {
+  const listen_request request{at, backlog, false};
+  tcp_listener listener;
+  if (executor* here = current_run().exec; here != nullptr) {
+    const io_result<endpoint*> socket = here->home_reactor().listen(request);
+    if (!socket) return std::unexpected(socket.error());
+    listener.socket_ = *socket;
+    return listener;
+  }
+  const io_result<int> fd = open_listening_socket(request);
+  if (!fd) return std::unexpected(fd.error());
+  listener.early_fd_ = *fd;
+  return listener;
+}
+
+task<io_result<tcp_stream>> tcp_listener::accept() {
+  if (early_fd_ >= 0) {
+    const io_result<endpoint*> socket = current_run().exec->home_reactor().adopt_listener(std::exchange(early_fd_, -1));
+    if (!socket) co_return std::unexpected(socket.error());
+    socket_ = *socket;
+  }
+  if (socket_ == nullptr) co_return std::unexpected(io_error{io_failure::closed, 0, "accepting"});
+  for (;;) {
+    if (!socket_->reading.is_drained()) {
+      socket_->reading.clear();
+      const io_result<endpoint*> peer = socket_->home->try_accept(*socket_, current_run().exec->next_reactor());
+      if (peer) {
+        socket_->reading.mark_ready();  // there may be more in the queue
+        co_return tcp_stream{**peer};
+      }
+      const io_failure failure = peer.error().failure();
+      if (failure == io_failure::no_descriptors || failure == io_failure::no_memory) {
+        static levity::atomic<bool> said{false};
+        if (!said.exchange(true, std::memory_order_relaxed)) {
+          std::fprintf(stderr, "levity: %s; new connections wait until some close\n", peer.error().message().c_str());
+        }
+        socket_->reading.mark_ready();
+        try {
+          co_await sleep(10ms);
+        } catch (const cancelled& ended) {
+          co_return std::unexpected(to_io_error(ended.reason(), "accepting"));
+        }
+        continue;
+      }
+      if (failure != io_failure::would_block) co_return std::unexpected(peer.error());
+    }
+    const cancel_reason why = co_await event_awaiter{accept_reason, *socket_, true};
+    if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, "accepting"));
+  }
+}
+
+void tcp_listener::close() noexcept {
+  if (const int fd = std::exchange(early_fd_, -1); fd >= 0) ::close(fd);
+  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+}
+
+address tcp_listener::local_address() const noexcept {
+  if (socket_ != nullptr) return socket_->home->local_address(*socket_);
+  return early_fd_ >= 0 ? socket_local_address(early_fd_) : address{};
+}
+
+}  // namespace levity

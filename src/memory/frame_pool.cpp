@@ -1,0 +1,356 @@
+#include "levity/memory/frame_pool.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <new>
+
+#include "levity/base/assert.hpp"
+#include "levity/base/atomic.hpp"
+#include "levity/base/cache_line.hpp"
+#include "levity/base/intrusive_list.hpp"
+#include "levity/base/spin_lock.hpp"
+#include "memory/page_source.hpp"
+
+namespace levity::detail {
+namespace {
+
+constexpr std::size_t granule_bytes = 16;
+constexpr std::size_t fine_bytes_max = 1024;
+constexpr std::size_t block_bytes_max = 16 * 1024;
+constexpr std::size_t fine_classes = fine_bytes_max / granule_bytes;
+constexpr std::size_t class_count = fine_classes + 16;
+constexpr std::size_t magazine_bytes_max = 16 * 1024;
+
+// Classes 0..63 are 16, 32 .. 1024 bytes; then 1280, 1536, 1792, 2048, 2560 .. 16384: four steps a doubling.
+constexpr std::size_t class_of(std::size_t bytes) {
+  if (bytes <= fine_bytes_max) return (bytes - 1) / granule_bytes;
+  const auto doubling = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;  // 2^doubling < bytes
+  const std::size_t step = ((bytes - 1) >> (doubling - 2)) & 3;
+  return fine_classes + (doubling - 10) * 4 + step;
+}
+
+constexpr std::size_t class_bytes(std::size_t index) {
+  if (index < fine_classes) return (index + 1) * granule_bytes;
+  const std::size_t doubling = 10 + (index - fine_classes) / 4;
+  const std::size_t step = (index - fine_classes) % 4;
+  return (std::size_t{1} << doubling) + (step + 1) * (std::size_t{1} << (doubling - 2));
+}
+
+static_assert(class_of(1) == 0 && class_of(16) == 0 && class_of(17) == 1 && class_of(1024) == 63);
+static_assert(class_of(1025) == 64 && class_bytes(64) == 1280 && class_of(1280) == 64 && class_of(1281) == 65);
+static_assert(class_bytes(class_count - 1) == block_bytes_max && class_of(block_bytes_max) == class_count - 1);
+
+struct free_block {
+  free_block* next;
+};
+
+// How many blocks travel between a magazine and the depot at once.
+constexpr unsigned batch_of(std::size_t block_bytes) {
+  return static_cast<unsigned>(std::clamp<std::size_t>(2048 / block_bytes, 1, 32));
+}
+
+// The head of a 64 KiB slab; its blocks follow. Guarded by its class's lock.
+struct slab : list_link {
+  free_block* free = nullptr;
+  unsigned used = 0;       // blocks that are not in `free` and not untouched
+  unsigned untouched = 0;  // blocks at the end that were never handed out: their pages are not resident yet
+  unsigned capacity = 0;
+  std::uint32_t class_index = 0;
+
+  std::byte* block(std::size_t number, std::size_t bytes) noexcept {
+    return reinterpret_cast<std::byte*>(this) + header_bytes + number * bytes;
+  }
+  static constexpr std::size_t header_bytes = 64;
+};
+static_assert(sizeof(slab) <= slab::header_bytes);
+
+slab* slab_of(void* block) noexcept {
+  return reinterpret_cast<slab*>(reinterpret_cast<std::uintptr_t>(block) & ~(page_source::slab_bytes - 1));
+}
+
+// The slabs of one size class that have something to give. Full slabs are in no list.
+struct alignas(cache_line_bytes) depot_class {
+  spin_lock lock;
+  link_list partial;
+  atomic<std::uint64_t> slabs{0};
+};
+
+struct depot {
+  std::array<depot_class, class_count> classes;
+
+  // Takes up to `wanted` blocks of the class, linked; at least one. Null when the kernel has no memory.
+  free_block* take(std::size_t index, unsigned wanted, unsigned& got) noexcept {
+    depot_class& from = classes[index];
+    const std::size_t bytes = class_bytes(index);
+    free_block* taken = nullptr;
+    got = 0;
+    from.lock.lock();
+    while (got < wanted) {
+      auto* source = static_cast<slab*>(from.partial.front());
+      if (source == nullptr) {
+        if (got > 0) break;
+        // Mapping may sleep in the kernel; nobody shall spin for that.
+        from.lock.unlock();
+        void* memory = page_source::allocate_slab();
+        if (memory == nullptr) return nullptr;
+        source = new (memory) slab;
+        source->class_index = static_cast<std::uint32_t>(index);
+        source->capacity = static_cast<unsigned>((page_source::slab_bytes - slab::header_bytes) / bytes);
+        source->untouched = source->capacity;
+        from.slabs.fetch_add(1, std::memory_order_relaxed);
+        from.lock.lock();
+        from.partial.push_front(*source);
+      }
+      while (got < wanted) {
+        free_block* block;
+        if (source->free != nullptr) {
+          block = source->free;
+          source->free = block->next;
+        } else if (source->untouched > 0) {
+          block = reinterpret_cast<free_block*>(source->block(source->capacity - source->untouched, bytes));
+          source->untouched--;
+        } else {
+          break;
+        }
+        source->used++;
+        block->next = taken;
+        taken = block;
+        got++;
+      }
+      if (source->free == nullptr && source->untouched == 0) source->unlink();
+    }
+    from.lock.unlock();
+    return taken;
+  }
+
+  void give(std::size_t index, free_block* blocks) noexcept {
+    depot_class& to = classes[index];
+    link_list empty;
+    to.lock.lock();
+    while (blocks != nullptr) {
+      free_block* block = blocks;
+      blocks = block->next;
+      slab* home = slab_of(block);
+      const bool was_full = home->free == nullptr && home->untouched == 0;
+      block->next = home->free;
+      home->free = block;
+      home->used--;
+      if (was_full) to.partial.push_back(*home);
+      if (home->used == 0) {
+        home->unlink();
+        empty.push_back(*home);
+      }
+    }
+    to.lock.unlock();
+    while (list_link* link = empty.pop_front()) {
+      to.slabs.fetch_sub(1, std::memory_order_relaxed);
+      page_source::free_slab(static_cast<slab*>(link));
+    }
+  }
+};
+
+depot& the_depot() noexcept {
+  static depot* const instance = new depot;  // never destroyed: frames may die after static destructors began
+  return *instance;
+}
+
+// Per-thread counts; a thread without a magazine shares one set.
+struct counts {
+  atomic<std::int64_t> bytes{0};
+  atomic<std::int64_t> blocks{0};
+
+  void add_owned(std::int64_t bytes_delta, std::int64_t blocks_delta) noexcept {
+    // Only the owner writes: a plain add without a locked instruction.
+    bytes.store(bytes.load(std::memory_order_relaxed) + bytes_delta, std::memory_order_relaxed);
+    blocks.store(blocks.load(std::memory_order_relaxed) + blocks_delta, std::memory_order_relaxed);
+  }
+};
+
+struct alignas(cache_line_bytes) magazine : list_link {
+  struct stack {
+    free_block* top = nullptr;
+    unsigned count = 0;
+  };
+  std::array<stack, class_count> stacks;
+  std::size_t bytes_held = 0;
+  counts in_use;
+};
+
+struct magazine_registry {
+  spin_lock lock;
+  link_list magazines;
+  counts shared;               // threads without a magazine, and magazines that are gone
+  atomic<std::int64_t> large{0};
+};
+
+magazine_registry& the_registry() noexcept {
+  static magazine_registry* const instance = new magazine_registry;
+  return *instance;
+}
+
+constinit thread_local magazine* this_magazine [[gnu::tls_model("initial-exec")]] = nullptr;
+
+void count_shared(std::int64_t bytes, std::int64_t blocks) noexcept {
+  magazine_registry& registry = the_registry();
+  registry.shared.bytes.fetch_add(bytes, std::memory_order_relaxed);
+  registry.shared.blocks.fetch_add(blocks, std::memory_order_relaxed);
+}
+
+void spill(magazine& own, std::size_t index, unsigned keep) noexcept {
+  magazine::stack& stack = own.stacks[index];
+  free_block* spilled = nullptr;
+  while (stack.count > keep) {
+    free_block* block = stack.top;
+    stack.top = block->next;
+    block->next = spilled;
+    spilled = block;
+    stack.count--;
+    own.bytes_held -= class_bytes(index);
+  }
+  if (spilled != nullptr) the_depot().give(index, spilled);
+}
+
+[[gnu::noinline]] void* allocate_slowly(std::size_t index) {
+  magazine* own = this_magazine;
+  unsigned got = 0;
+  free_block* blocks = the_depot().take(index, own == nullptr ? 1 : batch_of(class_bytes(index)), got);
+  if (blocks == nullptr) throw std::bad_alloc{};
+  const auto bytes = static_cast<std::int64_t>(class_bytes(index));
+  if (own == nullptr) {
+    count_shared(bytes, 1);
+    return blocks;
+  }
+  magazine::stack& stack = own->stacks[index];
+  stack.top = blocks->next;
+  stack.count = got - 1;
+  own->bytes_held += stack.count * class_bytes(index);
+  own->in_use.add_owned(bytes, 1);
+  return blocks;
+}
+
+[[gnu::noinline]] void free_slowly(void* memory, std::size_t index) noexcept {
+  auto* block = static_cast<free_block*>(memory);
+  if (magazine* own = this_magazine; own == nullptr) {
+    block->next = nullptr;
+    the_depot().give(index, block);
+    count_shared(-static_cast<std::int64_t>(class_bytes(index)), -1);
+  } else {
+    const unsigned batch = batch_of(class_bytes(index));
+    if (own->stacks[index].count >= 2 * batch) {
+      spill(*own, index, batch);
+    } else {
+      for (std::size_t other = 0; other < class_count; other++) spill(*own, other, 0);
+    }
+  }
+}
+
+[[maybe_unused]] void* allocate_large(std::size_t bytes) {
+  void* memory = std::malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc{};
+  count_shared(static_cast<std::int64_t>(bytes), 1);
+  the_registry().large.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+  return memory;
+}
+
+[[maybe_unused]] void free_large(void* memory, std::size_t bytes) noexcept {
+  std::free(memory);
+  count_shared(-static_cast<std::int64_t>(bytes), -1);
+  the_registry().large.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+}
+
+}  // namespace
+
+#ifdef LEVITY_ASAN
+
+void* frame_allocate(std::size_t bytes) { return allocate_large(bytes); }
+void frame_free(void* block, std::size_t bytes) noexcept { free_large(block, bytes); }
+
+#else
+
+void* frame_allocate(std::size_t bytes) {
+  if (bytes > block_bytes_max) [[unlikely]] return allocate_large(bytes);
+  const std::size_t index = class_of(bytes);
+  magazine* own = this_magazine;
+  if (own == nullptr || own->stacks[index].top == nullptr) [[unlikely]] return allocate_slowly(index);
+  magazine::stack& stack = own->stacks[index];
+  free_block* block = stack.top;
+  stack.top = block->next;
+  stack.count--;
+  own->bytes_held -= class_bytes(index);
+  own->in_use.add_owned(static_cast<std::int64_t>(class_bytes(index)), 1);
+  return block;
+}
+
+void frame_free(void* memory, std::size_t bytes) noexcept {
+  if (bytes > block_bytes_max) [[unlikely]] return free_large(memory, bytes);
+  const std::size_t index = class_of(bytes);
+  magazine* own = this_magazine;
+  if (own == nullptr) [[unlikely]] return free_slowly(memory, index);
+  magazine::stack& stack = own->stacks[index];
+  auto* block = static_cast<free_block*>(memory);
+  block->next = stack.top;
+  stack.top = block;
+  stack.count++;
+  own->bytes_held += class_bytes(index);
+  own->in_use.add_owned(-static_cast<std::int64_t>(class_bytes(index)), -1);
+  if (stack.count >= 2 * batch_of(class_bytes(index)) || own->bytes_held > magazine_bytes_max) [[unlikely]] {
+    free_slowly(memory, index);
+  }
+}
+
+#endif
+
+frame_magazine_scope::frame_magazine_scope() {
+  LEVITY_ASSERT(this_magazine == nullptr, "a thread has one magazine");
+  auto* own = new magazine;
+  magazine_registry& registry = the_registry();
+  registry.lock.lock();
+  registry.magazines.push_back(*own);
+  registry.lock.unlock();
+  this_magazine = own;
+}
+
+frame_magazine_scope::~frame_magazine_scope() {
+  magazine* own = this_magazine;
+  for (std::size_t index = 0; index < class_count; index++) spill(*own, index, 0);
+  this_magazine = nullptr;
+  magazine_registry& registry = the_registry();
+  registry.lock.lock();
+  count_shared(own->in_use.bytes.load(std::memory_order_relaxed), own->in_use.blocks.load(std::memory_order_relaxed));
+  own->unlink();
+  registry.lock.unlock();
+  delete own;
+}
+
+}  // namespace levity::detail
+
+namespace levity {
+
+frame_pool_stats frame_statistics() noexcept {
+  using namespace detail;
+  magazine_registry& registry = the_registry();
+  std::int64_t bytes = 0;
+  std::int64_t blocks = 0;
+  registry.lock.lock();
+  for (list_link* link = registry.magazines.front(); link != nullptr && link != registry.magazines.end();
+       link = link->next) {
+    const auto* each = static_cast<magazine*>(link);
+    bytes += each->in_use.bytes.load(std::memory_order_relaxed);
+    blocks += each->in_use.blocks.load(std::memory_order_relaxed);
+  }
+  bytes += registry.shared.bytes.load(std::memory_order_relaxed);
+  blocks += registry.shared.blocks.load(std::memory_order_relaxed);
+  registry.lock.unlock();
+  frame_pool_stats stats;
+  stats.bytes_in_use = static_cast<std::uint64_t>(bytes);
+  stats.blocks_in_use = static_cast<std::uint64_t>(blocks);
+  stats.bytes_large = static_cast<std::uint64_t>(registry.large.load(std::memory_order_relaxed));
+  for (depot_class& each : the_depot().classes) {
+    stats.bytes_mapped += each.slabs.load(std::memory_order_relaxed) * page_source::slab_bytes;
+  }
+  return stats;
+}
+
+}  // namespace levity

@@ -1,0 +1,52 @@
+#include "platform/signals.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdint>
+
+#include "levity/base/assert.hpp"
+
+namespace levity::detail {
+
+signal_watch::signal_watch() {
+  sigset_t watched;
+  ::sigemptyset(&watched);
+  ::sigaddset(&watched, SIGINT);
+  ::sigaddset(&watched, SIGTERM);
+  ::sigaddset(&watched, SIGQUIT);
+  ::pthread_sigmask(SIG_BLOCK, &watched, &before_);
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &ignore, &pipe_before_);
+  signal_fd_ = ::signalfd(-1, &watched, SFD_CLOEXEC);
+  stop_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  LEVITY_ASSERT(signal_fd_ >= 0 && stop_fd_ >= 0, "descriptors for signals; raise `ulimit -n`");
+}
+
+signal_watch::~signal_watch() {
+  ::close(signal_fd_);
+  ::close(stop_fd_);
+  ::sigaction(SIGPIPE, &pipe_before_, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+int signal_watch::wait() noexcept {
+  pollfd watched[2] = {{signal_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  for (;;) {
+    if (::poll(watched, 2, -1) < 0) continue;
+    if ((watched[1].revents & POLLIN) != 0) return stopped;
+    signalfd_siginfo info;
+    if (::read(signal_fd_, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
+  }
+}
+
+void signal_watch::stop() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(stop_fd_, &one, sizeof one);
+}
+
+}  // namespace levity::detail

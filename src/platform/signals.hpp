@@ -1,0 +1,33 @@
+#pragma once
+
+// signal_watch: SIGINT, SIGTERM and SIGQUIT of this process, for one thread to wait on.
+//
+// Blocks them for the calling thread, and so for every thread it starts, before any of those exists; restores the mask in the
+// end. SIGPIPE is ignored meanwhile: a peer that went away is an error value.
+
+#include <signal.h>
+
+namespace levity::detail {
+
+class signal_watch {
+public:
+  static constexpr int stopped = 0;
+
+  signal_watch();
+  ~signal_watch();
+  signal_watch(const signal_watch&) = delete;
+  signal_watch& operator=(const signal_watch&) = delete;
+
+  /// The next signal, or `stopped` after stop().
+  int wait() noexcept;
+  /// Ends wait(). Any thread.
+  void stop() noexcept;
+
+private:
+  sigset_t before_;
+  struct sigaction pipe_before_;
+  int signal_fd_;
+  int stop_fd_;
+};
+
+}  // namespace levity::detail

@@ -1,0 +1,66 @@
+#include "platform/socket.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace levity::detail {
+
+socklen_t to_kernel(const address& from, sockaddr_storage& to) noexcept {
+  std::memset(&to, 0, sizeof to);
+  if (from.is_v6()) {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(to);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(from.port());
+    std::memcpy(&v6.sin6_addr, from.bytes(), 16);
+    return sizeof v6;
+  }
+  auto& v4 = reinterpret_cast<sockaddr_in&>(to);
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(from.port());
+  std::memcpy(&v4.sin_addr, from.bytes(), 4);
+  return sizeof v4;
+}
+
+address from_kernel(const sockaddr_storage& from) noexcept {
+  if (from.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(from);
+    return address::from_bytes(v6.sin6_addr.s6_addr, true, ntohs(v6.sin6_port));
+  }
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(from);
+  return address::from_bytes(reinterpret_cast<const std::uint8_t*>(&v4.sin_addr), false, ntohs(v4.sin_port));
+}
+
+io_result<int> open_listening_socket(const listen_request& request) noexcept {
+  constexpr const char* doing = "listening";
+  const int fd = ::socket(request.at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (request.reuse_port) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  sockaddr_storage at;
+  const socklen_t size = to_kernel(request.at, at);
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(fd, request.backlog) != 0) {
+    const int code = errno;
+    ::close(fd);
+    return std::unexpected(io_error::from_errno(code, doing));
+  }
+  return fd;
+}
+
+address socket_local_address(int fd) noexcept {
+  sockaddr_storage at{};
+  socklen_t size = sizeof at;
+  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
+}
+
+address socket_peer_address(int fd) noexcept {
+  sockaddr_storage at{};
+  socklen_t size = sizeof at;
+  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
+}
+
+}  // namespace levity::detail

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include "levity/base/address.hpp"
+#include "levity/base/error.hpp"
+
+namespace levity::detail {
+
+struct listen_request {
+  address at;
+  int backlog = 4096;
+  bool reuse_port = false;
+};
+
+/// A non-blocking listening TCP socket, close-on-exec.
+io_result<int> open_listening_socket(const listen_request& request) noexcept;
+
+/// The kernel's form of an address; returns its size.
+socklen_t to_kernel(const address& from, sockaddr_storage& to) noexcept;
+address from_kernel(const sockaddr_storage& from) noexcept;
+
+/// The address a socket is bound to; the empty address when the kernel does not say.
+address socket_local_address(int fd) noexcept;
+address socket_peer_address(int fd) noexcept;
+
+}  // namespace levity::detail

@@ -1,0 +1,90 @@
+#pragma once
+
+// endpoint: one socket as the runtime knows it. Registered with its reactor once, for both directions.
+//
+// Each direction has one park word:
+//   drained (0)   the last attempt took all there was; an event will come when there is more
+//   ready (1)     an attempt may succeed
+//   a record      a task is parked until the next event
+//
+//   drained -> record   wait        the task, after a failed attempt
+//   record  -> drained  take back   a canceller
+//   any     -> ready    event       whoever polls the reactor; a record found there is woken
+//   ready   -> drained  clear       the task, before an attempt
+//
+// Edges
+//   E8  event -> clear: what the kernel did before the event is visible to the attempt after the clear; wait -> event: the
+//       parked task is visible to who wakes it.
+//
+// An endpoint's memory is type-stable: it is reused for endpoints only, never unmapped. A batch of events that names a
+// descriptor closed meanwhile finds another generation, or at worst marks a new endpoint ready, which costs one attempt.
+
+#include <cstdint>
+
+#include "levity/base/atomic.hpp"
+#include "levity/task/detail/record.hpp"
+
+namespace levity::detail {
+
+struct reactor;
+
+class direction {
+public:
+  static constexpr std::uintptr_t drained = 0;
+  static constexpr std::uintptr_t ready = 1;
+
+  [[nodiscard]] bool is_drained() const noexcept { return word_.load(std::memory_order_relaxed) == drained; }
+
+  void clear() noexcept {
+    word_.exchange(drained, std::memory_order_acquire);  // E8 acquire.
+  }
+
+  /// There may be more although no event will say so.
+  void mark_ready() noexcept {
+    std::uintptr_t expected = drained;
+    word_.compare_exchange_strong(expected, ready, std::memory_order_relaxed, std::memory_order_relaxed);
+  }
+
+  /// Publishes the prepared record. False: an event came, try again.
+  [[nodiscard]] bool wait(task_record& record) noexcept {
+    std::uintptr_t expected = drained;
+    // E8 release.
+    return word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&record), std::memory_order_release,
+                                         std::memory_order_relaxed);
+  }
+
+  [[nodiscard]] bool take_back(task_record& record) noexcept {
+    auto expected = reinterpret_cast<std::uintptr_t>(&record);
+    return word_.compare_exchange_strong(expected, drained, std::memory_order_relaxed, std::memory_order_relaxed);
+  }
+
+  /// An event: the task to wake, if one was parked.
+  task_record* event() noexcept {
+    // E8 release, acquire.
+    const std::uintptr_t before = word_.exchange(ready, std::memory_order_acq_rel);
+    return before > ready ? reinterpret_cast<task_record*>(before) : nullptr;
+  }
+
+  void reset() noexcept { word_.store(ready, std::memory_order_relaxed); }
+
+  [[nodiscard]] bool has_waiter_approx() const noexcept { return word_.load(std::memory_order_relaxed) > ready; }
+
+private:
+  atomic<std::uintptr_t> word_{ready};
+};
+
+struct endpoint {
+  direction reading;
+  direction writing;
+  atomic<bool> hung_up{false};          // an event said that the peer ended or the socket failed: no more edges may come
+  atomic<std::uint16_t> generation{0};  // counts the uses of this memory
+  int fd = -1;                          // epoll: the descriptor; sim: the number of the simulated socket
+  reactor* home = nullptr;              // the reactor that watches it
+  endpoint* next_free = nullptr;
+};
+
+/// The type-stable store of endpoints. Any thread. O(1).
+endpoint& allocate_endpoint();
+void free_endpoint(endpoint& used) noexcept;
+
+}  // namespace levity::detail

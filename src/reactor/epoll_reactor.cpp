@@ -1,0 +1,220 @@
+#include "reactor/epoll_reactor.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+#include "levity/base/assert.hpp"
+
+namespace levity::detail {
+namespace {
+
+constexpr int generation_shift = 48;
+constexpr std::uint64_t address_mask = (std::uint64_t{1} << generation_shift) - 1;
+
+}  // namespace
+
+io_result<std::unique_ptr<epoll_reactor>> epoll_reactor::create() noexcept {
+  const int poll_fd = ::epoll_create1(EPOLL_CLOEXEC);
+  if (poll_fd < 0) return std::unexpected(io_error::from_errno(errno, "creating an epoll descriptor"));
+  const int bell_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (bell_fd < 0) {
+    const int code = errno;
+    ::close(poll_fd);
+    return std::unexpected(io_error::from_errno(code, "creating an event descriptor"));
+  }
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = 0;
+  if (::epoll_ctl(poll_fd, EPOLL_CTL_ADD, bell_fd, &event) != 0) {
+    const int code = errno;
+    ::close(poll_fd);
+    ::close(bell_fd);
+    return std::unexpected(io_error::from_errno(code, "watching the doorbell"));
+  }
+  return std::unique_ptr<epoll_reactor>(new epoll_reactor(poll_fd, bell_fd));
+}
+
+epoll_reactor::~epoll_reactor() {
+  ::close(bell_fd_);
+  ::close(poll_fd_);
+}
+
+void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept {
+  LEVITY_DEBUG_ASSERT(held.held(), "a reactor is polled by who holds its lease");
+  constexpr std::size_t events_max = 256;
+  std::array<epoll_event, events_max> events;
+  // Each event readies at most two tasks.
+  const auto wanted = static_cast<int>(std::min(events_max, ready.room() / 2));
+  if (wanted == 0) return;
+  int count;
+  if (until_ns == 0) {
+    count = ::epoll_wait(poll_fd_, events.data(), wanted, 0);
+  } else if (until_ns == timer_wheel::never_ns) {
+    count = ::epoll_wait(poll_fd_, events.data(), wanted, -1);
+  } else {
+    const std::int64_t left_ns = std::max<std::int64_t>(until_ns - kernel_now_ns(), 0);
+    const timespec left{left_ns / 1'000'000'000, left_ns % 1'000'000'000};
+    count = ::epoll_pwait2(poll_fd_, events.data(), wanted, &left, nullptr);
+    if (count < 0 && errno == ENOSYS) {  // before Linux 5.11
+      const auto left_ms = static_cast<int>(std::min<std::int64_t>((left_ns + 999'999) / 1'000'000, 1'000'000));
+      count = ::epoll_wait(poll_fd_, events.data(), wanted, left_ms);
+    }
+  }
+  for (int i = 0; i < count; i++) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    if (event.data.u64 == 0) continue;  // the doorbell
+    auto* socket = reinterpret_cast<endpoint*>(event.data.u64 & address_mask);
+    const auto generation = static_cast<std::uint16_t>(event.data.u64 >> generation_shift);
+    if (socket->generation.load(std::memory_order_relaxed) != generation) continue;
+    if ((event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) socket->hung_up.store(true, std::memory_order_relaxed);
+    if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+      task_record* reader = socket->reading.event();
+      if (reader != nullptr && wake_deferred(*reader)) ready.add(*reader);
+    }
+    if ((event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+      task_record* writer = socket->writing.event();
+      if (writer != nullptr && wake_deferred(*writer)) ready.add(*writer);
+    }
+  }
+}
+
+void epoll_reactor::ring() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(bell_fd_, &one, sizeof one);
+}
+
+io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
+  endpoint* socket;
+  try {
+    socket = &allocate_endpoint();
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
+    return std::unexpected(io_error{io_failure::no_memory, ENOMEM, "watching a socket"});
+  }
+  socket->fd = fd;
+  socket->home = this;
+  epoll_event event{};
+  event.events = listener ? static_cast<std::uint32_t>(EPOLLIN | EPOLLET)
+                          : static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+  event.data.u64 = reinterpret_cast<std::uint64_t>(socket) |
+                   static_cast<std::uint64_t>(socket->generation.load(std::memory_order_relaxed)) << generation_shift;
+  if (::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
+    const int code = errno;
+    ::close(fd);
+    free_endpoint(*socket);
+    return std::unexpected(io_error::from_errno(code, "watching a socket"));
+  }
+  open_.fetch_add(1, std::memory_order_relaxed);
+  return socket;
+}
+
+io_result<endpoint*> epoll_reactor::listen(const listen_request& request) noexcept {
+  const io_result<int> fd = open_listening_socket(request);
+  if (!fd) return std::unexpected(fd.error());
+  return watch(*fd, true);
+}
+
+io_result<endpoint*> epoll_reactor::try_accept(endpoint& listener, reactor& home) noexcept {
+  for (;;) {
+    const int fd = ::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      const int on = 1;
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      return static_cast<epoll_reactor&>(home).watch(fd, false);
+    }
+    // A connection that died in the queue is no reason to stop accepting.
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    return std::unexpected(io_error::from_errno(errno, "accepting"));
+  }
+}
+
+io_result<endpoint*> epoll_reactor::start_connect(const address& to) noexcept {
+  constexpr const char* doing = "connecting";
+  const int fd = ::socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  sockaddr_storage at;
+  const socklen_t size = to_kernel(to, at);
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&at), size) != 0 && errno != EINPROGRESS && errno != EINTR) {
+    const int code = errno;
+    ::close(fd);
+    return std::unexpected(io_error::from_errno(code, doing));
+  }
+  return watch(fd, false);
+}
+
+io_result<void> epoll_reactor::finish_connect(endpoint& socket) noexcept {
+  constexpr const char* doing = "connecting";
+  int code = 0;
+  socklen_t size = sizeof code;
+  if (::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &code, &size) != 0) code = errno;
+  if (code != 0) return std::unexpected(io_error::from_errno(code, doing));
+  sockaddr_storage peer;
+  size = sizeof peer;
+  if (::getpeername(socket.fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) return {};
+  return std::unexpected(errno == ENOTCONN ? io_error{io_failure::would_block, EAGAIN, doing}
+                                           : io_error::from_errno(errno, doing));
+}
+
+io_result<std::size_t> epoll_reactor::try_read(endpoint& socket, std::span<std::byte> into) noexcept {
+  for (;;) {
+    const ssize_t got = ::read(socket.fd, into.data(), into.size());
+    if (got > 0) return static_cast<std::size_t>(got);
+    if (got == 0) return std::unexpected(io_error{io_failure::eof, 0, "reading"});
+    if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, "reading"));
+  }
+}
+
+io_result<std::size_t> epoll_reactor::try_write(endpoint& socket, std::span<const iovec> from) noexcept {
+  for (;;) {
+    ssize_t sent;
+    if (from.size() == 1) {
+      sent = ::send(socket.fd, from[0].iov_base, from[0].iov_len, MSG_NOSIGNAL);
+    } else {
+      msghdr message{};
+      message.msg_iov = const_cast<iovec*>(from.data());
+      message.msg_iovlen = from.size();
+      sent = ::sendmsg(socket.fd, &message, MSG_NOSIGNAL);
+    }
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, "writing"));
+  }
+}
+
+io_result<void> epoll_reactor::shutdown_write(endpoint& socket) noexcept {
+  if (::shutdown(socket.fd, SHUT_WR) == 0) return {};
+  return std::unexpected(io_error::from_errno(errno, "ending the stream"));
+}
+
+void epoll_reactor::close(endpoint& socket, bool abort) noexcept {
+  LEVITY_ASSERT(!socket.reading.has_waiter_approx() && !socket.writing.has_waiter_approx(),
+                "a socket is closed when no task waits on it");
+  if (abort) {
+    const linger at_once{1, 0};
+    ::setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  const int fd = socket.fd;
+  free_endpoint(socket);  // first: its generation must be another before the number can be reused
+  ::close(fd);
+  open_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+address epoll_reactor::local_address(const endpoint& socket) const noexcept { return socket_local_address(socket.fd); }
+
+address epoll_reactor::peer_address(const endpoint& socket) const noexcept { return socket_peer_address(socket.fd); }
+
+io_result<void> epoll_reactor::set_option(endpoint& socket, int level, int option, int value) noexcept {
+  if (::setsockopt(socket.fd, level, option, &value, sizeof value) == 0) return {};
+  return std::unexpected(io_error::from_errno(errno, "setting a socket option"));
+}
+
+}  // namespace levity::detail

@@ -1,0 +1,54 @@
+#pragma once
+
+// poll_lease: the right to poll one reactor. One word; whoever moves it from free to taken holds it.
+//
+// Why: readiness must not belong to a thread. A reactor that is polled by whoever has nothing better to do goes on when any
+// one thread is stuck. User code never runs while a lease is held, and nothing that may sleep is called under one but the
+// wait itself.
+//
+// Not under the lease: the timer wheel, which has a lock of its own. A lease is held across the whole wait, and a task
+// that leaves a deadline must get at its timer while another thread sleeps in that reactor.
+//
+// Edges
+//   E6  release -> take   what one poller wrote to the reactor is visible to the next.
+
+#include "levity/base/atomic.hpp"
+
+namespace levity::detail {
+
+class lease_word {
+public:
+  bool try_take() noexcept {
+    unsigned expected = 0;
+    // E6 acquire.
+    return word_.load(std::memory_order_relaxed) == 0 &&
+           word_.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed);
+  }
+
+  void give_back() noexcept {
+    word_.store(0, std::memory_order_release);  // E6 release.
+  }
+
+  [[nodiscard]] bool free_approx() const noexcept { return word_.load(std::memory_order_relaxed) == 0; }
+
+private:
+  atomic<unsigned> word_{0};
+};
+
+/// A held lease. Reactor functions that touch polling state take one by reference: without it they do not compile.
+class poll_lease {
+public:
+  explicit poll_lease(lease_word& word) noexcept : word_(word.try_take() ? &word : nullptr) {}
+  poll_lease(const poll_lease&) = delete;
+  poll_lease& operator=(const poll_lease&) = delete;
+  ~poll_lease() {
+    if (word_ != nullptr) word_->give_back();
+  }
+
+  [[nodiscard]] bool held() const noexcept { return word_ != nullptr; }
+
+private:
+  lease_word* word_;
+};
+
+}  // namespace levity::detail

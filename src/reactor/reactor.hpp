@@ -1,0 +1,78 @@
+#pragma once
+
+// reactor: turns what happens in the world into a list of ready tasks. It does not run them and does not choose a worker.
+//
+// The seam of the house: everything a task can observe of the world (time, sockets, their order) comes through this interface,
+// so that the same service runs on a kernel or from a seed.
+//
+// Three groups of functions
+//   polling    only with the reactor's lease in hand
+//   timers     any thread; the wheel has its own lock
+//   sockets    any thread; try_ functions never block: they answer io_failure::would_block
+//
+// Contract for a backend (reactor_contract_test.cpp runs over all of them)
+//   after try_read or try_write answered would_block, or moved less than was asked, an event follows as soon as more can be
+//   moved; an event for bytes, end of stream or failure that came before the attempt was answered by it
+//   once a socket has hung up, `hung_up` is set before its event
+//   ring() ends the current wait, or the next one, at once
+//   close() never blocks, and no event reaches the endpoint's next user but a harmless "ready"
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "levity/base/clock.hpp"
+#include "levity/base/error.hpp"
+#include "levity/base/address.hpp"
+#include "platform/socket.hpp"
+#include "reactor/endpoint.hpp"
+#include "reactor/poll_lease.hpp"
+#include "reactor/ready_batch.hpp"
+#include "reactor/timer_wheel.hpp"
+
+namespace levity::detail {
+
+struct reactor : time_source {
+  explicit reactor(std::int64_t start_ns) noexcept : wheel(start_ns) {}
+  reactor(const reactor&) = delete;
+  reactor& operator=(const reactor&) = delete;
+  virtual ~reactor() = default;
+
+  // -- polling -------------------------------------------------------------------------------------------------------
+  lease_word lease;
+
+  /// Waits for events until `until_ns` (0: does not wait; timer_wheel::never_ns: for ever) and adds the tasks they made
+  /// ready. Timers are the caller's business.
+  virtual void poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept = 0;
+
+  /// Ends the wait of whoever polls, or the next one. Any thread.
+  virtual void ring() noexcept = 0;
+
+  // -- timers --------------------------------------------------------------------------------------------------------
+  timer_wheel wheel;
+
+  // -- sockets -------------------------------------------------------------------------------------------------------
+  virtual io_result<endpoint*> listen(const listen_request& request) noexcept = 0;
+  /// Watches a listening socket that was opened before this reactor; takes the descriptor over, also when it fails.
+  virtual io_result<endpoint*> adopt_listener(int fd) noexcept = 0;
+  /// The accepted endpoint is watched by `home`, a reactor of the same kind.
+  virtual io_result<endpoint*> try_accept(endpoint& listener, reactor& home) noexcept = 0;
+  /// Starts a connection; it is established when `writing` becomes ready and finish_connect() agrees.
+  virtual io_result<endpoint*> start_connect(const address& to) noexcept = 0;
+  virtual io_result<void> finish_connect(endpoint& socket) noexcept = 0;
+  virtual io_result<std::size_t> try_read(endpoint& socket, std::span<std::byte> into) noexcept = 0;
+  virtual io_result<std::size_t> try_write(endpoint& socket, std::span<const iovec> from) noexcept = 0;
+  virtual io_result<void> shutdown_write(endpoint& socket) noexcept = 0;
+  /// Closes at once and in order; `abort` resets the connection instead.
+  virtual void close(endpoint& socket, bool abort) noexcept = 0;
+  virtual address local_address(const endpoint& socket) const noexcept = 0;
+  virtual address peer_address(const endpoint& socket) const noexcept = 0;
+  /// TCP_NODELAY, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF by their names in <sys/socket.h>; a backend may ignore what it cannot do.
+  virtual io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept = 0;
+
+  /// Endpoints that are open on this reactor.
+  [[nodiscard]] virtual std::uint64_t endpoints_approx() const noexcept = 0;
+};
+
+}  // namespace levity::detail

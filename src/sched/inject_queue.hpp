@@ -1,0 +1,93 @@
+#pragma once
+
+// inject_queue: ready tasks that belong to no worker: woken or spawned by foreign threads, spilled by a full deque, or yielding.
+// First in, first out.
+//
+// Pushing is lock-free (a stack of links, after Treiber): a thread that is descheduled in the middle holds nobody up.
+// Taking moves the whole stack, turned round, behind the ordered list, under a spin lock of a few pointer writes.
+//
+// Edges
+//   E13  push -> take: the task and what its pusher wrote.
+
+#include <cstdint>
+
+#include "levity/base/atomic.hpp"
+#include "levity/base/cache_line.hpp"
+#include "levity/base/intrusive_list.hpp"
+#include "levity/base/spin_lock.hpp"
+#include "levity/task/detail/record.hpp"
+
+namespace levity::detail {
+
+class inject_queue {
+public:
+  /// Any thread.
+  void push(task_record& task) noexcept { push_chain(task.queue, task.queue, 1); }
+
+  /// Any thread. Pushes `count` tasks, first to be taken first.
+  void push_all(task_record* const* tasks, std::size_t count) noexcept {
+    if (count == 0) return;
+    for (std::size_t i = count; i-- > 1;) tasks[i]->queue.next = &tasks[i - 1]->queue;
+    push_chain(tasks[count - 1]->queue, tasks[0]->queue, static_cast<std::int64_t>(count));
+  }
+
+  /// Takes up to `wanted` tasks, oldest first. Any thread.
+  std::size_t take(task_record** into, std::size_t wanted) noexcept {
+    if (empty_approx()) return 0;
+    std::size_t taken = 0;
+    lock_.lock();
+    collect();
+    while (taken < wanted && first_ != nullptr) {
+      list_link* link = first_;
+      first_ = link->next;
+      link->next = nullptr;
+      into[taken++] = &task_record::from_queue(*link);
+    }
+    if (first_ == nullptr) last_ = nullptr;
+    size_.fetch_sub(static_cast<std::int64_t>(taken), std::memory_order_relaxed);
+    lock_.unlock();
+    return taken;
+  }
+
+  [[nodiscard]] bool empty_approx() const noexcept { return size_.load(std::memory_order_relaxed) <= 0; }
+  [[nodiscard]] std::int64_t size_approx() const noexcept { return size_.load(std::memory_order_relaxed); }
+
+private:
+  // The chain runs from the newest to the oldest.
+  void push_chain(list_link& newest, list_link& oldest, std::int64_t count) noexcept {
+    size_.fetch_add(count, std::memory_order_relaxed);
+    list_link* head = inbox_.load(std::memory_order_relaxed);
+    do {
+      oldest.next = head;
+    } while (!inbox_.compare_exchange_weak(head, &newest, std::memory_order_release,  // E13 release.
+                                           std::memory_order_relaxed));
+  }
+
+  void collect() noexcept {
+    if (inbox_.load(std::memory_order_relaxed) == nullptr) return;
+    list_link* link = inbox_.exchange(nullptr, std::memory_order_acquire);  // E13 acquire.
+    list_link* newest = link;
+    list_link* turned = nullptr;
+    while (link != nullptr) {
+      list_link* older = link->next;
+      link->next = turned;
+      turned = link;
+      link = older;
+    }
+    if (turned == nullptr) return;
+    if (last_ == nullptr) {
+      first_ = turned;
+    } else {
+      last_->next = turned;
+    }
+    last_ = newest;
+  }
+
+  alignas(cache_line_bytes) atomic<list_link*> inbox_{nullptr};
+  alignas(cache_line_bytes) atomic<std::int64_t> size_{0};
+  spin_lock lock_;
+  list_link* first_ = nullptr;  // guarded by lock_
+  list_link* last_ = nullptr;   // guarded by lock_
+};
+
+}  // namespace levity::detail

@@ -1,0 +1,76 @@
+#include "sched/parking.hpp"
+
+#include <bit>
+
+#include "platform/futex.hpp"
+
+namespace levity::detail {
+
+void idle_set::enter(unsigned worker, bool searching) noexcept {
+  idle_[worker / 64].fetch_or(std::uint64_t{1} << (worker % 64), std::memory_order_relaxed);
+  if (searching) searchers_.fetch_sub(1, std::memory_order_relaxed);
+  full_fence();  // E14.
+}
+
+bool idle_set::leave(unsigned worker) noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << (worker % 64);
+  return (idle_[worker / 64].fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
+}
+
+int idle_set::claim() noexcept {
+  if (searchers_.load(std::memory_order_relaxed) != 0 || !any_idle_approx()) return nobody;
+  int none = 0;
+  if (!searchers_.compare_exchange_strong(none, 1, std::memory_order_relaxed, std::memory_order_relaxed)) return nobody;
+  for (unsigned word = 0; word < idle_.size(); word++) {
+    std::uint64_t seen = idle_[word].load(std::memory_order_relaxed);
+    while (seen != 0) {
+      const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
+      const std::uint64_t bit = std::uint64_t{1} << lowest;
+      seen = idle_[word].fetch_and(~bit, std::memory_order_relaxed);
+      if ((seen & bit) != 0) return static_cast<int>(word * 64 + lowest);
+    }
+  }
+  searchers_.fetch_sub(1, std::memory_order_relaxed);
+  return nobody;
+}
+
+bool idle_set::start_search(unsigned workers) noexcept {
+  int seen = searchers_.load(std::memory_order_relaxed);
+  // Half of the workers searching is plenty: they would only meet each other.
+  while (2 * static_cast<unsigned>(seen) < workers) {
+    if (searchers_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+bool idle_set::any_idle_approx() const noexcept {
+  for (const auto& word : idle_) {
+    if (word.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+bool parker::prepare(bool in_reactor) noexcept {
+  permit expected = permit::empty;
+  // Release pairs with nothing: what matters to the waker is the idle mark. E15 acquire when a permit is found.
+  return permit_.compare_exchange_strong(expected, in_reactor ? permit::polling : permit::futex,
+                                         std::memory_order_relaxed, std::memory_order_acquire);
+}
+
+void parker::wait() noexcept {
+  while (permit_.load(std::memory_order_relaxed) == permit::futex) {
+    futex_wait(reinterpret_cast<const std::uint32_t*>(&permit_), static_cast<std::uint32_t>(permit::futex));
+  }
+}
+
+void parker::finish() noexcept {
+  permit_.exchange(permit::empty, std::memory_order_acquire);  // E15 acquire.
+}
+
+bool parker::unpark() noexcept {
+  const permit before = permit_.exchange(permit::notified, std::memory_order_release);  // E15 release.
+  if (before == permit::futex) futex_wake_one(reinterpret_cast<const std::uint32_t*>(&permit_));
+  return before == permit::polling;
+}
+
+}  // namespace levity::detail

@@ -1,0 +1,134 @@
+#include "sched/scheduler.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "levity/base/clock.hpp"
+
+namespace levity::detail {
+
+scheduler::scheduler(scheduler_options options)
+    : seed_(options.seed),
+      reactors_(std::move(options.reactors)),
+      root_(scope_state::create(*this, nullptr, failure_policy::keep_going, "root")) {
+  LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
+  LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
+  for (unsigned i = 0; i < reactors_.size(); i++) {
+    workers_.push_back(std::make_unique<worker>(*this, i, *reactors_[i], seed_ != 0 ? seed_ : 0x1e71));
+  }
+}
+
+scheduler::~scheduler() { scope_state::destroy(root_); }
+
+void scheduler::start() {
+  for (auto& each : workers_) {
+    threads_.emplace_back([&runs = *each] { runs.run(); });
+  }
+}
+
+void scheduler::run_here() { workers_[0]->run(); }
+
+void scheduler::join() {
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void scheduler::schedule(task_record& record) noexcept {
+  if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
+    here->push(record);
+    return;
+  }
+  injected.push(record);
+  wake_one();
+}
+
+void scheduler::schedule_last(task_record& record) noexcept {
+  injected.push(record);
+  wake_one();
+}
+
+bool scheduler::work_visible() noexcept {
+  if (!injected.empty_approx()) return true;
+  for (auto& each : workers_) {
+    if (each->has_work_approx()) return true;
+  }
+  return false;
+}
+
+void scheduler::wake_one() noexcept {
+  // The one that could be woken is awake.
+  if (size() == 1 && this_worker != nullptr && &this_worker->owner() == this) return;
+  full_fence();  // E14.
+  const int claimed = idle.claim();
+  if (claimed != idle_set::nobody) at(static_cast<unsigned>(claimed)).unpark();
+}
+
+std::uint32_t scheduler::next_task_id() noexcept {
+  worker* here = this_worker;
+  return here != nullptr ? here->next_task_id() : reserve_task_ids(1);
+}
+
+std::uint32_t scheduler::coarse_now_ms() noexcept {
+  worker* here = this_worker;
+  return here != nullptr ? here->coarse_ms() : static_cast<std::uint32_t>(kernel_now_ns() / 1'000'000);
+}
+
+void scheduler::arm(timer_node& node) noexcept {
+  reactor& home = this_worker->home();
+  if (home.wheel.arm(node)) home.ring();
+}
+
+void scheduler::disarm(timer_node& node) noexcept { static_cast<timer_wheel*>(node.wheel)->disarm(node); }
+
+void scheduler::sleep(task_record& record, sleep_waiter& waiter) noexcept {
+  reactor& home = this_worker->home();
+  if (home.wheel.sleep(record, waiter)) home.ring();
+}
+
+bool scheduler::unsleep(task_record& record, sleep_waiter& waiter) noexcept {
+  return static_cast<timer_wheel*>(waiter.wheel)->unsleep(record);
+}
+
+void scheduler::enlist(scope_state& scope) noexcept {
+  registry_lock_.lock();
+  registry_.push_back(scope.registry);
+  registry_lock_.unlock();
+}
+
+void scheduler::delist(scope_state& scope) noexcept {
+  registry_lock_.lock();
+  if (scope.registry.linked()) scope.registry.unlink();
+  registry_lock_.unlock();
+}
+
+void scheduler::root_empty() noexcept {
+  if (on_empty) on_empty();
+  stopping_.store(true, std::memory_order_release);  // E17 release.
+  for (auto& each : workers_) each->unpark();
+}
+
+void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
+                           const std::source_location& site) noexcept {
+  const char* what = "an exception that is no std::exception";
+  std::string text;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& thrown) {
+    text = thrown.what();
+    what = text.c_str();
+  } catch (...) {
+  }
+  std::fprintf(stderr, "levity: task %s%s%s spawned at %s:%u ended with an exception nobody waits for: %s\n",
+               task_name != nullptr ? "\"" : "", task_name != nullptr ? task_name : "without a name",
+               task_name != nullptr ? "\"" : "", site.file_name(), site.line(), what);
+}
+
+reactor& scheduler::home_reactor() noexcept { return this_worker->home(); }
+
+reactor& scheduler::next_reactor() noexcept {
+  if (reactors_.size() == 1) return *reactors_[0];
+  return *reactors_[next_reactor_.fetch_add(1, std::memory_order_relaxed) % reactors_.size()];
+}
+
+}  // namespace levity::detail

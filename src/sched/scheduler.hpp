@@ -1,0 +1,110 @@
+#pragma once
+
+// scheduler: the workers, their reactors, what they share, and the executor that tasks know.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "levity/base/atomic.hpp"
+#include "levity/base/spin_lock.hpp"
+#include "levity/task/detail/executor.hpp"
+#include "levity/task/detail/scope_state.hpp"
+#include "reactor/reactor.hpp"
+#include "sched/inject_queue.hpp"
+#include "sched/parking.hpp"
+#include "sched/worker.hpp"
+
+namespace levity::detail {
+
+struct scheduler_options {
+  std::vector<std::unique_ptr<reactor>> reactors;  // one a worker
+  std::uint64_t seed = 0;                          // != 0: one worker, ready tasks are picked by this seed
+};
+
+class scheduler final : public executor {
+public:
+  explicit scheduler(scheduler_options options);
+  ~scheduler();
+  scheduler(const scheduler&) = delete;
+  scheduler& operator=(const scheduler&) = delete;
+
+  /// The scope of everything that runs here. Cancelling it is shutdown.
+  [[nodiscard]] scope_state& root() noexcept { return *root_; }
+
+  /// Starts the worker threads. They end when the root scope has become empty.
+  void start();
+  /// Runs the only worker on the calling thread until the root scope is empty.
+  void run_here();
+  /// Waits for the worker threads.
+  void join();
+  /// Called once, on some worker, when the root scope has become empty.
+  std::function<void()> on_empty;
+
+  // executor
+  void schedule(task_record& record) noexcept override;
+  void schedule_last(task_record& record) noexcept override;
+  std::uint32_t next_task_id() noexcept override;
+  std::uint32_t coarse_now_ms() noexcept override;
+  void arm(timer_node& node) noexcept override;
+  void disarm(timer_node& node) noexcept override;
+  void sleep(task_record& record, sleep_waiter& waiter) noexcept override;
+  bool unsleep(task_record& record, sleep_waiter& waiter) noexcept override;
+  void enlist(scope_state& scope) noexcept override;
+  void delist(scope_state& scope) noexcept override;
+  void root_empty() noexcept override;
+  void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
+  reactor& home_reactor() noexcept override;
+  reactor& next_reactor() noexcept override;
+
+  // For workers.
+  [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
+  [[nodiscard]] worker& at(unsigned index) noexcept { return *workers_[index]; }
+  [[nodiscard]] bool seeded() const noexcept { return seed_ != 0; }
+  // E17 acquire: what happened before the root scope became empty.
+  [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool work_visible() noexcept;
+  void wake_one() noexcept;
+  std::uint32_t reserve_task_ids(std::uint32_t count) noexcept {
+    return ids_.fetch_add(count, std::memory_order_relaxed);
+  }
+  idle_set idle;
+  inject_queue injected;
+
+  /// Calls `visit(scope)` for each scope that has or had children; the scope lives meanwhile. One caller at a time.
+  template <class Visit>
+  void each_scope(Visit&& visit) {
+    list_link here;
+    registry_lock_.lock();
+    registry_.push_front(here);
+    while (here.next != registry_.end()) {
+      list_link* next = here.next;
+      here.unlink();
+      link_list::insert_before(*next->next, here);
+      scope_state& scope = scope_state::from_registry(*next);
+      scope.pin();
+      registry_lock_.unlock();
+      visit(scope);
+      scope.unpin();
+      registry_lock_.lock();
+    }
+    here.unlink();
+    registry_lock_.unlock();
+  }
+
+private:
+  const std::uint64_t seed_;
+  std::vector<std::unique_ptr<reactor>> reactors_;
+  std::vector<std::unique_ptr<worker>> workers_;
+  std::vector<std::thread> threads_;
+  spin_lock registry_lock_;
+  link_list registry_;  // guarded by registry_lock_
+  scope_state* root_;
+  atomic<bool> stopping_{false};
+  atomic<std::uint32_t> ids_{1};
+  atomic<unsigned> next_reactor_{0};
+};
+
+}  // namespace levity::detail

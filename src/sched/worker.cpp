@@ -1,0 +1,220 @@
+#include "sched/worker.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "levity/base/clock.hpp"
+#include "levity/memory/buffer.hpp"
+#include "levity/memory/frame_pool.hpp"
+#include "sched/scheduler.hpp"
+
+namespace levity::detail {
+
+constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
+
+worker::worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed)
+    : owner_(owner), index_(index), home_(home), random_(seed + index) {
+  note_time(home.now_ns());
+}
+
+void worker::run() {
+  frame_magazine_scope magazine;
+  time_source* const outer_time = exchange_time_source(owner_.seeded() ? &home_ : nullptr);
+  const run_state outer = std::exchange(this_run, run_state{});
+  this_run.stack_low = static_cast<const char*>(__builtin_frame_address(0)) - stack_bytes_for_transfers;
+  this_run.exec = &owner_;
+  this_worker = this;
+  while (task_record* task = next_task()) run_task(*task);
+  flush_buffers();
+  this_worker = nullptr;
+  this_run = outer;
+  exchange_time_source(outer_time);
+}
+
+void worker::run_task(task_record& task) noexcept {
+  run_state& run = this_run;
+  run.current = &task;
+  run.budget = task_budget;
+  current_.store(&task, std::memory_order_relaxed);
+  if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
+    if (!waited->reason->settle(*waited, task)) {
+      current_.store(nullptr, std::memory_order_relaxed);
+      run.current = nullptr;
+      return;
+    }
+  }
+  task.waits_on = nullptr;
+  task.leaf.resume();
+  while (run.bounced) std::exchange(run.bounced, {}).resume();
+  // The task may be gone or run elsewhere by now.
+  current_.store(nullptr, std::memory_order_relaxed);
+  run.current = nullptr;
+  tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+task_record* worker::next_task() noexcept {
+  for (;;) {
+    if (owner_.seeded()) {
+      if (task_record* task = seeded_task()) return task;
+    } else {
+      if (++tick_ % fair_period == 0) {
+        if (task_record* task = fair_turn()) return task;
+      }
+      if (task_record* task = ready_.pop()) return task;
+      if (task_record* task = injected()) return task;
+      if (task_record* task = search()) return task;
+    }
+    if (owner_.stopping()) return nullptr;
+    sleep();
+  }
+}
+
+// A seeded run: every ready task is a candidate, the seed picks.
+task_record* worker::seeded_task() noexcept {
+  // Timers and events come first, so that virtual time never stands still under a task that is always ready.
+  if (++tick_ % fair_period == 0) poll_home(home_.now_ns());
+  while (task_record* task = ready_.pop()) seeded_.push_back(task);
+  task_record* task;
+  while (owner_.injected.take(&task, 1) == 1) seeded_.push_back(task);
+  if (seeded_.empty()) return nullptr;
+  const auto pick = static_cast<std::size_t>(random_.below(seeded_.size()));
+  std::swap(seeded_[pick], seeded_.back());
+  task = seeded_.back();
+  seeded_.pop_back();
+  return task;
+}
+
+task_record* worker::fair_turn() noexcept {
+  const std::int64_t now_ns = home_.now_ns();
+  note_time(now_ns);
+  if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
+  if (task_record* task = injected()) return task;
+  return ready_.steal();
+}
+
+// Polls without waiting and fires what is due.
+void worker::poll_home(std::int64_t now_ns) noexcept {
+  polled_ns_ = now_ns;
+  if (home_.endpoints_approx() > 0 || owner_.seeded()) {
+    poll_lease lease(home_.lease);
+    if (lease.held()) home_.poll(lease, 0, batch_);
+  }
+  while (home_.wheel.expire(now_ns, batch_)) queue_batch();
+  queue_batch();
+}
+
+// One injected task to run; a fair share of the others comes along into the own deque.
+task_record* worker::injected() noexcept {
+  if (owner_.injected.empty_approx()) return nullptr;
+  constexpr std::int64_t most = deque::capacity / 2;
+  task_record* taken[most];
+  const std::int64_t share = owner_.injected.size_approx() / owner_.size() + 1;
+  const std::int64_t room = deque::capacity - ready_.size_approx();
+  const auto wanted = static_cast<std::size_t>(std::clamp<std::int64_t>(std::min(share, room), 1, most));
+  const std::size_t count = owner_.injected.take(taken, wanted);
+  if (count == 0) return nullptr;
+  for (std::size_t i = count; i-- > 1;) push_quietly(*taken[i]);
+  if (!owner_.injected.empty_approx()) owner_.wake_one();
+  return taken[0];
+}
+
+task_record* worker::search() noexcept {
+  const unsigned workers = owner_.size();
+  if (workers == 1) return nullptr;
+  if (!searching_) searching_ = owner_.idle.start_search(workers);
+  if (!searching_) return nullptr;
+  const auto first = static_cast<unsigned>(random_.below(workers));
+  task_record* found = nullptr;
+  for (unsigned i = 0; i < workers && found == nullptr; i++) {
+    worker& victim = owner_.at((first + i) % workers);
+    if (&victim == this) continue;
+    constexpr int most = 32;
+    // Half of what the victim has, one by one: each steal stands for itself.
+    auto wanted = static_cast<int>(std::min<std::int64_t>((victim.ready_.size_approx() + 1) / 2, most));
+    for (; wanted > 0; wanted--) {
+      task_record* task = victim.steal();
+      if (task == nullptr) break;
+      if (found == nullptr) {
+        found = task;
+      } else {
+        push_quietly(*task);
+      }
+    }
+  }
+  if (found == nullptr) found = injected();
+  if (found != nullptr) {
+    searching_ = false;
+    // The last searcher passes the search on, if there is anything left to find.
+    if (owner_.idle.end_search() && owner_.work_visible()) owner_.wake_one();
+  }
+  return found;
+}
+
+void worker::sleep() noexcept {
+  owner_.idle.enter(index_, std::exchange(searching_, false));
+  if (owner_.work_visible() || owner_.stopping()) {
+    searching_ = !owner_.idle.leave(index_);
+    return;
+  }
+  {
+    poll_lease lease(home_.lease);
+    if (lease.held()) {
+      const std::int64_t due_ns = home_.wheel.begin_wait();
+      if (parker_.prepare(true)) home_.poll(lease, due_ns, batch_);
+      home_.wheel.end_wait();
+    } else if (parker_.prepare(false)) {
+      parker_.wait();
+    }
+  }
+  parker_.finish();
+  searching_ = !owner_.idle.leave(index_);  // who claimed us gave us a search token
+  const std::int64_t now_ns = home_.now_ns();
+  note_time(now_ns);
+  polled_ns_ = now_ns;
+  const bool by_events = batch_.count > 0;
+  while (home_.wheel.expire(now_ns, batch_)) queue_batch();
+  queue_batch();
+  if (searching_ && by_events) {
+    searching_ = false;
+    if (owner_.idle.end_search() && owner_.work_visible()) owner_.wake_one();
+  }
+}
+
+// Where others may take them, all before the first one runs; the first event on top.
+void worker::queue_batch() noexcept {
+  const std::size_t count = batch_.count;
+  for (std::size_t i = count; i-- > 0;) push_quietly(*batch_.records[i]);
+  batch_.count = 0;
+  if (count > 1) owner_.wake_one();
+}
+
+void worker::push_quietly(task_record& task) noexcept {
+  while (!ready_.push(task)) {
+    std::array<task_record*, deque::capacity / 2> older;
+    owner_.injected.push_all(older.data(), ready_.take_half(older));
+  }
+}
+
+void worker::push(task_record& task) noexcept {
+  const bool alone = ready_.size_approx() == 0;
+  push_quietly(task);
+  // The first one is ours to run next; from the second on there is work for others.
+  if (!alone) owner_.wake_one();
+}
+
+void worker::unpark() noexcept {
+  if (parker_.unpark()) home_.ring();
+}
+
+void worker::note_time(std::int64_t now_ns) noexcept { coarse_ms_ = static_cast<std::uint32_t>(now_ns / 1'000'000); }
+
+std::uint32_t worker::next_task_id() noexcept {
+  constexpr std::uint32_t block = 1024;
+  if (id_next_ == id_end_) {
+    id_next_ = owner_.reserve_task_ids(block);
+    id_end_ = id_next_ + block;
+  }
+  return id_next_++;
+}
+
+}  // namespace levity::detail

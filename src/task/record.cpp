@@ -1,0 +1,181 @@
+#include "levity/task/detail/record.hpp"
+
+#include <cstddef>
+
+#include "levity/base/assert.hpp"
+#include "levity/task/detail/executor.hpp"
+#include "levity/task/detail/scope_state.hpp"
+
+namespace levity::detail {
+
+constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];
+
+run_state& current_run() noexcept {
+  asm volatile("");  // keeps the call a call
+  return this_run;
+}
+
+bool spend_budget() noexcept {
+  run_state& run = current_run();
+  return run.exec == nullptr || --run.budget >= 0;
+}
+
+namespace {
+
+using word_t = std::uint64_t;
+
+constexpr word_t phase_of(word_t word) noexcept { return word & task_record::phase_mask; }
+
+constexpr cancel_reason reason_of(word_t word) noexcept {
+  return static_cast<cancel_reason>((word & task_record::reason_mask) >> task_record::reason_shift);
+}
+
+// The record is held and a cause was raised. True: its waiter was taken back, and this thread owns the wake-up.
+bool take_back_waiter(task_record& record) noexcept {
+  return effective_cancel(record) != cancel_reason::none && record.waits_on->reason->try_cancel(*record.waits_on, record);
+}
+
+// Lets go of a held record, looking again as often as somebody asked for it.
+void let_go(task_record& record, bool taken_back) noexcept {
+  word_t seen = record.word.load(std::memory_order_relaxed);
+  for (;;) {
+    if ((seen & task_record::recheck_bit) != 0) {
+      // E5 acquire: the cause that came with the bit.
+      record.word.fetch_and(~task_record::recheck_bit, std::memory_order_acquire);
+      taken_back = taken_back || take_back_waiter(record);
+      seen = record.word.load(std::memory_order_relaxed);
+      continue;
+    }
+    // E4 release: our look at the waiter is over. E2 acquire, release: we may carry a wake-up on.
+    if (record.word.compare_exchange_weak(seen, seen & ~task_record::held_bit, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed)) {
+      break;
+    }
+  }
+  if (taken_back) {
+    wake(record);
+  } else if (phase_of(seen) == task_record::running) {
+    record.scope->exec->schedule(record);  // it was woken while we held it
+  }
+}
+
+// Somebody raised a cause: if the task is parked, takes it out of its wait.
+void interrupt(task_record& record) noexcept {
+  word_t seen = record.word.load(std::memory_order_relaxed);
+  for (;;) {
+    if (phase_of(seen) != task_record::parked) return;  // it looks at the cancel bit before it parks
+    const bool free = (seen & task_record::held_bit) == 0;
+    const word_t wanted = seen | (free ? task_record::held_bit : task_record::recheck_bit);
+    // E3, E4, E5 acquire: the waiter as the task and the last holder left it. E5 release: the cause, with the recheck bit.
+    if (record.word.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+      if (free) let_go(record, take_back_waiter(record));
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+task_record& task_record::from_queue(list_link& link) noexcept {
+  return *reinterpret_cast<task_record*>(reinterpret_cast<char*>(&link) - offsetof(task_record, queue));
+}
+
+task_record& task_record::from_sibling(list_link& link) noexcept {
+  return *reinterpret_cast<task_record*>(reinterpret_cast<char*>(&link) - offsetof(task_record, sibling));
+}
+
+cancel_reason effective_cancel(const task_record& record) noexcept {
+  cancel_reason found = cancel_reason::none;
+  for (const context* each = record.contexts; each != nullptr; each = each->outer) {
+    if (each->what == context::kind::shield) return found;
+    // E5 acquire.
+    if (each->what == context::kind::deadline && each->fired.load(std::memory_order_acquire)) {
+      found = cancel_reason::deadline;
+    }
+  }
+  const cancel_reason own = reason_of(record.word.load(std::memory_order_relaxed));
+  return own != cancel_reason::none ? own : found;
+}
+
+void prepare_wait(task_record& record, std::coroutine_handle<> leaf, waiter& on) noexcept {
+  record.leaf = leaf;
+  record.waits_on = &on;
+  record.since_ms = record.scope->exec->coarse_now_ms();
+}
+
+bool commit_wait(task_record& record) noexcept {
+  word_t seen = record.word.load(std::memory_order_relaxed);
+  bool asked = false;
+  for (;;) {
+    if (phase_of(seen) == task_record::notified) {
+      // E2 acquire. Only we leave this phase, so a plain subtraction is right.
+      record.word.fetch_sub(task_record::phase_one, std::memory_order_acquire);
+      return false;
+    }
+    if ((seen & task_record::cancel_bit) != 0 && !asked) {
+      asked = true;
+      // E5 acquire: the cause that came with the bit.
+      record.word.load(std::memory_order_acquire);
+      if (take_back_waiter(record)) return false;
+      seen = record.word.load(std::memory_order_relaxed);
+      continue;
+    }
+    // E3 release.
+    if (record.word.compare_exchange_weak(seen, seen - task_record::phase_one, std::memory_order_release,
+                                          std::memory_order_relaxed)) {
+      return true;
+    }
+    asked = false;  // the word changed: perhaps a new cause
+  }
+}
+
+bool wake_deferred(task_record& record) noexcept {
+  // E2 release: what we wrote. E3 acquire: we may hand the task to a worker.
+  const word_t before = record.word.fetch_add(task_record::phase_one, std::memory_order_acq_rel);
+  return phase_of(before) == task_record::parked && (before & task_record::held_bit) == 0;
+}
+
+void wake(task_record& record) noexcept {
+  if (wake_deferred(record)) record.scope->exec->schedule(record);
+}
+
+void cancel_record(task_record& record, cancel_reason reason) noexcept {
+  word_t seen = record.word.load(std::memory_order_relaxed);
+  for (;;) {
+    word_t wanted = seen | task_record::cancel_bit;
+    if (reason_of(seen) == cancel_reason::none) wanted |= static_cast<word_t>(reason) << task_record::reason_shift;
+    // E5 release.
+    if (record.word.compare_exchange_weak(seen, wanted, std::memory_order_release, std::memory_order_relaxed)) break;
+  }
+  interrupt(record);
+}
+
+void raise_cause(task_record& record) noexcept {
+  record.word.fetch_or(task_record::cancel_bit, std::memory_order_release);  // E5 release.
+  interrupt(record);
+}
+
+void settle_causes(task_record& record) noexcept {
+  if ((record.word.load(std::memory_order_relaxed) & task_record::cancel_bit) == 0) return;
+  // E5 acquire: a cause raised before this is seen by effective_cancel(), one raised after sets the bit again.
+  record.word.fetch_and(~task_record::cancel_bit, std::memory_order_acquire);
+  if (effective_cancel(record) != cancel_reason::none) {
+    record.word.fetch_or(task_record::cancel_bit, std::memory_order_relaxed);
+  }
+}
+
+bool try_hold(task_record& record) noexcept {
+  word_t seen = record.word.load(std::memory_order_relaxed);
+  while (phase_of(seen) == task_record::parked && (seen & task_record::held_bit) == 0) {
+    // E3, E4 acquire.
+    if (record.word.compare_exchange_weak(seen, seen | task_record::held_bit, std::memory_order_acquire,
+                                          std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void release_hold(task_record& record) noexcept { let_go(record, false); }
+
+}  // namespace levity::detail

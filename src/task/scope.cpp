@@ -1,0 +1,241 @@
+#include "levity/task/scope.hpp"
+
+#include <cstddef>
+#include <cstdio>
+#include <new>
+
+#include "levity/base/assert.hpp"
+
+namespace levity {
+namespace detail {
+
+scope_state* scope_state::create(executor& exec, task_record* owner, failure_policy policy, const char* name) {
+  auto* scope = new (frame_allocate(sizeof(scope_state))) scope_state;
+  scope->exec = &exec;
+  scope->owner = owner;
+  scope->policy = policy;
+  scope->name = name;
+  return scope;
+}
+
+void scope_state::destroy(scope_state* scope) noexcept {
+  if (scope->listed) scope->exec->delist(*scope);
+  scope->~scope_state();
+  frame_free(scope, sizeof(scope_state));
+}
+
+scope_state& scope_state::from_registry(list_link& link) noexcept {
+  return *reinterpret_cast<scope_state*>(reinterpret_cast<char*>(&link) - offsetof(scope_state, registry));
+}
+
+scope_state& scope_state::from_orphans(context& link) noexcept {
+  return *reinterpret_cast<scope_state*>(reinterpret_cast<char*>(&link) - offsetof(scope_state, orphans));
+}
+
+void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, const char* task_name,
+                        const std::source_location& site) {
+  task_record* record;
+  try {
+    record = new (frame_allocate(sizeof(task_record))) task_record;
+  } catch (...) {
+    frame.destroy();
+    throw;
+  }
+  record->leaf = frame;
+  record->id = exec->next_task_id();
+  record->name = task_name;
+  record->site = site;
+  record->scope = this;
+  record->since_ms = exec->coarse_now_ms();
+  promise.record = record;
+  lock.lock();
+  if (cancelled != cancel_reason::none) {
+    record->word.store(task_record::cancel_bit | static_cast<std::uint64_t>(cancelled) << task_record::reason_shift,
+                       std::memory_order_relaxed);
+  }
+  children.push_back(record->sibling);
+  count++;
+  const bool enlist_now = !listed;
+  listed = true;
+  lock.unlock();
+  if (enlist_now) exec->enlist(*this);
+  exec->schedule(*record);
+}
+
+void scope_state::cancel(cancel_reason reason) noexcept {
+  lock.lock();
+  const bool first = cancelled == cancel_reason::none;
+  if (first) cancelled = reason;
+  lock.unlock();
+  if (!first) return;  // whoever cancelled first reaches every child
+  constexpr int slice = 128;
+  pin();
+  walk(0, slice, [reason](task_record& child) { cancel_record(child, reason); }, [] {});
+  unpin();
+}
+
+void scope_state::pin() noexcept {
+  lock.lock();
+  pins++;
+  lock.unlock();
+}
+
+void scope_state::unpin() noexcept {
+  lock.lock();
+  task_record* left = --pins == 0 && count == 0 ? std::exchange(leaver, nullptr) : nullptr;
+  lock.unlock();
+  if (left == nullptr) return;
+  destroy(this);
+  finish_root({}, *left);
+}
+
+void scope_state::child_failed(std::exception_ptr thrown, task_record& child) noexcept {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const levity::cancelled&) {
+    lock.lock();
+    child_cancelled = true;
+    lock.unlock();
+    return;  // it was told to end, and did
+  } catch (...) {
+  }
+  if (policy == failure_policy::report) {
+    exec->unobserved(std::move(thrown), child.name, child.site);
+    return;
+  }
+  lock.lock();
+  const bool first = failure == nullptr;
+  if (first) failure = thrown;
+  lock.unlock();
+  if (!first) return;
+  if (policy == failure_policy::cancel_siblings) cancel(cancel_reason::sibling_failed);
+}
+
+void scope_state::child_ended(task_record& child) noexcept {
+  task_record* woken = nullptr;
+  task_record* left = nullptr;
+  executor& runs_it = *exec;
+  bool root_ended = false;
+  lock.lock();
+  child.sibling.unlink();
+  if (--count == 0) {
+    root_ended = owner == nullptr;
+    woken = std::exchange(joiner, nullptr);
+    if (pins == 0) left = std::exchange(leaver, nullptr);
+  }
+  lock.unlock();
+  // From here on the scope may be gone, unless it is left behind and ours to end.
+  child.~task_record();
+  frame_free(&child, sizeof(task_record));
+  if (woken != nullptr) wake(*woken);
+  if (left != nullptr) {
+    destroy(this);
+    finish_root({}, *left);
+  }
+  if (root_ended) runs_it.root_empty();
+}
+
+void root_failed(task_record& record, std::exception_ptr failure) noexcept {
+  record.scope->child_failed(std::move(failure), record);
+}
+
+void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept {
+  if (frame) frame.destroy();
+  // Scopes that were left with children hold the task's end up until those have ended.
+  while (record.contexts != nullptr) {
+    LEVITY_ASSERT(record.contexts->what == context::kind::orphans, "a task ends with no deadline or shield open");
+    scope_state& orphans = scope_state::from_orphans(*record.contexts);
+    record.contexts = orphans.orphans.outer;
+    orphans.lock.lock();
+    const bool empty = orphans.count == 0 && orphans.pins == 0;
+    if (!empty) orphans.leaver = &record;
+    orphans.lock.unlock();
+    if (!empty) return;  // the last of them, or who pinned the scope, comes back here
+    scope_state::destroy(&orphans);
+  }
+  record.scope->child_ended(record);
+}
+
+}  // namespace detail
+
+const wait_reason scope::join_awaiter::reason_{"join", &scope::join_awaiter::cancel_children, nullptr,
+                                               &scope::join_awaiter::describe};
+
+scope::scope(on_failure policy, const char* name) {
+  detail::run_state& run = detail::current_run();
+  LEVITY_ASSERT(run.current != nullptr, "a scope is opened inside a task; open it in a coroutine that lv::run started");
+  state_ = detail::scope_state::create(*run.exec, run.current, static_cast<detail::failure_policy>(policy), name);
+}
+
+scope::~scope() {
+  using namespace detail;
+  scope_state& state = *state_;
+  state.lock.lock();
+  const bool empty = state.count == 0 && state.pins == 0;
+  std::exception_ptr unseen = empty ? std::exchange(state.failure, nullptr) : nullptr;
+  state.lock.unlock();
+  if (empty) {
+    if (unseen != nullptr && std::uncaught_exceptions() == 0) {
+      state.exec->unobserved(std::move(unseen), state.name, std::source_location{});
+    }
+    scope_state::destroy(&state);
+    return;
+  }
+  task_record& owner = *state.owner;
+  state.orphans.outer = owner.contexts;
+  owner.contexts = &state.orphans;
+  state.cancel(cancel_reason::abandoned);
+}
+
+scope::join_awaiter scope::join() noexcept { return join_awaiter{*state_}; }
+
+void scope::cancel(cancel_reason reason) noexcept { state_->cancel(reason); }
+
+std::size_t scope::size_approx() const noexcept {
+  state_->lock.lock();
+  const std::size_t count = state_->count;
+  state_->lock.unlock();
+  return count;
+}
+
+scope::join_awaiter::join_awaiter(detail::scope_state& state) noexcept : waiter{&reason_}, state_(state) {}
+
+bool scope::join_awaiter::await_ready() const noexcept {
+  state_.lock.lock();
+  const bool ended = state_.count == 0;
+  state_.lock.unlock();
+  return ended;
+}
+
+bool scope::join_awaiter::suspend(std::coroutine_handle<> frame, detail::task_record& record) noexcept {
+  detail::prepare_wait(record, frame, *this);
+  state_.lock.lock();
+  LEVITY_ASSERT(state_.joiner == nullptr, "a scope is joined by one task at a time");
+  const bool ended = state_.count == 0;
+  if (!ended) state_.joiner = &record;
+  state_.lock.unlock();
+  return !ended && detail::commit_wait(record);
+}
+
+bool scope::join_awaiter::cancel_children(detail::waiter& self, detail::task_record& record) noexcept {
+  auto& join = static_cast<join_awaiter&>(self);
+  join.state_.cancel(detail::effective_cancel(record));
+  return false;
+}
+
+void scope::join_awaiter::describe(const detail::waiter& self, char* text, std::size_t size) noexcept {
+  auto& state = static_cast<const join_awaiter&>(self).state_;
+  state.lock.lock();
+  const auto count = static_cast<unsigned long long>(state.count);
+  state.lock.unlock();
+  std::snprintf(text, size, "%llu task%s", count, count == 1 ? "" : "s");
+}
+
+void scope::join_awaiter::await_resume() {
+  state_.lock.lock();
+  std::exception_ptr failure = std::exchange(state_.failure, nullptr);
+  state_.lock.unlock();
+  if (failure != nullptr) std::rethrow_exception(std::move(failure));
+}
+
+}  // namespace levity

@@ -1,0 +1,14 @@
+#include "levity/task/yield.hpp"
+
+#include "levity/task/detail/scope_state.hpp"
+
+namespace levity::detail {
+
+bool yield_awaiter::suspend(std::coroutine_handle<> frame, task_record& record) noexcept {
+  record.leaf = frame;
+  record.since_ms = record.scope->exec->coarse_now_ms();
+  record.scope->exec->schedule_last(record);  // from here on it may run elsewhere
+  return true;
+}
+
+}  // namespace levity::detail

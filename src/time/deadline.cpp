@@ -1,0 +1,32 @@
+#include "levity/time/deadline.hpp"
+
+#include "levity/task/detail/scope_state.hpp"
+
+namespace levity::detail {
+
+deadline_guard::deadline_guard(std::int64_t due_ns) noexcept {
+  timer_.due_ns = due_ns;
+  timer_.fire = &deadline_guard::passed;
+  timer_.guard = this;
+}
+
+void deadline_guard::enter(task_record& record) noexcept {
+  record_ = &record;
+  push_context(record, context_);
+  record.scope->exec->arm(timer_);
+}
+
+void deadline_guard::leave() noexcept {
+  record_->scope->exec->disarm(timer_);
+  pop_context(*record_, context_);
+  if (context_.fired.load(std::memory_order_relaxed)) settle_causes(*record_);
+}
+
+// On whatever thread found the timer due. The guard cannot go meanwhile: leave() waits in disarm().
+void deadline_guard::passed(timer_node& node) noexcept {
+  deadline_guard& guard = *static_cast<timer&>(node).guard;
+  guard.context_.fired.store(true, std::memory_order_release);  // E5 release.
+  raise_cause(*guard.record_);
+}
+
+}  // namespace levity::detail
