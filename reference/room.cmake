@@ -1,0 +1,7 @@
+# What the order service needs beside levity.
+#   simdjson  reads request bodies (libsimdjson-dev)
+#   xxhash    checksums of log and snapshot, hashes of the book's indexes (libxxhash-dev)
+#   fmt       sentences (libfmt-dev)
+# robin-map-dev (tables of the book) and, for the tests, nlohmann-json3-dev are headers only.
+set(ROOM_LIBS simdjson xxhash fmt)
+set(ROOM_INCLUDES ${CMAKE_SOURCE_DIR})
