@@ -52,7 +52,7 @@ void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
     const promise_base& promise = promise_of(frame);
     fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(promise.here), file_of(promise.here),
                    promise.here.line());
-    frame = promise.continuation;
+    frame = promise.continuation();
   }
   if (depth == chain_max) text += "      ...\n";
 }

@@ -21,7 +21,7 @@ constexpr std::size_t fine_bytes_max = 1024;
 constexpr std::size_t block_bytes_max = 16 * 1024;
 constexpr std::size_t fine_classes = fine_bytes_max / granule_bytes;
 constexpr std::size_t class_count = fine_classes + 16;
-constexpr std::size_t magazine_bytes_max = 16 * 1024;
+constexpr std::int64_t magazine_bytes_max = 16 * 1024;
 
 // Classes 0..63 are 16, 32 .. 1024 bytes; then 1280, 1536, 1792, 2048, 2560 .. 16384: four steps a doubling.
 constexpr std::size_t class_of(std::size_t bytes) {
@@ -47,9 +47,12 @@ struct free_block {
 };
 
 // How many blocks travel between a magazine and the depot at once.
-constexpr unsigned batch_of(std::size_t block_bytes) {
-  return static_cast<unsigned>(std::clamp<std::size_t>(2048 / block_bytes, 1, 32));
+constexpr unsigned batch_of(std::size_t index) {
+  return static_cast<unsigned>(std::clamp<std::size_t>(1024 / class_bytes(index), 1, 32));
 }
+
+// How many blocks of a class a magazine may hold once it was granted room for them.
+constexpr unsigned limit_of(std::size_t index) { return class_bytes(index) > 2048 ? 1 : 2 * batch_of(index); }
 
 // The head of a 64 KiB slab; its blocks follow. Guarded by its class's lock.
 struct slab : list_link {
@@ -156,26 +159,31 @@ depot& the_depot() noexcept {
   return *instance;
 }
 
-// Per-thread counts; a thread without a magazine shares one set.
-struct counts {
-  atomic<std::int64_t> bytes{0};
-  atomic<std::int64_t> blocks{0};
-
-  void add_owned(std::int64_t bytes_delta, std::int64_t blocks_delta) noexcept {
-    // Only the owner writes: a plain add without a locked instruction.
-    bytes.store(bytes.load(std::memory_order_relaxed) + bytes_delta, std::memory_order_relaxed);
-    blocks.store(blocks.load(std::memory_order_relaxed) + blocks_delta, std::memory_order_relaxed);
-  }
-};
-
+// A thread's magazine. A class gets room when it is first used; together the grants stay within magazine_bytes_max, and the
+// oldest one is taken back when they would not. Others only read it, for statistics: blocks in use are those that came from
+// the depot, less those that went back, less those held here. Summed over all threads that is exact, whoever frees what.
 struct alignas(cache_line_bytes) magazine : list_link {
   struct stack {
     free_block* top = nullptr;
-    unsigned count = 0;
+    atomic<std::uint32_t> room{0};   // blocks it may still take
+    atomic<std::uint32_t> limit{0};  // granted; holds limit - room blocks
+    atomic<std::int64_t> taken{0};   // from the depot, less given back
   };
   std::array<stack, class_count> stacks;
-  std::size_t bytes_held = 0;
-  counts in_use;
+  std::array<std::uint16_t, class_count> granted;  // classes with room, oldest grant first
+  std::size_t granted_count = 0;
+  std::int64_t granted_bytes = 0;
+};
+
+// Owner only: a plain addition, not a locked one.
+template <class T>
+void add_owned(atomic<T>& sum, T delta) noexcept {
+  sum.store(static_cast<T>(sum.load(std::memory_order_relaxed) + delta), std::memory_order_relaxed);
+}
+
+struct counts {
+  atomic<std::int64_t> bytes{0};
+  atomic<std::int64_t> blocks{0};
 };
 
 struct magazine_registry {
@@ -198,52 +206,79 @@ void count_shared(std::int64_t bytes, std::int64_t blocks) noexcept {
   registry.shared.blocks.fetch_add(blocks, std::memory_order_relaxed);
 }
 
-void spill(magazine& own, std::size_t index, unsigned keep) noexcept {
+// Gives blocks of a class back to the depot until `keep` are left.
+void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   magazine::stack& stack = own.stacks[index];
   free_block* spilled = nullptr;
-  while (stack.count > keep) {
+  std::uint32_t held = stack.limit.load(std::memory_order_relaxed) - stack.room.load(std::memory_order_relaxed);
+  std::uint32_t blocks = 0;
+  for (; held > keep; held--, blocks++) {
     free_block* block = stack.top;
     stack.top = block->next;
     block->next = spilled;
     spilled = block;
-    stack.count--;
-    own.bytes_held -= class_bytes(index);
   }
-  if (spilled != nullptr) the_depot().give(index, spilled);
+  if (spilled == nullptr) return;
+  add_owned(stack.room, blocks);
+  add_owned(stack.taken, -static_cast<std::int64_t>(blocks));
+  the_depot().give(index, spilled);
 }
 
+void grant(magazine& own, std::size_t index) noexcept {
+  const auto bytes = static_cast<std::int64_t>(limit_of(index) * class_bytes(index));
+  while (own.granted_bytes + bytes > magazine_bytes_max) {
+    const std::size_t oldest = own.granted[0];
+    std::copy(own.granted.begin() + 1, own.granted.begin() + static_cast<std::ptrdiff_t>(own.granted_count),
+              own.granted.begin());
+    own.granted_count--;
+    spill(own, oldest, 0);
+    own.stacks[oldest].limit.store(0, std::memory_order_relaxed);
+    own.stacks[oldest].room.store(0, std::memory_order_relaxed);
+    own.granted_bytes -= static_cast<std::int64_t>(limit_of(oldest) * class_bytes(oldest));
+  }
+  own.granted[own.granted_count++] = static_cast<std::uint16_t>(index);
+  own.granted_bytes += bytes;
+  own.stacks[index].limit.store(limit_of(index), std::memory_order_relaxed);
+  own.stacks[index].room.store(limit_of(index), std::memory_order_relaxed);
+}
+
+// The class is empty here, or the thread has no magazine.
 [[gnu::noinline]] void* allocate_slowly(std::size_t index) {
   magazine* own = this_magazine;
+  if (own != nullptr && own->stacks[index].limit.load(std::memory_order_relaxed) == 0) grant(*own, index);
   unsigned got = 0;
-  free_block* blocks = the_depot().take(index, own == nullptr ? 1 : batch_of(class_bytes(index)), got);
+  free_block* blocks = the_depot().take(index, own == nullptr ? 1 : batch_of(index), got);
   if (blocks == nullptr) throw std::bad_alloc{};
-  const auto bytes = static_cast<std::int64_t>(class_bytes(index));
   if (own == nullptr) {
-    count_shared(bytes, 1);
+    count_shared(static_cast<std::int64_t>(class_bytes(index)), 1);
     return blocks;
   }
   magazine::stack& stack = own->stacks[index];
   stack.top = blocks->next;
-  stack.count = got - 1;
-  own->bytes_held += stack.count * class_bytes(index);
-  own->in_use.add_owned(bytes, 1);
+  add_owned(stack.room, -(got - 1));
+  add_owned(stack.taken, static_cast<std::int64_t>(got));
   return blocks;
 }
 
+// The class has no room here, or the thread has no magazine.
 [[gnu::noinline]] void free_slowly(void* memory, std::size_t index) noexcept {
   auto* block = static_cast<free_block*>(memory);
-  if (magazine* own = this_magazine; own == nullptr) {
+  magazine* own = this_magazine;
+  if (own == nullptr) {
     block->next = nullptr;
     the_depot().give(index, block);
     count_shared(-static_cast<std::int64_t>(class_bytes(index)), -1);
-  } else {
-    const unsigned batch = batch_of(class_bytes(index));
-    if (own->stacks[index].count >= 2 * batch) {
-      spill(*own, index, batch);
-    } else {
-      for (std::size_t other = 0; other < class_count; other++) spill(*own, other, 0);
-    }
+    return;
   }
+  magazine::stack& stack = own->stacks[index];
+  if (stack.limit.load(std::memory_order_relaxed) == 0) {
+    grant(*own, index);
+  } else {
+    spill(*own, index, limit_of(index) - batch_of(index));
+  }
+  block->next = stack.top;
+  stack.top = block;
+  add_owned(stack.room, ~std::uint32_t{0});
 }
 
 [[maybe_unused]] void* allocate_large(std::size_t bytes) {
@@ -269,35 +304,59 @@ void frame_free(void* block, std::size_t bytes) noexcept { free_large(block, byt
 
 #else
 
-void* frame_allocate(std::size_t bytes) {
-  if (bytes > block_bytes_max) [[unlikely]] return allocate_large(bytes);
+namespace {
+
+[[gnu::noinline]] void* allocate_medium(magazine* own, std::size_t bytes) {
+  if (bytes > block_bytes_max) return allocate_large(bytes);
   const std::size_t index = class_of(bytes);
-  magazine* own = this_magazine;
-  if (own == nullptr || own->stacks[index].top == nullptr) [[unlikely]] return allocate_slowly(index);
+  if (own == nullptr || own->stacks[index].top == nullptr) return allocate_slowly(index);
   magazine::stack& stack = own->stacks[index];
   free_block* block = stack.top;
   stack.top = block->next;
-  stack.count--;
-  own->bytes_held -= class_bytes(index);
-  own->in_use.add_owned(static_cast<std::int64_t>(class_bytes(index)), 1);
+  add_owned(stack.room, std::uint32_t{1});
   return block;
 }
 
-void frame_free(void* memory, std::size_t bytes) noexcept {
-  if (bytes > block_bytes_max) [[unlikely]] return free_large(memory, bytes);
+[[gnu::noinline]] void free_medium(magazine* own, void* memory, std::size_t bytes) noexcept {
+  if (bytes > block_bytes_max) return free_large(memory, bytes);
   const std::size_t index = class_of(bytes);
-  magazine* own = this_magazine;
-  if (own == nullptr) [[unlikely]] return free_slowly(memory, index);
+  if (own == nullptr || own->stacks[index].room.load(std::memory_order_relaxed) == 0) return free_slowly(memory, index);
   magazine::stack& stack = own->stacks[index];
   auto* block = static_cast<free_block*>(memory);
   block->next = stack.top;
   stack.top = block;
-  stack.count++;
-  own->bytes_held += class_bytes(index);
-  own->in_use.add_owned(-static_cast<std::int64_t>(class_bytes(index)), -1);
-  if (stack.count >= 2 * batch_of(class_bytes(index)) || own->bytes_held > magazine_bytes_max) [[unlikely]] {
-    free_slowly(memory, index);
-  }
+  add_owned(stack.room, ~std::uint32_t{0});
+}
+
+}  // namespace
+
+// The two hottest functions of the house: a call each for every task and every awaited coroutine.
+
+void* frame_allocate(std::size_t bytes) {
+  const std::size_t index = (bytes - 1) / granule_bytes;
+  magazine* own = this_magazine;
+  if (index >= fine_classes) [[unlikely]] return allocate_medium(own, bytes);
+  if (own == nullptr) [[unlikely]] return allocate_slowly(index);
+  magazine::stack& stack = own->stacks[index];
+  free_block* block = stack.top;
+  if (block == nullptr) [[unlikely]] return allocate_slowly(index);
+  stack.top = block->next;
+  add_owned(stack.room, std::uint32_t{1});
+  return block;
+}
+
+void frame_free(void* memory, std::size_t bytes) noexcept {
+  const std::size_t index = (bytes - 1) / granule_bytes;
+  magazine* own = this_magazine;
+  if (index >= fine_classes) [[unlikely]] return free_medium(own, memory, bytes);
+  if (own == nullptr) [[unlikely]] return free_slowly(memory, index);
+  magazine::stack& stack = own->stacks[index];
+  const std::uint32_t room = stack.room.load(std::memory_order_relaxed);
+  if (room == 0) [[unlikely]] return free_slowly(memory, index);
+  auto* block = static_cast<free_block*>(memory);
+  block->next = stack.top;
+  stack.top = block;
+  stack.room.store(room - 1, std::memory_order_relaxed);
 }
 
 #endif
@@ -314,11 +373,18 @@ frame_magazine_scope::frame_magazine_scope() {
 
 frame_magazine_scope::~frame_magazine_scope() {
   magazine* own = this_magazine;
-  for (std::size_t index = 0; index < class_count; index++) spill(*own, index, 0);
+  std::int64_t bytes = 0;
+  std::int64_t blocks = 0;
+  for (std::size_t index = 0; index < class_count; index++) {
+    spill(*own, index, 0);
+    const std::int64_t taken = own->stacks[index].taken.load(std::memory_order_relaxed);
+    blocks += taken;
+    bytes += taken * static_cast<std::int64_t>(class_bytes(index));
+  }
   this_magazine = nullptr;
   magazine_registry& registry = the_registry();
   registry.lock.lock();
-  count_shared(own->in_use.bytes.load(std::memory_order_relaxed), own->in_use.blocks.load(std::memory_order_relaxed));
+  count_shared(bytes, blocks);
   own->unlink();
   registry.lock.unlock();
   delete own;
@@ -337,8 +403,14 @@ frame_pool_stats frame_statistics() noexcept {
   for (list_link* link = registry.magazines.front(); link != nullptr && link != registry.magazines.end();
        link = link->next) {
     const auto* each = static_cast<magazine*>(link);
-    bytes += each->in_use.bytes.load(std::memory_order_relaxed);
-    blocks += each->in_use.blocks.load(std::memory_order_relaxed);
+    for (std::size_t index = 0; index < class_count; index++) {
+      const magazine::stack& stack = each->stacks[index];
+      const std::int64_t held = static_cast<std::int64_t>(stack.limit.load(std::memory_order_relaxed)) -
+                                static_cast<std::int64_t>(stack.room.load(std::memory_order_relaxed));
+      const std::int64_t used = stack.taken.load(std::memory_order_relaxed) - held;
+      blocks += used;
+      bytes += used * static_cast<std::int64_t>(class_bytes(index));
+    }
   }
   bytes += registry.shared.bytes.load(std::memory_order_relaxed);
   blocks += registry.shared.blocks.load(std::memory_order_relaxed);

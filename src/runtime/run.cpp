@@ -40,13 +40,13 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   auto frame = std::move(main).release_frame();
   int code = 0;
   if (here) {
-    runs.root().adopt(frame, frame.promise(), "main", std::source_location::current());
+    runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
     runs.run_here();
   } else {
     runs.on_empty = [signals] {
       if (signals != nullptr) signals->stop();
     };
-    runs.root().adopt(frame, frame.promise(), "main", std::source_location::current());
+    runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
     runs.start();
     bool asked = false;
     while (signals != nullptr) {

@@ -32,8 +32,8 @@ scope_state& scope_state::from_orphans(context& link) noexcept {
   return *reinterpret_cast<scope_state*>(reinterpret_cast<char*>(&link) - offsetof(scope_state, orphans));
 }
 
-void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, const char* task_name,
-                        const std::source_location& site) {
+void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, void* result,
+                        const char* task_name, const std::source_location& site) {
   task_record* record;
   try {
     record = new (frame_allocate(sizeof(task_record))) task_record;
@@ -47,7 +47,9 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, co
   record->site = site;
   record->scope = this;
   record->since_ms = exec->coarse_now_ms();
+  promise.continuation_address = nullptr;
   promise.record = record;
+  promise.result = result;
   lock.lock();
   if (cancelled != cancel_reason::none) {
     record->word.store(task_record::cancel_bit | static_cast<std::uint64_t>(cancelled) << task_record::reason_shift,

@@ -113,8 +113,7 @@ public:
   template <class T>
   void adopt_branch(task<T> branch, detail::result_slot<T>& slot, const std::source_location& site) {
     auto frame = std::move(branch).release_frame();
-    frame.promise().result = &slot;
-    state_->adopt(frame, frame.promise(), nullptr, site);
+    state_->adopt(frame, frame.promise(), &slot, nullptr, site);
   }
 
   /// Starts a task that was made already. For combinators.
@@ -140,7 +139,7 @@ private:
   template <class T>
   void adopt(task<T> root, const char* name, const std::source_location& site) {
     auto frame = std::move(root).release_frame();
-    state_->adopt(frame, frame.promise(), name, site);
+    state_->adopt(frame, frame.promise(), nullptr, name, site);
   }
 
   detail::scope_state* state_;

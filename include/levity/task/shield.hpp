@@ -16,7 +16,7 @@ public:
   bool await_ready() const noexcept { return false; }
 
   template <levity_promise Promise>
-  [[gnu::noinline]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     record_ = parent.promise().record;
     push_context(*record_, context_);
     return inner_.await_suspend(parent);

@@ -44,9 +44,9 @@ public:
     bool await_ready() const noexcept { return false; }
 
     template <detail::levity_promise Promise>
-    [[gnu::noinline]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
       promise_type& promise = child_.promise();
-      promise.continuation = parent;
+      promise.continuation_address = parent.address();
       promise.record = parent.promise().record;
       promise.result = &result_;
       return detail::transfer(child_);

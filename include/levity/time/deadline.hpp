@@ -37,7 +37,7 @@ public:
   bool await_ready() const noexcept { return false; }
 
   template <levity_promise Promise>
-  [[gnu::noinline]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     guard_.enter(*parent.promise().record);
     return inner_.await_suspend(parent);
   }

@@ -26,10 +26,17 @@
 namespace levity::detail {
 
 struct promise_base {
-  std::coroutine_handle<> continuation;
-  task_record* record = nullptr;
-  void* result = nullptr;
+  // Set when the frame is awaited or adopted, and not before: every await pays for what is stored here.
+  void* continuation_address;
+  task_record* record;
+  void* result;
   std::source_location here;
+
+  promise_base() noexcept {}
+
+  [[nodiscard]] std::coroutine_handle<> continuation() const noexcept {
+    return std::coroutine_handle<>::from_address(continuation_address);
+  }
 
   static void* operator new(std::size_t bytes) { return frame_allocate(bytes); }
   static void operator delete(void* frame, std::size_t bytes) noexcept { frame_free(frame, bytes); }
@@ -64,9 +71,9 @@ struct final_awaiter {
   bool await_ready() const noexcept { return false; }
 
   template <levity_promise Promise>
-  [[gnu::noinline]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
     promise_base& promise = frame.promise();
-    if (promise.continuation) [[likely]] return transfer(promise.continuation);
+    if (promise.continuation_address != nullptr) [[likely]] return transfer(promise.continuation());
     finish_root(frame, *promise.record);
     return std::noop_coroutine();
   }
@@ -138,7 +145,7 @@ struct task_promise_base : promise_base {
   final_awaiter final_suspend() const noexcept { return {}; }
 
   void unhandled_exception() noexcept {
-    if (continuation) {
+    if (continuation_address != nullptr) {
       static_cast<result_slot<T>*>(result)->set_failure(std::current_exception());
     } else {
       root_failed(*record, std::current_exception());

@@ -49,8 +49,8 @@ struct scope_state {
   static scope_state& from_registry(list_link& link) noexcept;
   static scope_state& from_orphans(context& link) noexcept;
 
-  /// Makes `frame` the root of a new task of this scope and queues it.
-  void adopt(std::coroutine_handle<> frame, promise_base& promise, const char* task_name,
+  /// Makes `frame` the root of a new task of this scope and queues it. Its value goes to `result`, if there is one.
+  void adopt(std::coroutine_handle<> frame, promise_base& promise, void* result, const char* task_name,
              const std::source_location& site);
 
   /// Cancels every child, now and to come. Any thread, as long as the scope lives. Sliced.
