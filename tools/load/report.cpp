@@ -259,12 +259,15 @@ std::expected<tally, std::string> run_watched(engine_options options, const work
   live_board::interval last;
   const std::int64_t begin_ns = now_ns();
   std::unique_lock lock(mutex);
-  while (!ended.wait_for(lock, std::chrono::seconds(1), [&over] { return over; })) {
+  // A tenth of a second after the engines have put their last second on the board.
+  auto tick = std::chrono::steady_clock::now() + std::chrono::milliseconds(1'100);
+  while (!ended.wait_until(lock, tick, [&over] { return over; })) {
     lock.unlock();
+    tick += std::chrono::seconds(1);
     if (drawn) {
       last.clear();
       board.take(last);
-      line.draw(last, static_cast<double>(now_ns() - begin_ns) / 1e9);
+      line.draw(last, static_cast<double>((now_ns() - begin_ns) / 1'000'000'000));
     }
     if (each_second) each_second();
     lock.lock();

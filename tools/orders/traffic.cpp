@@ -28,7 +28,12 @@ void write_post(std::string& out, const order_maker& maker, std::uint64_t number
   write_body(out, maker.body(number));
 }
 
-std::string quote(std::string_view body) { return std::string(body.substr(0, 160)); }
+// The front of an answer, fit for one line of a terminal.
+std::string quote(std::string_view body) {
+  std::string text(body.substr(0, 160));
+  std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 127; }, ' ');
+  return text;
+}
 
 }  // namespace
 
