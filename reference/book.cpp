@@ -1,11 +1,14 @@
 #include "reference/book.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <new>
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <tsl/robin_map.h>
 #include <tsl/robin_set.h>
 
@@ -36,19 +39,46 @@ struct slot {
 };
 static_assert(sizeof(slot) == 40);
 
+// 2 MiB at once, from the kernel. All but the first ask for a huge page: lookups go everywhere, and with 4 KiB pages each
+// would miss the TLB too; the first does not, so that a small book stays small.
+constexpr std::size_t page_size = std::size_t{2} << 20;
+
+struct page_deleter {
+  void operator()(char* page) const noexcept { ::munmap(page, page_size); }
+};
+using memory_page = std::unique_ptr<char, page_deleter>;
+
+char* map_memory(std::size_t size) {
+  void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<char*>(memory);
+}
+
+memory_page make_page(bool huge) {
+  if (!huge) return memory_page{map_memory(page_size)};
+  // A huge page must be aligned: map twice as much and give back what lies around it.
+  char* const whole = map_memory(2 * page_size);
+  const std::size_t before = (page_size - reinterpret_cast<std::uintptr_t>(whole) % page_size) % page_size;
+  if (before > 0) ::munmap(whole, before);
+  ::munmap(whole + before + page_size, page_size - before);
+  ::madvise(whole + before, page_size, MADV_HUGEPAGE);  // advice: refused, it only costs time
+  return memory_page{whole + before};
+}
+
 class slot_list {
 public:
   order_index size() const noexcept { return size_; }
-  slot& operator[](order_index at) noexcept { return chunks_[at / chunk_size][at % chunk_size]; }
-  const slot& operator[](order_index at) const noexcept { return chunks_[at / chunk_size][at % chunk_size]; }
+  slot& operator[](order_index at) noexcept { return slots_of(at)[at % page_slots]; }
+  const slot& operator[](order_index at) const noexcept { return slots_of(at)[at % page_slots]; }
   slot& push() {
-    if (size_ % chunk_size == 0) chunks_.push_back(std::make_unique_for_overwrite<slot[]>(chunk_size));
-    return (*this)[size_++];
+    if (size_ % page_slots == 0) pages_.push_back(make_page(!pages_.empty()));
+    return *new (&(*this)[size_++]) slot;
   }
 
 private:
-  static constexpr order_index chunk_size = 8192;
-  std::vector<std::unique_ptr<slot[]>> chunks_;
+  static constexpr order_index page_slots = page_size / sizeof(slot);
+  slot* slots_of(order_index at) const noexcept { return reinterpret_cast<slot*>(pages_[at / page_slots].get()); }
+  std::vector<memory_page> pages_;
   order_index size_ = 0;
 };
 
@@ -57,7 +87,7 @@ public:
   const char* add(std::string_view key, std::string_view contents) {
     const std::size_t size = 3 + key.size() + contents.size();
     if (size > left_) {
-      pages_.push_back(std::make_unique_for_overwrite<char[]>(page_size));
+      pages_.push_back(make_page(!pages_.empty()));
       at_ = pages_.back().get();
       left_ = page_size;
     }
@@ -73,39 +103,39 @@ public:
   }
 
 private:
-  static constexpr std::size_t page_size = std::size_t{1} << 20;
-  std::vector<std::unique_ptr<char[]>> pages_;
+  std::vector<memory_page> pages_;
   char* at_ = nullptr;
   std::size_t left_ = 0;
 };
 
 std::uint64_t hash_text(std::string_view text) noexcept { return XXH3_64bits(text.data(), text.size()); }
 
-// The tables hold order numbers and look the text up in the slots.
-std::string_view key_text(const slot& slot) noexcept { return slot.key(); }
-std::string_view customer_text(const slot& slot) noexcept { return slot.contents().customer(); }
-
-template <auto Text>
-struct text_hash {
+// A key is looked for mostly to find that it is new: the table holds the order's number only, and looks the text up when
+// the hashes are equal.
+struct key_hash {
   const slot_list* slots;
   std::size_t operator()(std::string_view text) const noexcept { return hash_text(text); }
-  std::size_t operator()(order_index at) const noexcept { return hash_text(Text((*slots)[at])); }
+  std::size_t operator()(order_index at) const noexcept { return hash_text((*slots)[at].key()); }
 };
-
-template <auto Text>
-struct text_equal {
+struct key_equal {
   using is_transparent = void;
   const slot_list* slots;
-  bool operator()(order_index a, order_index b) const noexcept { return a == b || Text((*slots)[a]) == Text((*slots)[b]); }
-  bool operator()(order_index a, std::string_view b) const noexcept { return Text((*slots)[a]) == b; }
-  bool operator()(std::string_view a, order_index b) const noexcept { return a == Text((*slots)[b]); }
+  bool operator()(order_index a, order_index b) const noexcept { return a == b; }
+  bool operator()(order_index a, std::string_view b) const noexcept { return (*slots)[a].key() == b; }
+  bool operator()(std::string_view a, order_index b) const noexcept { return (*slots)[b].key() == a; }
 };
+using key_table = tsl::robin_set<order_index, key_hash, key_equal, std::allocator<order_index>, true>;
 
-using key_table = tsl::robin_set<order_index, text_hash<key_text>, text_equal<key_text>, std::allocator<order_index>,
-                                 true>;
-// First order of the customer -> last one.
-using customer_table = tsl::robin_map<order_index, order_index, text_hash<customer_text>, text_equal<customer_text>,
-                                      std::allocator<std::pair<order_index, order_index>>, true>;
+// A customer is looked for mostly to be found: the table holds the name itself, inside the text of the first order.
+struct order_list {
+  order_index first;
+  order_index last;
+};
+struct customer_hash {
+  std::size_t operator()(std::string_view text) const noexcept { return hash_text(text); }
+};
+using customer_table = tsl::robin_map<std::string_view, order_list, customer_hash, std::equal_to<>,
+                                      std::allocator<std::pair<std::string_view, order_list>>, true>;
 
 constexpr std::size_t shard_count = 256;
 constexpr float load_factor_max = 0.8F;
@@ -113,8 +143,7 @@ constexpr float load_factor_max = 0.8F;
 template <class Table>
 class sharded {
 public:
-  template <class Hash, class Equal>
-  sharded(const Hash& hash, const Equal& equal) {
+  explicit sharded(const Table::hasher& hash = {}, const Table::key_equal& equal = {}) {
     shards_.reserve(shard_count);
     for (std::size_t i = 0; i < shard_count; ++i) {
       shards_.emplace_back(0, hash, equal);
@@ -147,8 +176,8 @@ problem conflict(std::string detail, std::string pointer) {
 struct book::tables {
   slot_list slots;
   text_store texts;
-  sharded<key_table> keys{text_hash<key_text>{&slots}, text_equal<key_text>{&slots}};
-  sharded<customer_table> customers{text_hash<customer_text>{&slots}, text_equal<customer_text>{&slots}};
+  sharded<key_table> keys{key_hash{&slots}, key_equal{&slots}};
+  sharded<customer_table> customers;
   std::uint64_t last_sequence = 0;
   std::uint64_t replays_until = 0;
 
@@ -174,9 +203,9 @@ struct book::tables {
     if (order.version < 1 || order.version > std::numeric_limits<std::uint16_t>::max()) {
       return std::unexpected(fmt::format("order {} has the impossible version {}", order.id, order.version));
     }
-    const std::uint64_t key_hash = hash_text(key);
+    const std::uint64_t hash_of_key = hash_text(key);
     if (!key.empty()) {
-      if (const auto holder = by_key(key, key_hash)) {
+      if (const auto holder = by_key(key, hash_of_key)) {
         return std::unexpected(fmt::format("the key of order {} already made order {}", order.id, *holder + 1));
       }
     }
@@ -191,15 +220,15 @@ struct book::tables {
     made.version = static_cast<std::uint16_t>(order.version);
     made.status = order.status;
 
-    if (!key.empty()) keys.of(key_hash).insert(at);
+    if (!key.empty()) keys.of(hash_of_key).insert(at);
     const std::string_view customer = order.contents.customer();
-    const std::uint64_t customer_hash = hash_text(customer);
-    customer_table& shard = customers.of(customer_hash);
-    if (const auto known = shard.find(customer, customer_hash); known != shard.end()) {
-      slots[known->second].next_of_customer = at;
-      known.value() = at;
+    const std::uint64_t hash_of_customer = hash_text(customer);
+    customer_table& shard = customers.of(hash_of_customer);
+    if (const auto known = shard.find(customer, hash_of_customer); known != shard.end()) {
+      slots[known->second.last].next_of_customer = at;
+      known.value().last = at;
     } else {
-      shard.insert({at, at});
+      shard.insert({made.contents().customer(), order_list{at, at}});
     }
     return {};
   }
@@ -284,7 +313,7 @@ std::expected<book::page, problem> book::list(std::string_view customer, std::ui
   } else {
     const std::uint64_t hash = hash_text(customer);
     const customer_table& shard = tables_->customers.of(hash);
-    if (const auto found = shard.find(customer, hash); found != shard.end()) at = found->first;
+    if (const auto found = shard.find(customer, hash); found != shard.end()) at = found->second.first;
   }
   page made;
   for (; at != none && made.orders.size() < limit; at = tables_->slots[at].next_of_customer) {
@@ -401,8 +430,8 @@ std::optional<std::string> book::check_invariants() const {
     const std::uint64_t hash = hash_text(customer);
     const customer_table& shard = t.customers.of(hash);
     const auto found = shard.find(customer, hash);
-    if (found == shard.end() || found->first != at) return fmt::format("order {} is first in no list", at + 1);
-    if (t.slots[found->second].next_of_customer != none) return fmt::format("order {}'s list has no end", at + 1);
+    if (found == shard.end() || found->second.first != at) return fmt::format("order {} is first in no list", at + 1);
+    if (t.slots[found->second.last].next_of_customer != none) return fmt::format("order {}'s list has no end", at + 1);
   }
   if (keys != t.keys.size()) return fmt::format("{} orders have keys, {} are in the table", keys, t.keys.size());
   if (customers != t.customers.size()) return fmt::format("{} lists, {} customers", customers, t.customers.size());

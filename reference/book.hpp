@@ -5,10 +5,10 @@
 // whether they come from a request or from the log after a restart.
 //
 // Layout, about 40 bytes an order beside its text and 30 for its entries in the two tables
-//   slots   fixed size, in chunks that never move; ids are dense from 1, so the id is the index
-//   text    contents and key, packed, in 1 MiB pages that never move: a view stays valid as long as the book
-//   tables  256 small robin-hood tables of order numbers for keys, and as many for customers. Small, so that growing
-//           one moves a few thousand entries (tens of µs) and never a million (tens of ms) under a request.
+//   slots   fixed size, in 2 MiB pages that never move; ids are dense from 1, so the id is the index
+//   text    contents and key, packed, in 2 MiB pages that never move: a view stays valid as long as the book
+//   tables  256 small robin-hood tables for keys, and as many for customers. Small, so that growing one moves a few
+//           thousand entries (tens of µs) and never a million (tens of ms) under a request.
 //   customer lists are linked through the slots, in order of creation.
 //
 // Idempotency keys are kept as long as their orders: a repeat, however late, answers the same order.

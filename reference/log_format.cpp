@@ -225,7 +225,9 @@ std::expected<log_record, std::string_view> decode(const raw_record& raw) {
       end.orders = reader.number<std::uint64_t>();
       end.included_through = reader.number<std::uint64_t>();
       end.checksum = reader.number<std::uint64_t>();
-      if (!reader.whole()) return std::unexpected("is a malformed end of a snapshot");
+      if (!reader.whole() || end.included_through > sequence_max) {
+        return std::unexpected("is a malformed end of a snapshot");
+      }
       return end;
     }
   }

@@ -43,6 +43,7 @@ inline constexpr std::size_t record_header_size = 24;
 inline constexpr std::size_t payload_size_max = 8192;
 inline constexpr std::size_t record_size_max = record_header_size + payload_size_max;
 inline constexpr std::size_t lag_max = 65'535;
+inline constexpr std::uint64_t sequence_max = std::uint64_t{1} << 62;  // a million a second for 146,000 years
 static_assert(contents_size_max + key_length_max + 64 <= payload_size_max);
 
 enum class file_kind : std::uint8_t { log = 1, snapshot = 2 };

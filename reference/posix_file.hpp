@@ -11,7 +11,8 @@ namespace orders {
 /// Owns a file descriptor.
 class file_descriptor {
 public:
-  explicit file_descriptor(int fd = -1) noexcept : fd_(fd) {}
+  file_descriptor() = default;
+  explicit file_descriptor(int fd) noexcept : fd_(fd) {}
   file_descriptor(file_descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   file_descriptor& operator=(file_descriptor&& other) noexcept {
     std::swap(fd_, other.fd_);
@@ -24,7 +25,7 @@ public:
   explicit operator bool() const noexcept { return fd_ >= 0; }
 
 private:
-  int fd_;
+  int fd_ = -1;
 };
 
 // Blocking file operations for the time before the service serves. Errors are whole sentences with path and cause.

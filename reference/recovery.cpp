@@ -271,6 +271,7 @@ private:
     if (!unborn_.empty()) {
       if (auto removed = remove_file(unborn_); !removed) return removed;
     }
+    if (expected_ <= included_through_) return start_over();
     result_.next_sequence = expected_;
     const std::string path = log_path(directory_, result_.generation);
     if (result_.log_offset == 0) {
@@ -288,6 +289,24 @@ private:
     }
     if (auto done = sync_file(result_.log, path); !done) return done;
     return sync_directory(directory_);
+  }
+
+  // Damage was given up, and the snapshot knows more than the logs that are left: they would be refused at every further
+  // start. What is there becomes a snapshot of its own, with sequences that were never used.
+  outcome start_over() {
+    base_ = result_.generation + 1;
+    expected_ = included_through_ + 1;
+    result_.orders.continues_after(expected_ - 1);
+    auto log = create_log(directory_, base_, expected_, options_.now_ns);
+    if (!log) return std::unexpected(std::move(log.error()));
+    auto done = write_temporary_snapshot(directory_, result_.orders, base_, expected_, options_.now_ns);
+    if (done) done = publish_snapshot(directory_, base_);
+    if (!done) return done;
+    result_.log = std::move(*log);
+    result_.generation = base_;
+    result_.log_offset = file_header_size;
+    result_.next_sequence = expected_;
+    return {};
   }
 
   outcome remove_what_is_old() {

@@ -524,6 +524,17 @@ TEST(recovery, a_log_that_ends_before_what_its_snapshot_knows_is_refused) {
   auto refused = recover(copy.path());
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().find("but the snapshot knows"), std::string::npos) << refused.error();
+  // Once given up it is not refused again.
+  std::uint64_t digest = 0;
+  {
+    auto forced = recover(copy.path(), {.cut_damage = true});
+    ASSERT_TRUE(forced) << forced.error();
+    digest = forced->orders.digest();
+  }
+  auto again = recover(copy.path());
+  ASSERT_TRUE(again) << again.error();
+  EXPECT_TRUE(again->warnings.empty());
+  EXPECT_EQ(again->orders.digest(), digest);
 }
 
 TEST(recovery, foreign_files_and_old_temporaries_do_no_harm) {

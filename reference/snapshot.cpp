@@ -52,7 +52,7 @@ std::expected<snapshot_info, std::string> load_snapshot(const std::string& path,
   if (!header) return invalid(header.error());
   if (header->kind != file_kind::snapshot) return invalid("is a log, not a snapshot");
   if (header->generation != generation) return invalid("belongs to another generation than its name says");
-  if (header->first_sequence == 0) return invalid("names an impossible first sequence");
+  if (header->first_sequence == 0 || header->first_sequence > sequence_max) return invalid("names an impossible first sequence");
 
   // The number in the header is a hint; an order needs 50 bytes at least.
   into.reserve(std::min(header->orders_expected, file->size() / 50));
