@@ -51,6 +51,7 @@ struct connection {
   response_reader reader;
   std::uint64_t echo_stamp = 0;
   std::size_t echo_got = 0;
+  bool served = false;  // this socket has brought a whole answer
 };
 
 // A ring of connections by index; its anchor lies behind the last connection. First in, first out.
@@ -301,6 +302,7 @@ void engine::open(std::uint32_t at) {
   const auto* address = reinterpret_cast<const sockaddr*>(&options_.where.address);
   peer.fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   ++peer.generation;
+  peer.served = false;
   peer.state = link::connecting;
   peer.since_ns = now_ns();
   connecting_.push_back(at);
@@ -363,11 +365,12 @@ void engine::close(std::uint32_t at) {
   closed_.push_back(at);
 }
 
-// A connection that was open is gone: end its request, dial again at once.
+// A connection that was open is gone: end its request and dial again, at once if it was of any use. A server that hangs up on
+// every newcomer must not be met by a storm of connects.
 void engine::lost(std::uint32_t at, failure why) {
   if (all_[at].state == link::busy) finish(at, why);
   if (all_[at].state != link::closed) close(at);
-  if (running_ && !ending_) {
+  if (running_ && !ending_ && all_[at].served) {
     closed_.remove(at);
     open(at);
   }
@@ -585,6 +588,7 @@ void engine::finish(std::uint32_t at, failure outcome) {
   const std::int64_t now = now_ns();
   const bool http = options_.where.kind == protocol::http;
   const bool whole = outcome == failure::none;
+  peer.served = peer.served || whole;
   int status = 0;
   if (http) {
     response_view answer;

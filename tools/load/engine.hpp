@@ -7,7 +7,7 @@
 // It is built on system calls alone, so that it can be trusted while the runtime it measures is broken.
 //
 // Connection     moved by
-//   closed       -> connecting   open(), at the start and at once after a loss (20 ms later when it was refused)
+//   closed       -> connecting   open(), at the start and at once after a loss (20 ms later when it had brought nothing)
 //   connecting   -> idle         the kernel says writable without an error
 //   idle         -> busy         a request whose time has come, oldest idle connection first
 //   busy         -> idle         the whole answer
