@@ -1,0 +1,182 @@
+"""Programs under test: started on their core, watched from outside, always ended."""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+
+class Failure(Exception):
+    """A row cannot be measured; the text says why."""
+
+
+def process_clock(pid):
+    """The kernel's id of the CPU clock of another process (see clock_getcpuclockid)."""
+    return (~pid << 3) | 2
+
+
+def cpu_ns(pid):
+    return time.clock_gettime_ns(process_clock(pid))
+
+
+def context_switches(pid):
+    """How often the threads of a process have left or been taken off a CPU: each wake-up ends in one."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith(("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches")):
+                    total += int(line.split()[1])
+    return total
+
+
+def prepared(cpu, priority):
+    def prepare():
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, priority)
+        except OSError:
+            pass
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return prepare
+
+
+def program(build, name):
+    path = os.path.join(build, "bench", name)
+    if not os.access(path, os.X_OK):
+        raise Failure(f"bench/{name} is not built")
+    return path
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A server program with PORT as its first argument."""
+
+    def __init__(self, bench, name, *arguments, count_allocations=False):
+        self.port = free_port()
+        self.name = name
+        self.errors = tempfile.TemporaryFile()
+        environment = dict(os.environ)
+        self.count_file = None
+        if count_allocations:
+            self.count_file = tempfile.NamedTemporaryFile(prefix="allocations")
+            environment["LD_PRELOAD"] = program(bench.build, "malloc_counter.so")
+            environment["ALLOCATION_COUNT_FILE"] = self.count_file.name
+        self.process = subprocess.Popen(
+            [program(bench.build, name), str(self.port), *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
+            preexec_fn=prepared(bench.server_cpu, bench.priority))
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def wait_until_ready(self):
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise Failure(f"{self.name} ended at once: {self.last_words()}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        raise Failure(f"{self.name} does not listen after 10 s")
+
+    def last_words(self):
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {self.process.poll()}"
+
+    def allocations(self):
+        with open(self.count_file.name, "rb") as file:
+            word = file.read(8)
+        if len(word) != 8:
+            raise Failure("the allocation counter was not loaded into the program")
+        return struct.unpack("=Q", word)[0]
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.errors.close()
+        if self.count_file:
+            self.count_file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Driver:
+    """The load generator, connected to its servers for as long as it lives."""
+
+    def __init__(self, bench, servers, connections, *arguments):
+        command = [program(bench.build, "driver"), "--cpu", str(bench.driver_cpu), "--connections", str(connections)]
+        for server in servers:
+            command += ["--target", f"{server.port}:{server.pid}"]
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command + [str(x) for x in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            preexec_fn=prepared(None, bench.priority))
+
+    def run(self, target, mode, seconds):
+        try:
+            self.process.stdin.write(f"run {target} {mode} {seconds}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise Failure(self.errors.read().decode(errors="replace").strip() or "the driver ended")
+        half = json.loads(line)
+        if half["requests"] == 0:
+            raise Failure("no request was answered")
+        return half
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.errors.close()
+
+
+def run_json(bench, name, *arguments, cpu=None, timeout=120):
+    """Runs a program that prints one JSON line."""
+    command = [program(bench.build, name), *[str(x) for x in arguments]]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False,
+                              preexec_fn=prepared(cpu, bench.priority))
+    except subprocess.TimeoutExpired as late:
+        raise Failure(f"{name} did not end within {timeout} s") from late
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()
+        raise Failure(f"{name} failed with {done.returncode}: {words[-1] if words else 'no message'}")
+    try:
+        return json.loads(done.stdout)
+    except ValueError as wrong:
+        raise Failure(f"{name} printed no JSON line") from wrong

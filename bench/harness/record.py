@@ -1,0 +1,40 @@
+"""One record: what a row says."""
+
+from .statistic import median, spread, upper_bound
+
+
+def at_most(target, **more):
+    return {"target": target, "target_is": "at most", **more}
+
+
+def at_least(target, **more):
+    return {"target": target, "target_is": "at least", **more}
+
+
+def holds(value, goal):
+    if value is None:
+        return False
+    return value <= goal["target"] if goal["target_is"] == "at most" else value >= goal["target"]
+
+
+def of_values(name, samples, unit, goal, *, value=None, note=""):
+    """A value without a floor; judged by its median unless another value is given."""
+    value = median(samples) if value is None else value
+    return {"name": name, "value": value, "unit": unit, "floor": None, "ratio": None, "ratio_upper": None, **goal,
+            "judged": "value", "pass": holds(value, goal), "spread": spread(samples), "n": len(samples), "note": note,
+            "samples": samples}
+
+
+def of_pairs(name, pairs, unit, goal, *, judged, note=""):
+    """(floor, subject) pairs; judged by the median of their ratios or by its upper 95 % bound."""
+    ratios = [subject / floor for floor, subject in pairs]
+    ratio, upper = median(ratios), upper_bound(ratios)
+    return {"name": name, "value": median([b for _, b in pairs]), "unit": unit, "floor": median([a for a, _ in pairs]),
+            "ratio": ratio, "ratio_upper": upper, **goal, "judged": judged,
+            "pass": holds(upper if judged == "ratio_upper" else ratio, goal), "spread": spread(ratios), "n": len(pairs),
+            "note": note, "samples": [list(pair) for pair in pairs]}
+
+
+def missing(name, why):
+    return {"name": name, "value": None, "unit": None, "floor": None, "ratio": None, "ratio_upper": None, "target": None,
+            "target_is": None, "judged": "missing", "pass": False, "spread": None, "n": 0, "note": why, "samples": []}

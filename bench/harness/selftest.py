@@ -1,0 +1,80 @@
+"""Shows that the bench turns red: planted defects must be found, and a program compared with itself must pass."""
+
+import random
+import tempfile
+
+from . import rows
+from .record import at_most, of_pairs
+from .statistic import median, upper_bound
+
+
+def row(name):
+    return next(row for row in rows.ROWS if name in row.names)
+
+
+def only(bench, name, replaced):
+    bench.replaced = replaced
+    return next(record for record in row(name).records(bench) if record["name"] == name)
+
+
+def bound_covers_the_median():
+    """Of many small samples of a skewed distribution at least 95 % must have their bound above the true median."""
+    source = random.Random(1)
+    covered = sum(upper_bound([source.expovariate(1.0) for _ in range(11)]) >= 0.6931471805599453 for _ in range(4000))
+    return covered / 4000, 0.95 <= covered / 4000 < 0.99
+
+
+def run(bench):
+    bench.pairs, bench.half_seconds, bench.idle_seconds, bench.settle_seconds = 11, 0.25, 2, 0.5
+    echo = "echo/64B/16conn/saturated"
+    found = []
+
+    def expect(what, held, seen):
+        found.append(held)
+        print(f"{'ok    ' if held else 'FAILED'} {what}: {seen}", flush=True)
+
+    share, held = bound_covers_the_median()
+    expect("the upper bound covers the median 95 % of the time", held, f"{share:.1%}")
+    doubled = of_pairs("x", [(1.0, 1.2)] * 8 + [(1.0, 1.3)] * 3, "", at_most(1.25), judged="ratio_upper")
+    expect("a median that holds with a bound that does not is a failure", not doubled["pass"],
+           f"median {doubled['ratio']}, bound {doubled['ratio_upper']}")
+
+    same = only(bench, echo, {"echo_server": "echo_floor"})
+    expect("the floor compared with itself passes", same["pass"],
+           f"ratio {same['ratio'] or 0:.3f}, upper {same['ratio_upper'] or 0:.3f}, spread {same['spread'] or 0:.1%} {same['note']}")
+    slow = only(bench, echo, {"echo_server": "echo_floor_slow"})
+    expect("5 us more a request is found", not slow["pass"] and slow["judged"] == "ratio_upper",
+           f"ratio {slow['ratio'] or 0:.3f}, upper {slow['ratio_upper'] or 0:.3f} {slow['note']}")
+    wrong = only(bench, echo, {"echo_server": "echo_floor_corrupting"})
+    expect("a wrong byte in one of a thousand answers is found", wrong["judged"] == "missing" and "differs" in wrong["note"],
+           wrong["note"])
+    absent = only(bench, echo, {"echo_server": "no_such_program"})
+    expect("a program that is not built is a missing row, which fails", absent["judged"] == "missing" and not absent["pass"],
+           absent["note"])
+
+    quiet = only(bench, "idle/wakeups", {"echo_server": "echo_floor"})
+    expect("a server that sleeps has no wake-ups", quiet["pass"], f"{quiet['value']} {quiet['note']}")
+    ticking = only(bench, "idle/wakeups", {"echo_server": "echo_floor_ticking"})
+    expect("a timer that ticks for nothing is found", not ticking["pass"] and ticking["value"] > 0, f"{ticking['value']} wake-ups")
+    ticking = only(bench, "idle/cpu", {"echo_server": "echo_floor_ticking"})
+    expect("so is the CPU time it takes", not ticking["pass"] and ticking["value"] > 0, f"{ticking['value']} ns")
+
+    counted = "http/small_json/allocations"
+    bench.http_load = ["--size", "64"]
+    clean = only(bench, counted, {"http_small_json": "echo_floor"})
+    expect("a server that does not allocate counts none", clean["pass"], clean["note"])
+    dirty = only(bench, counted, {"http_small_json": "echo_floor_allocating"})
+    expect("one allocation a request is counted", not dirty["pass"] and 0.9 < (dirty["value"] or 0) < 1.1, dirty["note"])
+
+    bench.http_load = ["--http", rows.HTTP_PATH]
+    with tempfile.NamedTemporaryFile() as response:
+        body = b'{"id":42,"customer":"c-7","status":"paid","total":1999}'
+        response.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        response.flush()
+        with rows.Server(bench, "http_floor", response.name) as one, rows.Server(bench, "http_floor", response.name) as other:
+            pairs, note = rows.server_pairs(bench, one, other, 64, "saturated", bench.http_load)
+    ratio = median([b / a for a, b in pairs])
+    expect("the HTTP floor compared with itself is even", 0.9 < ratio < 1.1, f"ratio {ratio:.3f}; {note}")
+
+    print(f"{sum(found)} of {len(found)} as they must be")
+    return 0 if all(found) else 2

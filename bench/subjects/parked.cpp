@@ -1,0 +1,113 @@
+// parked TASKS waves WAVES   spawns waves of sleeping tasks; prints what each costs and what memory it took and gave back
+// parked TASKS hold SECONDS  spawns one wave, says so, sleeps: for looking at it from outside
+//
+// A wave: every task is spawned by name into one scope, all are parked in a sleep at the same moment (that is checked), then
+// they wake over half a second and end.
+#include <levity/levity.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cpu_time.hpp"
+#include "levity/base/atomic.hpp"
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Relaxed throughout: only counted; the join orders everything else.
+struct tally {
+  lv::atomic<std::uint64_t> sleeping{0};
+  lv::atomic<std::uint64_t> woken{0};
+};
+
+lv::task<> sleeper(lv::time_point until, tally* counts) {
+  counts->sleeping.fetch_add(1, std::memory_order_relaxed);
+  co_await lv::sleep_until(until);
+  counts->woken.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::int64_t rss_bytes() {
+  std::int64_t kib = -1;
+  if (FILE* file = std::fopen("/proc/self/smaps_rollup", "re")) {
+    char line[256];
+    while (std::fgets(line, sizeof line, file) != nullptr) {
+      long long value = 0;
+      if (std::sscanf(line, "Rss: %lld kB", &value) == 1) kib = value;
+    }
+    std::fclose(file);
+  }
+  return kib * 1024;
+}
+
+struct wave_result {
+  std::int64_t spawn_ns = 0;
+  std::int64_t cpu_ns = 0;
+  std::int64_t rss = 0;
+};
+
+lv::task<wave_result> wave(std::uint64_t tasks, lv::duration sleep, bool hold) {
+  wave_result result;
+  tally counts;
+  const std::int64_t from = cpu_ns();
+  const lv::time_point start = lv::clock::now();
+  lv::scope sleepers;
+  for (std::uint64_t i = 0; i < tasks; i++) {
+    sleepers.spawn("sleeper", sleeper, start + sleep + std::chrono::milliseconds(i % 500), &counts);
+  }
+  while (counts.sleeping.load(std::memory_order_relaxed) < tasks) co_await lv::sleep(1ms);
+  result.spawn_ns = (lv::clock::now() - start).count();
+  const std::int64_t before_look = cpu_ns();
+  result.rss = rss_bytes();
+  const std::int64_t looked = cpu_ns() - before_look;
+  if (const std::uint64_t woken = counts.woken.load(std::memory_order_relaxed); woken != 0) {
+    std::fprintf(stderr, "parked: %llu tasks had ended before the last one slept\n", static_cast<unsigned long long>(woken));
+    std::exit(1);
+  }
+  if (hold) {
+    std::puts("{\"parked\": true}");
+    std::fflush(stdout);
+  }
+  co_await sleepers.join();
+  result.cpu_ns = cpu_ns() - from - looked;
+  if (counts.woken.load(std::memory_order_relaxed) != tasks) {
+    std::fputs("parked: not every task woke\n", stderr);
+    std::exit(1);
+  }
+  co_return result;
+}
+
+lv::task<> waves(std::uint64_t tasks, int count) {
+  const std::int64_t before = rss_bytes();
+  std::int64_t rss_max = 0;
+  lv::duration sleep = 8s;  // the first wave also learns how long spawning takes here
+  std::printf("{\"tasks\": %llu, \"cpu_ns\": [", static_cast<unsigned long long>(tasks));
+  for (int i = 0; i < count; i++) {
+    const wave_result result = co_await wave(tasks, sleep, false);
+    std::printf("%s%lld", i == 0 ? "" : ", ", static_cast<long long>(result.cpu_ns));
+    if (result.rss > rss_max) rss_max = result.rss;
+    const lv::duration wanted = 200ms + 4 * lv::duration(result.spawn_ns);
+    if (i == 0 || wanted > sleep) sleep = wanted;
+  }
+  co_await lv::sleep(1s);
+  std::printf("], \"rss_before\": %lld, \"rss_parked_max\": %lld, \"rss_after\": %lld}\n", static_cast<long long>(before),
+              static_cast<long long>(rss_max), static_cast<long long>(rss_bytes()));
+}
+
+lv::task<> hold(std::uint64_t tasks, int seconds) { (void)co_await wave(tasks, std::chrono::seconds(seconds), true); }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 4) {
+    std::fputs("usage: parked TASKS waves WAVES | parked TASKS hold SECONDS\n", stderr);
+    return 2;
+  }
+  const std::uint64_t tasks = std::strtoull(argv[1], nullptr, 10);
+  const int number = std::atoi(argv[3]);
+  return std::strcmp(argv[2], "hold") == 0 ? lv::run(hold, tasks, number) : lv::run(waves, tasks, number);
+}
