@@ -1,0 +1,96 @@
+// The dump: every live task with its name, state, wait reason, age, spawn site and await chain; in any build.
+
+#include "inspect/dump.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+#include <string_view>
+
+#include "levity/levity.hpp"
+
+namespace {
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+
+lv::task<> innermost() { co_await lv::sleep(1h); }
+lv::task<> middle() { co_await innermost(); }
+lv::task<> spinner(const lv::atomic<bool>* stop) {
+  while (!stop->load(std::memory_order_relaxed)) co_await lv::yield();
+}
+
+lv::task<> tell_and_wait(int ready_fd) {
+  lv::scope children;
+  children.spawn("the sleeper", middle);
+  const lv::atomic<bool> never{false};
+  children.spawn("the spinner", spinner, &never);
+  co_await lv::sleep(20ms);
+  EXPECT_EQ(::write(ready_fd, "r", 1), 1);
+  co_await children.join();
+}
+
+// What comes through `fd` until it says `last`, or ends.
+std::string read_until(int fd, std::string_view last) {
+  std::string text;
+  char part[4096];
+  while (text.find(last) == std::string::npos) {
+    const ssize_t got = ::read(fd, part, sizeof part);
+    if (got <= 0) break;
+    text.append(part, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+lv::task<> say_ready_and_wait(int ready_fd) {
+  EXPECT_EQ(::write(ready_fd, "r", 1), 1);
+  co_await middle();
+}
+
+TEST(dump, sigquit_shows_every_task_and_the_process_goes_on) {
+  int said[2];
+  int ready[2];
+  ASSERT_EQ(::pipe(said), 0);
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(said[0]);
+    ::dup2(said[1], STDERR_FILENO);
+    ::close(said[1]);
+    ::_exit(lv::run(tell_and_wait, ready[1]));
+  }
+  ::close(said[1]);
+  ::close(ready[1]);
+  char byte;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  ::kill(child, SIGQUIT);
+  const std::string text = read_until(said[0], "levity: 3 tasks");
+  EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0);  // it goes on
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  for (const char* expected : {"\"the sleeper\"", "\"the spinner\"", "\"main\"", "waits: sleep", "s left", "waits: join",
+                               "2 tasks", "innermost", "middle", "dump_test.cpp", "levity: 3 tasks"}) {
+    EXPECT_NE(text.find(expected), std::string::npos) << "missing: " << expected << "\n" << text;
+  }
+}
+
+TEST(dump, sigterm_ends_by_cancelling_and_says_so_in_the_exit_code) {
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(lv::run(say_ready_and_wait, ready[1]));
+  char byte;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
+}  // namespace

@@ -1,0 +1,153 @@
+// The frame pool: blocks are usable, distinct and counted exactly, and what is free goes back to the kernel.
+
+#include "levity/memory/frame_pool.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "levity/base/atomic.hpp"
+#include "levity/base/rng.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace {
+
+using levity::frame_statistics;
+using levity::detail::frame_allocate;
+using levity::detail::frame_free;
+using levity::detail::frame_magazine_scope;
+
+struct block {
+  unsigned char* memory;
+  std::size_t bytes;
+  unsigned char mark;
+};
+
+void fill(const block& each) { std::memset(each.memory, each.mark, each.bytes); }
+
+bool intact(const block& each) {
+  for (std::size_t i = 0; i < each.bytes; i++) {
+    if (each.memory[i] != each.mark) return false;
+  }
+  return true;
+}
+
+void churn(std::uint64_t seed, int operations) {
+  levity::rng random{seed};
+  std::vector<block> live;
+  for (int i = 0; i < operations; i++) {
+    if (live.empty() || random.below(100) < 52) {
+      const std::size_t bytes = random.below(10) == 0 ? 1 + random.below(40'000) : 1 + random.below(600);
+      block fresh{static_cast<unsigned char*>(frame_allocate(bytes)), bytes, static_cast<unsigned char>(random())};
+      ASSERT_EQ(reinterpret_cast<std::uintptr_t>(fresh.memory) % 16, 0U);
+      fill(fresh);
+      live.push_back(fresh);
+    } else {
+      std::swap(live[random.below(live.size())], live.back());
+      ASSERT_TRUE(intact(live.back()));
+      frame_free(live.back().memory, live.back().bytes);
+      live.pop_back();
+    }
+  }
+  for (const block& each : live) {
+    ASSERT_TRUE(intact(each));
+    frame_free(each.memory, each.bytes);
+  }
+}
+
+TEST(frame_pool, blocks_are_aligned_and_never_overlap) {
+  const auto before = frame_statistics();
+  {
+    frame_magazine_scope magazine;
+    churn(1, 200'000 / levity::test::slow_build_factor);
+  }
+  churn(2, 100'000 / levity::test::slow_build_factor);  // a thread without a magazine
+  const auto after = frame_statistics();
+  EXPECT_EQ(after.blocks_in_use, before.blocks_in_use);
+  EXPECT_EQ(after.bytes_in_use, before.bytes_in_use);
+}
+
+TEST(frame_pool, counts_exactly_what_is_in_use) {
+  const auto before = frame_statistics();
+  frame_magazine_scope magazine;
+  std::vector<void*> held;
+  for (int i = 0; i < 1000; i++) held.push_back(frame_allocate(96));
+  const auto full = frame_statistics();
+  EXPECT_EQ(full.blocks_in_use - before.blocks_in_use, 1000U);
+  EXPECT_EQ(full.bytes_in_use - before.bytes_in_use, 96'000U);
+  for (void* each : held) frame_free(each, 96);
+  EXPECT_EQ(frame_statistics().blocks_in_use, before.blocks_in_use);
+}
+
+TEST(frame_pool, counts_stay_exact_when_blocks_die_on_other_threads) {
+  const auto before = frame_statistics();
+  constexpr int count = 20'000;
+  std::vector<void*> passed(count);
+  std::thread born([&] {
+    frame_magazine_scope magazine;
+    for (void*& each : passed) each = frame_allocate(200);
+  });
+  born.join();
+  EXPECT_EQ(frame_statistics().blocks_in_use - before.blocks_in_use, static_cast<unsigned>(count));
+  std::thread died([&] {
+    frame_magazine_scope magazine;
+    for (void* each : passed) frame_free(each, 200);
+  });
+  died.join();
+  EXPECT_EQ(frame_statistics().blocks_in_use, before.blocks_in_use);
+}
+
+TEST(frame_pool, threads_share_it) {
+  const auto before = frame_statistics();
+  std::vector<std::thread> threads;
+  for (std::uint64_t seed = 10; seed < 14; seed++) {
+    threads.emplace_back([seed] {
+      frame_magazine_scope magazine;
+      churn(seed, 50'000 / levity::test::slow_build_factor);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(frame_statistics().blocks_in_use, before.blocks_in_use);
+}
+
+#ifndef LEVITY_ASAN
+
+long resident_bytes() {
+  long total = 0;
+  long resident = 0;
+  FILE* file = std::fopen("/proc/self/statm", "r");
+  if (file == nullptr || std::fscanf(file, "%ld %ld", &total, &resident) != 2) resident = -1;
+  if (file != nullptr) std::fclose(file);
+  return resident * 4096;
+}
+
+TEST(frame_pool, gives_memory_back_to_the_kernel) {
+  frame_magazine_scope magazine;
+  constexpr std::size_t count = 300'000;
+  std::vector<void*> held(count);
+  const long before = resident_bytes();
+  for (void*& each : held) each = std::memset(frame_allocate(208), 1, 208);
+  EXPECT_GT(resident_bytes() - before, static_cast<long>(count * 200));
+  for (void* each : held) frame_free(each, 208);
+  EXPECT_LT(resident_bytes() - before, 4 << 20);
+  EXPECT_LT(frame_statistics().bytes_mapped, 4U << 20);
+}
+
+TEST(frame_pool, a_magazine_stays_small) {
+  frame_magazine_scope magazine;
+  const auto before = frame_statistics();
+  // Blocks of many classes come back at once: what stays in the magazine and its partly used slabs is bounded.
+  std::vector<std::pair<void*, std::size_t>> held;
+  for (std::size_t bytes = 16; bytes <= 1024; bytes += 16) {
+    for (int i = 0; i < 64; i++) held.emplace_back(frame_allocate(bytes), bytes);
+  }
+  for (auto [memory, bytes] : held) frame_free(memory, bytes);
+  EXPECT_EQ(frame_statistics().bytes_in_use, before.bytes_in_use);
+}
+
+#endif
+
+}  // namespace
