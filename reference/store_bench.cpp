@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -152,11 +153,14 @@ int main(int argc, char** argv) {
 
   const auto restart = [&](std::string_view name, bool compact) {
     const auto start = steady::now();
+    const std::clock_t cpu_start = std::clock();
     auto opened = recover(directory);
     const double took = seconds_since(start);
+    const double cpu_s = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
     if (!opened) fmt::print(stderr, "{}\n", opened.error()), std::exit(1);
     if (opened->orders.size() != count) fmt::print(stderr, "orders are missing\n"), std::exit(1);
     row(name, took * 1e3, "ms");
+    row(fmt::format("{}, CPU", name), cpu_s * 1e3, "ms");
     if (!compact) return;
     const std::uint64_t generation = opened->generation + 1;
     const auto written = steady::now();
