@@ -194,6 +194,7 @@ public:
   half_result run(load_mode mode, double seconds) {
     half_result result;
     free_.clear();
+    free_head_ = 0;
     for (std::size_t i = connections_.size(); i-- > 0;) free_.push_back(i);
     std::rotate(free_.begin(), free_.begin() + static_cast<std::ptrdiff_t>(turn_++ % free_.size()), free_.end());
 
