@@ -47,7 +47,7 @@ def describe(build, source):
         "kernel": platform.release(),
         "compiler": version,
         "build_type": built_with(build, "build_type"),
-        "flags": built_with(build, "flags"),
+        "flags": " ".join(built_with(build, "flags").split()),
         "commit": commit,
         "name": f"{model}, {cores} cores, Linux {platform.release()}, {version}, commit {commit}",
     }
@@ -60,7 +60,7 @@ def not_the_default_build(build):
     build_type = built_with(build, "build_type")
     if build_type not in ("Release", "RelWithDebInfo"):
         return f"{build} is a '{build_type}' build; bench the default one (Release)"
-    if "-fsanitize" in built_with(build, "flags"):
+    if built_with(build, "sanitize") or "-fsanitize" in built_with(build, "flags"):
         return f"{build} is built with sanitizers; bench the default build"
     return None
 
