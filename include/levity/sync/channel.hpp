@@ -1,0 +1,165 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "levity/memory/frame_pool.hpp"
+#include "levity/sync/detail/channel_core.hpp"
+#include "levity/task/detail/promise.hpp"
+
+namespace levity {
+
+/// A send that failed: why, and the value, which is whole.
+template <class T>
+struct unsent {
+  channel_error error;
+  T value;
+
+  friend bool operator==(const unsent& failed, channel_error error) noexcept { return failed.error == error; }
+};
+
+namespace detail {
+
+template <class T>
+struct parcel_of final : parcel {
+  T value;
+
+  explicit parcel_of(T&& moved) noexcept : value(std::move(moved)) {}
+
+  static void* operator new(std::size_t bytes) {
+    if constexpr (alignof(T) > alignof(std::max_align_t)) {
+      return ::operator new(bytes, std::align_val_t{alignof(T)});
+    } else {
+      return frame_allocate(bytes);
+    }
+  }
+  static void operator delete(void* block, std::size_t bytes) noexcept {
+    if constexpr (alignof(T) > alignof(std::max_align_t)) {
+      ::operator delete(block, bytes, std::align_val_t{alignof(T)});
+    } else {
+      frame_free(block, bytes);
+    }
+  }
+
+  // Out of the parcel, which goes.
+  static T unpack(parcel* load) noexcept {
+    const std::unique_ptr<parcel_of> whole{static_cast<parcel_of*>(load)};
+    return std::move(whole->value);
+  }
+};
+
+}  // namespace detail
+
+/// A queue of values between tasks, or, with capacity 0, a meeting point where a send ends when a receive took its value.
+///
+///     lv::channel<job> jobs{64};
+///     co_await jobs.send(std::move(one));                       // waits while 64 are in it
+///     while (auto next = co_await jobs.receive()) run(*next);   // ends when it is closed and empty
+///
+/// Any number of senders and receivers. First come, first served, on both sides; values arrive in the order in which their sends
+/// succeeded. close() ends it: sends fail from then on, also those that wait, and receivers get what is left, then `closed`.
+/// A value is delivered exactly once or stays with its sender: a send that fails, whatever for, gives it back.
+/// A cancelled task gets `cancelled` (`timed_out` by a deadline) from every send and receive, and nothing changes hands.
+///
+/// T: movable without exceptions. Its moves and destructor run in the sender's and receiver's tasks, never under a lock.
+/// All functions from any thread; send and receive inside tasks. Every value in flight has a block of its own from the frame
+/// pool. About 20 ns for a send or a receive that does not wait.
+template <class T>
+class channel {
+  static_assert(std::is_object_v<T> && !std::is_const_v<T>, "a channel carries values");
+  static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
+                "a value that throws while it moves could get lost; send a std::unique_ptr to it");
+  using packed = detail::parcel_of<T>;
+
+public:
+  using value_type = T;
+
+  class send_awaiter;
+  class receive_awaiter;
+
+  explicit channel(std::size_t capacity = 0) noexcept : core_(capacity) {}
+  channel(const channel&) = delete;
+  channel& operator=(const channel&) = delete;
+  /// Nobody waits in it. Destroys what is left in it.
+  ~channel() {
+    for (detail::parcel* each = core_.take_all(); each != nullptr;) {
+      delete static_cast<packed*>(std::exchange(each, each->next));
+    }
+  }
+
+  /// Sends `value`: std::expected<void, unsent<T>>. Waits for room, or, with capacity 0, for a receiver.
+  [[nodiscard("co_await the send and look at its result")]] send_awaiter send(T value) {
+    return send_awaiter{core_, new packed(std::move(value))};
+  }
+
+  /// Receives the oldest value: std::expected<T, channel_error>. Waits while there is none.
+  [[nodiscard("co_await the receive")]] receive_awaiter receive() noexcept { return receive_awaiter{core_}; }
+
+  /// Sends if that needs no wait; else gives the value back with `would_block` or `closed`.
+  [[nodiscard("a value that was not sent is in the result")]] std::expected<void, unsent<T>> try_send(T value) {
+    detail::parcel* load = new packed(std::move(value));
+    const detail::channel_status status = core_.try_send(load);
+    if (status == detail::channel_status::done) return {};
+    return std::unexpected(
+        unsent<T>{detail::to_channel_error(status, cancel_reason::none), packed::unpack(load)});
+  }
+
+  /// Receives if that needs no wait; else `would_block` or `closed`.
+  [[nodiscard]] std::expected<T, channel_error> try_receive() noexcept {
+    detail::parcel* load = nullptr;
+    const detail::channel_status status = core_.try_receive(load);
+    if (status == detail::channel_status::done) return packed::unpack(load);
+    return std::unexpected(detail::to_channel_error(status, cancel_reason::none));
+  }
+
+  /// No more values. Idempotent. O(waiting tasks).
+  void close() noexcept { core_.close(); }
+
+  [[nodiscard]] bool is_closed() noexcept { return core_.closed(); }
+  [[nodiscard]] std::size_t capacity() const noexcept { return core_.capacity(); }
+  /// Values in it that no task has taken; racy by nature.
+  [[nodiscard]] std::size_t size_approx() noexcept { return core_.size(); }
+
+  /// The part that does not depend on T. For select and tests.
+  [[nodiscard]] detail::channel_core& core() noexcept { return core_; }
+
+private:
+  detail::channel_core core_;
+};
+
+template <class T>
+class channel<T>::send_awaiter : public detail::channel_operation {
+public:
+  send_awaiter(detail::channel_core& core, detail::parcel* value) noexcept : channel_operation(send_reason, core) {
+    load = value;
+  }
+  // Before it is awaited: GCC moves what await_transform passes through.
+  send_awaiter(send_awaiter&& other) noexcept : send_awaiter(other.core_, std::exchange(other.load, nullptr)) {}
+  ~send_awaiter() { delete static_cast<packed*>(load); }
+
+  std::expected<void, unsent<T>> await_resume() noexcept {
+    if (status == detail::channel_status::done) [[likely]] return {};
+    return std::unexpected(
+        unsent<T>{detail::to_channel_error(status, why_), packed::unpack(std::exchange(load, nullptr))});
+  }
+};
+
+template <class T>
+class channel<T>::receive_awaiter : public detail::channel_operation {
+public:
+  explicit receive_awaiter(detail::channel_core& core) noexcept : channel_operation(receive_reason, core) {}
+  // Before it is awaited: GCC moves what await_transform passes through.
+  receive_awaiter(receive_awaiter&& other) noexcept : receive_awaiter(other.core_) {}
+  ~receive_awaiter() { delete static_cast<packed*>(load); }
+
+  std::expected<T, channel_error> await_resume() noexcept {
+    if (status == detail::channel_status::done) [[likely]] return packed::unpack(std::exchange(load, nullptr));
+    return std::unexpected(detail::to_channel_error(status, why_));
+  }
+};
+
+}  // namespace levity

@@ -1,0 +1,181 @@
+#pragma once
+
+// channel_core: everything about a channel that does not depend on what it carries.
+//
+// What travels is a parcel: a value in a block of its own, moved in before the lock is taken and moved out after it was let go.
+// Under the lock only pointers to parcels change hands, so the moves and destructors of values, which are user code, never run
+// under it, and a sender that fails still has its parcel.
+//
+//   where a parcel is             who owns it
+//   a waiter's `load`, to send    the sender's awaiter; taken from it under the lock by who receives or buffers it
+//   the buffer                    the channel
+//   a waiter's `load`, received   the receiver's awaiter
+//
+// Equations, whenever the lock is free (a waiter of a select that was decided elsewhere counts as gone)
+//   count_ <= capacity_, and count_ is the length of the buffer
+//   receivers_ not empty  =>  buffer and senders_ empty
+//   senders_ not empty    =>  count_ == capacity_
+//   closed_ and no closer at work  =>  receivers_ and senders_ empty
+//
+// Who comes first is served first: a send goes straight to the longest waiting receiver, a receive makes room for the longest
+// waiting sender and moves its parcel into the buffer, and no newcomer passes a task that waits.
+//
+// status of a waiter      moved by
+//   fresh -> waiting      its task, when it queues itself            under the lock
+//   waiting -> done       who takes or brings a parcel; unlinks it   under the lock
+//   waiting -> closed     close(); unlinks it                        under the lock
+//   waiting -> cancelled  a canceller; unlinks it                    under the lock
+//   fresh -> any but waiting   its task, without waiting
+//
+// A waiter that belongs to a select stands in several queues at once; before any of the moves by others its select must be
+// claimed (select_word). A claim that fails means that the select was decided elsewhere: its waiter is dropped from the queue.
+//
+// state of a select_word   moved by
+//   open -> a case         who serves that case: another channel operation (under that channel's lock), a closer, a timer
+//   open -> cancelled      a canceller
+//   It moves once. All of them race by compare-and-swap, so exactly one wins and wakes the task. Relaxed: what the winner wrote
+//   reaches the task by its wake-up (E2), and what the task wrote before was published under the channel's lock (E1) or by
+//   arming the timer. The word is alive as long as a case is linked, and the task unlinks every case, under its
+//   channel's lock, and disarms every timer before its awaiter goes.
+//
+// A select looks at all its channels, and queues itself in all of them, with all their locks held, taken in the order of
+// their addresses: nobody can find it half queued, so nobody ever has to claim two selects at once.
+//
+// Rejected: a ring of values (moves under the lock, or slots that are reserved but not yet filled, with everybody behind them
+// waiting for user code); a tentative claim with retries where two selects meet (spins on a task that was descheduled).
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "levity/base/atomic.hpp"
+#include "levity/base/intrusive_list.hpp"
+#include "levity/base/spin_lock.hpp"
+#include "levity/task/cancel.hpp"
+#include "levity/task/detail/record.hpp"
+
+namespace levity {
+
+/// How a channel operation can end other than well.
+enum class channel_error : std::uint8_t {
+  closed,       ///< the channel was closed; for a receive: and nothing is left in it
+  cancelled,    ///< the task was cancelled before anything changed hands
+  timed_out,    ///< the same, by a deadline around it
+  would_block,  ///< only from try_ operations: not now
+};
+
+/// The error in words. Never null.
+std::string_view to_string(channel_error error) noexcept;
+
+namespace detail {
+
+struct parcel {
+  parcel* next = nullptr;
+};
+
+enum class channel_status : std::uint8_t { fresh, waiting, done, closed, cancelled };
+
+channel_error to_channel_error(channel_status status, cancel_reason why) noexcept;
+
+class select_word {
+public:
+  static constexpr int open = -1;
+  static constexpr int cancelled = -2;
+
+  [[nodiscard]] bool claim(int winner) noexcept {
+    int expected = open;
+    return word_.compare_exchange_strong(expected, winner, std::memory_order_relaxed, std::memory_order_relaxed);
+  }
+  [[nodiscard]] int winner() const noexcept { return word_.load(std::memory_order_relaxed); }
+
+private:
+  atomic<int> word_{open};
+};
+
+/// One place in a channel's queue. Guarded by the channel's lock while it is linked.
+struct channel_waiter : list_link {
+  task_record* record = nullptr;
+  select_word* select = nullptr;  // null: a plain send or receive
+  parcel* load = nullptr;
+  int number = 0;                 // which case of its select
+  channel_status status = channel_status::fresh;
+};
+
+class channel_core {
+public:
+  explicit channel_core(std::size_t capacity) noexcept : capacity_(capacity) {}
+  channel_core(const channel_core&) = delete;
+  channel_core& operator=(const channel_core&) = delete;
+  ~channel_core();
+
+  // Under the lock. `done`, `closed`, or `waiting` when the task must wait. A task in `woken` is woken after the lock is free.
+  channel_status send(parcel* load, task_record*& woken) noexcept;
+  channel_status receive(parcel*& load, task_record*& woken) noexcept;
+  void enqueue(channel_waiter& wait, bool sends) noexcept { (sends ? senders_ : receivers_).push_back(wait); }
+  std::uint64_t next_draw() noexcept { return draws_++; }
+
+  // Any thread; they take the lock.
+  channel_status try_send(parcel* load) noexcept;
+  channel_status try_receive(parcel*& load) noexcept;
+  void close() noexcept;
+  [[nodiscard]] bool closed() noexcept;
+  [[nodiscard]] std::size_t size() noexcept;
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  /// Unlinks a waiter, if it is linked. True: it was.
+  bool withdraw(channel_waiter& wait) noexcept;
+  void check_invariants() noexcept;
+
+  /// What is left in the buffer; the caller destroys it. When nobody uses the channel any more.
+  parcel* take_all() noexcept;
+
+  spin_lock lock;
+
+private:
+  static channel_waiter* next_of(link_list& queue) noexcept;
+
+  const std::size_t capacity_;
+  // Guarded by lock.
+  std::size_t count_ = 0;
+  parcel* first_ = nullptr;
+  parcel* last_ = nullptr;
+  link_list senders_;    // channel_waiter
+  link_list receivers_;  // channel_waiter
+  std::uint64_t draws_ = 0;
+  unsigned closers_ = 0;  // close() calls between two slices
+  bool closed_ = false;
+};
+
+/// A plain send or receive.
+class channel_operation : public waiter, protected channel_waiter {
+public:
+  channel_operation(const channel_operation&) = delete;
+  channel_operation& operator=(const channel_operation&) = delete;
+  bool await_ready() const noexcept { return false; }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    return suspend(frame, *frame.promise().record);
+  }
+
+  /// One attempt, and parking if it fails. True: the wait is over. For the runtime.
+  bool attempt(task_record& task) noexcept;
+
+protected:
+  channel_operation(const wait_reason& why_it_waits, channel_core& core) noexcept : waiter{&why_it_waits}, core_(core) {}
+
+  static const wait_reason send_reason;
+  static const wait_reason receive_reason;
+
+  channel_core& core_;
+  cancel_reason why_ = cancel_reason::none;
+
+private:
+  bool suspend(std::coroutine_handle<> frame, task_record& task) noexcept;
+  static bool settle(waiter& self, task_record& task) noexcept;
+  static bool take_back(waiter& self, task_record& task) noexcept;
+  static void describe(const waiter& self, char* text, std::size_t size) noexcept;
+};
+
+}  // namespace detail
+}  // namespace levity
