@@ -43,6 +43,8 @@ def block(recorded):
     held = sum(record["pass"] for record in rows)
     spreads = sorted(record["spread"] for record in rows if record["ratio"] is not None and record["spread"] is not None)
     spread = f" Quartiles of the ratios lie {spreads[0]:.0%} to {spreads[-1]:.0%} of their median apart." if spreads else ""
+    if recorded["foreign_share"] > 0.1:
+        spread += f" Other programs used up to {recorded['foreign_share']:.0%} of the server's core meanwhile."
     kind = "virtual, " if machine["virtual"] else ""
     command = "./dev bench" + (" --quick" if recorded["mode"] == "quick" else "")
     return "\n".join([

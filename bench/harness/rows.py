@@ -67,6 +67,7 @@ class Onlooker:
         own = (sum(cpu_ns(server.pid) for server in self.servers) - self.own) / 1e9
         foreign = max(0.0, ((ticks - self.ticks) / per_second - own) / seconds)
         steal = (stolen - self.stolen) / per_second / seconds
+        self.bench.foreign_share = max(self.bench.foreign_share, foreign)
         words = []
         if foreign > 0.05:
             words.append(f"others kept the server's core busy {foreign:.0%} of the time")
@@ -131,7 +132,7 @@ def await_call(bench):
 
 def spawn_join(bench):
     one_by_one, batches = [], []
-    for _ in range(bench.pairs):
+    for _ in range(bench.repetitions):
         done = run_json(bench, bench.subject("spawn_join"), bench.micro_calls // 10, cpu=bench.server_cpu)
         one_by_one.append(done["cpu_ns"] / done["tasks"])
         batches.append(done["cpu_ns_batch"] / done["tasks"])
@@ -224,7 +225,7 @@ def http_allocations(bench):
          Driver(bench, [server], 64, *bench.http_load) as driver:
         driver.run(0, "saturated", bench.half_seconds)
         before = server.allocations()
-        requests = driver.run(0, "saturated", 2 * bench.half_seconds)["requests"]
+        requests = driver.run(0, "saturated", 1.0)["requests"]
         made = server.allocations() - before
     yield of_values("http/small_json/allocations", [made / requests], "allocations per request", at_most(0),
                     note=f"{made} in {requests} requests on 64 warm connections")

@@ -25,7 +25,7 @@ def bound_covers_the_median():
 
 
 def run(bench):
-    bench.pairs, bench.half_seconds, bench.idle_seconds, bench.settle_seconds = 11, 0.25, 2, 0.5
+    bench.pairs, bench.half_seconds, bench.idle_seconds, bench.settle_seconds = 25, 0.15, 2, 0.5
     echo = "echo/64B/16conn/saturated"
     found = []
 
