@@ -50,8 +50,8 @@ void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
   int depth = 0;
   for (std::coroutine_handle<> frame = record.leaf; frame && depth < chain_max; depth++) {
     const promise_base& promise = promise_of(frame);
-    fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(promise.here), file_of(promise.here),
-                   promise.here.line());
+    fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(promise.location()), file_of(promise.location()),
+                   promise.location().line());
     frame = promise.continuation();
   }
   if (depth == chain_max) text += "      ...\n";

@@ -33,6 +33,9 @@ class deque {
 public:
   static constexpr std::int64_t capacity = 256;
 
+  /// `shared`: there are thieves. Without any, pop needs no fence.
+  explicit deque(bool shared = true) noexcept : shared_(shared) {}
+
   /// Owner. False: full.
   [[nodiscard]] bool push(task_record& task) noexcept {
     const std::int64_t bottom = bottom_.load(std::memory_order_relaxed);
@@ -48,7 +51,7 @@ public:
     const std::int64_t bottom = bottom_.load(std::memory_order_relaxed) - 1;
     if (top_.load(std::memory_order_relaxed) > bottom) return nullptr;
     bottom_.store(bottom, std::memory_order_relaxed);
-    full_fence();  // E12.
+    if (shared_) full_fence();  // E12.
     std::int64_t top = top_.load(std::memory_order_relaxed);
     if (top > bottom) {
       bottom_.store(bottom + 1, std::memory_order_relaxed);
@@ -100,6 +103,7 @@ private:
     return ring_[static_cast<std::size_t>(number & (capacity - 1))];
   }
 
+  const bool shared_;
   alignas(cache_line_bytes) atomic<std::int64_t> top_{0};
   alignas(cache_line_bytes) atomic<std::int64_t> bottom_{0};
   alignas(cache_line_bytes) std::array<atomic<task_record*>, capacity> ring_{};

@@ -15,7 +15,8 @@ scheduler::scheduler(scheduler_options options)
   LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
   for (unsigned i = 0; i < reactors_.size(); i++) {
-    workers_.push_back(std::make_unique<worker>(*this, i, *reactors_[i], seed_ != 0 ? seed_ : 0x1e71));
+    workers_.push_back(std::make_unique<worker>(*this, i, *reactors_[i], seed_ != 0 ? seed_ : 0x1e71,
+                                                reactors_.size() == 1));
   }
 }
 

@@ -12,8 +12,8 @@ namespace levity::detail {
 
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
-worker::worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed)
-    : owner_(owner), index_(index), home_(home), random_(seed + index) {
+worker::worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed, bool alone)
+    : owner_(owner), index_(index), home_(home), random_(seed + index), ready_(!alone) {
   note_time(home.now_ns());
 }
 

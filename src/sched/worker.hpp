@@ -30,7 +30,7 @@ public:
   static constexpr int task_budget = 128;
   static constexpr std::size_t stack_bytes_for_transfers = 64 * 1024;
 
-  worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed);
+  worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed, bool alone);
 
   /// The thread's whole life.
   void run();

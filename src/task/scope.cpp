@@ -202,13 +202,6 @@ std::size_t scope::size_approx() const noexcept {
 
 scope::join_awaiter::join_awaiter(detail::scope_state& state) noexcept : waiter{&reason_}, state_(state) {}
 
-bool scope::join_awaiter::await_ready() const noexcept {
-  state_.lock.lock();
-  const bool ended = state_.count == 0;
-  state_.lock.unlock();
-  return ended;
-}
-
 bool scope::join_awaiter::suspend(std::coroutine_handle<> frame, detail::task_record& record) noexcept {
   detail::prepare_wait(record, frame, *this);
   state_.lock.lock();
@@ -233,11 +226,10 @@ void scope::join_awaiter::describe(const detail::waiter& self, char* text, std::
   std::snprintf(text, size, "%llu task%s", count, count == 1 ? "" : "s");
 }
 
+// Every child has ended, and we have seen that under the lock or been woken for it: nobody else writes any more.
 void scope::join_awaiter::await_resume() {
-  state_.lock.lock();
-  std::exception_ptr failure = std::exchange(state_.failure, nullptr);
-  state_.lock.unlock();
-  if (failure != nullptr) std::rethrow_exception(std::move(failure));
+  if (state_.failure == nullptr) return;
+  std::rethrow_exception(std::exchange(state_.failure, nullptr));
 }
 
 }  // namespace levity

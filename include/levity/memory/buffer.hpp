@@ -7,7 +7,7 @@
 
 namespace levity::detail {
 
-inline constexpr std::size_t buffer_bytes = 16 * 1024 - 64;  // four to a slab
+inline constexpr std::size_t buffer_bytes = 16 * 1024;
 
 /// A buffer of buffer_bytes; throws std::bad_alloc. Any thread. Contents unspecified.
 [[nodiscard]] std::byte* take_buffer();

@@ -148,7 +148,7 @@ private:
 class scope::join_awaiter : detail::waiter {
 public:
   explicit join_awaiter(detail::scope_state& state) noexcept;
-  bool await_ready() const noexcept;
+  bool await_ready() const noexcept { return false; }
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -29,12 +29,12 @@ private:
 };
 
 /// Waits until `until`; a time that has passed still lets other tasks run first. Resolution about 66 us, never early.
-[[nodiscard("co_await the sleep")]] inline sleep_awaiter sleep_until(time_point until) noexcept {
+[[nodiscard("co_await the sleep")]] inline sleep_awaiter sleep_until(const time_point& until) noexcept {
   return sleep_awaiter{until};
 }
 
 /// Waits for at least `time`. Throws `cancelled` on cancellation. One entry in the timer wheel: O(1), no allocation.
-[[nodiscard("co_await the sleep")]] inline sleep_awaiter sleep(duration time) noexcept {
+[[nodiscard("co_await the sleep")]] inline sleep_awaiter sleep(const duration& time) noexcept {
   return sleep_awaiter{clock::now() + time};
 }
 

@@ -9,6 +9,7 @@
 //
 // A frame is used by the thread that runs its task, and read by who holds the task's record.
 
+#include <bit>
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
@@ -25,12 +26,25 @@
 
 namespace levity::detail {
 
+/// Awaits through a pointer.
+template <class Awaiter>
+struct awaiter_ref {
+  Awaiter* target;
+
+  decltype(auto) await_ready() const noexcept(noexcept(target->await_ready())) { return target->await_ready(); }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> frame) const {
+    return target->await_suspend(frame);
+  }
+  decltype(auto) await_resume() const { return target->await_resume(); }
+};
+
 struct promise_base {
   // Set when the frame is awaited or adopted, and not before: every await pays for what is stored here.
   void* continuation_address;
   task_record* record;
   void* result;
-  std::source_location here;
+  const void* here;  // as __builtin_source_location() gives it; a class object here would cost each frame a copy
 
   promise_base() noexcept {}
 
@@ -43,15 +57,24 @@ struct promise_base {
 
   std::suspend_always initial_suspend() const noexcept { return {}; }
 
-  // Notes the line of each co_await; the awaited object itself passes through.
+  // Notes the line of each co_await. What is awaited is passed on in the form that costs a frame the least: the awaiter itself
+  // where an operator makes one, else a pointer to it (g++ 12 copies an awaiter that it is handed by reference).
   template <class Awaited>
-  Awaited&& await_transform(Awaited&& awaited, std::source_location at = std::source_location::current()) noexcept {
+  auto await_transform(Awaited&& awaited, const void* at = __builtin_source_location()) noexcept {
     here = at;
-    return static_cast<Awaited&&>(awaited);
+    if constexpr (requires { static_cast<Awaited&&>(awaited).operator co_await(); }) {
+      return static_cast<Awaited&&>(awaited).operator co_await();
+    } else {
+      return awaiter_ref<std::remove_reference_t<Awaited>>{&awaited};
+    }
   }
+
+  [[nodiscard]] std::source_location location() const noexcept { return std::bit_cast<std::source_location>(here); }
 };
 
-static_assert(sizeof(promise_base) <= 40, "a parked task must stay light");
+static_assert(sizeof(std::source_location) == sizeof(void*), "a source location is a pointer to constant data");
+
+static_assert(sizeof(promise_base) <= 32, "a parked task must stay light");
 
 template <class Promise>
 concept levity_promise = std::derived_from<Promise, promise_base>;
