@@ -1,0 +1,464 @@
+#!/usr/bin/env python3
+"""Checks the rules of the house: `./dev tidy`, or tidy.py [--root FOLDER] [PATH...] to be told only about some paths.
+
+Every rule is a function that yields findings; `RULES` lists them. What a rule looks at is text, so a rule can be fooled
+by macros; it is a colleague who reads every line, not a compiler. Exit code: 0 when nothing was found, 1 otherwise.
+"""
+
+import collections
+import os
+import re
+import sys
+
+Finding = collections.namedtuple("Finding", "path line message")
+Room = collections.namedtuple("Room", "name words uses line")
+
+LINE_MAX = 120
+EDGE_REACH = 3  # an edge is cited on the line of its memory order, or at most that many lines above
+SOURCES = (".cpp", ".hpp")
+TEXTS = SOURCES + (".c", ".h", ".py", ".cmake", ".txt", ".md", ".json", ".sh", ".def")
+COMPANIONS = ("test", "bench", "fuzz", "model")
+SKIPPED_FOLDERS = {".git", "build", "__pycache__", "corpus"}
+
+
+class Source:
+    """One text file: its lines, and for C++ the same lines as code alone and as comments alone."""
+
+    def __init__(self, root, path):
+        self.path = path
+        self.parts = path.split("/")
+        self.name = self.parts[-1]
+        self.stem, self.suffix = os.path.splitext(self.name)
+        with open(os.path.join(root, path), "rb") as file:
+            self.bytes = file.read()
+        self.text = self.bytes.decode("utf-8", "replace")
+        self.lines = self.text.split("\n")
+        if self.suffix in SOURCES:
+            code, comments = split_comments(self.text)
+            self.code, self.comments = code.split("\n"), comments.split("\n")
+        else:
+            self.code, self.comments = [], []
+
+    @property
+    def place(self):
+        """The top folder: src, include, tools, ..."""
+        return self.parts[0] if len(self.parts) > 1 else ""
+
+    @property
+    def room(self):
+        """The room of a file below src/ or include/levity/, "" for the umbrella headers, None elsewhere."""
+        if self.place == "src" and len(self.parts) > 2:
+            return self.parts[1]
+        if self.parts[:2] == ["include", "levity"]:
+            return self.parts[2] if len(self.parts) > 3 else ""
+        return None
+
+    @property
+    def companion(self):
+        """test, bench, fuzz, model, or None."""
+        kind = self.stem.rsplit("_", 1)[-1]
+        return kind if kind in COMPANIONS and "_" in self.stem and self.suffix == ".cpp" else None
+
+
+def split_comments(text):
+    """The text twice, line by line in place: once with comments and the insides of literals blank, once the rest."""
+    code, comments = [], []
+    index, end = 0, len(text)
+
+    def put(piece, into_code):
+        blank = re.sub(r"[^\n]", " ", piece)
+        code.append(piece if into_code else blank)
+        comments.append(blank if into_code else piece)
+
+    while index < end:
+        char = text[index]
+        if text.startswith("//", index):
+            stop = text.find("\n", index)
+            stop = end if stop < 0 else stop
+            put(text[index:stop], False)
+        elif text.startswith("/*", index):
+            stop = text.find("*/", index + 2)
+            stop = end if stop < 0 else stop + 2
+            put(text[index:stop], False)
+        elif char == '"' and index and text[index - 1] == "R":
+            opening = re.compile(r'"([^ ()\\\n]{0,16})\(').match(text, index)
+            stop = text.find(")" + opening.group(1) + '"', index) if opening else -1
+            stop = end if stop < 0 else stop + len(opening.group(1)) + 2
+            put('"' + re.sub(r"[^\n]", " ", text[index + 1:stop - 1]) + '"', True)
+        elif char == '"' or (char == "'" and not (index and text[index - 1].isalnum())):
+            stop = index + 1
+            while stop < end and text[stop] not in (char, "\n"):
+                stop += 2 if text[stop] == "\\" else 1
+            stop = min(stop + 1, end) if stop < end and text[stop] == char else min(stop, end)
+            # The path of an #include stays: rules read it.
+            line_start = text.rfind("\n", 0, index) + 1
+            keep = re.match(r"\s*#\s*include\s*$", text[line_start:index])
+            piece = text[index:stop]
+            if not keep and len(piece) >= 2:
+                piece = char + re.sub(r"[^\n]", " ", piece[1:-1]) + piece[-1]
+            put(piece, True)
+        else:
+            stop = index + 1
+            put(char, True)
+        index = stop
+    return "".join(code), "".join(comments)
+
+
+class House:
+    """The tree under `root`: its text files and its rooms."""
+
+    def __init__(self, root):
+        self.root = root
+        self.paths = []
+        self.sources = []
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+            for name in sorted(names):
+                path = os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+                self.paths.append(path)
+                if name.endswith(TEXTS) or path in ("dev", ".ci/run", "bench/run", "reference/run"):
+                    self.sources.append(Source(root, path))
+        self.existing = set(self.paths)
+        self.by_path = {source.path: source for source in self.sources}
+        self.rooms = {}
+        self.room_findings = list(self.read_rooms())
+        self.cpp = [source for source in self.sources if source.suffix in SOURCES]
+
+    def read_rooms(self):
+        path = "src/rooms.txt"
+        if path not in self.by_path:
+            yield Finding(path, 1, "is missing: it says which rooms there are and who may use whom")
+            return
+        for number, line in enumerate(self.by_path[path].lines, 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            match = re.match(r"([a-z_]+)(?: \[([a-z ]+)\])?: uses([a-z_ ]*)#(.*)$", line)
+            if not match:
+                yield Finding(path, number, 'cannot be read; write "room [words]: uses a b  # why"')
+                continue
+            name, words, uses, why = match.group(1), match.group(2) or "", match.group(3).split(), match.group(4)
+            if name in self.rooms:
+                yield Finding(path, number, f"{name} stands here twice")
+            for used in uses:
+                if used not in self.rooms:
+                    yield Finding(path, number, f"{name} is granted {used}, which does not stand above it")
+            for word in words.split():
+                if word not in ("optional", "threads", "outside"):
+                    yield Finding(path, number, f"[{word}] means nothing; there are optional, threads, outside")
+            if not why.strip():
+                yield Finding(path, number, f"{name} gives no reason")
+            self.rooms[name] = Room(name, words.split(), uses, number)
+
+    def includes(self, source):
+        """The (line, path) of every #include that may name a file of the house."""
+        for number, line in enumerate(source.code, 1):
+            match = re.match(r'\s*#\s*include\s*(?:"([^"]+)"|<(levity/[^>]+)>)', line)
+            if match:
+                yield number, match.group(1) or match.group(2)
+
+
+# --- rooms ------------------------------------------------------------------------------------------------------------
+
+
+def rooms_are_listed(house):
+    yield from house.room_findings
+    seen = set()
+    for path in house.paths:
+        parts = path.split("/")
+        room = None
+        if parts[0] == "src" and len(parts) > 2:
+            room = parts[1]
+        elif parts[:2] == ["include", "levity"] and len(parts) > 3:
+            room = parts[2]
+        elif parts[0] == "src" and path != "src/rooms.txt":
+            yield Finding(path, 1, "lies in no room; sources below src/ stand in src/<room>/")
+        if room and room not in seen:
+            seen.add(room)
+            if room not in house.rooms:
+                yield Finding(path, 1, f"the room {room} is not listed in src/rooms.txt, so nothing builds it")
+
+
+def includes_are_granted(house):
+    for source in house.cpp:
+        if source.room is not None:
+            yield from room_includes(house, source)
+        elif source.place in house.rooms and "outside" in house.rooms[source.place].words:
+            yield from outside_includes(house, source)
+
+
+def room_includes(house, source):
+    room = house.rooms.get(source.room)
+    granted = {source.room} | set(room.uses if room else [])
+    umbrella = source.room == ""
+    for number, path in house.includes(source):
+        parts = path.split("/")
+        if parts[0] == "levity":
+            target = parts[1] if len(parts) > 2 else ""
+            if umbrella or source.companion:
+                continue
+            if target == "":
+                yield Finding(source.path, number, f"{path} is for users; include the nouns that are needed")
+            elif target not in granted:
+                yield Finding(source.path, number, f"{source.room} is not granted {target} (src/rooms.txt)")
+        elif parts[0] == "tests":
+            if not source.companion or parts[1:2] != ["support"]:
+                yield Finding(source.path, number, f"{path}: only companions may use tests, and only tests/support")
+        elif parts[0] in house.rooms and "outside" not in house.rooms[parts[0]].words:
+            if source.place == "include":
+                yield Finding(source.path, number, f"a public header must not include the private {path}")
+            elif parts[0] not in granted:
+                yield Finding(source.path, number, f"{source.room} is not granted {parts[0]} (src/rooms.txt)")
+        elif parts[0] in house.rooms:
+            yield Finding(source.path, number, f"{source.room or 'levity'} must not know {parts[0]}/")
+        elif "/".join(source.parts[:-1] + parts) in house.existing or ".." in parts:
+            yield Finding(source.path, number, f'"{path}": write the path from src/ or include/')
+
+
+def outside_includes(house, source):
+    granted = house.rooms[source.place].uses
+    for number, path in house.includes(source):
+        parts = path.split("/")
+        if parts[0] == "levity":
+            if "detail" in parts and not source.companion:
+                yield Finding(source.path, number, f"{path} is not promised to users")
+        elif f"{source.place}/{path}" in house.existing or path in house.existing:
+            continue
+        elif parts[0] in house.rooms and f"src/{path}" in house.existing and parts[0] not in granted:
+            yield Finding(source.path, number, f"{source.place} is not granted the private {parts[0]} (src/rooms.txt)")
+
+
+def companions_have_a_source(house):
+    for source in house.cpp:
+        kind = source.companion
+        if not kind or source.place == "tests":
+            continue
+        folder = "/".join(source.parts[:-1])
+        home = "/".join(source.parts[:2]) if source.place in ("src", "tools") else source.place
+        public = f"include/levity/{source.room}/" if source.room else None
+        nouns = {home.split("/")[-1]}
+        for path in house.existing:
+            stem, suffix = os.path.splitext(path.split("/")[-1])
+            if suffix in (".hpp", ".cpp", ".def") and stem.rsplit("_", 1)[-1] not in COMPANIONS:
+                if path.startswith((folder + "/", home + "/", public or folder + "/")):
+                    nouns.add(stem)
+        name = source.stem[: -len(kind) - 1]
+        if not any(name == noun or name.startswith(noun + "_") for noun in nouns):
+            yield Finding(source.path, 1, f"companion of nothing: there is no {name}.hpp or {name}.cpp beside it")
+
+
+# --- threads and memory orders ----------------------------------------------------------------------------------------
+
+ATOMIC = re.compile(r"\bstd::atomic\w*|\batomic_(?:thread|signal)_fence\b|#\s*include\s*<atomic>")
+THREADS = re.compile(
+    r"\bstd::(?:jthread|thread|async|(?:recursive_|shared_|timed_|recursive_timed_|shared_timed_)?mutex"
+    r"|condition_variable(?:_any)?|barrier|latch|counting_semaphore|binary_semaphore|once_flag|call_once"
+    r"|this_thread::sleep\w*)\b(?!\s*::\s*id\b)"
+    r"|\bpthread_(?:create|mutex_\w+|cond_\w+|rwlock_\w+|spin_\w+)\b"
+    r"|#\s*include\s*<(?:thread|condition_variable|shared_mutex|barrier|latch|semaphore|future)>")
+STRONG = re.compile(r"\bmemory_order(?:_|::)(acquire|release|acq_rel|seq_cst|consume)\b|\bfull_fence\s*\(\s*\)\s*;")
+EDGE = re.compile(r"\bE(\d+)\b")
+OPERATION = re.compile(
+    r"(\w+)(?:\[[^\]]*\])?\s*(?:\.|->)\s*"
+    r"(load|store|exchange|fetch_(?:add|sub|and|or|xor)|compare_exchange_(?:weak|strong)|test_and_set)\s*\(")
+DECLARATION = re.compile(r"\batomic(?:_ref)?\s*<[^;(){}]*>\s*&?\s*(\w+)\s*(?:\[[^\]]*\]\s*)?(?:[;={,)]|$)")
+DOOR = "include/levity/base/atomic.hpp"
+
+
+def atomics_pass_the_door(house):
+    for source in house.cpp:
+        if source.room == "base" or source.place in ("bench", ""):
+            continue
+        for number, line in enumerate(source.code, 1):
+            match = ATOMIC.search(line)
+            if match:
+                yield Finding(source.path, number, f"{match.group(0).strip()}: atomics and fences come from {DOOR}")
+
+
+def threads_stay_in_their_rooms(house):
+    for source in house.cpp:
+        if source.room is None or source.room == "base" or source.companion:
+            continue
+        room = house.rooms.get(source.room)
+        if room and "threads" in room.words:
+            continue
+        for number, line in enumerate(source.code, 1):
+            match = THREADS.search(line)
+            if match:
+                yield Finding(source.path, number, f"{match.group(0).strip()}: {source.room or 'levity'} has no threads;"
+                                                   " only rooms marked [threads] in src/rooms.txt create or block them")
+
+
+def needs_edges(source):
+    shared = source.room is not None or source.place in ("tools", "reference")
+    return shared and not source.companion and source.path != DOOR
+
+
+def edge_sites(source):
+    """The (line, order, cited edges) of every memory order that is not relaxed."""
+    for number, line in enumerate(source.code, 1):
+        for match in STRONG.finditer(line):
+            first = max(0, number - 1 - EDGE_REACH)
+            cited = [int(edge) for edge in EDGE.findall(source.comments[number - 1])]
+            for near in reversed(source.comments[first:number - 1]):
+                if not cited:
+                    cited = [int(edge) for edge in EDGE.findall(near)]
+            yield number, match.group(1) or "seq_cst", cited
+
+
+def orders_cite_edges(house):
+    for source in house.cpp:
+        if needs_edges(source):
+            for number, order, cited in edge_sites(source):
+                if not cited:
+                    yield Finding(source.path, number, f"{order} cites no edge: name it on this line or at most "
+                                                       f"{EDGE_REACH} lines above, as in // E7 {order}.")
+
+
+def edges_have_two_ends(house):
+    mentions = collections.defaultdict(set)
+    ends = collections.defaultdict(list)
+    for source in house.cpp:
+        if not needs_edges(source):
+            continue
+        for number, comment in enumerate(source.comments, 1):
+            for edge in EDGE.findall(comment):
+                mentions[int(edge)].add((source.path, number))
+        for number, order, cited in edge_sites(source):
+            for edge in cited:
+                ends[edge].append((source.path, number, order))
+    for edge, sites in sorted(ends.items()):
+        path, number, order = sites[0]
+        orders = {site[2] for site in sites}
+        cited_at = [site for site in mentions[edge] if not in_preface(house.by_path[site[0]], site[1])]
+        if len(cited_at) < 2:
+            yield Finding(path, number, f"E{edge} ({order}) is cited at one end only; its partner cites it too")
+        elif not orders & {"release", "acq_rel", "seq_cst"}:
+            yield Finding(path, number, f"E{edge} has no end that releases, so this {order} sees nothing")
+        elif not orders & {"acquire", "consume", "acq_rel", "seq_cst"}:
+            yield Finding(path, number, f"E{edge} has no end that acquires, so nobody sees this {order}")
+
+
+def in_preface(source, line):
+    """Whether the line belongs to what a file says before its first declaration."""
+    for number, code in enumerate(source.code, 1):
+        if code.strip() and not code.lstrip().startswith("#"):
+            return line < number
+    return True
+
+
+def arguments(source, number, column):
+    """The text between the parenthesis at `column` of line `number` and its partner, over at most ten lines."""
+    depth, text = 0, []
+    for offset, line in enumerate(source.code[number - 1:number + 9]):
+        for char in line[column if offset == 0 else 0:]:
+            if char == "(":
+                depth += 1
+            elif char == ")":
+                depth -= 1
+                if depth == 0:
+                    return "".join(text)[1:]
+            text.append(char)
+        text.append(" ")
+    return "".join(text)[1:]
+
+
+def orders_are_written_out(house):
+    declared = {source.path: {name for line in source.code for name in DECLARATION.findall(line)}
+                for source in house.cpp}
+    for source in house.cpp:
+        if source.path == DOOR or source.place == "bench":
+            continue
+        own = set(declared[source.path])
+        for _, path in house.includes(source):
+            for candidate in (f"include/{path}", f"src/{path}", path, f"{source.place}/{path}"):
+                own |= declared.get(candidate, set())
+        for number, line in enumerate(source.code, 1):
+            for match in OPERATION.finditer(line):
+                name, operation = match.groups()
+                certain = operation.startswith(("fetch_", "compare_exchange", "test_and_set"))
+                if not certain and name not in own:
+                    continue
+                if "order" not in arguments(source, number, match.end() - 1):
+                    yield Finding(source.path, number, f"{name}.{operation}() is seq_cst by silence: write its order")
+            for name in declared[source.path]:
+                if name.endswith("_") and not DECLARATION.search(line) and re.search(
+                        rf"(?:\+\+|--)\s*{name}\b|\b{name}\s*(?:\+\+|--|[-+|&^]=|=(?!=))", line):
+                    yield Finding(source.path, number, f"an operator on {name} is seq_cst by silence; call it")
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)) + r")\b")
+MACHINE = re.compile(r"(?<![\w.~-])/(?:" + "|".join(("work", "root", "home/" + r"\w")) + r")(?=[/\w])[\w/]*")
+FILE_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*$")
+FREE_NAMES = re.compile(
+    r"[A-Z]+(\.md)?$|CMakeLists\.txt$|CMakePresets\.json$|\.[a-z-]+$|docs/design/\d{4}-[a-z0-9-]+\.md$")
+
+
+def texts_are_clean(house):
+    for source in house.sources:
+        if b"\r" in source.bytes:
+            yield Finding(source.path, 1, "has carriage returns; lines end with a line feed alone")
+        if source.bytes and not source.bytes.endswith(b"\n"):
+            yield Finding(source.path, len(source.lines), "the last line does not end")
+        for number, line in enumerate(source.lines, 1):
+            if "\t" in line:
+                yield Finding(source.path, number, "a tab; indent with spaces")
+            if line.rstrip("\r") != line.rstrip("\r").rstrip():
+                yield Finding(source.path, number, "space at the end of the line")
+            if len(line) > LINE_MAX and source.suffix not in (".md", ".json"):
+                yield Finding(source.path, number, f"{len(line)} characters; at most {LINE_MAX}")
+            match = UNFINISHED.search(line)
+            if match:
+                yield Finding(source.path, number, f"{match.group(1)}: finish it, or say in docs why it is not there")
+            match = MACHINE.search(line)
+            if match and not re.search(r"https?://\S*$", line[:match.start()]):
+                yield Finding(source.path, number, f"{match.group(0)} is a path of one machine")
+
+
+def names_are_snake_case(house):
+    for path in house.paths:
+        name = path.split("/")[-1]
+        if not (FILE_NAME.match(name) or FREE_NAMES.match(name) or FREE_NAMES.match(path)):
+            yield Finding(path, 1, "file names are snake_case")
+        if path.startswith(("src/", "include/")) and path.endswith((".h", ".hh", ".cc", ".cxx")):
+            yield Finding(path, 1, "sources end with .hpp and .cpp; nothing builds this one")
+
+
+def headers_guard_themselves(house):
+    for source in house.cpp:
+        if source.suffix == ".hpp" and not any(line.strip() == "#pragma once" for line in source.code):
+            yield Finding(source.path, 1, "a header without #pragma once")
+
+
+RULES = (
+    rooms_are_listed, includes_are_granted, companions_have_a_source,
+    atomics_pass_the_door, threads_stay_in_their_rooms,
+    orders_cite_edges, edges_have_two_ends, orders_are_written_out,
+    texts_are_clean, names_are_snake_case, headers_guard_themselves,
+)
+
+
+def findings(root):
+    house = House(root)
+    return house, sorted({finding for rule in RULES for finding in rule(house)})
+
+
+def main(paths):
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    if len(paths) > 1 and paths[0] == "--root":
+        root, paths = paths[1], paths[2:]
+    paths = [os.path.normpath(path) for path in paths]
+    house, found = findings(root)
+    found = [one for one in found if not paths or any(f"{one.path}/".startswith(f"{path}/") for path in paths)]
+    for one in found:
+        print(f"{one.path}:{one.line}: {one.message}")
+    largest = sorted(house.cpp, key=lambda source: (-len(source.lines), source.path))[:5]
+    if largest:
+        print("largest: " + ", ".join(f"{source.path} {len(source.lines) - 1}" for source in largest))
+    print(f"tidy: {len(found) or 'no'} finding{'s' if len(found) != 1 else ''} in {len(house.sources)} files")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
