@@ -284,8 +284,9 @@ def threads_stay_in_their_rooms(house):
         for number, line in enumerate(source.code, 1):
             match = THREADS.search(line)
             if match:
-                yield Finding(source.path, number, f"{match.group(0).strip()}: {source.room or 'levity'} has no threads;"
-                                                   " only rooms marked [threads] in src/rooms.txt create or block them")
+                what = match.group(0).strip()
+                yield Finding(source.path, number, f"{what}: {source.room or 'levity'} has no threads; "
+                                                   "only rooms marked [threads] in src/rooms.txt create or block them")
 
 
 def needs_edges(source):
