@@ -16,5 +16,7 @@
 #include "levity/time/interval.hpp"
 #include "levity/time/sleep.hpp"
 #include "levity/io/tcp.hpp"
+#include "levity/memory/frame_pool.hpp"
 #include "levity/runtime/options.hpp"
 #include "levity/runtime/run.hpp"
+#include "levity/runtime/statistics.hpp"

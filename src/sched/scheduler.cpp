@@ -103,6 +103,20 @@ void scheduler::delist(scope_state& scope) noexcept {
   registry_lock_.unlock();
 }
 
+std::uint64_t scheduler::live_tasks_approx() noexcept {
+  std::uint64_t tasks = 0;
+  registry_lock_.lock();
+  for (list_link* link = registry_.front(); link != nullptr && link != registry_.end(); link = link->next) {
+    if (link == &visitor_) continue;
+    scope_state& scope = scope_state::from_registry(*link);
+    scope.lock.lock();
+    tasks += scope.count;
+    scope.lock.unlock();
+  }
+  registry_lock_.unlock();
+  return tasks;
+}
+
 void scheduler::root_empty() noexcept {
   if (on_empty) on_empty();
   stopping_.store(true, std::memory_order_release);  // E17 release.

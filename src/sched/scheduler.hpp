@@ -54,6 +54,7 @@ public:
   bool unsleep(task_record& record, sleep_waiter& waiter) noexcept override;
   void enlist(scope_state& scope) noexcept override;
   void delist(scope_state& scope) noexcept override;
+  std::uint64_t live_tasks_approx() noexcept override;
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
   reactor& home_reactor() noexcept override;
@@ -76,7 +77,7 @@ public:
   /// Calls `visit(scope)` for each scope that has or had children; the scope lives meanwhile. One caller at a time.
   template <class Visit>
   void each_scope(Visit&& visit) {
-    list_link here;
+    list_link& here = visitor_;
     registry_lock_.lock();
     registry_.push_front(here);
     while (here.next != registry_.end()) {
@@ -101,6 +102,7 @@ private:
   std::vector<std::thread> threads_;
   spin_lock registry_lock_;
   link_list registry_;  // guarded by registry_lock_
+  list_link visitor_;   // where each_scope() is; guarded by registry_lock_
   scope_state* root_;
   atomic<bool> stopping_{false};
   atomic<std::uint32_t> ids_{1};

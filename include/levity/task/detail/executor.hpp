@@ -51,6 +51,7 @@ struct executor {
   /// A scope that has children is listed, so that every task can be found from outside.
   virtual void enlist(scope_state& scope) noexcept = 0;
   virtual void delist(scope_state& scope) noexcept = 0;
+  virtual std::uint64_t live_tasks_approx() noexcept = 0;
 
   /// A task ended with an exception that nobody will ever see.
   virtual void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept = 0;

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <cstdint>
+
+namespace levity {
+
+/// Tasks of the current runtime that have not ended; 0 outside a task. Racy by nature. O(open scopes).
+std::uint64_t live_tasks() noexcept;
+
+}  // namespace levity
