@@ -1,15 +1,15 @@
 // driver - load for the servers of the bench: a closed loop or a fixed rate, every byte of every answer checked.
 //
-// It connects once to each target and keeps the connections, so that the harness can alternate between two servers in short
-// halves (ABBA) without paying for 2,000 handshakes each time.
+// It connects once to each target and keeps the connections, so that the harness can alternate between two servers in
+// short halves (ABBA) without paying for 2,000 handshakes each time.
 //
-// The generator never sleeps while it drives. A sleeping client would have to be woken by the server's own write, and that
-// wake-up (several microseconds on a virtual machine) would be counted as the server's cost, on both sides of a
+// The generator never sleeps while it drives. A sleeping client would have to be woken by the server's own write, and
+// that wake-up (several microseconds on a virtual machine) would be counted as the server's cost, on both sides of a
 // ratio: it would make every ratio look better than it is.
 //
-// The server's CPU time is read while it has nothing to do, before the first request and after the last answer of a half:
-// the kernel brings the clock of a thread that runs on another CPU up to date only at ticks (4 ms at HZ=250), that of a thread
-// that sleeps is exact.
+// The server's CPU time is read while it has nothing to do, before the first request and after the last answer of a
+// half: the kernel brings the clock of a thread that runs on another CPU up to date only at ticks (4 ms at HZ=250),
+// that of a thread that sleeps is exact.
 //
 //   driver --target PORT:PID [--target PORT:PID ...] --connections N (--size BYTES | --http PATH) [--cpu N]
 //          [--mode saturated|rate:PER_SECOND --seconds S]
@@ -135,11 +135,13 @@ private:
   std::string message_;
 };
 
-// A keep-alive GET. The first answer is the model: every other one must be as long and, but for a Date header, the same.
+// A keep-alive GET. The first answer is the model: every other one must be as long and, but for a Date header, the
+// same.
 class http_protocol : public protocol {
 public:
   explicit http_protocol(const std::string& path)
-      : request_("GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n\r\n") {}
+      : request_("GET " + path +
+                 " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n\r\n") {}
 
   std::string_view request(std::size_t, const connection&) override { return request_; }
 
@@ -349,10 +351,11 @@ options parse(int argc, char** argv) {
 
 void run_and_print(target& at, std::size_t index, load_mode mode, double seconds, const protocol& speaks) {
   const half_result half = at.run(mode, seconds);
-  std::printf("{\"target\": %zu, \"requests\": %llu, \"seconds\": %.6f, \"server_cpu_ns\": %lld, \"late_us_max\": %lld, "
-              "\"response_bytes\": %zu}\n",
-              index, static_cast<unsigned long long>(half.requests), half.seconds, static_cast<long long>(half.server_cpu_ns),
-              static_cast<long long>(half.late_ns_max / 1000), speaks.response_size());
+  std::printf(
+      "{\"target\": %zu, \"requests\": %llu, \"seconds\": %.6f, \"server_cpu_ns\": %lld, \"late_us_max\": %lld, "
+      "\"response_bytes\": %zu}\n",
+      index, static_cast<unsigned long long>(half.requests), half.seconds, static_cast<long long>(half.server_cpu_ns),
+      static_cast<long long>(half.late_ns_max / 1000), speaks.response_size());
   std::fflush(stdout);
 }
 

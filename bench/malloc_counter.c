@@ -1,8 +1,9 @@
 // malloc_counter.so - counts what a program asks of the heap, for the row `http/small_json/allocations`.
 //
-// Preloaded into the unchanged program: every call that obtains memory (malloc, calloc, realloc, the aligned ones, hence also
-// operator new; and mmap) adds one to a 64-bit word in the file named by ALLOCATION_COUNT_FILE, which is mapped and shared, so
-// that it can be read at any moment while the program runs. glibc only: it forwards to the __libc_ names.
+// Preloaded into the unchanged program: every call that obtains memory (malloc, calloc, realloc, the aligned ones,
+// hence also operator new; and mmap) adds one to a 64-bit word in the file named by ALLOCATION_COUNT_FILE, which is
+// mapped and shared, so that it can be read at any moment while the program runs. glibc only: it forwards to the
+// __libc_ names.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

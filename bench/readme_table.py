@@ -17,9 +17,7 @@ sys.path.insert(0, HERE)
 from harness.report import goal, number  # noqa: E402
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-SHORT = {"ns CPU per request": "ns CPU a request", "ns CPU per await": "ns CPU an await", "ns CPU per task": "ns CPU a task",
-         "B RSS per task": "B RSS a task", "MiB RSS kept 1 s after the end": "MiB RSS kept 1 s after",
-         "allocations per request": "allocations a request", "x": "×"}
+SHORT = {"MiB RSS kept 1 s after the end": "MiB RSS kept 1 s after", "x": "×"}
 
 
 def row_of(record):
@@ -41,8 +39,10 @@ def block(recorded):
     machine = recorded["machine"]
     rows = recorded["rows"]
     held = sum(record["pass"] for record in rows)
-    spreads = sorted(record["spread"] for record in rows if record["ratio"] is not None and record["spread"] is not None)
-    spread = f" Quartiles of the ratios lie {spreads[0]:.0%} to {spreads[-1]:.0%} of their median apart." if spreads else ""
+    spreads = sorted(record["spread"] for record in rows if record["ratio"] is not None)
+    spread = ""
+    if spreads:
+        spread = f" Quartiles of the ratios lie {spreads[0]:.0%} to {spreads[-1]:.0%} of their median apart."
     if recorded["foreign_share"] > 0.1:
         spread += f" Other programs used up to {recorded['foreign_share']:.0%} of the server's core meanwhile."
     kind = "virtual, " if machine["virtual"] else ""
@@ -53,8 +53,9 @@ def block(recorded):
         "|---|---|---|---|---|---|",
         *[row_of(record) for record in rows],
         "",
-        f"{held} of {len(rows)} rows hold. `{command}` on {recorded['date'][:10]}: {machine['cpu']}, {kind}{machine['cores']} cores, "
-        f"Linux {machine['kernel']}, {machine['compiler']} {machine['flags']}, commit {machine['commit']}.{spread}",
+        f"{held} of {len(rows)} rows hold. `{command}` on {recorded['date'][:10]}: {machine['cpu']}, {kind}"
+        f"{machine['cores']} cores, Linux {machine['kernel']}, {machine['compiler']} {machine['flags']}, "
+        f"commit {machine['commit']}.{spread}",
         END])
 
 
@@ -75,7 +76,8 @@ def main():
     if before + wanted + after == text:
         return 0
     if options.check:
-        print(f"the table in {options.readme} is not that of {options.record}; run bench/readme_table.py", file=sys.stderr)
+        print(f"the table in {options.readme} is not that of {options.record}; run bench/readme_table.py",
+              file=sys.stderr)
         return 2
     with open(options.readme, "w", encoding="utf-8") as file:
         file.write(before + wanted + after)

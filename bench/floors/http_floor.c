@@ -1,7 +1,8 @@
-// http_floor - the least that answering a small HTTP request can cost: the bytes of a real exchange on one thread and epoll.
+// http_floor - the least that answering a small HTTP request can cost: the bytes of a real exchange on one thread and
+// epoll.
 //
-// It reads until the blank line that ends a request and writes the bytes of RESPONSE_FILE; no parsing, no routing, no dates.
-// The harness fills the file with what the program under test answers, so both sides move the same bytes.
+// It reads until the blank line that ends a request and writes the bytes of RESPONSE_FILE; no parsing, no routing, no
+// dates. The harness fills the file with what the program under test answers, so both sides move the same bytes.
 //
 //   http_floor PORT RESPONSE_FILE
 #define _GNU_SOURCE

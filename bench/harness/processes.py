@@ -135,8 +135,8 @@ class Driver:
             command += ["--target", f"{server.port}:{server.pid}"]
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            command + [str(x) for x in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            preexec_fn=prepared(None, bench.priority))
+            command + [str(x) for x in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            text=True, preexec_fn=prepared(None, bench.priority))
 
     def run(self, target, mode, seconds):
         try:

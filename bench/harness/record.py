@@ -36,5 +36,6 @@ def of_pairs(name, pairs, unit, goal, *, judged, note=""):
 
 
 def missing(name, why):
-    return {"name": name, "value": None, "unit": None, "floor": None, "ratio": None, "ratio_upper": None, "target": None,
-            "target_is": None, "judged": "missing", "pass": False, "spread": None, "n": 0, "note": why, "samples": []}
+    return {"name": name, "value": None, "unit": None, "floor": None, "ratio": None, "ratio_upper": None,
+            "target": None, "target_is": None, "judged": "missing", "pass": False, "spread": None, "n": 0, "note": why,
+            "samples": []}

@@ -31,6 +31,7 @@ HEADER = f"{'row':33} {'value':>10} {'floor':>9} {'ratio':>6} {'upper':>6} {'mus
 
 def line(record):
     spread = "-" if record["spread"] is None else f"{record['spread']:.1%}"
-    return (f"{record['name']:33} {number(record['value']):>10} {number(record['floor']):>9} {number(record['ratio']):>6} "
-            f"{number(record['ratio_upper']):>6} {goal(record):>15} {spread:>7} {record['n']:>3}  {verdict(record):7} "
+    return (f"{record['name']:33} {number(record['value']):>10} {number(record['floor']):>9} "
+            f"{number(record['ratio']):>6} {number(record['ratio_upper']):>6} {goal(record):>15} {spread:>7} "
+            f"{record['n']:>3}  {verdict(record):7} "
             f"{record['unit'] or ''}{'; ' if record['unit'] and record['note'] else ''}{record['note']}")

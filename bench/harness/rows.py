@@ -99,7 +99,7 @@ def server_pairs(bench, floor, subject, connections, mode, driver_arguments):
         wanted = float(mode.removeprefix("rate:"))
         achieved = sorted(rates)[len(rates) // 2] / wanted
         if achieved < 0.95:
-            raise Failure(f"the generator reached only {achieved:.0%} of {wanted:.0f} requests a second; is the machine busy?")
+            raise Failure(f"only {achieved:.0%} of {wanted:.0f} requests a second were reached; is the machine busy?")
     notes.insert(0, "server busy {:.0%} / {:.0%}".format(*[sorted(busy[t])[len(busy[t]) // 2] for t in (0, 1)]))
     return pairs, "; ".join(notes)
 
@@ -147,7 +147,8 @@ def parked(bench):
     kept = [(run["rss_after"] - run["rss_before"]) / 2**20 for run in runs]
     growth = [run["cpu_ns"][9] / run["cpu_ns"][1] for run in runs]
     second = sorted(run["cpu_ns"][1] for run in runs)[len(runs) // 2]
-    yield of_values("task/parked/bytes", each, "B RSS per task", at_most(240), value=max(each), note="worst of ten waves")
+    yield of_values("task/parked/bytes", each, "B RSS per task", at_most(240), value=max(each),
+                    note="worst of ten waves")
     yield of_values("task/parked/returned", kept, "MiB RSS kept 1 s after the end", at_most(4), value=max(kept))
     yield of_values("task/parked/wave10_over_wave2", growth, "x", at_most(1.1),
                     note=f"second wave: {second / tasks:.0f} ns CPU a task")

@@ -41,21 +41,23 @@ def run(bench):
 
     same = only(bench, echo, {"echo_server": "echo_floor"})
     expect("the floor compared with itself passes", same["pass"],
-           f"ratio {same['ratio'] or 0:.3f}, upper {same['ratio_upper'] or 0:.3f}, spread {same['spread'] or 0:.1%} {same['note']}")
+           f"ratio {same['ratio'] or 0:.3f}, upper {same['ratio_upper'] or 0:.3f}, spread {same['spread'] or 0:.1%}; "
+           f"{same['note']}")
     slow = only(bench, echo, {"echo_server": "echo_floor_slow"})
     expect("5 us more a request is found", not slow["pass"] and slow["judged"] == "ratio_upper",
            f"ratio {slow['ratio'] or 0:.3f}, upper {slow['ratio_upper'] or 0:.3f} {slow['note']}")
     wrong = only(bench, echo, {"echo_server": "echo_floor_corrupting"})
-    expect("a wrong byte in one of a thousand answers is found", wrong["judged"] == "missing" and "differs" in wrong["note"],
-           wrong["note"])
+    expect("a wrong byte in one of a thousand answers is found",
+           wrong["judged"] == "missing" and "differs" in wrong["note"], wrong["note"])
     absent = only(bench, echo, {"echo_server": "no_such_program"})
-    expect("a program that is not built is a missing row, which fails", absent["judged"] == "missing" and not absent["pass"],
-           absent["note"])
+    expect("a program that is not built is a missing row, which fails",
+           absent["judged"] == "missing" and not absent["pass"], absent["note"])
 
     quiet = only(bench, "idle/wakeups", {"echo_server": "echo_floor"})
     expect("a server that sleeps has no wake-ups", quiet["pass"], f"{quiet['value']} {quiet['note']}")
     ticking = only(bench, "idle/wakeups", {"echo_server": "echo_floor_ticking"})
-    expect("a timer that ticks for nothing is found", not ticking["pass"] and ticking["value"] > 0, f"{ticking['value']} wake-ups")
+    expect("a timer that ticks for nothing is found", not ticking["pass"] and ticking["value"] > 0,
+           f"{ticking['value']} wake-ups")
     ticking = only(bench, "idle/cpu", {"echo_server": "echo_floor_ticking"})
     expect("so is the CPU time it takes", not ticking["pass"] and ticking["value"] > 0, f"{ticking['value']} ns")
 
@@ -64,14 +66,17 @@ def run(bench):
     clean = only(bench, counted, {"http_small_json": "echo_floor"})
     expect("a server that does not allocate counts none", clean["pass"], clean["note"])
     dirty = only(bench, counted, {"http_small_json": "echo_floor_allocating"})
-    expect("one allocation a request is counted", not dirty["pass"] and 0.9 < (dirty["value"] or 0) < 1.1, dirty["note"])
+    expect("one allocation a request is counted", not dirty["pass"] and 0.9 < (dirty["value"] or 0) < 1.1,
+           dirty["note"])
 
     bench.http_load = ["--http", rows.HTTP_PATH]
     with tempfile.NamedTemporaryFile() as response:
         body = b'{"id":42,"customer":"c-7","status":"paid","total":1999}'
-        response.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        response.write(head + body)
         response.flush()
-        with rows.Server(bench, "http_floor", response.name) as one, rows.Server(bench, "http_floor", response.name) as other:
+        with rows.Server(bench, "http_floor", response.name) as one, \
+             rows.Server(bench, "http_floor", response.name) as other:
             pairs, note = rows.server_pairs(bench, one, other, 64, "saturated", bench.http_load)
     ratio = median([b / a for a, b in pairs])
     expect("the HTTP floor compared with itself is even", 0.9 < ratio < 1.1, f"ratio {ratio:.3f}; {note}")

@@ -1,8 +1,8 @@
-// parked TASKS waves WAVES   spawns waves of sleeping tasks; prints what each costs and what memory it took and gave back
+// parked TASKS waves WAVES   spawns waves of sleeping tasks; prints what each costs and what memory it took and kept
 // parked TASKS hold SECONDS  spawns one wave, says so, sleeps: for looking at it from outside
 //
-// A wave: every task is spawned by name into one scope, all are parked in a sleep at the same moment (that is checked), then
-// they wake over half a second and end.
+// A wave: every task is spawned by name into one scope, all are parked in a sleep at the same moment (that is checked),
+// then they wake over half a second and end.
 #include <levity/levity.hpp>
 
 #include <chrono>
@@ -65,7 +65,8 @@ lv::task<wave_result> wave(std::uint64_t tasks, lv::duration sleep, bool hold) {
   result.rss = rss_bytes();
   const std::int64_t looked = cpu_ns() - before_look;
   if (const std::uint64_t woken = counts.woken.load(std::memory_order_relaxed); woken != 0) {
-    std::fprintf(stderr, "parked: %llu tasks had ended before the last one slept\n", static_cast<unsigned long long>(woken));
+    std::fprintf(stderr, "parked: %llu tasks had ended before the last one slept\n",
+                 static_cast<unsigned long long>(woken));
     std::exit(1);
   }
   if (hold) {
@@ -94,8 +95,8 @@ lv::task<> waves(std::uint64_t tasks, int count) {
     if (i == 0 || wanted > sleep) sleep = wanted;
   }
   co_await lv::sleep(1s);
-  std::printf("], \"rss_before\": %lld, \"rss_parked_max\": %lld, \"rss_after\": %lld}\n", static_cast<long long>(before),
-              static_cast<long long>(rss_max), static_cast<long long>(rss_bytes()));
+  std::printf("], \"rss_before\": %lld, \"rss_parked_max\": %lld, \"rss_after\": %lld}\n",
+              static_cast<long long>(before), static_cast<long long>(rss_max), static_cast<long long>(rss_bytes()));
 }
 
 lv::task<> hold(std::uint64_t tasks, int seconds) { (void)co_await wave(tasks, std::chrono::seconds(seconds), true); }

@@ -1,5 +1,5 @@
-// spawn_join TASKS - what a task costs from spawn to joined. The row is one task at a time: spawn it, join it, spawn the
-// next. `cpu_ns_batch` is the same with a thousand spawned before each join.
+// spawn_join TASKS - what a task costs from spawn to joined. The row is one task at a time: spawn it, join it, spawn
+// the next. `cpu_ns_batch` is the same with a thousand spawned before each join.
 #include <levity/levity.hpp>
 
 #include <cstdint>
