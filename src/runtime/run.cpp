@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "inspect/dump.hpp"
+#include "io/file_service.hpp"
 #include "platform/signals.hpp"
 #include "platform/topology.hpp"
 #include "reactor/epoll_reactor.hpp"
@@ -78,6 +79,8 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
 int run_main(const runtime_options& options, task<> main, const main_outcome& outcome) {
   const bool simulated = options.backend == runtime_options::sockets::sim;
   scheduler runs{{make_reactors(options), simulated ? options.seed | 1 : 0}};
+  file_service files{runs, options.files, simulated};
+  runs.use_files(files);
   if (simulated || !options.handle_signals) {
     return run_to_end(runs, std::move(main), outcome, simulated, nullptr);
   }

@@ -13,6 +13,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "reactor/reactor.hpp"
+#include "sched/blocking.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
 #include "sched/worker.hpp"
@@ -40,6 +41,8 @@ public:
   void run_here();
   /// Waits for the worker threads.
   void join();
+  /// Who carries file operations out; set before start, outlives the tasks.
+  void use_files(file_backend& files) noexcept { files_ = &files; }
   /// Called once, on some worker, when the root scope has become empty.
   std::function<void()> on_empty;
 
@@ -55,6 +58,8 @@ public:
   void enlist(scope_state& scope) noexcept override;
   void delist(scope_state& scope) noexcept override;
   std::uint64_t live_tasks_approx() noexcept override;
+  void offload(blocking_job& job) noexcept override { blocking_.submit(job); }
+  file_backend& files() noexcept override { return *files_; }
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
   reactor& home_reactor() noexcept override;
@@ -103,6 +108,8 @@ private:
   spin_lock registry_lock_;
   link_list registry_;  // guarded by registry_lock_
   list_link visitor_;   // where each_scope() is; guarded by registry_lock_
+  blocking_pool blocking_;
+  file_backend* files_ = nullptr;
   scope_state* root_;
   atomic<bool> stopping_{false};
   atomic<std::uint32_t> ids_{1};

@@ -20,6 +20,14 @@ struct runtime_options {
   };
   sockets backend = sockets::epoll;
 
+  /// Who carries file operations out.
+  enum class file_means : std::uint8_t {
+    automatic,  ///< io_uring; where the kernel refuses it, threads, and one line on standard error names the cause
+    ring,       ///< io_uring or failure
+    blocking,   ///< threads
+  };
+  file_means files = file_means::automatic;
+
   /// The seed of a simulated run.
   std::uint64_t seed = 1;
 };

@@ -13,6 +13,13 @@
 namespace levity::detail {
 
 struct reactor;
+struct file_backend;
+
+/// A call that blocks, for a thread that may. Lives in a frame; gone when its call returns.
+struct blocking_job {
+  blocking_job* next = nullptr;
+  void (*run)(blocking_job&) noexcept = nullptr;
+};
 
 /// A timer that runs a short callback on whatever thread finds it due. Lives in a frame; disarmed before it dies.
 struct timer_node : list_link {
@@ -55,6 +62,11 @@ struct executor {
 
   /// A task ended with an exception that nobody will ever see.
   virtual void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept = 0;
+
+  /// Runs a job on a thread that may block. Any thread.
+  virtual void offload(blocking_job& job) noexcept = 0;
+  /// Who carries file operations out.
+  virtual file_backend& files() noexcept = 0;
 
   /// The executor's root scope has lost its last child.
   virtual void root_empty() noexcept = 0;

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+
+#include "levity/base/error.hpp"
+#include "levity/task/detail/promise.hpp"
+
+namespace levity::detail {
+
+/// One operation on a file, and who waits for it. Lives in the awaiter; whoever carries it out owns it from submit to complete.
+struct file_operation {
+  enum class kind : std::uint8_t { open, read, write, sync, sync_data, truncate, close, rename, unlink };
+
+  file_operation* next = nullptr;  // the carrier's list
+  task_record* task = nullptr;     // null: nobody waits, the carrier frees it
+  const char* path = nullptr;
+  const char* other_path = nullptr;
+  std::byte* bytes = nullptr;
+  std::uint64_t offset = 0;  // truncate: the size
+  std::uint32_t size = 0;
+  std::int32_t fd = -1;
+  std::int32_t flags = 0;
+  std::uint32_t mode = 0;
+  std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
+  kind what = kind::sync;
+};
+
+/// Who carries file operations out. submit() from any thread of the runtime; the operation completes exactly once.
+struct file_backend {
+  virtual void submit(file_operation& operation) noexcept = 0;
+
+protected:
+  ~file_backend() = default;
+};
+
+/// Carries an operation out on the calling thread; returns what the kernel says.
+std::int64_t perform(const file_operation& operation) noexcept;
+
+/// The carrier is done: wakes who waits, or frees what nobody waits for.
+void complete(file_operation& operation, std::int64_t result) noexcept;
+
+/// Waits for one operation.
+class file_wait : public waiter {
+public:
+  bool await_ready() const noexcept { return operation_.fd == closed; }
+
+  template <levity_promise Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    return suspend(frame, *frame.promise().record);
+  }
+
+  static constexpr std::int32_t closed = -1;
+  static constexpr std::int32_t by_path = -100;  // AT_FDCWD
+
+protected:
+  file_wait(file_operation::kind what, std::int32_t fd) noexcept;
+
+  file_operation operation_;
+
+private:
+  bool suspend(std::coroutine_handle<> frame, task_record& record) noexcept;
+  static bool never_taken_back(waiter& self, task_record& record) noexcept;
+  static bool settle(waiter& self, task_record& record) noexcept;
+  static void describe(const waiter& self, char* text, std::size_t size) noexcept;
+  static const wait_reason reasons_[];
+
+  std::uint64_t moved_ = 0;
+  std::uint64_t left_ = 0;
+  friend class file_transfer;
+};
+
+/// An operation that succeeds or fails.
+class file_action : public file_wait {
+public:
+  file_action(file_operation::kind what, std::int32_t fd, std::uint64_t size = 0) noexcept;
+  io_result<void> await_resume() const noexcept;
+};
+
+/// An operation on a path; the result is the kernel's number.
+class path_action : public file_wait {
+public:
+  path_action(file_operation::kind what, const char* path, const char* other, std::int32_t flags, std::uint32_t mode) noexcept;
+  io_result<std::int64_t> await_resume() const noexcept;
+};
+
+/// A read or write that goes on until all is moved or the file ends.
+class file_transfer : public file_wait {
+public:
+  file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes, std::uint64_t size) noexcept;
+  io_result<std::uint64_t> await_resume() const noexcept;
+};
+
+}  // namespace levity::detail

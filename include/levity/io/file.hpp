@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "levity/base/error.hpp"
+#include "levity/io/detail/file_operation.hpp"
+#include "levity/task/task.hpp"
+
+namespace levity {
+
+/// How to open a file. At least one of read and write.
+struct file_options {
+  bool read = false;
+  bool write = false;
+  bool create = false;     ///< make it if it does not exist
+  bool exclusive = false;  ///< with create: fail with io_failure::exists if it does
+  bool truncate = false;   ///< drop what is in it
+  bool direct = false;     ///< O_DIRECT: past the page cache; buffers, sizes and offsets must be aligned for the device
+  unsigned mode = 0644;    ///< permissions of a file that is made, before the process's umask
+};
+
+/// A file. Move-only; operations at explicit offsets, any number of them at a time from any tasks.
+///
+/// Operations run on the runtime's ring thread (io_uring), or on threads where the kernel refuses io_uring; the calling worker
+/// never blocks. A cancelled task waits for the operation that is in flight, because the kernel may still use its buffer; the
+/// operation's own outcome is returned. In a simulated runtime they run inline, in order.
+class file {
+public:
+  file() = default;
+  file(file&& other) noexcept;
+  file& operator=(file&& other) noexcept;
+  /// Closes without waiting: the close itself runs where operations run. No operation may be in flight.
+  ~file();
+
+  static task<io_result<file>> open(std::string path, file_options options);
+
+  /// Reads at `offset` until `into` is full or the file ends; the count says how much came, 0 at the end.
+  [[nodiscard("co_await the read")]] detail::file_transfer read_at(std::uint64_t offset, std::span<std::byte> into) noexcept;
+  /// Writes all of `bytes`. They must live until it has returned. Short writes go on by themselves.
+  [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset,
+                                                                     std::span<const std::byte> bytes) noexcept;
+  [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset, std::string_view text) noexcept;
+
+  /// What was written is on the disk, with all metadata (fsync) or with what is needed to read it back (fdatasync).
+  [[nodiscard("co_await the sync")]] detail::file_action sync() noexcept;
+  [[nodiscard("co_await the sync")]] detail::file_action sync_data() noexcept;
+  [[nodiscard("co_await the change")]] detail::file_action truncate(std::uint64_t size) noexcept;
+  /// Closes and says how it went.
+  [[nodiscard("co_await the close")]] detail::file_action close() noexcept;
+
+  /// Bytes in the file; asks the kernel at once, which does not wait for the disk.
+  [[nodiscard]] io_result<std::uint64_t> size() const noexcept;
+  [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+
+private:
+  explicit file(int fd) noexcept : fd_(fd) {}
+
+  int fd_ = -1;
+};
+
+/// rename(2): replaces `to` atomically. Durable after sync_directory() of its directory.
+task<io_result<void>> rename_file(std::string from, std::string to);
+/// unlink(2). Freeing a large file may take long: it does not hold a worker up.
+task<io_result<void>> remove_file(std::string path);
+/// Makes names that were made, renamed or removed in a directory durable.
+task<io_result<void>> sync_directory(std::string path);
+
+}  // namespace levity

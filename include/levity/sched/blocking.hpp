@@ -1,0 +1,78 @@
+#pragma once
+
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "levity/task/detail/promise.hpp"
+#include "levity/task/task.hpp"
+
+namespace levity {
+namespace detail {
+
+extern const wait_reason blocking_reason;
+
+template <class F, class... Args>
+class blocking_awaiter : waiter, blocking_job {
+  using value = std::invoke_result_t<F, Args...>;
+
+public:
+  blocking_awaiter(F f, Args... args)
+      : waiter{&blocking_reason}, blocking_job{nullptr, &run_it}, f_(std::move(f)), args_(std::move(args)...) {}
+  bool await_ready() const noexcept { return false; }
+
+  template <levity_promise Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) {
+    record_ = frame.promise().record;
+    task_record& record = *record_;
+    prepare_wait(record, frame, *this);
+    current_run().exec->offload(*this);
+    return commit_wait(record);
+  }
+
+  value await_resume() { return result_.take(); }
+
+private:
+  static void run_it(blocking_job& job) noexcept {
+    auto& self = static_cast<blocking_awaiter&>(job);
+    try {
+      if constexpr (std::is_void_v<value>) {
+        std::apply(std::move(self.f_), std::move(self.args_));
+        self.result_.set_value();
+      } else {
+        self.result_.set_value(std::apply(std::move(self.f_), std::move(self.args_)));
+      }
+    } catch (...) {
+      self.result_.set_failure(std::current_exception());
+    }
+    wake(*self.record_);
+  }
+
+  F f_;
+  std::tuple<Args...> args_;
+  task_record* record_ = nullptr;
+  result_slot<value> result_;
+};
+
+template <class F, class... Args>
+struct blocking_object {
+  F f;
+  std::tuple<Args...> args;
+
+  blocking_awaiter<F, Args...> operator co_await() && {
+    return std::apply([this](Args&... each) { return blocking_awaiter<F, Args...>(std::move(f), std::move(each)...); }, args);
+  }
+};
+
+}  // namespace detail
+
+/// Runs `f(args...)`, which may block, where it holds no worker up, and returns its value or exception. Callable and
+/// arguments are moved. A task that is cancelled meanwhile waits for `f` to end. Costs a hand-over to another thread and back
+/// (about 50 us); at most 64 calls run at a time, further ones wait in order.
+template <class F, class... Args>
+[[nodiscard("co_await the call")]] auto blocking(F f, Args... args) {
+  return detail::blocking_object<F, Args...>{std::move(f), std::tuple<Args...>(std::move(args)...)};
+}
+
+}  // namespace levity

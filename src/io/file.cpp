@@ -1,0 +1,247 @@
+#include "levity/io/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "levity/memory/frame_pool.hpp"
+#include "levity/task/detail/scope_state.hpp"
+
+namespace levity {
+namespace detail {
+namespace {
+
+constexpr const char* names[] = {"file open",     "file read",  "file write",  "file sync",  "file sync of data",
+                                 "file truncate", "file close", "file rename", "file unlink"};
+
+// The kernel moves at most this much at a time.
+constexpr std::uint64_t transfer_max = std::uint64_t{1} << 30;
+
+const char* name_of(const file_operation& operation) noexcept { return names[static_cast<int>(operation.what)]; }
+
+}  // namespace
+
+std::int64_t perform(const file_operation& operation) noexcept {
+  std::int64_t result = -1;
+  do {
+    switch (operation.what) {
+      case file_operation::kind::open:
+        result = ::open(operation.path, operation.flags | O_CLOEXEC, operation.mode);
+        break;
+      case file_operation::kind::read:
+        result = ::pread(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
+        break;
+      case file_operation::kind::write:
+        result = ::pwrite(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
+        break;
+      case file_operation::kind::sync: result = ::fsync(operation.fd); break;
+      case file_operation::kind::sync_data: result = ::fdatasync(operation.fd); break;
+      case file_operation::kind::truncate:
+        result = ::ftruncate(operation.fd, static_cast<off_t>(operation.offset));
+        break;
+      case file_operation::kind::close:
+        // A descriptor is gone after close, whatever close says: never twice.
+        return ::close(operation.fd) == 0 || errno == EINTR ? 0 : -errno;
+      case file_operation::kind::rename: result = ::rename(operation.path, operation.other_path); break;
+      case file_operation::kind::unlink: result = ::unlink(operation.path); break;
+    }
+  } while (result < 0 && errno == EINTR);
+  return result < 0 ? -errno : result;
+}
+
+void complete(file_operation& operation, std::int64_t result) noexcept {
+  operation.result = result;
+  if (operation.task != nullptr) {
+    wake(*operation.task);
+  } else {
+    operation.~file_operation();
+    frame_free(&operation, sizeof operation);
+  }
+}
+
+// One reason a kind, in the order of file_operation::kind.
+const wait_reason file_wait::reasons_[] = {
+    {names[0], &never_taken_back, nullptr, &describe}, {names[1], &never_taken_back, &settle, &describe},
+    {names[2], &never_taken_back, &settle, &describe}, {names[3], &never_taken_back, nullptr, &describe},
+    {names[4], &never_taken_back, nullptr, &describe}, {names[5], &never_taken_back, nullptr, &describe},
+    {names[6], &never_taken_back, nullptr, &describe}, {names[7], &never_taken_back, nullptr, &describe},
+    {names[8], &never_taken_back, nullptr, &describe},
+};
+
+file_wait::file_wait(file_operation::kind what, std::int32_t fd) noexcept : waiter{&reasons_[static_cast<int>(what)]} {
+  operation_.what = what;
+  operation_.fd = fd;
+}
+
+bool file_wait::suspend(std::coroutine_handle<> frame, task_record& record) noexcept {
+  prepare_wait(record, frame, *this);
+  operation_.task = &record;
+  record.scope->exec->files().submit(operation_);
+  if (commit_wait(record)) return true;
+  // Done already: what a worker would ask before it resumes us.
+  return reason->settle != nullptr && !settle(*this, record);
+}
+
+// The kernel may use the buffer until the operation has completed: a cancelled task waits for that.
+bool file_wait::never_taken_back(waiter&, task_record&) noexcept { return false; }
+
+// After a part of a transfer: goes on until all is moved, the file ends or the kernel refuses.
+bool file_wait::settle(waiter& self, task_record& record) noexcept {
+  auto& transfer = static_cast<file_wait&>(self);
+  file_operation& operation = transfer.operation_;
+  for (;;) {
+    if (operation.result <= 0) return true;
+    const auto moved = static_cast<std::uint64_t>(operation.result);
+    transfer.moved_ += moved;
+    transfer.left_ -= std::min(moved, transfer.left_);
+    if (transfer.left_ == 0) return true;
+    operation.bytes += moved;
+    operation.offset += moved;
+    operation.size = static_cast<std::uint32_t>(std::min(transfer.left_, transfer_max));
+    record.scope->exec->files().submit(operation);
+    if (commit_wait(record)) return false;
+  }
+}
+
+void file_wait::describe(const waiter& self, char* text, std::size_t size) noexcept {
+  const file_operation& operation = static_cast<const file_wait&>(self).operation_;
+  if (operation.path != nullptr) {
+    std::snprintf(text, size, "%s", operation.path);
+  } else {
+    std::snprintf(text, size, "fd %d", operation.fd);
+  }
+}
+
+file_action::file_action(file_operation::kind what, std::int32_t fd, std::uint64_t size) noexcept : file_wait(what, fd) {
+  operation_.offset = size;
+}
+
+io_result<void> file_action::await_resume() const noexcept {
+  if (operation_.fd == closed) return std::unexpected(io_error{io_failure::closed, 0, name_of(operation_)});
+  if (operation_.result >= 0) return {};
+  return std::unexpected(io_error::from_errno(static_cast<int>(-operation_.result), name_of(operation_)));
+}
+
+path_action::path_action(file_operation::kind what, const char* path, const char* other, std::int32_t flags,
+                         std::uint32_t mode) noexcept
+    : file_wait(what, by_path) {
+  operation_.path = path;
+  operation_.other_path = other;
+  operation_.flags = flags;
+  operation_.mode = mode;
+}
+
+io_result<std::int64_t> path_action::await_resume() const noexcept {
+  if (operation_.result >= 0) return operation_.result;
+  return std::unexpected(io_error::from_errno(static_cast<int>(-operation_.result), name_of(operation_)));
+}
+
+file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes,
+                             std::uint64_t size) noexcept
+    : file_wait(what, fd) {
+  operation_.offset = offset;
+  operation_.bytes = bytes;
+  operation_.size = static_cast<std::uint32_t>(std::min(size, transfer_max));
+  left_ = size;
+}
+
+io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
+  if (operation_.fd == closed) return std::unexpected(io_error{io_failure::closed, 0, name_of(operation_)});
+  if (operation_.result < 0) {
+    return std::unexpected(io_error::from_errno(static_cast<int>(-operation_.result), name_of(operation_)));
+  }
+  // A write of nothing although something is left: the device takes no more.
+  if (operation_.what == file_operation::kind::write && left_ > 0) {
+    return std::unexpected(io_error{io_failure::no_space, 0, name_of(operation_)});
+  }
+  return moved_;
+}
+
+}  // namespace detail
+
+using namespace detail;
+
+file::file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+file& file::operator=(file&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+file::~file() {
+  if (fd_ < 0) return;
+  file_operation last;
+  last.what = file_operation::kind::close;
+  last.fd = fd_;
+  executor* here = current_run().exec;
+  if (here == nullptr) {
+    perform(last);
+    return;
+  }
+  here->files().submit(*new (frame_allocate(sizeof last)) file_operation(last));
+}
+
+task<io_result<file>> file::open(std::string path, file_options options) {
+  LEVITY_ASSERT(options.read || options.write, "a file is opened to read, to write or for both");
+  int flags = options.read && options.write ? O_RDWR : options.write ? O_WRONLY : O_RDONLY;
+  if (options.create) flags |= O_CREAT;
+  if (options.exclusive) flags |= O_EXCL;
+  if (options.truncate) flags |= O_TRUNC;
+  if (options.direct) flags |= O_DIRECT;
+  const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, flags, options.mode};
+  if (!opened) co_return std::unexpected(opened.error());
+  co_return file{static_cast<int>(*opened)};
+}
+
+file_transfer file::read_at(std::uint64_t offset, std::span<std::byte> into) noexcept {
+  return {file_operation::kind::read, fd_, offset, into.data(), into.size()};
+}
+
+file_transfer file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
+  return {file_operation::kind::write, fd_, offset, const_cast<std::byte*>(bytes.data()), bytes.size()};
+}
+
+file_transfer file::write_at(std::uint64_t offset, std::string_view text) noexcept {
+  return write_at(offset, std::as_bytes(std::span{text.data(), text.size()}));
+}
+
+file_action file::sync() noexcept { return {file_operation::kind::sync, fd_}; }
+file_action file::sync_data() noexcept { return {file_operation::kind::sync_data, fd_}; }
+file_action file::truncate(std::uint64_t size) noexcept { return {file_operation::kind::truncate, fd_, size}; }
+file_action file::close() noexcept { return {file_operation::kind::close, std::exchange(fd_, -1)}; }
+
+io_result<std::uint64_t> file::size() const noexcept {
+  struct stat status;
+  if (::fstat(fd_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
+  return std::unexpected(io_error::from_errno(errno, "file size"));
+}
+
+task<io_result<void>> rename_file(std::string from, std::string to) {
+  const auto done = co_await path_action{file_operation::kind::rename, from.c_str(), to.c_str(), 0, 0};
+  if (!done) co_return std::unexpected(done.error());
+  co_return io_result<void>{};
+}
+
+task<io_result<void>> remove_file(std::string path) {
+  const auto done = co_await path_action{file_operation::kind::unlink, path.c_str(), nullptr, 0, 0};
+  if (!done) co_return std::unexpected(done.error());
+  co_return io_result<void>{};
+}
+
+task<io_result<void>> sync_directory(std::string path) {
+  const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, O_RDONLY | O_DIRECTORY, 0};
+  if (!opened) co_return std::unexpected(opened.error());
+  const int fd = static_cast<int>(*opened);
+  const auto synced = co_await file_action{file_operation::kind::sync, fd};
+  const auto closed = co_await file_action{file_operation::kind::close, fd};
+  co_return synced ? closed : synced;
+}
+
+}  // namespace levity

@@ -1,0 +1,91 @@
+#include "io/file_service.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <new>
+#include <string>
+
+#include "levity/memory/frame_pool.hpp"
+
+namespace levity::detail {
+namespace {
+
+struct offloaded : blocking_job {
+  file_operation* operation;
+};
+
+void carry_out(blocking_job& job) noexcept {
+  auto& own = static_cast<offloaded&>(job);
+  file_operation& operation = *own.operation;
+  frame_free(&own, sizeof own);
+  complete(operation, perform(operation));
+}
+
+const char* likely_cause(int code) noexcept {
+  switch (code) {
+    case EPERM:
+    case EACCES: return "EPERM: a seccomp profile or kernel.io_uring_disabled forbids it";
+    case ENOSYS: return "ENOSYS: this kernel or sandbox has none";
+    case ENOMEM: return "ENOMEM: the limit of locked memory is too low, see `ulimit -l`";
+    case EINVAL: return "EINVAL: this kernel's is too old";
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+file_service::file_service(executor& runs, runtime_options::file_means means, bool simulated) noexcept
+    : runs_(runs), means_(means) {
+  if (simulated) carrier_.store(carrier::here, std::memory_order_relaxed);
+}
+
+file_service::~file_service() = default;
+
+file_service::carrier file_service::decide() noexcept {
+  const std::lock_guard guard{deciding_};
+  const carrier decided = carrier_.load(std::memory_order_relaxed);
+  if (decided != carrier::undecided) return decided;
+  carrier chosen = carrier::threads;
+  if (means_ != runtime_options::file_means::blocking) {
+    ring_ = std::make_unique<ring_thread>();
+    if (const io_result<void> started = ring_->start()) {
+      chosen = carrier::ring;
+    } else {
+      refusal_ = started.error().code();
+      const char* cause = likely_cause(refusal_);
+      const bool fall_back = means_ == runtime_options::file_means::automatic;
+      std::fprintf(stderr, "levity: io_uring is refused (%s); %s\n",
+                   cause != nullptr ? cause : started.error().message().c_str(),
+                   fall_back ? "files use threads" : "the options allow nothing else, so file operations fail");
+      ring_.reset();
+      if (!fall_back) chosen = carrier::refused;
+    }
+  }
+  carrier_.store(chosen, std::memory_order_release);  // E78 release: ring_ and refusal_.
+  return chosen;
+}
+
+void file_service::submit(file_operation& operation) noexcept {
+  carrier by = carrier_.load(std::memory_order_acquire);  // E78 acquire.
+  if (by == carrier::undecided) by = decide();
+  switch (by) {
+    case carrier::ring:
+      // Older kernels cannot truncate on a ring.
+      if (operation.what == file_operation::kind::truncate) break;
+      return ring_->submit(operation);
+    case carrier::here: return complete(operation, perform(operation));
+    case carrier::refused: return complete(operation, -refusal_);
+    case carrier::threads:
+    case carrier::undecided: break;
+  }
+  offload(operation);
+}
+
+void file_service::offload(file_operation& operation) noexcept {
+  auto* job = new (frame_allocate(sizeof(offloaded))) offloaded;
+  job->run = &carry_out;
+  job->operation = &operation;
+  runs_.offload(*job);
+}
+
+}  // namespace levity::detail

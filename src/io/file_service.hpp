@@ -1,0 +1,42 @@
+#pragma once
+
+// file_service: carries a runtime's file operations out by the means its options allow, chosen when the first one comes.
+//
+//   automatic  the ring thread; where the kernel refuses io_uring, threads, and one line says why
+//   ring       the ring thread or nothing: operations fail with the kernel's refusal
+//   blocking   threads
+//   here       on the calling thread, in order (simulated runtimes)
+
+#include <memory>
+#include <mutex>
+
+#include "io/ring_thread.hpp"
+#include "levity/base/atomic.hpp"
+#include "levity/io/detail/file_operation.hpp"
+#include "levity/runtime/options.hpp"
+#include "levity/task/detail/executor.hpp"
+
+namespace levity::detail {
+
+class file_service final : public file_backend {
+public:
+  file_service(executor& runs, runtime_options::file_means means, bool simulated) noexcept;
+  ~file_service();
+
+  void submit(file_operation& operation) noexcept override;
+
+private:
+  enum class carrier : unsigned char { undecided, ring, threads, here, refused };
+
+  carrier decide() noexcept;
+  void offload(file_operation& operation) noexcept;
+
+  executor& runs_;
+  const runtime_options::file_means means_;
+  std::mutex deciding_;
+  atomic<carrier> carrier_{carrier::undecided};
+  int refusal_ = 0;
+  std::unique_ptr<ring_thread> ring_;
+};
+
+}  // namespace levity::detail

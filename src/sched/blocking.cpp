@@ -1,0 +1,91 @@
+#include "sched/blocking.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <system_error>
+#include <thread>
+
+#include "levity/base/assert.hpp"
+#include "levity/sched/blocking.hpp"
+
+namespace levity::detail {
+namespace {
+
+bool runs_to_its_end(waiter&, task_record&) noexcept { return false; }
+
+}  // namespace
+
+const wait_reason blocking_reason{"blocking call", &runs_to_its_end, nullptr, nullptr};
+
+blocking_pool::~blocking_pool() {
+  std::unique_lock guard{lock_};
+  closing_ = true;
+  work_.notify_all();
+  gone_.wait(guard, [this] { return threads_ == 0; });
+}
+
+void blocking_pool::submit(blocking_job& job) noexcept {
+  job.next = nullptr;
+  bool start = false;
+  {
+    const std::lock_guard guard{lock_};
+    if (last_ == nullptr) {
+      first_ = &job;
+    } else {
+      last_->next = &job;
+    }
+    last_ = &job;
+    if (idle_ > promised_) {
+      promised_++;
+      work_.notify_one();
+    } else if (threads_ < threads_max) {
+      threads_++;
+      start = true;
+    }
+  }
+  if (!start) return;
+  // Every signal stays blocked in the new thread.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    std::thread([this] { serve(); }).detach();
+  } catch (const std::system_error&) {
+    const std::lock_guard guard{lock_};
+    threads_--;
+    LEVITY_ASSERT(threads_ > 0, "at least one thread for blocking calls; raise the limit of threads (ulimit -u)");
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void blocking_pool::serve() noexcept {
+  std::unique_lock guard{lock_};
+  for (;;) {
+    while (blocking_job* job = first_) {
+      first_ = job->next;
+      if (first_ == nullptr) last_ = nullptr;
+      guard.unlock();
+      job->run(*job);  // it may be gone when this returns
+      guard.lock();
+    }
+    if (closing_) break;
+    idle_++;
+    const bool woken = work_.wait_for(guard, std::chrono::seconds(idle_seconds_max),
+                                      [this] { return first_ != nullptr || closing_; });
+    idle_--;
+    if (promised_ > 0) promised_--;
+    if (!woken) break;
+  }
+  threads_--;
+  if (threads_ == 0) gone_.notify_all();
+}
+
+unsigned blocking_pool::threads_approx() noexcept {
+  const std::lock_guard guard{lock_};
+  return threads_;
+}
+
+}  // namespace levity::detail

@@ -1,0 +1,44 @@
+#pragma once
+
+// blocking_pool: threads for calls that block. They come when a job finds none idle, up to a bound, and go after ten idle
+// seconds. Jobs beyond the bound wait in order. Signals stay with the main thread. Ends when the last job is done.
+
+#include <condition_variable>
+#include <mutex>
+
+#include "levity/task/detail/executor.hpp"
+
+namespace levity::detail {
+
+class blocking_pool {
+public:
+  static constexpr unsigned threads_max = 64;
+  static constexpr int idle_seconds_max = 10;
+
+  blocking_pool() = default;
+  blocking_pool(const blocking_pool&) = delete;
+  blocking_pool& operator=(const blocking_pool&) = delete;
+  /// Waits for every job and thread.
+  ~blocking_pool();
+
+  /// Any thread. The job is called once, on a thread of the pool; it may be gone when its call returns.
+  void submit(blocking_job& job) noexcept;
+
+  [[nodiscard]] unsigned threads_approx() noexcept;
+
+private:
+  void serve() noexcept;
+
+  std::mutex lock_;
+  std::condition_variable work_;
+  std::condition_variable gone_;
+  // Guarded by lock_.
+  blocking_job* first_ = nullptr;
+  blocking_job* last_ = nullptr;
+  unsigned threads_ = 0;
+  unsigned idle_ = 0;
+  unsigned promised_ = 0;  // idle threads that were notified for a job and have not taken it yet
+  bool closing_ = false;
+};
+
+}  // namespace levity::detail
