@@ -68,6 +68,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <levity/levity.hpp>
+
+#include "reference/book.hpp"
+#include "reference/group_commit.hpp"
+#include "reference/recovery.hpp"
 
 namespace orders {
 
@@ -75,6 +86,86 @@ struct store_options {
   std::size_t pending_bytes_max = std::size_t{16} << 20;
   std::uint64_t compact_log_size_min = std::uint64_t{64} << 20;
   std::size_t snapshot_slice_orders = 256;
+};
+
+/// Orders that survive. Every answer it gives is durable. Requests from any task; run() by one task of the same runtime;
+/// the store outlives both.
+class store {
+public:
+  store(recovered state, std::string directory, store_options options = {});
+  store(const store&) = delete;
+  store& operator=(const store&) = delete;
+
+  /// The writer and the compactor. Ends after stop(), when all that was accepted is durable, or when writing has failed.
+  levity::task<> run();
+  /// No more changes: requests that come later are answered 503. Any thread.
+  void stop();
+
+  struct placed {
+    order_view order;
+    bool repeated = false;  // the key had made it before
+  };
+  /// Errors: book::place's; 503 stopping, too much is waiting for the disk, or the disk has failed.
+  levity::task<std::expected<placed, problem>> place(const new_order& wanted, std::string_view key);
+  /// Errors: book::change's; 503 as above.
+  levity::task<std::expected<order_view, problem>> change(std::uint64_t id, change_request wanted);
+  /// Errors: 404.
+  levity::task<std::expected<order_view, problem>> find(std::uint64_t id);
+  /// Errors: book::list's.
+  levity::task<std::expected<book::page, problem>> list(std::string_view customer, std::uint64_t after, std::size_t limit);
+
+  struct figures {
+    std::uint64_t orders = 0;
+    std::uint64_t durable_sequence = 0;
+    std::uint64_t commits = 0;
+    std::uint64_t compactions = 0;
+    std::uint64_t log_bytes = 0;
+    std::size_t waiting = 0;  // requests that wait for the disk
+    std::string failure;      // empty while all is well
+  };
+  figures look();
+
+private:
+  // One request that waits for the disk; lives in its frame.
+  struct durable_wait {
+    std::uint64_t sequence;
+    levity::event done;
+  };
+
+  levity::task<std::expected<void, problem>> durable(std::uint64_t sequence);
+  levity::task<> wait_in_line(std::uint64_t sequence);
+  levity::task<> write_batches();
+  levity::task<std::expected<void, std::string>> write_batch(const commit_batch& batch);
+  levity::task<> compact_when_large();
+  levity::task<std::expected<void, std::string>> compact();
+  void append_and_apply(const log_record& entry, std::uint64_t& sequence);
+  std::expected<void, problem> may_write() const;
+  void give_up(std::string sentence);
+  void wake_durable();
+  std::int64_t now_ns() const noexcept;
+
+  const std::string directory_;
+  const store_options options_;
+  file_descriptor lock_file_;
+
+  std::mutex lock_;  // never held over an await
+  // Guarded by lock_.
+  book book_;
+  group_commit commit_;
+  std::vector<durable_wait*> waiting_;
+  std::string failure_;
+  bool stopping_ = false;
+  figures figures_;
+
+  // The writer's.
+  levity::file log_;
+  std::uint64_t log_generation_;
+  std::uint64_t log_offset_;
+  std::uint64_t snapshot_bytes_ = 0;
+
+  levity::event work_;      // the writer has something to do
+  levity::event large_;     // the compactor has
+  levity::event rotated_;   // a new log's first batch is durable
 };
 
 }  // namespace orders

@@ -1,0 +1,66 @@
+#pragma once
+
+// The server side of HTTP/1.1: keep-alive, pipelining, chunked both ways, limits and timeouts, one task a connection.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "levity/base/atomic.hpp"
+#include "levity/base/clock.hpp"
+#include "levity/http/limits.hpp"
+#include "levity/http/message.hpp"
+#include "levity/http/router.hpp"
+#include "levity/io/tcp.hpp"
+#include "levity/task/task.hpp"
+
+namespace levity::http {
+
+struct server_options {
+  limits bounds;
+  duration idle_timeout = std::chrono::seconds(75);     ///< between requests; the connection closes silently
+  duration head_timeout = std::chrono::seconds(10);     ///< from a request's first byte to the end of its head; 408
+  duration request_timeout = std::chrono::seconds(30);  ///< body, handler and answer; 408 while reading, else 503
+  std::size_t connections_max = 10'000;                 ///< further ones are answered 503 and closed
+};
+
+/// What happened so far. Racy by nature.
+struct server_figures {
+  std::uint64_t connections = 0;  ///< open now
+  std::uint64_t requests = 0;     ///< answered, whatever the status
+  std::uint64_t refused = 0;      ///< not accepted by the parser
+  std::uint64_t failed = 0;       ///< handlers that threw or ran out of time
+};
+
+/// Answers a request. The request and its views live until the task ends; what is set in the response is sent then. An
+/// exception is answered 500 and reported on standard error.
+using handler = std::function<task<>(const request&, const route_match&, response&)>;
+
+/// Routes and the connection loop. route() before serve(); serve() once.
+class server {
+public:
+  explicit server(server_options options = {});
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+  ~server();
+
+  /// Adds a route such as "/orders/{id}". GET routes also answer HEAD. Throws std::invalid_argument with one sentence when the
+  /// pattern is malformed or taken.
+  void route(method which, std::string_view pattern, handler answers);
+
+  /// Accepts and serves until it is cancelled or the listener fails. Then open connections end: idle ones at once, those
+  /// inside a request after its answer.
+  task<> serve(tcp_listener listener);
+
+  [[nodiscard]] server_figures look() const noexcept;
+
+private:
+  class connection;
+
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace levity::http

@@ -1,0 +1,337 @@
+#include "reference/store.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "reference/posix_file.hpp"
+#include "reference/snapshot.hpp"
+
+namespace orders {
+namespace {
+
+problem unavailable(std::string detail) { return {503, "Service Unavailable", std::move(detail), {}}; }
+
+}  // namespace
+
+store::store(recovered state, std::string directory, store_options options)
+    : directory_(std::move(directory)),
+      options_(options),
+      lock_file_(std::move(state.lock)),
+      book_(std::move(state.orders)),
+      commit_(state.generation, state.next_sequence),
+      log_generation_(state.generation),
+      log_offset_(state.log_offset) {
+  // The writer opens the log by name: the recovery's descriptor belongs to a time before the runtime.
+}
+
+std::int64_t store::now_ns() const noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// ---- requests --------------------------------------------------------------------------------------------------------
+
+// Under the lock: whether a change may be decided at all.
+std::expected<void, problem> store::may_write() const {
+  if (!failure_.empty()) return std::unexpected(unavailable("Orders cannot be written: " + failure_));
+  if (stopping_) return std::unexpected(unavailable("The service is stopping; repeat the request with the same key."));
+  if (commit_.pending_bytes() > options_.pending_bytes_max) {
+    return std::unexpected(unavailable("The disk is slower than the orders come; repeat the request later."));
+  }
+  return {};
+}
+
+// Under the lock, after a decision under the same lock: it cannot fail.
+void store::append_and_apply(const log_record& entry, std::uint64_t& sequence) {
+  sequence = commit_.append(entry);
+  const auto applied = book_.apply(sequence, entry);
+  LEVITY_ASSERT(applied.has_value(), "a record that was just decided fits to the book");
+}
+
+levity::task<std::expected<store::placed, problem>> store::place(const new_order& wanted, std::string_view key) {
+  placed answer;
+  {
+    const std::lock_guard guard{lock_};
+    auto decided = book_.place(wanted, key, now_ns());
+    if (!decided) co_return std::unexpected(std::move(decided.error()));
+    if (const auto* existing = std::get_if<order_view>(&*decided)) {
+      answer = {*existing, true};
+    } else {
+      if (auto may = may_write(); !may) co_return std::unexpected(std::move(may.error()));
+      const auto& record = std::get<create_record>(*decided);
+      std::uint64_t sequence = 0;
+      append_and_apply(record, sequence);
+      answer = {*book_.find(record.id), false};
+    }
+  }
+  if (!answer.repeated) work_.set();
+  if (auto kept = co_await durable(answer.order.sequence); !kept) co_return std::unexpected(std::move(kept.error()));
+  co_return answer;
+}
+
+levity::task<std::expected<order_view, problem>> store::change(std::uint64_t id, change_request wanted) {
+  std::expected<order_view, problem> answer;
+  std::uint64_t seen = 0;  // what the answer rests on
+  {
+    const std::lock_guard guard{lock_};
+    if (auto may = may_write(); !may) co_return std::unexpected(std::move(may.error()));
+    auto decided = book_.change(id, wanted, now_ns());
+    if (decided) {
+      append_and_apply(*decided, seen);
+      answer = *book_.find(id);
+    } else {
+      answer = std::unexpected(std::move(decided.error()));
+      if (const auto current = book_.find(id)) seen = current->sequence;
+    }
+  }
+  if (answer) work_.set();
+  if (auto kept = co_await durable(seen); !kept) co_return std::unexpected(std::move(kept.error()));
+  co_return answer;
+}
+
+levity::task<std::expected<order_view, problem>> store::find(std::uint64_t id) {
+  std::optional<order_view> found;
+  {
+    const std::lock_guard guard{lock_};
+    found = book_.find(id);
+  }
+  if (!found) co_return std::unexpected(unknown_order(order_id_text(id)));
+  if (auto kept = co_await durable(found->sequence); !kept) co_return std::unexpected(std::move(kept.error()));
+  co_return *found;
+}
+
+levity::task<std::expected<book::page, problem>> store::list(std::string_view customer, std::uint64_t after,
+                                                             std::size_t limit) {
+  std::expected<book::page, problem> page;
+  {
+    const std::lock_guard guard{lock_};
+    page = book_.list(customer, after, limit);
+  }
+  if (!page) co_return page;
+  if (auto kept = co_await durable(page->sequence); !kept) co_return std::unexpected(std::move(kept.error()));
+  co_return page;
+}
+
+// Nobody is told what a crash could take back: waits until `sequence` is durable.
+levity::task<std::expected<void, problem>> store::durable(std::uint64_t sequence) {
+  {
+    const std::lock_guard guard{lock_};
+    if (sequence <= commit_.durable_sequence()) co_return std::expected<void, problem>{};
+  }
+  // Bounded by the disk, and the wait's place in line must outlive a cancellation: so it is shielded.
+  co_await levity::shield(wait_in_line(sequence));
+  const std::lock_guard guard{lock_};
+  if (sequence <= commit_.durable_sequence()) co_return std::expected<void, problem>{};
+  co_return std::unexpected(unavailable("Whether the order was written is not known: " + failure_));
+}
+
+levity::task<> store::wait_in_line(std::uint64_t sequence) {
+  durable_wait own{sequence, {}};
+  {
+    const std::lock_guard guard{lock_};
+    if (sequence <= commit_.durable_sequence() || !failure_.empty()) co_return;
+    waiting_.push_back(&own);
+  }
+  co_await own.done.wait();
+}
+
+void store::stop() {
+  {
+    const std::lock_guard guard{lock_};
+    stopping_ = true;
+  }
+  work_.set();
+  large_.set();
+  rotated_.set();
+}
+
+store::figures store::look() {
+  const std::lock_guard guard{lock_};
+  figures now = figures_;
+  now.orders = book_.size();
+  now.durable_sequence = commit_.durable_sequence();
+  now.waiting = waiting_.size();
+  now.failure = failure_;
+  return now;
+}
+
+// ---- the writer ------------------------------------------------------------------------------------------------------
+
+levity::task<> store::run() {
+  levity::scope parts;
+  parts.spawn("order log writer", [](store* self) { return self->write_batches(); }, this);
+  parts.spawn("order log compactor", [](store* self) { return self->compact_when_large(); }, this);
+  co_await parts.join();
+}
+
+levity::task<> store::write_batches() {
+  // Orders that were accepted are written even while the service is being cancelled.
+  co_await levity::shield([](store* self) -> levity::task<> {
+    bool marked = false;
+    for (;;) {
+      co_await self->work_.wait();
+      self->work_.reset();
+      for (;;) {
+        const commit_batch* batch;
+        {
+          const std::lock_guard guard{self->lock_};
+          batch = self->commit_.take_batch();
+          if (batch == nullptr && self->stopping_ && !marked && self->failure_.empty()) {
+            // The closing mark: after it even a flipped bit in the last batch is known as damage.
+            marked = true;
+            std::uint64_t sequence = 0;
+            self->append_and_apply(mark_record{}, sequence);
+            batch = self->commit_.take_batch();
+          }
+        }
+        if (batch == nullptr) break;
+        const bool opens_log = batch->opens_log;
+        auto written = co_await self->write_batch(*batch);
+        if (!written) {
+          self->give_up(std::move(written.error()));
+          co_return;
+        }
+        {
+          const std::lock_guard guard{self->lock_};
+          self->commit_.committed();
+          self->figures_.commits++;
+          self->figures_.log_bytes = self->log_offset_;
+        }
+        self->wake_durable();
+        if (opens_log) self->rotated_.set();
+        const std::uint64_t limit = std::max(self->options_.compact_log_size_min, self->snapshot_bytes_);
+        if (self->log_offset_ > limit) self->large_.set();
+      }
+      const std::lock_guard guard{self->lock_};
+      if (self->stopping_ && marked && !self->commit_.has_batch()) co_return;
+    }
+  }(this));
+}
+
+levity::task<std::expected<void, std::string>> store::write_batch(const commit_batch& batch) {
+  if (batch.opens_log) {
+    log_ = {};
+    log_generation_ = batch.generation;
+    log_offset_ = 0;
+  }
+  const std::string path = log_path(directory_, log_generation_);
+  const auto failed = [&path](const levity::io_error& error) {
+    return std::unexpected("\"" + path + "\": " + error.message());
+  };
+  if (!log_.is_open()) {
+    auto opened = co_await levity::file::open(path, {.write = true});
+    if (!opened) co_return failed(opened.error());
+    log_ = std::move(*opened);
+  }
+  if (auto written = co_await log_.write_at(log_offset_, batch.bytes); !written) co_return failed(written.error());
+  if (auto synced = co_await log_.sync_data(); !synced) co_return failed(synced.error());
+  log_offset_ += batch.bytes.size();
+  co_return std::expected<void, std::string>{};
+}
+
+void store::give_up(std::string sentence) {
+  {
+    const std::lock_guard guard{lock_};
+    commit_.failed();
+    failure_ = std::move(sentence);
+  }
+  wake_durable();
+  large_.set();
+  rotated_.set();
+}
+
+void store::wake_durable() {
+  std::vector<durable_wait*> woken;
+  {
+    const std::lock_guard guard{lock_};
+    const std::uint64_t durable = failure_.empty() ? commit_.durable_sequence() : ~std::uint64_t{0};
+    const auto still = std::partition(waiting_.begin(), waiting_.end(),
+                                      [durable](const durable_wait* each) { return each->sequence > durable; });
+    woken.assign(still, waiting_.end());
+    waiting_.erase(still, waiting_.end());
+  }
+  for (durable_wait* each : woken) each->done.set();
+}
+
+// ---- the compactor ---------------------------------------------------------------------------------------------------
+
+levity::task<> store::compact_when_large() {
+  for (;;) {
+    co_await large_.wait();
+    large_.reset();
+    {
+      const std::lock_guard guard{lock_};
+      if (stopping_ || !failure_.empty()) co_return;
+    }
+    auto compacted = co_await compact();
+    if (!compacted) {
+      std::fprintf(stderr, "orders: the log was not compacted and grows on: %s\n", compacted.error().c_str());
+      snapshot_bytes_ = std::max(snapshot_bytes_, log_offset_);  // the next try comes when it has doubled
+    }
+  }
+}
+
+levity::task<std::expected<void, std::string>> store::compact() {
+  // 1: the new log exists before anybody writes to it.
+  const std::uint64_t next = log_generation_ + 1;
+  auto made = co_await levity::blocking([directory = directory_, next]() -> std::expected<void, std::string> {
+    auto created = open_file(log_path(directory, next), O_WRONLY | O_CREAT | O_TRUNC);
+    if (!created) return std::unexpected(std::move(created.error()));
+    return sync_directory(directory);
+  });
+  if (!made) co_return made;
+
+  // 1': writes go there from a batch boundary on.
+  std::uint64_t first_sequence;
+  rotated_.reset();
+  {
+    const std::lock_guard guard{lock_};
+    commit_.rotate(now_ns());
+    first_sequence = commit_.next_sequence();
+  }
+  work_.set();
+  co_await rotated_.wait();
+
+  // 2: slices between requests; 3 and 4 below.
+  const std::string path = snapshot_path(directory_, next);
+  snapshot_writer writer{next, first_sequence, now_ns()};
+  auto file = co_await levity::file::open(temporary_path(path), {.write = true, .create = true, .truncate = true});
+  if (!file) co_return std::unexpected(file.error().message());
+  std::string slices;
+  std::uint64_t offset = 0;
+  for (bool more = true; more;) {
+    {
+      const std::lock_guard guard{lock_};
+      if (stopping_ || !failure_.empty()) break;
+      more = writer.fill(book_, options_.snapshot_slice_orders, slices);
+    }
+    constexpr std::size_t write_bytes = std::size_t{1} << 20;
+    if (slices.size() >= write_bytes || !more) {
+      if (auto written = co_await file->write_at(offset, slices); !written) co_return std::unexpected(written.error().message());
+      offset += slices.size();
+      slices.clear();
+    }
+    if (more) {
+      co_await levity::yield();
+      continue;
+    }
+    if (auto kept = co_await durable(writer.included_through()); !kept) break;
+    if (auto synced = co_await file->sync_data(); !synced) co_return std::unexpected(synced.error().message());
+    auto published = co_await levity::blocking([directory = directory_, next]() -> std::expected<void, std::string> {
+      if (auto renamed = publish_snapshot(directory, next); !renamed) return renamed;
+      return remove_older(directory, next);
+    });
+    if (!published) co_return published;
+    snapshot_bytes_ = offset;
+    const std::lock_guard guard{lock_};
+    figures_.compactions++;
+    co_return std::expected<void, std::string>{};
+  }
+  co_return co_await levity::blocking([temporary = temporary_path(path)] { return remove_file(temporary); });
+}
+
+}  // namespace orders

@@ -1,0 +1,241 @@
+#include "levity/http/server.hpp"
+
+#include <cstdio>
+#include <ctime>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "http/date_text.hpp"
+#include "http/request_parser.hpp"
+#include "http/response_writer.hpp"
+#include "levity/http/problem.hpp"
+#include "levity/http/refusal.hpp"
+#include "levity/task/scope.hpp"
+#include "levity/task/shield.hpp"
+#include "levity/time/deadline.hpp"
+
+namespace levity::http {
+
+struct server::state {
+  server_options options;
+  router routes;
+  std::vector<handler> handlers;
+  // Counted only.
+  atomic<std::uint64_t> connections{0};
+  atomic<std::uint64_t> requests{0};
+  atomic<std::uint64_t> refused{0};
+  atomic<std::uint64_t> failed{0};
+};
+
+namespace {
+
+using detail::request_parser;
+using detail::response_writer;
+
+// with_deadline() takes a task; a read is not one.
+task<io_result<byte_view>> read_more(tcp_stream& peer) { co_return co_await peer.read_some(); }
+
+task<io_result<void>> write_pieces(tcp_stream& peer, std::span<iovec> pieces) { co_return co_await peer.write_all(pieces); }
+
+}  // namespace
+
+// One connection: a loop that reads until the parser has a request, has it answered, and goes on.
+class server::connection {
+public:
+  connection(state& serves, tcp_stream peer) : serves_(serves), peer_(std::move(peer)), parser_(serves.options.bounds) {}
+
+  static task<> run(state* serves, tcp_stream peer) {
+    const open_count counted{*serves};
+    if (counted.before >= serves->options.connections_max) {
+      connection late{*serves, std::move(peer)};
+      co_await late.send_problem(status::service_unavailable, "Too many connections are open; try again later.");
+      co_return;
+    }
+    connection own{*serves, std::move(peer)};
+    co_await own.converse();
+  }
+
+private:
+  struct open_count {
+    explicit open_count(state& counts) noexcept
+        : serves(counts), before(counts.connections.fetch_add(1, std::memory_order_relaxed)) {}
+    ~open_count() { serves.connections.fetch_sub(1, std::memory_order_relaxed); }
+    open_count(const open_count&) = delete;
+    open_count& operator=(const open_count&) = delete;
+
+    state& serves;
+    const std::uint64_t before;
+  };
+
+  // How far the request that is being read has come.
+  enum class reading : unsigned char { nothing, head, body };
+  enum class outcome : unsigned char { sent, lost, late };
+
+  task<> converse() {
+    byte_view bytes;
+    reading stage = reading::nothing;
+    time_point until;
+    for (;;) {
+      const detail::verdict seen = parser_.feed(bytes);
+      if (seen.what == detail::verdict::kind::refused) {
+        serves_.refused.fetch_add(1, std::memory_order_relaxed);
+        co_await send_problem(status_of(seen.why), explain(seen.why));
+        co_return;
+      }
+      bytes = bytes.subspan(seen.consumed);
+      switch (seen.what) {
+        case detail::verdict::kind::head_complete:
+          stage = reading::body;
+          until = clock::now() + serves_.options.request_timeout;
+          if (parser_.current().expect_continue() && parser_.current().has_body() && bytes.empty() &&
+              !co_await with_deadline(until, write_text(detail::continue_text))) {
+            co_return;
+          }
+          continue;
+        case detail::verdict::kind::complete: {
+          if (stage != reading::body) until = clock::now() + serves_.options.request_timeout;
+          // A request that was accepted is answered even when the server is told to end.
+          const outcome ended = co_await shield(answer_until(until));
+          serves_.requests.fetch_add(1, std::memory_order_relaxed);
+          if (ended == outcome::late) {
+            co_await shield(send_problem(status::service_unavailable, "The request took too long and was given up."));
+          }
+          if (ended != outcome::sent) co_return;
+          if (!writer_.keeps_connection()) {
+            co_await close_in_order();
+            co_return;
+          }
+          parser_.next();
+          stage = reading::nothing;
+          continue;
+        }
+        case detail::verdict::kind::needs_more:
+        case detail::verdict::kind::refused: break;
+      }
+      if (stage == reading::nothing) {
+        const bool begun = !parser_.idle();
+        if (begun) stage = reading::head;
+        until = clock::now() + (begun ? serves_.options.head_timeout : serves_.options.idle_timeout);
+      }
+      const io_result<byte_view> more = co_await with_deadline(until, read_more(peer_));
+      if (!more) {
+        if (more.error() == io_failure::timed_out && stage != reading::nothing) {
+          co_await send_problem(status::request_timeout, "The request did not arrive in time.");
+        }
+        co_return;
+      }
+      bytes = *more;
+    }
+  }
+
+  task<outcome> answer_until(time_point until) { co_return co_await with_deadline(until, answer()); }
+
+  // Has the request handled and sends the answer.
+  task<outcome> answer() {
+    const request& asked = parser_.current();
+    answer_.clear();
+    const route_match found = serves_.routes.match(asked.method(), asked.path());
+    if (found) {
+      bool late = false;
+      std::string failure;
+      try {
+        co_await serves_.handlers[found.route()](asked, found, answer_);
+      } catch (const cancelled&) {
+        late = true;
+      } catch (const std::exception& thrown) {
+        failure = thrown.what();
+        if (failure.empty()) failure = "an exception without words";
+      } catch (...) {
+        failure = "an exception that is no std::exception";
+      }
+      if (late || !failure.empty()) serves_.failed.fetch_add(1, std::memory_order_relaxed);
+      if (late) co_return outcome::late;
+      if (!failure.empty()) {
+        std::fprintf(stderr, "levity: the handler of %.*s failed: %s\n", static_cast<int>(asked.path().size()),
+                     asked.path().data(), failure.c_str());
+        answer_.clear();
+        write_problem(answer_, status::internal_server_error, "The request failed inside the server.");
+      }
+    } else if (found.kind() == route_match::outcome::method_not_allowed) {
+      const allow_text allowed{found.allowed()};
+      answer_.set("Allow", allowed.view());
+      write_problem(answer_, status::method_not_allowed, "The resource does not know this method; Allow names those it does.");
+    } else {
+      write_problem(answer_, status::not_found, "There is nothing at this path.");
+    }
+    const auto pieces = writer_.whole(answer_, {asked.method(), asked.version(), asked.keep_alive(), date()});
+    const io_result<void> sent = co_await peer_.write_all(pieces);
+    co_return sent ? outcome::sent : outcome::lost;
+  }
+
+  // The last words on a connection.
+  task<> send_problem(status which, std::string_view why) {
+    constexpr auto last_words_timeout = std::chrono::seconds(1);
+    answer_.clear();
+    write_problem(answer_, which, why);
+    answer_.close();
+    if (which == status::service_unavailable) answer_.set("Retry-After", "1");
+    const auto pieces = writer_.whole(answer_, {method::get, version::http_1_1, false, date()});
+    if (co_await with_deadline(last_words_timeout, write_pieces(peer_, pieces))) co_await close_in_order();
+  }
+
+  task<bool> write_text(std::string_view text) { co_return (co_await peer_.write_all(text)).has_value(); }
+
+  // Closing while the peer still sends resets the connection, and the peer may never see the answer: ends our side and reads
+  // what comes, for a while.
+  task<> close_in_order() {
+    constexpr auto patience = std::chrono::seconds(1);
+    constexpr std::size_t bytes_max = 256 * 1024;
+    if (!peer_.shutdown_write()) co_return;
+    const time_point until = clock::now() + patience;
+    for (std::size_t taken = 0; taken < bytes_max;) {
+      const io_result<byte_view> more = co_await with_deadline(until, read_more(peer_));
+      if (!more) co_return;
+      taken += more->size();
+    }
+  }
+
+  std::string_view date() noexcept { return date_.at(std::time(nullptr)); }
+
+  state& serves_;
+  tcp_stream peer_;
+  request_parser parser_;
+  response answer_;
+  response_writer writer_;
+  detail::date_text date_;
+};
+
+server::server(server_options options) : state_(std::make_unique<state>()) { state_->options = options; }
+
+server::~server() = default;
+
+void server::route(method which, std::string_view pattern, handler answers) {
+  const auto added = state_->routes.add(which, pattern, state_->handlers.size());
+  if (!added) throw std::invalid_argument(added.error());
+  state_->handlers.push_back(std::move(answers));
+}
+
+task<> server::serve(tcp_listener listener) {
+  scope connections{on_failure::report, "http connections"};
+  for (;;) {
+    io_result<tcp_stream> peer = co_await listener.accept();
+    if (!peer) {
+      if (peer.error() != io_failure::cancelled) {
+        std::fprintf(stderr, "levity: the server stops accepting: %s\n", peer.error().message().c_str());
+      }
+      break;
+    }
+    connections.spawn("http connection", &connection::run, state_.get(), std::move(*peer));
+  }
+  listener.close();
+  co_await connections.join();
+}
+
+server_figures server::look() const noexcept {
+  return {state_->connections.load(std::memory_order_relaxed), state_->requests.load(std::memory_order_relaxed),
+          state_->refused.load(std::memory_order_relaxed), state_->failed.load(std::memory_order_relaxed)};
+}
+
+}  // namespace levity::http
