@@ -1,7 +1,9 @@
 """Programs under test: started on their core, watched from outside, always ended."""
 
+import ctypes
 import json
 import os
+import platform
 import signal
 import socket
 import struct
@@ -34,12 +36,27 @@ def context_switches(pid):
     return total
 
 
+def short_slice(priority, slice_ns=100_000):
+    """Asks the kernel (from 6.12) to run this process soon after each of its wake-ups, whoever else wants the core.
+
+    With the default slice a server that sleeps between requests waits up to 4 ms behind another program, and no fixed rate
+    can be kept. sched_setattr has no name in the standard library.
+    """
+    numbers = {"x86_64": 314, "aarch64": 274}
+    number = numbers.get(platform.machine())
+    if number is not None:
+        attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, priority, 0, slice_ns, 0, 0)
+        ctypes.CDLL(None).syscall(number, 0, attributes, 0)
+
+
 def prepared(cpu, priority):
     def prepare():
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
         try:
             os.setpriority(os.PRIO_PROCESS, 0, priority)
+            if priority < 0:
+                short_slice(priority)
         except OSError:
             pass
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -85,13 +85,13 @@ lv::task<wave_result> wave(std::uint64_t tasks, lv::duration sleep, bool hold) {
 lv::task<> waves(std::uint64_t tasks, int count) {
   const std::int64_t before = rss_bytes();
   std::int64_t rss_max = 0;
-  lv::duration sleep = 8s;  // the first wave also learns how long spawning takes here
+  lv::duration sleep = 6s;  // the first wave also learns how long spawning takes here
   std::printf("{\"tasks\": %llu, \"cpu_ns\": [", static_cast<unsigned long long>(tasks));
   for (int i = 0; i < count; i++) {
     const wave_result result = co_await wave(tasks, sleep, false);
     std::printf("%s%lld", i == 0 ? "" : ", ", static_cast<long long>(result.cpu_ns));
     if (result.rss > rss_max) rss_max = result.rss;
-    const lv::duration wanted = 200ms + 4 * lv::duration(result.spawn_ns);
+    const lv::duration wanted = 200ms + 5 * lv::duration(result.spawn_ns) / 2;
     if (i == 0 || wanted > sleep) sleep = wanted;
   }
   co_await lv::sleep(1s);
