@@ -1,0 +1,341 @@
+#include "http/head_rules.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cstring>
+
+#include "http/char_class.hpp"
+
+namespace levity::http::detail {
+
+namespace {
+
+// "OPTIONS", two spaces, "HTTP/1.1" and CR LF fit beside the target, as does a longer method that is then called unknown.
+constexpr std::size_t request_line_rest = 64;
+
+// Where the first control character other than the tab stands at or after `at`; text.size() when there is none.
+std::size_t find_control(std::string_view text, std::size_t at) noexcept {
+  constexpr std::uint64_t ones = 0x0101010101010101u;
+  constexpr std::uint64_t highs = 0x8080808080808080u;
+  for (;;) {
+    if constexpr (std::endian::native == std::endian::little) {
+      // Eight bytes at once: a byte is below 0x20, or it is 0x7f. Only bytes behind a true hit can be hit falsely.
+      while (text.size() - at >= 8) {
+        std::uint64_t word;
+        std::memcpy(&word, text.data() + at, 8);
+        const std::uint64_t low = (word - ones * 0x20) & ~word;
+        const std::uint64_t del = ((word ^ (ones * 0x7f)) - ones) & ~(word ^ (ones * 0x7f));
+        const std::uint64_t hits = (low | del) & highs;
+        if (hits != 0) {
+          at += static_cast<std::size_t>(std::countr_zero(hits)) / 8;
+          break;
+        }
+        at += 8;
+      }
+    }
+    while (at < text.size() && is(text[at], text_char) && text[at] != '\t') ++at;
+    if (at == text.size() || text[at] != '\t') return at;
+    ++at;
+  }
+}
+
+piece part_of(piece whole, std::size_t from, std::size_t size) noexcept {
+  return {whole.at + static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(size)};
+}
+
+// Every % is followed by two hexadecimal digits.
+bool encoded_well(std::string_view text) noexcept {
+  for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3)) {
+    if (text.size() - i < 3 || !is(text[i + 1], hex_char) || !is(text[i + 2], hex_char)) return false;
+  }
+  return true;
+}
+
+bool all_are_or_percent(std::string_view text, char_class wanted) noexcept {
+  return std::all_of(text.begin(), text.end(), [wanted](char c) { return c == '%' || is(c, wanted); });
+}
+
+// Fields that frame, route or authorise a message, or say what its content is, must come before the body (RFC 9110 6.5.1).
+bool may_be_trailer(std::string_view name) noexcept {
+  constexpr std::array<std::string_view, 32> forbidden{
+      "age",           "authorization",       "cache-control",     "connection",     "content-encoding",
+      "content-length", "content-range",      "content-type",      "cookie",         "date",
+      "expect",        "expires",             "forwarded",         "host",           "if-match",
+      "if-modified-since", "if-none-match",   "if-range",          "if-unmodified-since", "keep-alive",
+      "location",      "max-forwards",        "pragma",            "proxy-authenticate", "proxy-authorization",
+      "range",         "retry-after",         "set-cookie",        "te",             "trailer",
+      "transfer-encoding", "upgrade"};
+  return std::none_of(forbidden.begin(), forbidden.end(), [name](auto each) { return same_word(name, each); });
+}
+
+}  // namespace
+
+bool is_host(std::string_view text) noexcept {
+  std::size_t host_size = 0;
+  if (text.starts_with('[')) {
+    host_size = text.find(']');
+    if (host_size == std::string_view::npos) return false;
+    const std::string_view address = text.substr(1, host_size - 1);
+    if (address.size() < 2 || !std::all_of(address.begin(), address.end(), [](char c) {
+          return is(c, hex_char) || c == ':' || c == '.';
+        })) {
+      return false;
+    }
+    ++host_size;
+  } else {
+    host_size = std::min(text.find(':'), text.size());
+    const std::string_view name = text.substr(0, host_size);
+    if (name.empty() || !all_are_or_percent(name, host_char) || !encoded_well(name)) return false;
+  }
+  std::string_view port = text.substr(host_size);
+  if (port.empty()) return true;
+  if (port.front() != ':') return false;
+  port.remove_prefix(1);
+  if (port.size() > 5 || !all_are(port, digit_char)) return false;
+  unsigned number = 0;
+  std::from_chars(port.data(), port.data() + port.size(), number);
+  return number <= 65535;
+}
+
+void head_rules::begin_head(request_head& found, const limits& bounds) noexcept {
+  *this = head_rules();
+  head_ = &found;
+  limits_ = &bounds;
+  found.clear();
+}
+
+void head_rules::begin_trailers(std::vector<field_pieces>& found, const limits& bounds) noexcept {
+  *this = head_rules();
+  trailers_ = &found;
+  limits_ = &bounds;
+  part_ = part::trailers;
+  found.clear();
+}
+
+head_rules::outcome head_rules::refuse(refusal why) noexcept {
+  why_ = why;
+  return outcome::refused;
+}
+
+refusal head_rules::too_large() const noexcept {
+  switch (part_) {
+    case part::request_line: return refusal::target_too_long;
+    case part::fields: return refusal::head_too_large;
+    default: return refusal::trailers_too_large;
+  }
+}
+
+head_rules::outcome head_rules::scan(std::string_view text) {
+  for (;;) {
+    // A line that is not over at `bound` is too long, even if its end is known to follow.
+    std::size_t bound = part_ == part::trailers ? limits_->trailer_bytes : limits_->head_bytes;
+    if (part_ == part::request_line) {
+      bound = std::min(bound, line_ + limits_->target_bytes + request_line_rest);
+      if (line_ < text.size() && !is(text[line_], token_char) && text[line_] != '\r' && text[line_] != '\n') {
+        return refuse(refusal::garbage_first);
+      }
+    }
+    const std::size_t stop = find_control(text.substr(0, bound), std::min(scanned_, bound));
+    scanned_ = stop;
+    if (stop + 2 > bound) return refuse(too_large());
+    if (stop >= text.size()) return outcome::needs_more;
+    if (text[stop] == '\n') return refuse(refusal::bare_lf);
+    if (text[stop] != '\r') return refuse(refusal::control_character);
+    if (stop + 1 == text.size()) return outcome::needs_more;
+    if (text[stop + 1] != '\n') return refuse(refusal::bare_cr);
+
+    const piece line{static_cast<std::uint32_t>(line_), static_cast<std::uint32_t>(stop - line_)};
+    scanned_ = line_ = stop + 2;
+    refusal why = refusal::none;
+    if (part_ == part::request_line && line.size == 0) {
+      if (blank_line_) return refuse(refusal::blank_lines_first);
+      blank_line_ = true;
+      first_ = line_;
+    } else if (part_ == part::request_line) {
+      why = request_line(text, line);
+      part_ = part::fields;
+    } else if (line.size != 0) {
+      why = field_line(text, line);
+    } else {
+      if (part_ == part::fields) why = whole_head();
+      if (why == refusal::none) return outcome::done;
+    }
+    if (why != refusal::none) return refuse(why);
+  }
+}
+
+refusal head_rules::request_line(std::string_view text, piece line) {
+  const std::string_view view = line.in(text.data());
+  const std::size_t first_space = view.find(' ');
+  const std::size_t last_space = view.rfind(' ');
+  if (first_space == std::string_view::npos || first_space == last_space) return refusal::request_line_shape;
+  const std::string_view method_text = view.substr(0, first_space);
+  const piece whole = part_of(line, first_space + 1, last_space - first_space - 1);
+  const std::string_view target_text = whole.in(text.data());
+  const std::string_view version_text = view.substr(last_space + 1);
+  if (!is_token(method_text) || target_text.empty() || target_text.find_first_of(" \t") != std::string_view::npos) {
+    return refusal::request_line_shape;
+  }
+  if (version_text.size() != 8 || !version_text.starts_with("HTTP/") || !is(version_text[5], digit_char) ||
+      version_text[6] != '.' || !is(version_text[7], digit_char)) {
+    return refusal::version_shape;
+  }
+  if (version_text[5] != '1' || version_text[7] > '1') return refusal::version_unsupported;
+  head_->version = version_text[7] == '1' ? version::http_1_1 : version::http_1_0;
+  const auto method = method_from(method_text);
+  if (!method) return refusal::method_unknown;
+  if (*method == method::connect) return refusal::connect_unsupported;
+  head_->method = *method;
+  if (target_text.size() > limits_->target_bytes) return refusal::target_too_long;
+  head_->target = whole;
+  return target(text, whole);
+}
+
+// origin-form "/path?query", absolute-form "http://host/path?query", asterisk-form "*" (RFC 9112 3.2).
+refusal head_rules::target(std::string_view text, piece whole) {
+  const std::string_view view = whole.in(text.data());
+  std::size_t path = 0;
+  if (view == "*") {
+    if (head_->method != method::options) return refusal::target_form;
+    head_->path = whole;
+    return refusal::none;
+  }
+  if (view.find('#') != std::string_view::npos) return refusal::target_fragment;
+  if (view.front() != '/') {
+    const std::size_t scheme = view.find("://");
+    if (scheme == std::string_view::npos) return refusal::target_form;
+    if (!same_word(view.substr(0, scheme), "http") && !same_word(view.substr(0, scheme), "https")) {
+      return refusal::target_form;
+    }
+    const std::size_t authority = scheme + 3;
+    path = std::min(view.find_first_of("/?", authority), view.size());
+    if (!is_host(view.substr(authority, path - authority))) return refusal::target_authority;
+    head_->host = part_of(whole, authority, path - authority);
+  }
+  const std::size_t mark = std::min(view.find('?', path), view.size());
+  const std::string_view path_text = view.substr(path, mark - path);
+  const std::string_view query_text = mark == view.size() ? std::string_view() : view.substr(mark + 1);
+  if (!all_are_or_percent(path_text, path_char) || !all_are_or_percent(query_text, query_char)) {
+    return refusal::target_character;
+  }
+  if (!encoded_well(path_text) || !encoded_well(query_text)) return refusal::target_encoding;
+  head_->path = part_of(whole, path, path_text.size());
+  head_->query = part_of(whole, view.size() - query_text.size(), query_text.size());
+  return refusal::none;
+}
+
+refusal head_rules::field_line(std::string_view text, piece line) {
+  const std::string_view view = line.in(text.data());
+  if (view.front() == ' ' || view.front() == '\t') return refusal::folded_field;
+  std::size_t colon = 0;
+  while (colon < view.size() && is(view[colon], token_char)) ++colon;
+  if (colon == view.size()) return refusal::field_without_colon;
+  if (view[colon] == ' ' || view[colon] == '\t') {
+    return view.find(':', colon) == std::string_view::npos ? refusal::field_without_colon : refusal::space_before_colon;
+  }
+  if (view[colon] != ':') return refusal::field_name_character;
+  if (colon == 0) return refusal::field_name_empty;
+
+  const std::string_view name = view.substr(0, colon);
+  const std::string_view value_text = trim_blanks(view.substr(colon + 1));
+  const piece value = part_of(line, static_cast<std::size_t>(value_text.data() - view.data()), value_text.size());
+  auto& fields = part_ == part::trailers ? *trailers_ : head_->fields;
+  if (fields.size() >= limits_->fields) return refusal::too_many_fields;
+  if (part_ == part::fields) {
+    const refusal why = known_field(name, text, value);
+    if (why != refusal::none) return why;
+  } else if (!may_be_trailer(name)) {
+    return refusal::none;
+  }
+  fields.push_back({part_of(line, 0, colon), value});
+  return refusal::none;
+}
+
+refusal head_rules::known_field(std::string_view name, std::string_view text, piece value) {
+  const std::string_view value_text = value.in(text.data());
+  switch (name.size()) {
+    case 4:
+      if (!same_word(name, "host")) break;
+      if (has_host_) return refusal::host_repeated;
+      if (!is_host(value_text)) return refusal::host_invalid;
+      has_host_ = true;
+      // The target's host is the one that counts (RFC 9112 3.2.2).
+      if (head_->host.size == 0) head_->host = value;
+      break;
+    case 6:
+      if (!same_word(name, "expect") || head_->version == version::http_1_0) break;
+      if (!same_word(value_text, "100-continue")) return refusal::expectation_unknown;
+      head_->expect_continue = true;
+      break;
+    case 10:
+      if (same_word(name, "connection")) connection(value_text);
+      break;
+    case 14:
+      if (same_word(name, "content-length")) return content_length(value_text);
+      break;
+    case 17:
+      if (same_word(name, "transfer-encoding")) return transfer_encoding(value_text);
+      break;
+    default: break;
+  }
+  return refusal::none;
+}
+
+refusal head_rules::content_length(std::string_view value) {
+  if (head_->content_length) return refusal::length_repeated;
+  if (has_coding_) return refusal::length_with_coding;
+  if (value.empty() || value.size() > 19 || !all_are(value, digit_char)) {
+    return all_are(value, digit_char) || value.find(',') == std::string_view::npos ? refusal::length_invalid
+                                                                                    : refusal::length_repeated;
+  }
+  // 19 digits fit in 64 bits.
+  std::uint64_t length = 0;
+  std::from_chars(value.data(), value.data() + value.size(), length);
+  head_->content_length = length;
+  return refusal::none;
+}
+
+refusal head_rules::transfer_encoding(std::string_view value) {
+  if (head_->version == version::http_1_0) return refusal::coding_in_http_1_0;
+  if (has_coding_) return refusal::coding_repeated;
+  if (head_->content_length) return refusal::length_with_coding;
+  has_coding_ = true;
+  if (same_word(value, "chunked")) {
+    head_->chunked = true;
+    return refusal::none;
+  }
+  // Not accepted; what remains is to say why. 501 says that other codings exist, so it must be a list of codings.
+  refusal why = refusal::coding_unknown;
+  bool chunked_before = false;
+  for (std::size_t at = 0; at <= value.size();) {
+    const std::size_t end = std::min(value.find(',', at), value.size());
+    const std::string_view coding = trim_blanks(value.substr(at, end - at));
+    if (!is_token(coding) || same_word(coding, "identity")) return refusal::coding_invalid;
+    if (chunked_before) why = refusal::coding_repeated;
+    chunked_before = chunked_before || same_word(coding, "chunked");
+    at = end + 1;
+  }
+  return why;
+}
+
+void head_rules::connection(std::string_view value) noexcept {
+  for (std::size_t at = 0; at <= value.size();) {
+    const std::size_t end = std::min(value.find(',', at), value.size());
+    const std::string_view option = trim_blanks(value.substr(at, end - at));
+    named_close_ = named_close_ || same_word(option, "close");
+    named_keep_alive_ = named_keep_alive_ || same_word(option, "keep-alive");
+    at = end + 1;
+  }
+}
+
+refusal head_rules::whole_head() const noexcept {
+  if (!has_host_ && head_->version == version::http_1_1) return refusal::host_missing;
+  head_->keep_alive = !named_close_ && (named_keep_alive_ || head_->version == version::http_1_1);
+  // There is nothing to wait for when no body follows.
+  head_->expect_continue = head_->expect_continue && (head_->chunked || head_->content_length.value_or(0) > 0);
+  return refusal::none;
+}
+
+}  // namespace levity::http::detail
