@@ -41,6 +41,8 @@ endpoint& allocate_endpoint() {
   taken->reading.reset();
   taken->writing.reset();
   taken->hung_up.store(false, std::memory_order_relaxed);
+  taken->was_reset.store(false, std::memory_order_relaxed);
+  taken->write_ended.store(false, std::memory_order_relaxed);
   return *taken;
 }
 

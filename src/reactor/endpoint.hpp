@@ -21,6 +21,7 @@
 
 #include <cstdint>
 
+#include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/task/detail/record.hpp"
 
@@ -36,7 +37,8 @@ public:
   [[nodiscard]] bool is_drained() const noexcept { return word_.load(std::memory_order_relaxed) == drained; }
 
   void clear() noexcept {
-    word_.exchange(drained, std::memory_order_acquire);  // E8 acquire.
+    const std::uintptr_t before = word_.exchange(drained, std::memory_order_acquire);  // E8 acquire.
+    LEVITY_ASSERT(before <= ready, "one task at a time uses a direction of a socket (the one that waits would be lost)");
   }
 
   /// There may be more although no event will say so.
@@ -77,6 +79,8 @@ struct endpoint {
   direction reading;
   direction writing;
   atomic<bool> hung_up{false};          // an event said that the peer ended or the socket failed: no more edges may come
+  atomic<bool> was_reset{false};        // epoll: an attempt was answered by a reset
+  atomic<bool> write_ended{false};      // epoll: our side was ended in order
   atomic<std::uint16_t> generation{0};  // counts the uses of this memory
   int fd = -1;                          // epoll: the descriptor; sim: the number of the simulated socket
   reactor* home = nullptr;              // the reactor that watches it

@@ -165,12 +165,36 @@ io_result<void> epoll_reactor::finish_connect(endpoint& socket) noexcept {
                                            : io_error::from_errno(errno, doing));
 }
 
+namespace {
+
+// A failed transfer; a reset is remembered.
+io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept {
+  const io_error error = io_error::from_errno(code, doing);
+  if (error == io_failure::reset) socket.was_reset.store(true, std::memory_order_relaxed);
+  return error;
+}
+
+// The kernel reports a reset to one system call only, be it a read or a write; from then on reads say 0, as at the end of a
+// stream that ended in order. A connection whose own side was not ended is closed only after a reset.
+bool torn(const endpoint& socket) noexcept {
+  if (socket.was_reset.load(std::memory_order_relaxed)) return true;
+  if (socket.write_ended.load(std::memory_order_relaxed)) return false;
+  std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
+  socklen_t size = sizeof state;
+  return ::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
+}
+
+}  // namespace
+
 io_result<std::size_t> epoll_reactor::try_read(endpoint& socket, std::span<std::byte> into) noexcept {
   for (;;) {
     const ssize_t got = ::read(socket.fd, into.data(), into.size());
     if (got > 0) return static_cast<std::size_t>(got);
-    if (got == 0) return std::unexpected(io_error{io_failure::eof, 0, "reading"});
-    if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, "reading"));
+    if (got == 0) {
+      return std::unexpected(torn(socket) ? io_error{io_failure::reset, ECONNRESET, "reading"}
+                                          : io_error{io_failure::eof, 0, "reading"});
+    }
+    if (errno != EINTR) return std::unexpected(transfer_error(socket, errno, "reading"));
   }
 }
 
@@ -186,12 +210,18 @@ io_result<std::size_t> epoll_reactor::try_write(endpoint& socket, std::span<cons
       sent = ::sendmsg(socket.fd, &message, MSG_NOSIGNAL);
     }
     if (sent >= 0) return static_cast<std::size_t>(sent);
-    if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, "writing"));
+    if (errno == EPIPE && socket.write_ended.load(std::memory_order_relaxed)) {
+      return std::unexpected(io_error::from_errno(EPIPE, "writing"));  // our own doing: reads go on
+    }
+    if (errno != EINTR) return std::unexpected(transfer_error(socket, errno, "writing"));
   }
 }
 
 io_result<void> epoll_reactor::shutdown_write(endpoint& socket) noexcept {
-  if (::shutdown(socket.fd, SHUT_WR) == 0) return {};
+  if (::shutdown(socket.fd, SHUT_WR) == 0) {
+    socket.write_ended.store(true, std::memory_order_relaxed);
+    return {};
+  }
   return std::unexpected(io_error::from_errno(errno, "ending the stream"));
 }
 

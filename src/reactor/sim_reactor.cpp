@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -483,7 +484,8 @@ io_result<endpoint*> sim_reactor::listen(const listen_request& request) noexcept
   return w.watch(made, *this);
 }
 
-io_result<endpoint*> sim_reactor::adopt_listener(int) noexcept {
+io_result<endpoint*> sim_reactor::adopt_listener(int fd) noexcept {
+  ::close(fd);
   return std::unexpected(io_error{
       io_failure::unsupported, 0,
       "listening in a simulated network on a socket that was bound outside of it (bind inside a task of the simulated run)"});
