@@ -1,0 +1,245 @@
+// Files by every means: the ring thread, threads, and the fall-back when the kernel refuses io_uring.
+
+#include "levity/io/file.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "levity/base/rng.hpp"
+#include "levity/levity.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace {
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+using means = lv::runtime_options::file_means;
+
+class temporary_folder {
+public:
+  temporary_folder() {
+    char name[] = "/tmp/levity-file-test.XXXXXX";
+    path_ = ::mkdtemp(name);
+  }
+  ~temporary_folder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::string file(const char* name) const { return path_ + "/" + name; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+private:
+  std::string path_;
+};
+
+template <class F, class... Args>
+int run_by(means by, F f, Args... args) {
+  lv::runtime_options options;
+  options.workers = 2;
+  options.handle_signals = false;
+  options.files = by;
+  return lv::run_with(options, std::move(f), std::move(args)...);
+}
+
+class files : public testing::TestWithParam<means> {};
+
+lv::task<> model_run(std::string path, std::uint64_t seed, int operations) {
+  auto file = co_await lv::file::open(path, {.read = true, .write = true, .create = true});
+  EXPECT_TRUE(file.has_value()) << file.error().message();
+  if (!file) co_return;
+  lv::rng random{seed};
+  std::string model;
+  for (int i = 0; i < operations; i++) {
+    const std::uint64_t offset = random.below(20'000);
+    const std::size_t size = random.below(5'000);
+    switch (random.below(5)) {
+      case 0:
+      case 1: {
+        const std::string bytes(size, static_cast<char>('a' + random.below(26)));
+        const auto written = co_await file->write_at(offset, bytes);
+        EXPECT_TRUE(written.has_value() && *written == size);
+        if (size > 0) {
+          if (model.size() < offset + size) model.resize(offset + size);
+          model.replace(offset, size, bytes);
+        }
+        break;
+      }
+      case 2: {
+        std::vector<std::byte> into(size);
+        const auto got = co_await file->read_at(offset, into);
+        const std::string expected = offset < model.size() ? model.substr(offset, size) : std::string{};
+        EXPECT_TRUE(got.has_value());
+        EXPECT_EQ(std::string(reinterpret_cast<const char*>(into.data()), got.value_or(0)), expected);
+        break;
+      }
+      case 3:
+        EXPECT_TRUE((co_await file->truncate(offset)).has_value());
+        model.resize(offset);
+        break;
+      default: EXPECT_TRUE((co_await file->sync_data()).has_value());
+    }
+    EXPECT_EQ(file->size().value_or(~0ULL), model.size());
+  }
+  EXPECT_TRUE((co_await file->close()).has_value());
+  const auto late = co_await file->sync();
+  EXPECT_TRUE(!late && late.error() == lv::io_failure::closed);
+}
+
+}  // namespace
+
+TEST_P(files, do_what_a_string_in_memory_does) {
+  const temporary_folder folder;
+  run_by(GetParam(), [](std::string in) -> lv::task<> {
+    lv::scope all;
+    for (int i = 0; i < 4; i++) {
+      all.spawn(model_run, in + "/" + std::to_string(i), static_cast<std::uint64_t>(i + 1), 600 / lv::test::slow_build_factor + 20);
+    }
+    co_await all.join();
+  }, folder.path());
+}
+
+TEST_P(files, say_what_went_wrong) {
+  const temporary_folder folder;
+  run_by(GetParam(), [](std::string in) -> lv::task<> {
+    const auto missing = co_await lv::file::open(in + "/none", {.read = true});
+    EXPECT_TRUE(!missing && missing.error() == lv::io_failure::not_found);
+    auto made = co_await lv::file::open(in + "/one", {.write = true, .create = true, .exclusive = true});
+    EXPECT_TRUE(made.has_value());
+    const auto again = co_await lv::file::open(in + "/one", {.write = true, .create = true, .exclusive = true});
+    EXPECT_TRUE(!again && again.error() == lv::io_failure::exists);
+    std::byte byte;
+    const auto unreadable = co_await made->read_at(0, {&byte, 1});
+    EXPECT_FALSE(unreadable.has_value());  // opened for writing only
+    EXPECT_TRUE((co_await lv::rename_file(in + "/one", in + "/two")).has_value());
+    EXPECT_TRUE((co_await lv::sync_directory(in)).has_value());
+    EXPECT_TRUE((co_await lv::remove_file(in + "/two")).has_value());
+    const auto gone = co_await lv::remove_file(in + "/two");
+    EXPECT_TRUE(!gone && gone.error() == lv::io_failure::not_found);
+  }, folder.path());
+}
+
+TEST_P(files, a_cancelled_task_waits_for_the_operation_and_gets_its_outcome) {
+  const temporary_folder folder;
+  run_by(GetParam(), [](std::string path) -> lv::task<> {
+    for (int round = 0; round < 50; round++) {
+      lv::atomic<int> written{0};
+      lv::scope writers;
+      for (int i = 0; i < 8; i++) {
+        writers.spawn([](std::string to, int number, lv::atomic<int>* count) -> lv::task<> {
+          auto file = co_await lv::file::open(to, {.write = true, .create = true});
+          EXPECT_TRUE(file.has_value());
+          char bytes[512];
+          std::fill(std::begin(bytes), std::end(bytes), static_cast<char>('a' + number));
+          const auto done = co_await file->write_at(static_cast<std::uint64_t>(number) * 512, std::string_view(bytes, 512));
+          EXPECT_TRUE(done.has_value());
+          count->fetch_add(1, std::memory_order_relaxed);
+        }, path, i, &written);
+      }
+      co_await lv::yield();
+      writers.cancel();
+      co_await writers.join();
+      EXPECT_EQ(written.load(std::memory_order_relaxed), 8);
+    }
+  }, folder.file("shared"));
+}
+
+TEST_P(files, a_full_device_is_an_error_and_loses_nothing_before_it) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const temporary_folder folder;
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{8192, 8192};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const int code = run_by(GetParam(), [](std::string path) -> lv::task<int> {
+      auto file = co_await lv::file::open(path, {.write = true, .create = true});
+      const bool first = (co_await file->write_at(0, std::string(8000, 'x'))).has_value();
+      const bool beyond = (co_await file->write_at(8000, std::string(8000, 'y'))).has_value();
+      co_return first && !beyond && file->size().value_or(0) == 8192 ? 0 : 1;
+    }, folder.file("limited"));
+    ::_exit(code);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(by, files, testing::Values(means::automatic, means::ring, means::blocking),
+                         [](const auto& each) {
+                           return each.param == means::ring ? "ring" : each.param == means::blocking ? "threads" : "automatic";
+                         });
+
+TEST(files_in_a_simulation, run_inline) {
+  const temporary_folder folder;
+  lv::runtime_options options;
+  options.backend = lv::runtime_options::sockets::sim;
+  EXPECT_EQ(lv::run_with(options, model_run, folder.file("one"), std::uint64_t{5}, 100), 0);
+}
+
+namespace {
+
+// A child in which io_uring_setup fails with `code`; what it says on standard error, and its exit code.
+std::string refused_run(int code, means by, int& exit_code) {
+  int said[2];
+  if (::pipe(said) != 0) return {};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(said[1], STDERR_FILENO);
+    sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(code)),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{sizeof rules / sizeof rules[0], rules};
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) ::_exit(99);
+    const temporary_folder folder;
+    ::_exit(run_by(by, [](std::string path) -> lv::task<int> {
+      auto file = co_await lv::file::open(path, {.write = true, .create = true});
+      if (!file) co_return 3;
+      co_return (co_await file->write_at(0, std::string_view("kept"))).has_value() && file->size().value_or(0) == 4 ? 0 : 4;
+    }, folder.file("refused")));
+  }
+  ::close(said[1]);
+  std::string text;
+  char part[512];
+  for (ssize_t got; (got = ::read(said[0], part, sizeof part)) > 0;) text.append(part, static_cast<std::size_t>(got));
+  ::close(said[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return text;
+}
+
+}  // namespace
+
+TEST(files_without_io_uring, use_threads_and_say_why_in_one_line) {
+  for (const auto& [code, word] : {std::pair{EPERM, "EPERM"}, {ENOSYS, "ENOSYS"}, {EINVAL, "EINVAL"}, {ENOMEM, "ENOMEM"}}) {
+    int exit_code = -1;
+    const std::string said = refused_run(code, means::automatic, exit_code);
+    EXPECT_EQ(exit_code, 0) << said;
+    EXPECT_NE(said.find(word), std::string::npos) << said;
+    EXPECT_NE(said.find("files use threads"), std::string::npos) << said;
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  }
+}
+
+TEST(files_without_io_uring, fail_when_only_the_ring_will_do) {
+  int exit_code = -1;
+  const std::string said = refused_run(EPERM, means::ring, exit_code);
+  EXPECT_EQ(exit_code, 3) << said;
+  EXPECT_NE(said.find("EPERM"), std::string::npos) << said;
+}
