@@ -29,8 +29,8 @@ namespace levity::http::detail {
 struct answer_to {
   http::method method = http::method::get;
   http::version version = http::version::http_1_1;
-  bool keep_alive = true;  // what the peer wants and the server grants
-  std::string_view date;   // empty: no Date field
+  bool keep_alive = true;    // what the peer wants and the server grants
+  std::string_view date{};  // empty: no Date field
 };
 
 // The peer may send its body now.
