@@ -60,6 +60,8 @@ struct parcel_of final : parcel {
 ///     co_await jobs.send(std::move(one));                       // waits while 64 are in it
 ///     while (auto next = co_await jobs.receive()) run(*next);   // ends when it is closed and empty
 ///
+/// Name the result in a loop's condition, as above: g++ 12 miscompiles `while (co_await jobs.receive())`.
+///
 /// Any number of senders and receivers. First come, first served, on both sides; values arrive in the order in which their sends
 /// succeeded. close() ends it: sends fail from then on, also those that wait, and receivers get what is left, then `closed`.
 /// A value is delivered exactly once or stays with its sender: a send that fails, whatever for, gives it back.

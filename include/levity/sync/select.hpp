@@ -3,7 +3,6 @@
 #include <array>
 #include <expected>
 #include <memory>
-#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -74,7 +73,8 @@ public:
 
 }  // namespace detail
 
-/// A case of select: receives from `from`. Result: std::expected<T, channel_error>; a closed, empty channel is ready, with `closed`.
+/// A case of select: receives from `from`. Result: std::expected<T, channel_error>; a closed, empty channel is ready, with
+/// `closed`.
 template <class T>
 [[nodiscard]] detail::receive_case<T> receive_from(channel<T>& from) noexcept {
   return detail::receive_case<T>{from};
@@ -122,22 +122,20 @@ public:
   }
 
   std::expected<choice, channel_error> await_resume() noexcept {
-    const int winner = finish();
-    std::optional<choice> won;
-    auto collect = [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (collect_one<I>(winner, won), ...);
-    };
-    collect(std::index_sequence_for<Case...>{});
-    if (!won) return std::unexpected(refusal());
-    return std::move(*won);
+    std::expected<choice, channel_error> won = outcome<0>(finish());
+    std::apply([](Case&... each) { (each.unpack(), ...); }, cases_);
+    return won;
   }
 
 private:
   template <std::size_t I>
-  void collect_one(int winner, std::optional<choice>& won) noexcept {
-    auto& each = std::get<I>(cases_);
-    if (winner == static_cast<int>(I)) won.emplace(std::in_place_index<I>, each.take());
-    each.unpack();
+  std::expected<choice, channel_error> outcome(int winner) noexcept {
+    if constexpr (I == sizeof...(Case)) {
+      return std::unexpected(refusal());
+    } else {
+      if (winner != static_cast<int>(I)) return outcome<I + 1>(winner);
+      return std::expected<choice, channel_error>(std::in_place, std::in_place_index<I>, std::get<I>(cases_).take());
+    }
   }
 
   std::tuple<Case...> cases_;
