@@ -60,6 +60,7 @@ def prepared(cpu, priority):
         except OSError:
             pass
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no program outlives a harness that was killed
 
     return prepare
 
