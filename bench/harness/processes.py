@@ -39,8 +39,8 @@ def context_switches(pid):
 def short_slice(priority, slice_ns=100_000):
     """Asks the kernel (from 6.12) to run this process soon after each of its wake-ups, whoever else wants the core.
 
-    With the default slice a server that sleeps between requests waits up to 4 ms behind another program, and no fixed rate
-    can be kept. sched_setattr has no name in the standard library.
+    With the default slice a server that sleeps between requests waits up to 4 ms behind another program, and no fixed
+    rate can be kept. sched_setattr has no name in the standard library.
     """
     numbers = {"x86_64": 314, "aarch64": 274}
     number = numbers.get(platform.machine())
