@@ -16,13 +16,16 @@ std::uint64_t timer_wheel::tick_after(std::int64_t ns) noexcept {
 
 timer_wheel::slot& timer_wheel::place(std::uint64_t tick) noexcept {
   if (tick <= now_tick_) return due_;
-  // The highest bit in which the tick differs from now tells the level; ticks beyond the top level wait in its last slot
-  // before now and are placed again from there.
+  // The highest bit in which the tick differs from now tells the level. The top level goes round: the next 63 of its slots
+  // lie ahead, beyond the end of its range too. Ticks beyond those wait in the last one and are placed again from there.
+  constexpr int top = levels - 1;
   constexpr std::uint64_t horizon = (std::uint64_t{1} << (levels * slot_bits)) - 1;
-  if ((tick ^ now_tick_) > horizon) tick = now_tick_ | horizon;
-  if (tick == now_tick_) tick = now_tick_ + 1;
-  const int highest = 63 - std::countl_zero((tick ^ now_tick_) | 1);
-  const int level = std::min(highest / slot_bits, levels - 1);
+  int level = top;
+  if ((tick ^ now_tick_) <= horizon) {
+    level = (63 - std::countl_zero(tick ^ now_tick_)) / slot_bits;
+  } else if ((tick >> (top * slot_bits)) - (now_tick_ >> (top * slot_bits)) >= slots) {
+    tick = now_tick_ + (std::uint64_t{slots - 1} << (top * slot_bits));
+  }
   const auto index = static_cast<int>((tick >> (level * slot_bits)) & (slots - 1));
   occupied_[level] |= std::uint64_t{1} << index;
   return slots_[level][index];
