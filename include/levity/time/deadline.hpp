@@ -4,6 +4,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/shield.hpp"
 #include "levity/task/task.hpp"
+#include "levity/time/sleep.hpp"
 
 namespace levity {
 namespace detail {
@@ -63,8 +64,8 @@ struct with_deadline_object {
 }  // namespace detail
 
 /// Runs `inner`; when `until` passes first, every wait in it ends: I/O and channels with io_failure::timed_out, other waits
-/// by throwing `cancelled` with reason deadline. Deadlines nest; the nearest counts. Tasks that `inner` joins are cancelled with it.
-/// Returns what `inner` returns, late or not: a deadline ends waits, it does not throw results away.
+/// by throwing `cancelled` with reason deadline. Deadlines nest; the nearest counts. Tasks that `inner` joins are cancelled with
+/// it. Returns what `inner` returns, late or not: a deadline ends waits, it does not throw results away.
 template <class T>
 [[nodiscard("co_await the task")]] detail::with_deadline_object<T> with_deadline(time_point until, task<T> inner) noexcept {
   return {until.time_since_epoch().count(), std::move(inner)};
@@ -73,7 +74,7 @@ template <class T>
 /// The same with a span of time from now.
 template <class T>
 [[nodiscard("co_await the task")]] detail::with_deadline_object<T> with_deadline(duration span, task<T> inner) noexcept {
-  return with_deadline(clock::now() + span, std::move(inner));
+  return with_deadline(detail::time_after(span), std::move(inner));
 }
 
 }  // namespace levity

@@ -5,6 +5,16 @@
 
 namespace levity {
 
+namespace detail {
+
+/// Now plus `span`; a span that reaches beyond the end of time ends there.
+inline time_point time_after(duration span) noexcept {
+  const time_point now = clock::now();
+  return span < time_point::max() - now ? now + span : time_point::max();
+}
+
+}  // namespace detail
+
 /// What `co_await sleep(...)` uses. Throws `cancelled` when the task is cancelled before the time is up.
 class sleep_awaiter : detail::sleep_waiter {
 public:
@@ -35,7 +45,7 @@ private:
 
 /// Waits for at least `time`. Throws `cancelled` on cancellation. One entry in the timer wheel: O(1), no allocation.
 [[nodiscard("co_await the sleep")]] inline sleep_awaiter sleep(const duration& time) noexcept {
-  return sleep_awaiter{clock::now() + time};
+  return sleep_awaiter{detail::time_after(time)};
 }
 
 }  // namespace levity
