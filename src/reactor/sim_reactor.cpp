@@ -27,7 +27,7 @@ constexpr std::uint64_t poll_cost_ns_max = 20'000;
 constexpr std::uint64_t latency_ns_min = 5'000;
 constexpr std::uint64_t latency_ns_spread = 200'000;
 constexpr std::uint64_t slow_latency_ns_spread = 5'000'000;
-constexpr std::size_t window_min = 512;
+constexpr std::size_t window_min = 4096;
 constexpr std::size_t window_max = 64 * 1024;
 constexpr std::uint16_t first_free_port = 32'768;
 
@@ -419,7 +419,7 @@ namespace {
 
 [[noreturn]] void report_deadlock(std::int64_t now_ns, std::uint64_t sockets) noexcept {
   std::fprintf(stderr,
-               "levity: the simulated program is deadlocked %.6f s after its start: every task waits, %llu sockets are open, "
+               "levity: the simulated program is deadlocked %.6f s after its start: every task waits (sockets open: %llu), "
                "and no timer, segment or connection is on its way that could wake one; look for a wait whose partner has "
                "ended, or give it a deadline\n",
                static_cast<double>(now_ns - start_ns) / 1e9, static_cast<unsigned long long>(sockets));
