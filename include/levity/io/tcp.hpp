@@ -161,7 +161,15 @@ public:
   write_awaiter(detail::endpoint* socket, iovec piece) noexcept;
   write_awaiter(detail::endpoint* socket, std::span<iovec> pieces) noexcept;
 
-  using socket_attempt::await_ready;
+  // Nothing to write needs no room: an attempt might wait for some.
+  bool await_ready() const noexcept {
+    if (socket_ == nullptr || single_.iov_len != 0) return false;
+    for (const iovec& piece : pieces_) {
+      if (piece.iov_len != 0) return false;
+    }
+    return true;
+  }
+
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     return !try_now(frame, *frame.promise().record);
