@@ -169,15 +169,14 @@ head_rules::outcome head_rules::scan(std::string_view text) {
 refusal head_rules::request_line(std::string_view text, piece line) {
   const std::string_view view = line.in(text.data());
   const std::size_t first_space = view.find(' ');
-  const std::size_t last_space = view.rfind(' ');
-  if (first_space == std::string_view::npos || first_space == last_space) return refusal::request_line_shape;
+  if (first_space == std::string_view::npos) return refusal::request_line_shape;
+  const std::size_t last_space = view.find(' ', first_space + 1);
+  if (last_space == std::string_view::npos || last_space == first_space + 1) return refusal::request_line_shape;
   const std::string_view method_text = view.substr(0, first_space);
   const piece whole = part_of(line, first_space + 1, last_space - first_space - 1);
   const std::string_view target_text = whole.in(text.data());
   const std::string_view version_text = view.substr(last_space + 1);
-  if (!is_token(method_text) || target_text.empty() || target_text.find_first_of(" \t") != std::string_view::npos) {
-    return refusal::request_line_shape;
-  }
+  if (!is_token(method_text) || version_text.find(' ') != std::string_view::npos) return refusal::request_line_shape;
   if (version_text.size() != 8 || !version_text.starts_with("HTTP/") || !is(version_text[5], digit_char) ||
       version_text[6] != '.' || !is(version_text[7], digit_char)) {
     return refusal::version_shape;

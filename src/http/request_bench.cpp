@@ -1,5 +1,5 @@
-// What one request costs without sockets: parse, find the route, write the answer, in CPU time. Allocations are counted; one per request in
-// steady state is a failure. Rows: http/<what>, ns of the median round and the spread of all rounds.
+// What one request costs without sockets: parse, find the route, write the answer, in CPU time. Allocations are counted; one per
+// request in steady state is a failure. Rows: http/<what>, ns of the median round and the spread of all rounds.
 //
 //   request_bench [--rounds N]     for a count of instructions: valgrind --tool=callgrind request_bench --rounds 1
 

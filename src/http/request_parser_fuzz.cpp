@@ -45,7 +45,8 @@ std::size_t end_for_naive_reader(std::string_view text) {
   std::size_t at = text.find("\r\n\r\n");
   if (at == std::string_view::npos) return at;
   std::string head(text.substr(0, at + 2));
-  std::transform(head.begin(), head.end(), head.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(head.begin(), head.end(), head.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   at += 4;
   if (const std::size_t length = head.find("\r\ncontent-length:"); length != std::string::npos) {
     std::size_t from = head.find_first_not_of(" \t", length + 17);

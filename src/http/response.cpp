@@ -1,5 +1,7 @@
 #include "levity/http/response.hpp"
 
+#include <functional>
+
 #include "http/char_class.hpp"
 
 namespace levity::http {
@@ -18,6 +20,16 @@ bool belongs_to_the_connection(std::string_view name) noexcept {
   }
 }
 
+bool may_be_set(std::string_view name, std::string_view value) noexcept {
+  return is_token(name) && is_field_value(value) && !belongs_to_the_connection(name);
+}
+
+// A value that came from find() would move while it is read.
+bool lies_in(std::string_view value, const std::string& text) noexcept {
+  const std::less<const char*> before;
+  return !value.empty() && !before(value.data(), text.data()) && before(value.data(), text.data() + text.size());
+}
+
 }  // namespace
 
 void response::clear() noexcept {
@@ -31,19 +43,25 @@ void response::clear() noexcept {
 }
 
 bool response::set(std::string_view name, std::string_view value) {
-  if (!is_token(name) || !is_field_value(value) || belongs_to_the_connection(name)) return false;
+  if (!may_be_set(name, value)) return false;
+  if (lies_in(value, lines_)) return set(name, std::string(value));
   remove(name);
-  return add(name, value);
+  append(name, detail::trim_blanks(value));
+  return true;
 }
 
 bool response::add(std::string_view name, std::string_view value) {
-  if (!is_token(name) || !is_field_value(value) || belongs_to_the_connection(name)) return false;
-  const std::string_view trimmed = detail::trim_blanks(value);
-  const std::size_t size = name.size() + 2 + trimmed.size() + 2;
+  if (!may_be_set(name, value)) return false;
+  if (lies_in(value, lines_)) return add(name, std::string(value));
+  append(name, detail::trim_blanks(value));
+  return true;
+}
+
+void response::append(std::string_view name, std::string_view value) {
+  const std::size_t size = name.size() + 2 + value.size() + 2;
   index_.push_back({static_cast<std::uint32_t>(lines_.size()), static_cast<std::uint32_t>(name.size()),
                     static_cast<std::uint32_t>(size)});
-  lines_.append(name).append(": ").append(trimmed).append("\r\n");
-  return true;
+  lines_.append(name).append(": ").append(value).append("\r\n");
 }
 
 void response::remove(std::string_view name) noexcept {

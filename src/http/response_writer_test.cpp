@@ -158,6 +158,15 @@ TEST(response, set_replaces_and_add_keeps) {
   EXPECT_EQ(answer.find("content-typ"), std::nullopt);
 }
 
+TEST(response, a_field_may_be_set_to_the_value_of_another) {
+  response answer;
+  EXPECT_TRUE(answer.set("A", "a value that is longer than a short string"));
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(answer.add("B", *answer.find("A")));
+  EXPECT_TRUE(answer.set("A", *answer.find("A")));
+  EXPECT_EQ(answer.find("A"), "a value that is longer than a short string");
+  EXPECT_EQ(answer.find("B"), answer.find("A"));
+}
+
 TEST(response, clear_forgets_all) {
   response answer;
   answer.set("A", "1");

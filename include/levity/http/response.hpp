@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-#include <optional>
 
 #include "levity/http/field.hpp"
 #include "levity/http/status.hpp"
@@ -55,6 +55,8 @@ private:
     std::uint32_t name_size;
     std::uint32_t size;  // with ": " and CRLF
   };
+
+  void append(std::string_view name, std::string_view value);
 
   std::string lines_;
   std::vector<line> index_;
