@@ -109,7 +109,8 @@ levity::task<> service::list(std::string_view query, answer& out) {
   if (const auto text = query_value(query, "after"); text && !text->empty()) {
     const auto number = parse_order_id(*text);
     if (!number) {
-      tell(out, {400, "Bad Request", "`after` must be the id of an order of this customer, as `next` of the page before gives it.", {}});
+      tell(out,
+           {400, "Bad Request", "`after` must be the id of an order of this customer, as `next` of the page before gives it.", {}});
       co_return;
     }
     after = *number;

@@ -68,7 +68,7 @@ public:
   request_parser& operator=(const request_parser&) = delete;
 
   // Goes on with the request. After head_complete the rest of the same bytes must follow, if there were any left.
-  // Throws std::bad_alloc when a copy does not fit in memory.
+  // Throws std::bad_alloc when a copy does not fit in memory, and what a sink throws; the connection must then be closed.
   verdict feed(std::span<const std::byte> bytes);
 
   // After head_complete: collects the body, up to that many bytes, or streams it. Answers body_too_large when the

@@ -7,6 +7,7 @@
 
 #include <numeric>
 #include <ostream>
+#include <stdexcept>
 
 #include "http/test_support.hpp"
 
@@ -431,4 +432,127 @@ TEST(request_parser_refusals, have_the_right_status_and_a_sentence) {
   EXPECT_EQ(status_of(refusal::coding_unknown), status::not_implemented);
   EXPECT_EQ(status_of(refusal::version_unsupported), status::version_not_supported);
   EXPECT_EQ(status_of(refusal::expectation_unknown), status::expectation_failed);
+}
+
+// How the parser is used, beyond what it says about bytes.
+
+namespace {
+
+using levity::http::detail::verdict;
+using parser_under_test = levity::http::detail::request_parser;
+
+std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+bool lies_inside(std::string_view view, const std::string& text) { return levity::http::test::inside(view, text); }
+
+}  // namespace
+
+TEST(request_parser_memory, a_request_in_one_piece_is_not_copied) {
+  const std::string bytes = sized("5", "hello") + to("/next");
+  parser_under_test parser;
+  verdict said = parser.feed(bytes_of(bytes));
+  ASSERT_EQ(said.what, verdict::kind::head_complete);
+  EXPECT_EQ(bytes.substr(0, said.consumed), sized("5"));
+  EXPECT_TRUE(parser.current().has_body());
+  EXPECT_EQ(parser.current().content_length(), 5u);
+  const auto rest = bytes_of(bytes).subspan(said.consumed);
+  said = parser.feed(rest);
+  ASSERT_EQ(said.what, verdict::kind::complete);
+  EXPECT_EQ(said.consumed, 5u);
+  EXPECT_EQ(parser.current().body(), "hello");
+  EXPECT_TRUE(lies_inside(parser.current().body(), bytes));
+  EXPECT_TRUE(lies_inside(parser.current().path(), bytes));
+  EXPECT_TRUE(lies_inside(*parser.current().find("HOST"), bytes));
+  parser.next();
+  EXPECT_TRUE(parser.idle());
+}
+
+TEST(request_parser_memory, one_chunk_in_one_piece_is_not_copied) {
+  const std::string bytes = chunks("5\r\nhello\r\n0\r\n\r\n");
+  parser_under_test parser;
+  const verdict said = parser.feed(bytes_of(bytes));
+  ASSERT_EQ(said.what, verdict::kind::head_complete);
+  ASSERT_EQ(parser.feed(bytes_of(bytes).subspan(said.consumed)).what, verdict::kind::complete);
+  EXPECT_EQ(parser.current().body(), "hello");
+  EXPECT_TRUE(lies_inside(parser.current().body(), bytes));
+}
+
+TEST(request_parser_memory, a_connection_that_released_its_memory_keeps_none) {
+  parser_under_test parser;
+  EXPECT_EQ(parser.kept_bytes(), 0u);
+  const std::string bytes = sized("2000", std::string(2000, 'x'));
+  for (const char c : bytes) {
+    const std::string one(1, c);
+    (void)parser.feed(bytes_of(one));
+  }
+  EXPECT_EQ(parser.current().body(), std::string(2000, 'x'));
+  EXPECT_GE(parser.kept_bytes(), 2000u);
+  parser.next();
+  EXPECT_GE(parser.kept_bytes(), 2000u) << "kept for the next request";
+  parser.release();
+  EXPECT_EQ(parser.kept_bytes(), 0u);
+  EXPECT_LE(sizeof(parser_under_test), 1024u) << "what an idle connection pays";
+}
+
+TEST(request_parser_memory, an_announced_body_costs_nothing_before_it_comes) {
+  parser_under_test parser;
+  const std::string head = sized("1048576");
+  ASSERT_EQ(parser.feed(bytes_of(head)).what, verdict::kind::head_complete);
+  ASSERT_EQ(parser.feed({}).what, verdict::kind::needs_more);
+  EXPECT_LE(parser.kept_bytes(), 1024u);
+}
+
+TEST(request_parser_body, a_route_may_take_more_or_less_than_the_limit) {
+  const std::string bytes = sized("5", "hello");
+  for (const std::uint64_t bytes_max : {4u, 5u}) {
+    limits bounds;
+    bounds.body_bytes = 1;
+    parser_under_test parser(bounds);
+    const verdict said = parser.feed(bytes_of(bytes));
+    ASSERT_EQ(said.what, verdict::kind::head_complete);
+    const refusal why = parser.accept_body(bytes_max);
+    EXPECT_EQ(why, bytes_max == 4 ? refusal::body_too_large : refusal::none);
+    if (why == refusal::none) {
+      EXPECT_EQ(parser.feed(bytes_of(bytes).subspan(said.consumed)).what, verdict::kind::complete);
+    }
+  }
+}
+
+TEST(request_parser_body, a_streamed_body_leaves_the_head_readable_and_keeps_nothing) {
+  const std::string head = "POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n";
+  parser_under_test parser;
+  ASSERT_EQ(parser.feed(bytes_of(head)).what, verdict::kind::head_complete);
+  std::size_t taken = 0;
+  const levity::http::detail::body_sink count{
+      [](void* context, std::string_view piece) { *static_cast<std::size_t*>(context) += piece.size(); }, &taken};
+  ASSERT_EQ(parser.accept_body(1'000'000, count), refusal::none);
+  const std::string piece(1000, 'x');
+  for (int i = 0; i < 299; ++i) ASSERT_EQ(parser.feed(bytes_of(piece)).what, verdict::kind::needs_more);
+  EXPECT_EQ(taken, 299'000u);
+  EXPECT_EQ(parser.current().path(), "/upload");
+  EXPECT_LE(parser.kept_bytes(), 1024u);
+  ASSERT_EQ(parser.feed(bytes_of(piece)).what, verdict::kind::complete);
+  EXPECT_EQ(taken, 300'000u);
+  EXPECT_EQ(parser.current().body(), "");
+}
+
+TEST(request_parser_body, a_sink_may_throw) {
+  const std::string bytes = sized("5", "hello");
+  parser_under_test parser;
+  const verdict said = parser.feed(bytes_of(bytes));
+  ASSERT_EQ(parser.accept_body(10, {[](void*, std::string_view) { throw std::runtime_error("disk full"); }, nullptr}),
+            refusal::none);
+  EXPECT_THROW((void)parser.feed(bytes_of(bytes).subspan(said.consumed)), std::runtime_error);
+}
+
+TEST(request_parser_idle, tells_an_idle_connection_from_a_slow_request) {
+  parser_under_test parser;
+  EXPECT_TRUE(parser.idle());
+  EXPECT_EQ(parser.feed({}).what, verdict::kind::needs_more);
+  EXPECT_TRUE(parser.idle());
+  const std::string begun = "G";
+  EXPECT_EQ(parser.feed(bytes_of(begun)).what, verdict::kind::needs_more);
+  EXPECT_FALSE(parser.idle());
+  parser.forget();
+  EXPECT_TRUE(parser.idle());
 }

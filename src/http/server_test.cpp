@@ -159,7 +159,8 @@ TEST(http_server, keeps_the_connection_and_answers_pipelined_requests_in_order) 
 
 TEST(http_server, takes_bodies_of_a_length_and_in_chunks_split_anywhere) {
   serve_and([](lv::address at) -> lv::task<> {
-    const std::string chunked = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n";
+    const std::string chunked =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n";
     for (std::size_t cut = 1; cut < chunked.size(); cut += 7) {
       auto peer = co_await lv::tcp_stream::connect(at);
       EXPECT_TRUE((co_await peer->write_all(std::string_view(chunked).substr(0, cut))).has_value());
@@ -222,7 +223,8 @@ TEST(http_server, a_slow_head_is_answered_408_an_idle_connection_closed_in_silen
     auto idle = co_await lv::tcp_stream::connect(at);
     EXPECT_EQ(co_await read_all(*idle), "");
     auto body = co_await lv::tcp_stream::connect(at);
-    EXPECT_TRUE((co_await body->write_all(std::string_view("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"))).has_value());
+    EXPECT_TRUE(
+        (co_await body->write_all(std::string_view("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"))).has_value());
     EXPECT_EQ(status_of(co_await read_all(*body)), "408");
     EXPECT_EQ(status_of(co_await ask(at, "GET /sleeps-long HTTP/1.1\r\nHost: a\r\n\r\n")), "503");
   }, options);

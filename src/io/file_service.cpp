@@ -34,7 +34,7 @@ const char* likely_cause(int code) noexcept {
 
 }  // namespace
 
-file_service::file_service(executor& runs, runtime_options::file_means means, bool simulated) noexcept
+file_service::file_service(executor& runs, file_means means, bool simulated) noexcept
     : runs_(runs), means_(means) {
   if (simulated) carrier_.store(carrier::here, std::memory_order_relaxed);
 }
@@ -46,14 +46,14 @@ file_service::carrier file_service::decide() noexcept {
   const carrier decided = carrier_.load(std::memory_order_relaxed);
   if (decided != carrier::undecided) return decided;
   carrier chosen = carrier::threads;
-  if (means_ != runtime_options::file_means::blocking) {
+  if (means_ != file_means::blocking) {
     ring_ = std::make_unique<ring_thread>();
     if (const io_result<void> started = ring_->start()) {
       chosen = carrier::ring;
     } else {
       refusal_ = started.error().code();
       const char* cause = likely_cause(refusal_);
-      const bool fall_back = means_ == runtime_options::file_means::automatic;
+      const bool fall_back = means_ == file_means::automatic;
       std::fprintf(stderr, "levity: io_uring is refused (%s); %s\n",
                    cause != nullptr ? cause : started.error().message().c_str(),
                    fall_back ? "files use threads" : "the options allow nothing else, so file operations fail");

@@ -13,14 +13,14 @@
 #include "io/ring_thread.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/io/detail/file_operation.hpp"
-#include "levity/runtime/options.hpp"
+#include "levity/io/file_means.hpp"
 #include "levity/task/detail/executor.hpp"
 
 namespace levity::detail {
 
 class file_service final : public file_backend {
 public:
-  file_service(executor& runs, runtime_options::file_means means, bool simulated) noexcept;
+  file_service(executor& runs, file_means means, bool simulated) noexcept;
   ~file_service();
 
   void submit(file_operation& operation) noexcept override;
@@ -32,7 +32,7 @@ private:
   void offload(file_operation& operation) noexcept;
 
   executor& runs_;
-  const runtime_options::file_means means_;
+  const file_means means_;
   std::mutex deciding_;
   atomic<carrier> carrier_{carrier::undecided};
   int refusal_ = 0;

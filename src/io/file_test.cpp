@@ -29,7 +29,7 @@ namespace {
 
 namespace lv = levity;
 using namespace std::chrono_literals;
-using means = lv::runtime_options::file_means;
+using means = lv::file_means;
 
 class temporary_folder {
 public:

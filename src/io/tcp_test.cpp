@@ -313,7 +313,7 @@ TEST_P(tcp, many_pieces_are_written_whole_through_a_small_window) {
   run([]() -> lv::task<> {
     ends both = co_await connected();
     EXPECT_TRUE(both.client.set_send_buffer(2048));
-    EXPECT_TRUE(both.server.set_receive_buffer(2048));
+    EXPECT_TRUE(both.server.set_receive_buffer(16384));
     const std::string text = pattern(300'000);
     std::vector<iovec> pieces;
     lv::rng random(5);
@@ -608,7 +608,7 @@ TEST_P(tcp, connections_that_come_and_go_are_never_mixed_up) {
       }
     };
     lv::scope clients;
-    for (std::uint64_t i = 0; i < 16; i++) clients.spawn(churns, listener.local_address(), i, 400 / slow_build_factor);
+    for (std::uint64_t i = 0; i < 16; i++) clients.spawn(churns, listener.local_address(), i, 200 / slow_build_factor);
     co_await clients.join();
     acceptors.cancel();
     co_await acceptors.join();

@@ -54,7 +54,8 @@ double cgroup_quota() {
       cpu = cpu || std::strcmp(name, "cpu") == 0;
     }
     if (!cpu) continue;
-    const std::string mounts[] = {v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu", v2 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup/cpu,cpuacct"};
+    const std::string mounts[] = {v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu",
+                                  v2 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup/cpu,cpuacct"};
     for (const std::string& mount : mounts) {
       for (std::string group = path;;) {
         const double quota = quota_in(mount + group, v2);

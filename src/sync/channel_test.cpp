@@ -425,7 +425,7 @@ TEST(channel, a_hundred_thousand_cancellations_lose_and_double_no_value) {
   std::uint64_t cancellations = 0;
   for (unsigned workers : worker_counts) {
     for (std::size_t capacity : {0U, 1U, 8U}) {
-      ledger book(300'000 / slow_build_factor);
+      ledger book(800'000 / slow_build_factor);
       run_tasks(workers, [](ledger* all, std::size_t room, std::uint64_t seed) -> lv::task<> {
         lv::channel<counted> c{room};
         lv::scope tasks;

@@ -354,7 +354,7 @@ TEST(select, a_crowd_under_cancellation_loses_and_doubles_no_value) {
   std::uint64_t timers = 0;
   for (unsigned workers : worker_counts) {
     for (std::size_t capacity : {0U, 2U}) {
-      book all(500'000 / slow_build_factor);
+      book all(800'000 / slow_build_factor);
       run_tasks(workers, [](book* into, std::size_t room, std::uint64_t seed) -> lv::task<> {
         crowd among;
         among.all = into;

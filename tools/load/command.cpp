@@ -97,7 +97,8 @@ std::expected<plan, std::string> make_plan(const arguments& given) {
   made.options.closed = given.closed;
   if (given.closed && !given.rate.empty()) return std::unexpected("a closed loop has no rate; leave --rate or --closed");
   if (!given.closed) {
-    if (given.rate.empty()) return std::unexpected("say how many requests a second with --rate, or --closed for as many as it takes");
+    if (given.rate.empty())
+      return std::unexpected("say how many requests a second with --rate, or --closed for as many as it takes");
     const auto rate = parse_number(given.rate);
     if (!rate) return std::unexpected(fmt::format("--rate: {}", rate.error()));
     if (*rate <= 0 || *rate > 10e6) return std::unexpected("--rate must be above 0 and at most 10M");
@@ -149,7 +150,9 @@ int load_command(int argc, char** argv) {
   app.add_option("url", given.url, "http://host:port/path or tcp://host:port")->required();
   app.add_option("-r,--rate", given.rate, "requests a second, all together: 12000, 12k");
   app.add_option("-d,--duration", given.duration, "how long to send")->capture_default_str();
-  app.add_option("-c,--connections", given.connections, "connections held open")->capture_default_str()->check(CLI::Range(1, 1'000'000));
+  app.add_option("-c,--connections", given.connections, "connections held open")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
   app.add_option("--threads", given.threads, "generator threads")->capture_default_str()->check(CLI::Range(1, 256));
   app.add_option("--method", given.method, "GET, or POST when there is a body");
   auto* body = app.add_option("--body", given.body, "request body");

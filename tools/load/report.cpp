@@ -171,8 +171,8 @@ std::string show_table(const tally& run, const engine_options& options, const to
   if (const std::string clouded = options.closed ? "" : clouded_columns(run); !clouded.empty() && run.good() > 0)
     out += paint.yellow(fmt::format("  note        own lag is more than a quarter of the corrected {}\n", clouded));
   if (run.stolen_share >= 0.01)
-    out += paint.yellow(fmt::format("  note        the host of this virtual machine took {:.0f}% of the processor time for others\n",
-                                    100 * run.stolen_share));
+    out += paint.yellow(fmt::format(
+        "  note        the host of this virtual machine took {:.0f}% of the processor time for others\n", 100 * run.stolen_share));
   if (run.interrupted) out += paint.yellow("  note        the run was ended early\n");
   return out;
 }

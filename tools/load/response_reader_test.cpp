@@ -59,8 +59,9 @@ TEST(response_reader, empty_body_is_read_at_every_split) {
 }
 
 TEST(response_reader, chunks_extensions_and_trailers_are_read_at_every_split) {
-  expect_everywhere("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\nA \r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n",
-                    200, "hello0123456789");
+  expect_everywhere(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\nA \r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n", 200,
+      "hello0123456789");
 }
 
 TEST(response_reader, interim_answers_are_skipped_at_every_split) {

@@ -184,9 +184,13 @@ int drive_orders_command(int argc, char** argv) {
   app.add_option("url", given.url, "http://host:port of the service")->capture_default_str();
   app.add_option("-r,--rate", given.rate, "requests a second: 12000, 12k")->capture_default_str();
   app.add_option("-d,--duration", given.duration, "how long to send")->capture_default_str();
-  app.add_option("-c,--connections", given.connections, "connections held open")->capture_default_str()->check(CLI::Range(1, 1'000'000));
+  app.add_option("-c,--connections", given.connections, "connections held open")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
   app.add_option("--threads", given.threads, "generator threads")->capture_default_str()->check(CLI::Range(1, 256));
-  app.add_option("--writes", given.writes_percent, "share of writes in percent")->capture_default_str()->check(CLI::Range(0.0, 100.0));
+  app.add_option("--writes", given.writes_percent, "share of writes in percent")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
   app.add_option("--customers", given.customers, "customers who order")->capture_default_str()->check(CLI::Range(1, 1'000'000'000));
   app.add_option("--seed", given.seed, "of the orders; 0 takes another one each time")->capture_default_str();
   app.add_option("--pid", given.pid, "process of the service: show its memory and processor time");

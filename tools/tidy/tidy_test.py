@@ -214,7 +214,7 @@ class Tidy(unittest.TestCase):
         self.plant("int x; \n", "space at the end")
         self.plant("int x;\r\n", "carriage return")
         self.plant("int x;", "does not end")
-        self.plant("//" + "x" * 119 + "\n", "121 characters")
+        self.plant("//" + "x" * 131 + "\n", "133 characters")
         self.assert_green({"src/task/planted.cpp": "//" + "ü" * 118 + "\n"})
         for word in ("TO" + "DO", "FIX" + "ME", "X" * 3):
             self.plant(f"// {word}: later\n", word)

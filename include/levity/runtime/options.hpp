@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "levity/io/file_means.hpp"
+
 namespace levity {
 
 /// How a runtime is set up. The defaults serve a network service; nothing needs to be configured.
@@ -21,11 +23,6 @@ struct runtime_options {
   sockets backend = sockets::epoll;
 
   /// Who carries file operations out.
-  enum class file_means : std::uint8_t {
-    automatic,  ///< io_uring; where the kernel refuses it, threads, and one line on standard error names the cause
-    ring,       ///< io_uring or failure
-    blocking,   ///< threads
-  };
   file_means files = file_means::automatic;
 
   /// The seed of a simulated run.
