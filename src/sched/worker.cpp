@@ -54,19 +54,32 @@ void worker::run_task(task_record& task) noexcept {
 
 task_record* worker::next_task() noexcept {
   for (;;) {
-    if (owner_.seeded()) {
-      if (task_record* task = seeded_task()) return task;
-    } else {
-      if (++tick_ % fair_period == 0) {
-        if (task_record* task = fair_turn()) return task;
-      }
-      if (task_record* task = ready_.pop()) return task;
-      if (task_record* task = injected()) return task;
-      if (task_record* task = search()) return task;
+    task_record* task = owner_.seeded() ? seeded_task() : ready_task();
+    if (task != nullptr) {
+      // Whoever runs a task does not search, wherever it came from: a token kept while it runs would keep others asleep.
+      if (searching_) end_search();
+      return task;
     }
     if (owner_.stopping()) return nullptr;
     sleep();
   }
+}
+
+task_record* worker::ready_task() noexcept {
+  if (++tick_ % fair_period == 0) {
+    if (task_record* task = fair_turn()) return task;
+  }
+  if (task_record* task = ready_.pop()) return task;
+  if (task_record* task = injected()) return task;
+  return search();
+}
+
+// The last searcher passes the search on, if there is anything left to find.
+void worker::end_search() noexcept {
+  searching_ = false;
+  if (!owner_.idle.end_search()) return;
+  full_fence();  // E14: the token is gone before we look; who pushed and saw it was too early to be seen.
+  if (owner_.work_visible()) owner_.wake_one();
 }
 
 // A seeded run: every ready task is a candidate, the seed picks.
@@ -141,13 +154,7 @@ task_record* worker::search() noexcept {
       }
     }
   }
-  if (found == nullptr) found = injected();
-  if (found != nullptr) {
-    searching_ = false;
-    // The last searcher passes the search on, if there is anything left to find.
-    if (owner_.idle.end_search() && owner_.work_visible()) owner_.wake_one();
-  }
-  return found;
+  return found != nullptr ? found : injected();
 }
 
 void worker::sleep() noexcept {
@@ -171,13 +178,8 @@ void worker::sleep() noexcept {
   const std::int64_t now_ns = home_.now_ns();
   note_time(now_ns);
   polled_ns_ = now_ns;
-  const bool by_events = batch_.count > 0;
   while (home_.wheel.expire(now_ns, batch_)) queue_batch();
   queue_batch();
-  if (searching_ && by_events) {
-    searching_ = false;
-    if (owner_.idle.end_search() && owner_.work_visible()) owner_.wake_one();
-  }
 }
 
 // Where others may take them, all before the first one runs; the first event on top.

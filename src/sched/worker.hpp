@@ -53,7 +53,9 @@ public:
 
 private:
   task_record* next_task() noexcept;
+  task_record* ready_task() noexcept;
   task_record* seeded_task() noexcept;
+  void end_search() noexcept;
   task_record* fair_turn() noexcept;
   task_record* injected() noexcept;
   task_record* search() noexcept;
