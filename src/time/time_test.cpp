@@ -153,6 +153,11 @@ TEST(interval, a_late_caller_gets_one_tick_at_once_and_the_missed_ones_are_dropp
   });
 }
 
+TEST(interval, of_no_time_is_refused) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(lv::interval{0ns}, "longer than nothing");
+}
+
 // ---- deadlines -------------------------------------------------------------------------------------------------------
 
 TEST(deadline, ends_waits_and_keeps_results) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "levity/base/assert.hpp"
 #include "levity/time/sleep.hpp"
 
 namespace levity {
@@ -8,7 +9,9 @@ namespace levity {
 /// late caller gets one tick at once and the missed ones are dropped. One task at a time; not thread-safe.
 class interval {
 public:
-  explicit interval(duration period) noexcept : next_(clock::now() + period), period_(period) {}
+  explicit interval(duration period) noexcept : next_(detail::time_after(period)), period_(period) {
+    LEVITY_ASSERT(period > duration::zero(), "an interval's period is longer than nothing");
+  }
 
   /// Waits for the next tick. Throws `cancelled` on cancellation.
   [[nodiscard("co_await the tick")]] sleep_awaiter tick() noexcept {
