@@ -89,6 +89,12 @@ private:
         case detail::verdict::kind::head_complete:
           stage = reading::body;
           until = clock::now() + serves_.options.request_timeout;
+          // A body that is announced as too large is refused before the peer is told to send it.
+          if (const refusal why = parser_.accept_body(serves_.options.bounds.body_bytes); why != refusal::none) {
+            serves_.refused.fetch_add(1, std::memory_order_relaxed);
+            co_await send_problem(status_of(why), explain(why));
+            co_return;
+          }
           if (parser_.current().expect_continue() && parser_.current().has_body() && bytes.empty() &&
               !co_await with_deadline(until, write_text(detail::continue_text))) {
             co_return;

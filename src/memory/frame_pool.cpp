@@ -224,7 +224,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   the_depot().give(index, spilled);
 }
 
-void grant(magazine& own, std::size_t index) noexcept {
+[[maybe_unused]] void grant(magazine& own, std::size_t index) noexcept {
   const auto bytes = static_cast<std::int64_t>(limit_of(index) * class_bytes(index));
   while (own.granted_bytes + bytes > magazine_bytes_max) {
     const std::size_t oldest = own.granted[0];
@@ -243,7 +243,7 @@ void grant(magazine& own, std::size_t index) noexcept {
 }
 
 // The class is empty here, or the thread has no magazine.
-[[gnu::noinline]] void* allocate_slowly(std::size_t index) {
+[[maybe_unused, gnu::noinline]] void* allocate_slowly(std::size_t index) {
   magazine* own = this_magazine;
   if (own != nullptr && own->stacks[index].limit.load(std::memory_order_relaxed) == 0) grant(*own, index);
   unsigned got = 0;
@@ -261,7 +261,7 @@ void grant(magazine& own, std::size_t index) noexcept {
 }
 
 // The class has no room here, or the thread has no magazine.
-[[gnu::noinline]] void free_slowly(void* memory, std::size_t index) noexcept {
+[[maybe_unused, gnu::noinline]] void free_slowly(void* memory, std::size_t index) noexcept {
   auto* block = static_cast<free_block*>(memory);
   magazine* own = this_magazine;
   if (own == nullptr) {

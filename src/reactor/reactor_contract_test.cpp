@@ -661,7 +661,6 @@ TEST_P(reactor_contract, a_writer_that_waits_hears_of_a_reset) {
   while (write_once(p.client, "x")) continue;
   poll_for(5 * millisecond);
   p.client->writing.clear();
-  task_record writer;
   close(p.server, true);
   ASSERT_TRUE(poll_until([&] { return !p.client->writing.is_drained(); }));
   EXPECT_TRUE(poll_until([&] {
