@@ -35,7 +35,8 @@ std::string_view function_of(const std::source_location& at) {
   std::string_view name = at.function_name();
   // Not the parenthesis of "(anonymous namespace)".
   constexpr std::string_view nameless = "(anonymous namespace)::";
-  if (const std::size_t inside = name.find(nameless); inside != std::string_view::npos) name.remove_prefix(inside + nameless.size());
+  const std::size_t inside = name.find(nameless);
+  if (inside != std::string_view::npos) name.remove_prefix(inside + nameless.size());
   name = name.substr(0, name.find('('));
   const std::size_t space = name.rfind(' ');
   return space == std::string_view::npos ? name : name.substr(space + 1);
