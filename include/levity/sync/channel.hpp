@@ -19,7 +19,7 @@ struct unsent {
   channel_error error;
   T value;
 
-  friend bool operator==(const unsent& failed, channel_error why) noexcept { return failed.error == error; }
+  friend bool operator==(const unsent& failed, channel_error why) noexcept { return failed.error == why; }
 };
 
 namespace detail {
