@@ -81,9 +81,11 @@ bool mixed_traffic::next(request_id id, request_out& out) {
     ++counts_.created;
   } else if (!known || roll < 5) {
     sent.what = kind::list;
-    sent.number = known ? ledger_.entries()[pick()].number : dice() % 1'000;
+    // A page begins after an order of the same customer, or it is no page.
+    const entry* from = known ? &ledger_.entries()[pick()] : nullptr;
+    sent.number = from != nullptr ? from->number : dice() % 1'000;
     const std::string customer = maker_.make(sent.number).customer;
-    const std::string after = known && (roll & 1) == 1 ? "&after=" + ledger_.entries()[pick()].id : std::string{};
+    const std::string after = from != nullptr && (roll & 1) == 1 ? "&after=" + from->id : std::string{};
     write_get(fmt::format("/orders?customer={}{}", customer, after), out);
     ++counts_.listed;
   } else {
