@@ -60,7 +60,7 @@ def not_the_default_build(build):
     build_type = built_with(build, "build_type")
     if build_type not in ("Release", "RelWithDebInfo"):
         return f"{build} is a '{build_type}' build; bench the default one (Release)"
-    if built_with(build, "sanitize") or "-fsanitize" in built_with(build, "flags"):
+    if built_with(build, "sanitize") not in ("", "none") or "-fsanitize" in built_with(build, "flags"):
         return f"{build} is built with sanitizers; bench the default build"
     return None
 
