@@ -31,6 +31,10 @@ endif()
 if(LEVITY_SANITIZE STREQUAL "address")
   target_compile_options(levity_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined)
   target_link_options(levity_flags INTERFACE -fsanitize=address,undefined)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # What the sanitizer puts in between makes g++ 12 doubt std::string members of a std::expected that holds a value.
+    target_compile_options(levity_flags INTERFACE -Wno-maybe-uninitialized)
+  endif()
 elseif(LEVITY_SANITIZE STREQUAL "thread")
   target_compile_options(levity_flags INTERFACE -fsanitize=thread)
   target_link_options(levity_flags INTERFACE -fsanitize=thread)
@@ -261,7 +265,7 @@ function(levity_tests)
     get_filename_component(name ${source} NAME_WE)
     add_test(NAME must_not_compile.${name}
       COMMAND ${CMAKE_COMMAND} -D compiler=${CMAKE_CXX_COMPILER} -D source=${source}
-              -D include=${PROJECT_SOURCE_DIR}/include -P ${PROJECT_SOURCE_DIR}/cmake/must_not_compile.cmake)
+              -D root=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/cmake/must_not_compile.cmake)
     levity_test_properties(must_not_compile.${name})
   endforeach()
   # Tests of scripts. They do not depend on the build, so a cross-check of compilers needs them once.
