@@ -12,6 +12,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "levity/task/yield.hpp"
 #include "levity/time/sleep.hpp"
 #include "reactor/reactor.hpp"
 
@@ -376,6 +377,16 @@ task<io_result<tcp_stream>> tcp_listener::accept() {
   if (socket_ == nullptr) co_return std::unexpected(io_error{io_failure::closed, 0, "accepting"});
   for (;;) {
     if (!socket_->reading.is_drained()) {
+      // What is there needs no wait, but who takes connections without end lets the others run, and ends when it shall.
+      try {
+        if (spend_budget()) {
+          co_await throw_if_cancelled();
+        } else {
+          co_await yield();
+        }
+      } catch (const cancelled& ended) {
+        co_return std::unexpected(to_io_error(ended.reason(), "accepting"));
+      }
       socket_->reading.clear();
       const io_result<endpoint*> peer = socket_->home->try_accept(*socket_, current_run().exec->next_reactor());
       if (peer) {

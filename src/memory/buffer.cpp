@@ -14,6 +14,7 @@ constexpr std::size_t kept_max = 8;
 struct kept_buffers {
   std::array<std::byte*, kept_max> buffers;
   std::size_t count;
+  std::size_t count_max;  // 0 on threads that are no workers: nobody would flush what they keep
 };
 
 constinit thread_local kept_buffers kept [[gnu::tls_model("initial-exec")]]{};
@@ -32,7 +33,7 @@ void give_buffer(std::byte* buffer) noexcept {
 #ifdef LEVITY_ASAN
   frame_free(buffer, buffer_bytes);  // a late look is a use after free
 #else
-  if (kept.count < kept_max) {
+  if (kept.count < kept.count_max) {
     kept.buffers[kept.count++] = buffer;
   } else {
     frame_free(buffer, buffer_bytes);
@@ -40,7 +41,10 @@ void give_buffer(std::byte* buffer) noexcept {
 #endif
 }
 
+void keep_buffers() noexcept { kept.count_max = kept_max; }
+
 void flush_buffers() noexcept {
+  kept.count_max = 0;
   while (kept.count > 0) frame_free(kept.buffers[--kept.count], buffer_bytes);
 }
 

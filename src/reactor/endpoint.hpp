@@ -17,7 +17,8 @@
 //       parked task is visible to who wakes it.
 //
 // An endpoint's memory is type-stable: it is reused for endpoints only, never unmapped. A batch of events that names a
-// descriptor closed meanwhile finds another generation, or at worst marks a new endpoint ready, which costs one attempt.
+// descriptor closed meanwhile finds another generation, or at worst marks a new endpoint ready or hung up, which costs an
+// attempt or a read more.
 
 #include <cstdint>
 

@@ -2,9 +2,9 @@
 
 // poll_lease: the right to poll one reactor. One word; whoever moves it from free to taken holds it.
 //
-// Why: readiness must not belong to a thread. A reactor that is polled by whoever has nothing better to do goes on when any
-// one thread is stuck. User code never runs while a lease is held, and nothing that may sleep is called under one but the
-// wait itself.
+// Why: readiness must not belong to a thread. Whoever holds the lease polls, so that a reactor can go on when the thread that
+// polled it is stuck. (Workers take the lease of their home reactor only, so far.) User code never runs while a lease is
+// held, and nothing that may sleep is called under one but the wait itself.
 //
 // Not under the lease: the timer wheel, which has a lock of its own. A lease is held across the whole wait, and a task
 // that leaves a deadline must get at its timer while another thread sleeps in that reactor.

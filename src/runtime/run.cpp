@@ -38,17 +38,25 @@ std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& optio
 
 // Adopts the main task and waits for the end of everything.
 int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool here, signal_watch* signals) {
-  auto frame = std::move(main).release_frame();
   int code = 0;
+  if (!here) {
+    runs.on_empty = [signals] {
+      if (signals != nullptr) signals->stop();
+    };
+    runs.start();
+  }
+  auto frame = std::move(main).release_frame();
   if (here) {
     runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
     runs.run_here();
   } else {
-    runs.on_empty = [signals] {
-      if (signals != nullptr) signals->stop();
-    };
-    runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
-    runs.start();
+    try {
+      runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
+    } catch (...) {
+      runs.root_empty();
+      runs.join();
+      throw;
+    }
     bool asked = false;
     while (signals != nullptr) {
       const int signal = signals->wait();

@@ -37,10 +37,9 @@ void blocking_pool::submit(blocking_job& job) noexcept {
       last_->next = &job;
     }
     last_ = &job;
-    if (idle_ > promised_) {
-      promised_++;
-      work_.notify_one();
-    } else if (threads_ < threads_max) {
+    queued_++;
+    if (idle_ > 0) work_.notify_one();
+    if (queued_ > idle_ && threads_ < threads_max) {
       threads_++;
       start = true;
     }
@@ -67,6 +66,7 @@ void blocking_pool::serve() noexcept {
     while (blocking_job* job = first_) {
       first_ = job->next;
       if (first_ == nullptr) last_ = nullptr;
+      queued_--;
       guard.unlock();
       job->run(*job);  // it may be gone when this returns
       guard.lock();
@@ -76,7 +76,6 @@ void blocking_pool::serve() noexcept {
     const bool woken = work_.wait_for(guard, std::chrono::seconds(idle_seconds_max),
                                       [this] { return first_ != nullptr || closing_; });
     idle_--;
-    if (promised_ > 0) promised_--;
     if (!woken) break;
   }
   threads_--;

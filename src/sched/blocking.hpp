@@ -37,7 +37,7 @@ private:
   blocking_job* last_ = nullptr;
   unsigned threads_ = 0;
   unsigned idle_ = 0;
-  unsigned promised_ = 0;  // idle threads that were notified for a job and have not taken it yet
+  std::uint64_t queued_ = 0;  // jobs that no thread has taken; one thread is idle or starting for each, up to the bound
   bool closing_ = false;
 };
 

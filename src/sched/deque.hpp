@@ -33,7 +33,7 @@ class deque {
 public:
   static constexpr std::int64_t capacity = 256;
 
-  /// `shared`: there are thieves. Without any, pop needs no fence.
+  /// `shared`: there are thieves. Without any, nothing here needs a fence or a locked instruction.
   explicit deque(bool shared = true) noexcept : shared_(shared) {}
 
   /// Owner. False: full.
@@ -51,7 +51,8 @@ public:
     const std::int64_t bottom = bottom_.load(std::memory_order_relaxed) - 1;
     if (top_.load(std::memory_order_relaxed) > bottom) return nullptr;
     bottom_.store(bottom, std::memory_order_relaxed);
-    if (shared_) full_fence();  // E12.
+    if (!shared_) return slot(bottom).load(std::memory_order_relaxed);
+    full_fence();  // E12.
     std::int64_t top = top_.load(std::memory_order_relaxed);
     if (top > bottom) {
       bottom_.store(bottom + 1, std::memory_order_relaxed);
@@ -69,7 +70,8 @@ public:
 
   /// Any thread. The oldest task; null if there is none or another thread took it meanwhile.
   task_record* steal() noexcept {
-    std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire: pairs with the other thieves.
+    if (!shared_) return pop_oldest();
+    std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire: what thieves before us took.
     full_fence();                                             // E12.
     const std::int64_t bottom = bottom_.load(std::memory_order_acquire);  // E10 acquire.
     if (top >= bottom) return nullptr;
@@ -99,6 +101,14 @@ public:
   }
 
 private:
+  // Owner, where there are no thieves.
+  task_record* pop_oldest() noexcept {
+    const std::int64_t top = top_.load(std::memory_order_relaxed);
+    if (top >= bottom_.load(std::memory_order_relaxed)) return nullptr;
+    top_.store(top + 1, std::memory_order_relaxed);
+    return slot(top).load(std::memory_order_relaxed);
+  }
+
   atomic<task_record*>& slot(std::int64_t number) noexcept {
     return ring_[static_cast<std::size_t>(number & (capacity - 1))];
   }

@@ -55,6 +55,7 @@ public:
 private:
   // The chain runs from the newest to the oldest.
   void push_chain(list_link& newest, list_link& oldest, std::int64_t count) noexcept {
+    // Before the tasks are there: the size may say too much for a moment, never too little, so no task is overlooked.
     size_.fetch_add(count, std::memory_order_relaxed);
     list_link* head = inbox_.load(std::memory_order_relaxed);
     do {

@@ -18,19 +18,22 @@ bool idle_set::leave(unsigned worker) noexcept {
 }
 
 int idle_set::claim() noexcept {
-  if (searchers_.load(std::memory_order_relaxed) != 0 || !any_idle_approx()) return nobody;
-  int none = 0;
-  if (!searchers_.compare_exchange_strong(none, 1, std::memory_order_relaxed, std::memory_order_relaxed)) return nobody;
-  for (unsigned word = 0; word < idle_.size(); word++) {
-    std::uint64_t seen = idle_[word].load(std::memory_order_relaxed);
-    while (seen != 0) {
-      const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
-      const std::uint64_t bit = std::uint64_t{1} << lowest;
-      seen = idle_[word].fetch_and(~bit, std::memory_order_relaxed);
-      if ((seen & bit) != 0) return static_cast<int>(word * 64 + lowest);
+  while (searchers_.load(std::memory_order_relaxed) == 0 && any_idle_approx()) {
+    int none = 0;
+    if (!searchers_.compare_exchange_strong(none, 1, std::memory_order_relaxed, std::memory_order_relaxed)) return nobody;
+    for (unsigned word = 0; word < idle_.size(); word++) {
+      std::uint64_t seen = idle_[word].load(std::memory_order_relaxed);
+      while (seen != 0) {
+        const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
+        const std::uint64_t bit = std::uint64_t{1} << lowest;
+        seen = idle_[word].fetch_and(~bit, std::memory_order_relaxed);
+        if ((seen & bit) != 0) return static_cast<int>(word * 64 + lowest);
+      }
     }
+    // The idle one woke by itself. While we held the token another submitter may have trusted in us and woken nobody.
+    searchers_.fetch_sub(1, std::memory_order_relaxed);
+    full_fence();  // E14.
   }
-  searchers_.fetch_sub(1, std::memory_order_relaxed);
   return nobody;
 }
 
@@ -52,9 +55,9 @@ bool idle_set::any_idle_approx() const noexcept {
 
 bool parker::prepare(bool in_reactor) noexcept {
   permit expected = permit::empty;
-  // Release pairs with nothing: what matters to the waker is the idle mark. E15 acquire when a permit is found.
+  // E15 acquire, for a permit that is found.
   return permit_.compare_exchange_strong(expected, in_reactor ? permit::polling : permit::futex,
-                                         std::memory_order_relaxed, std::memory_order_acquire);
+                                         std::memory_order_acquire, std::memory_order_acquire);
 }
 
 void parker::wait() noexcept {

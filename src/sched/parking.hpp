@@ -2,8 +2,10 @@
 
 // parking: who sleeps, who searches, who is woken.
 //
-// The promise: if a task is ready and a worker sleeps, then some worker is searching or about to be woken. Few search: a
-// push wakes nobody while somebody searches, and wakes at most one; the searcher that finds work passes the search on.
+// The promise: if a task that nobody is about to run is ready and a worker sleeps, then some worker is searching or about to
+// be woken. The one task that a worker pushes onto its own empty queue is about to be run: by that worker, next; if the task
+// before it computes for long, it waits that long. Few search: a push wakes nobody while somebody searches, and wakes at
+// most one; the searcher that finds work passes the search on.
 //
 // Submitter                          Sleeper
 //   make the task visible              enter(): mark myself idle, stop searching

@@ -2,7 +2,9 @@
 
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "levity/base/clock.hpp"
 
@@ -20,11 +22,22 @@ scheduler::scheduler(scheduler_options options)
   }
 }
 
-scheduler::~scheduler() { scope_state::destroy(root_); }
+scheduler::~scheduler() {
+  // E18 acquire: who woke the last task from outside may still be on its way out.
+  while (foreign_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  scope_state::destroy(root_);
+}
 
 void scheduler::start() {
-  for (auto& each : workers_) {
-    threads_.emplace_back([&runs = *each] { runs.run(); });
+  try {
+    for (auto& each : workers_) {
+      threads_.emplace_back([&runs = *each] { runs.run(); });
+    }
+  } catch (const std::system_error& refused) {
+    root_empty();
+    join();
+    throw std::runtime_error("levity cannot start a worker's thread: " + std::string(refused.what()) +
+                             "; raise the limit of threads (ulimit -u, pids.max) or set runtime_options::workers");
   }
 }
 
@@ -40,8 +53,11 @@ void scheduler::schedule(task_record& record) noexcept {
     here->push(record);
     return;
   }
+  // Until it is pushed the task is ours, so the scheduler lives; then it may run and everything end before we have left.
+  foreign_.fetch_add(1, std::memory_order_relaxed);
   injected.push(record);
   wake_one();
+  foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
 
 void scheduler::schedule_last(task_record& record) noexcept {
@@ -67,12 +83,13 @@ void scheduler::wake_one() noexcept {
 
 std::uint32_t scheduler::next_task_id() noexcept {
   worker* here = this_worker;
-  return here != nullptr ? here->next_task_id() : reserve_task_ids(1);
+  return here != nullptr && &here->owner() == this ? here->next_task_id() : reserve_task_ids(1);
 }
 
-std::uint32_t scheduler::coarse_now_ms() noexcept {
-  worker* here = this_worker;
-  return here != nullptr ? here->coarse_ms() : static_cast<std::uint32_t>(kernel_now_ns() / 1'000'000);
+void scheduler::offload(blocking_job& job) noexcept {
+  // A simulated run waits for no thread: it would not know when virtual time may go on.
+  if (seeded()) return job.run(job);
+  blocking_.submit(job);
 }
 
 void scheduler::arm(timer_node& node) noexcept {
@@ -97,10 +114,15 @@ void scheduler::enlist(scope_state& scope) noexcept {
   registry_lock_.unlock();
 }
 
-void scheduler::delist(scope_state& scope) noexcept {
+bool scheduler::retire(scope_state& scope) noexcept {
+  // Both locks, as in each_scope(): it finds a scope in the list and pins it in one step.
   registry_lock_.lock();
-  if (scope.registry.linked()) scope.registry.unlink();
+  scope.lock.lock();
+  const bool over = --scope.pins == 0 && scope.count == 0;
+  if (over && scope.registry.linked()) scope.registry.unlink();
+  scope.lock.unlock();
   registry_lock_.unlock();
+  return over;
 }
 
 std::uint64_t scheduler::live_tasks_approx() noexcept {
@@ -118,9 +140,11 @@ std::uint64_t scheduler::live_tasks_approx() noexcept {
 }
 
 void scheduler::root_empty() noexcept {
+  foreign_.fetch_add(1, std::memory_order_relaxed);
   if (on_empty) on_empty();
   stopping_.store(true, std::memory_order_release);  // E17 release.
   for (auto& each : workers_) each->unpark();
+  foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
 
 void scheduler::unobserved(std::exception_ptr failure, const char* task_name,

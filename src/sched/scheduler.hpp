@@ -50,15 +50,14 @@ public:
   void schedule(task_record& record) noexcept override;
   void schedule_last(task_record& record) noexcept override;
   std::uint32_t next_task_id() noexcept override;
-  std::uint32_t coarse_now_ms() noexcept override;
   void arm(timer_node& node) noexcept override;
   void disarm(timer_node& node) noexcept override;
   void sleep(task_record& record, sleep_waiter& waiter) noexcept override;
   bool unsleep(task_record& record, sleep_waiter& waiter) noexcept override;
   void enlist(scope_state& scope) noexcept override;
-  void delist(scope_state& scope) noexcept override;
+  bool retire(scope_state& scope) noexcept override;
   std::uint64_t live_tasks_approx() noexcept override;
-  void offload(blocking_job& job) noexcept override { blocking_.submit(job); }
+  void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
@@ -112,6 +111,7 @@ private:
   file_backend* files_ = nullptr;
   scope_state* root_;
   atomic<bool> stopping_{false};
+  atomic<std::uint32_t> foreign_{0};  // threads that are inside without being ours
   atomic<std::uint32_t> ids_{1};
   atomic<unsigned> next_reactor_{0};
 };

@@ -13,9 +13,8 @@ namespace levity::detail {
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
 worker::worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed, bool alone)
-    : owner_(owner), index_(index), home_(home), random_(seed + index), ready_(!alone) {
-  note_time(home.now_ns());
-}
+    : owner_(owner), index_(index), alone_(alone), seeded_(owner.seeded()), home_(home), random_(seed + index),
+      ready_(!alone) {}
 
 void worker::run() {
   frame_magazine_scope magazine;
@@ -24,49 +23,63 @@ void worker::run() {
   this_run.stack_low = static_cast<const char*>(__builtin_frame_address(0)) - stack_bytes_for_transfers;
   this_run.exec = &owner_;
   this_worker = this;
-  while (task_record* task = next_task()) run_task(*task);
+  keep_buffers();
+  note_time(home_.now_ns());
+  run_state& run = this_run;
+  while (task_record* task = next_task()) run_task(run, *task);
+  stand_idle(run);
   flush_buffers();
   this_worker = nullptr;
   this_run = outer;
   exchange_time_source(outer_time);
 }
 
-void worker::run_task(task_record& task) noexcept {
-  run_state& run = this_run;
+inline void worker::run_task(run_state& run, task_record& task) noexcept {
   run.current = &task;
   run.budget = task_budget;
   current_.store(&task, std::memory_order_relaxed);
   if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
-    if (!waited->reason->settle(*waited, task)) {
-      current_.store(nullptr, std::memory_order_relaxed);
-      run.current = nullptr;
-      return;
-    }
+    if (!waited->reason->settle(*waited, task)) return;
   }
   task.waits_on = nullptr;
   task.leaf.resume();
   while (run.bounced) std::exchange(run.bounced, {}).resume();
-  // The task may be gone or run elsewhere by now.
-  current_.store(nullptr, std::memory_order_relaxed);
-  run.current = nullptr;
+  // The task may be gone or run elsewhere by now; `current` names it until the next one, or until there is none.
   tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-task_record* worker::next_task() noexcept {
+void worker::stand_idle(run_state& run) noexcept {
+  current_.store(nullptr, std::memory_order_relaxed);
+  run.current = nullptr;
+}
+
+// Whoever runs a task does not search, wherever it came from: a token kept while it runs would keep others asleep.
+inline task_record* worker::next_task() noexcept {
+  if (!seeded_ && --until_fair_ != 0) [[likely]] {
+    if (task_record* task = ready_.pop()) [[likely]] {
+      if (searching_) [[unlikely]] end_search();
+      return task;
+    }
+  }
+  return next_task_slowly();
+}
+
+task_record* worker::next_task_slowly() noexcept {
   for (;;) {
-    task_record* task = owner_.seeded() ? seeded_task() : ready_task();
+    task_record* task = seeded_ ? seeded_task() : ready_task();
     if (task != nullptr) {
-      // Whoever runs a task does not search, wherever it came from: a token kept while it runs would keep others asleep.
       if (searching_) end_search();
       return task;
     }
     if (owner_.stopping()) return nullptr;
+    stand_idle(this_run);
     sleep();
   }
 }
 
 task_record* worker::ready_task() noexcept {
-  if (++tick_ % fair_period == 0) {
+  if (until_fair_ == 0) {
+    until_fair_ = fair_period;
     if (task_record* task = fair_turn()) return task;
   }
   if (task_record* task = ready_.pop()) return task;
@@ -85,15 +98,18 @@ void worker::end_search() noexcept {
 // A seeded run: every ready task is a candidate, the seed picks.
 task_record* worker::seeded_task() noexcept {
   // Timers and events come first, so that virtual time never stands still under a task that is always ready.
-  if (++tick_ % fair_period == 0) poll_home(home_.now_ns());
-  while (task_record* task = ready_.pop()) seeded_.push_back(task);
+  if (--until_fair_ == 0) {
+    until_fair_ = fair_period;
+    poll_home(home_.now_ns());
+  }
+  while (task_record* task = ready_.pop()) candidates_.push_back(task);
   task_record* task;
-  while (owner_.injected.take(&task, 1) == 1) seeded_.push_back(task);
-  if (seeded_.empty()) return nullptr;
-  const auto pick = static_cast<std::size_t>(random_.below(seeded_.size()));
-  std::swap(seeded_[pick], seeded_.back());
-  task = seeded_.back();
-  seeded_.pop_back();
+  while (owner_.injected.take(&task, 1) == 1) candidates_.push_back(task);
+  if (candidates_.empty()) return nullptr;
+  const auto pick = static_cast<std::size_t>(random_.below(candidates_.size()));
+  std::swap(candidates_[pick], candidates_.back());
+  task = candidates_.back();
+  candidates_.pop_back();
   return task;
 }
 
@@ -101,8 +117,13 @@ task_record* worker::fair_turn() noexcept {
   const std::int64_t now_ns = home_.now_ns();
   note_time(now_ns);
   if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
+  // In turns, so that neither an endless stream of injected tasks nor one of own tasks keeps the oldest of the other waiting.
+  own_first_ = !own_first_;
+  if (own_first_) {
+    if (task_record* task = ready_.steal()) return task;
+  }
   if (task_record* task = injected()) return task;
-  return ready_.steal();
+  return own_first_ ? nullptr : ready_.steal();
 }
 
 // Polls without waiting and fires what is due.
@@ -190,25 +211,22 @@ void worker::queue_batch() noexcept {
   if (count > 1) owner_.wake_one();
 }
 
-void worker::push_quietly(task_record& task) noexcept {
-  while (!ready_.push(task)) {
+void worker::overflow(task_record& task) noexcept {
+  do {
     std::array<task_record*, deque::capacity / 2> older;
     owner_.injected.push_all(older.data(), ready_.take_half(older));
-  }
+  } while (!ready_.push(task));
 }
 
-void worker::push(task_record& task) noexcept {
-  const bool alone = ready_.size_approx() == 0;
-  push_quietly(task);
-  // The first one is ours to run next; from the second on there is work for others.
-  if (!alone) owner_.wake_one();
-}
+void worker::wake_another() noexcept { owner_.wake_one(); }
 
 void worker::unpark() noexcept {
   if (parker_.unpark()) home_.ring();
 }
 
-void worker::note_time(std::int64_t now_ns) noexcept { coarse_ms_ = static_cast<std::uint32_t>(now_ns / 1'000'000); }
+void worker::note_time(std::int64_t now_ns) noexcept {
+  this_run.coarse_ms = static_cast<std::uint32_t>(now_ns / 1'000'000);
+}
 
 std::uint32_t worker::next_task_id() noexcept {
   constexpr std::uint32_t block = 1024;

@@ -181,7 +181,7 @@ TEST(channel, who_waits_longest_is_served_first) {
         co_await settle();
       }
       EXPECT_FALSE(c.try_receive());
-      for (std::uint64_t i = 0; i < 50; i++) EXPECT_TRUE(c.try_send(i));
+      for (std::uint64_t i = 0; i < 50; i++) EXPECT_TRUE(c.try_send(i).has_value());
       co_await receivers.join();
       for (std::uint64_t i = 0; i < 50; i++) EXPECT_EQ(got[i], std::vector<std::uint64_t>{i});
     }, capacity);
@@ -258,6 +258,23 @@ TEST(channel, cancellation_and_deadline_are_different_values) {
     co_await lv::with_deadline(1ms, probe::tries_again(&c, &error));
     EXPECT_EQ(error, lv::channel_error::timed_out) << "a cancelled task gets nothing, though a value is there";
     EXPECT_EQ(c.size_approx(), 1U);
+  });
+}
+
+TEST(channel, a_wait_that_was_over_at_once_is_forgotten_by_a_later_yield) {
+  run_tasks(1, []() -> lv::task<> {
+    struct probe {
+      static lv::task<> waits(number_channel* c, lv::channel_error* error) { *error = (co_await c->receive()).error(); }
+    };
+    number_channel c{1};
+    for (int i = 0; i < 10; i++) {
+      auto error = lv::channel_error::closed;
+      co_await lv::with_deadline(0ms, probe::waits(&c, &error));
+      EXPECT_EQ(error, lv::channel_error::timed_out);
+      EXPECT_TRUE(c.try_send(i).has_value());
+      co_await lv::yield();
+      EXPECT_EQ(c.try_receive().value_or(-1), i);
+    }
   });
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "levity/base/rng.hpp"
+#include "levity/time/sleep.hpp"
 #include "sync/attempt.hpp"
 
 namespace levity::detail {
@@ -99,15 +100,13 @@ bool select_core::attempt(task_record& record) noexcept {
   }
   channels.unlock();
   // From here on any case, or a canceller, may win; but nobody resumes us before commit_wait() has parked us.
-  std::int64_t now_ns = 0;
   for (select_case* each : cases_) {
     if (each->core != nullptr) continue;
     auto& timer = static_cast<select_timer&>(*each);
-    if (!timer.absolute && now_ns == 0) now_ns = clock::now().time_since_epoch().count();
     timer.owner = this;
     timer.timer.of = &timer;
     timer.timer.fire = &select_core::passed;
-    timer.timer.due_ns = timer.absolute ? timer.ns : now_ns + timer.ns;
+    timer.timer.due_ns = timer.absolute ? timer.ns : time_after(duration{timer.ns}).time_since_epoch().count();
     record.scope->exec->arm(timer.timer);
   }
   return !commit_wait(record);

@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "levity/base/assert.hpp"
+#include "levity/base/clock.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
 
@@ -13,6 +14,10 @@ constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];
 run_state& current_run() noexcept {
   asm volatile("");  // keeps the call a call
   return this_run;
+}
+
+std::uint32_t coarse_now_ms() noexcept {
+  return this_run.exec != nullptr ? this_run.coarse_ms : static_cast<std::uint32_t>(kernel_now_ns() / 1'000'000);
 }
 
 bool spend_budget() noexcept {
@@ -33,6 +38,16 @@ constexpr cancel_reason reason_of(word_t word) noexcept {
 // The record is held and a cause was raised. True: its waiter was taken back, and this thread owns the wake-up.
 bool take_back_waiter(task_record& record) noexcept {
   return effective_cancel(record) != cancel_reason::none && record.waits_on->reason->try_cancel(*record.waits_on, record);
+}
+
+// Whether any cause was raised, shields or not: the bit must outlast the shield that hides it.
+bool has_cause(const task_record& record) noexcept {
+  if (reason_of(record.word.load(std::memory_order_relaxed)) != cancel_reason::none) return true;
+  for (const context* each = record.contexts; each != nullptr; each = each->outer) {
+    // E5 acquire.
+    if (each->what == context::kind::deadline && each->fired.load(std::memory_order_acquire)) return true;
+  }
+  return false;
 }
 
 // Lets go of a held record, looking again as often as somebody asked for it.
@@ -59,17 +74,16 @@ void let_go(task_record& record, bool taken_back) noexcept {
   }
 }
 
-// Somebody raised a cause: if the task is parked, takes it out of its wait.
-void interrupt(task_record& record) noexcept {
+// Somebody raised a cause. True: the task is parked, and held now. Else it looks before it parks, or its holder looks again.
+bool hold_to_interrupt(task_record& record) noexcept {
   word_t seen = record.word.load(std::memory_order_relaxed);
   for (;;) {
-    if (phase_of(seen) != task_record::parked) return;  // it looks at the cancel bit before it parks
+    if (phase_of(seen) != task_record::parked) return false;
     const bool free = (seen & task_record::held_bit) == 0;
     const word_t wanted = seen | (free ? task_record::held_bit : task_record::recheck_bit);
     // E3, E4, E5 acquire: the waiter as the task and the last holder left it. E5 release: the cause, with the recheck bit.
     if (record.word.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) {
-      if (free) let_go(record, take_back_waiter(record));
-      return;
+      return free;
     }
   }
 }
@@ -100,7 +114,7 @@ cancel_reason effective_cancel(const task_record& record) noexcept {
 void prepare_wait(task_record& record, std::coroutine_handle<> leaf, waiter& on) noexcept {
   record.leaf = leaf;
   record.waits_on = &on;
-  record.since_ms = record.scope->exec->coarse_now_ms();
+  record.since_ms = coarse_now_ms();
 }
 
 bool commit_wait(task_record& record) noexcept {
@@ -112,10 +126,10 @@ bool commit_wait(task_record& record) noexcept {
       record.word.fetch_sub(task_record::phase_one, std::memory_order_acquire);
       return false;
     }
-    if ((seen & task_record::cancel_bit) != 0 && !asked) {
+    if ((seen & task_record::raised_bit) != 0 || ((seen & task_record::cancel_bit) != 0 && !asked)) {
       asked = true;
-      // E5 acquire: the cause that came with the bit.
-      record.word.load(std::memory_order_acquire);
+      // E5 acquire: the cause that came with the bit. One that comes later sets it again, and the exchange below fails.
+      record.word.fetch_and(~task_record::raised_bit, std::memory_order_acquire);
       if (take_back_waiter(record)) return false;
       seen = record.word.load(std::memory_order_relaxed);
       continue;
@@ -125,7 +139,6 @@ bool commit_wait(task_record& record) noexcept {
                                           std::memory_order_relaxed)) {
       return true;
     }
-    asked = false;  // the word changed: perhaps a new cause
   }
 }
 
@@ -139,29 +152,33 @@ void wake(task_record& record) noexcept {
   if (wake_deferred(record)) record.scope->exec->schedule(record);
 }
 
-void cancel_record(task_record& record, cancel_reason reason) noexcept {
+bool cancel_and_hold(task_record& record, cancel_reason reason) noexcept {
   word_t seen = record.word.load(std::memory_order_relaxed);
   for (;;) {
-    word_t wanted = seen | task_record::cancel_bit;
+    word_t wanted = seen | task_record::cancel_bit | task_record::raised_bit;
     if (reason_of(seen) == cancel_reason::none) wanted |= static_cast<word_t>(reason) << task_record::reason_shift;
     // E5 release.
     if (record.word.compare_exchange_weak(seen, wanted, std::memory_order_release, std::memory_order_relaxed)) break;
   }
-  interrupt(record);
+  return hold_to_interrupt(record);
+}
+
+void interrupt_held(task_record& record) noexcept { let_go(record, take_back_waiter(record)); }
+
+bool was_cancelled(const task_record& record) noexcept {
+  return reason_of(record.word.load(std::memory_order_relaxed)) != cancel_reason::none;
 }
 
 void raise_cause(task_record& record) noexcept {
-  record.word.fetch_or(task_record::cancel_bit, std::memory_order_release);  // E5 release.
-  interrupt(record);
+  record.word.fetch_or(task_record::cancel_bit | task_record::raised_bit, std::memory_order_release);  // E5 release.
+  if (hold_to_interrupt(record)) interrupt_held(record);
 }
 
 void settle_causes(task_record& record) noexcept {
   if ((record.word.load(std::memory_order_relaxed) & task_record::cancel_bit) == 0) return;
-  // E5 acquire: a cause raised before this is seen by effective_cancel(), one raised after sets the bit again.
+  // E5 acquire: a cause raised before this is seen below, one raised after sets the bit again.
   record.word.fetch_and(~task_record::cancel_bit, std::memory_order_acquire);
-  if (effective_cancel(record) != cancel_reason::none) {
-    record.word.fetch_or(task_record::cancel_bit, std::memory_order_relaxed);
-  }
+  if (has_cause(record)) record.word.fetch_or(task_record::cancel_bit, std::memory_order_relaxed);
 }
 
 bool try_hold(task_record& record) noexcept {

@@ -19,7 +19,6 @@ scope_state* scope_state::create(executor& exec, task_record* owner, failure_pol
 }
 
 void scope_state::destroy(scope_state* scope) noexcept {
-  if (scope->listed) scope->exec->delist(*scope);
   scope->~scope_state();
   frame_free(scope, sizeof(scope_state));
 }
@@ -31,6 +30,20 @@ scope_state& scope_state::from_registry(list_link& link) noexcept {
 scope_state& scope_state::from_orphans(context& link) noexcept {
   return *reinterpret_cast<scope_state*>(reinterpret_cast<char*>(&link) - offsetof(scope_state, orphans));
 }
+
+namespace {
+
+// The scopes that this thread is about to cancel.
+struct cancel_line {
+  scope_state* last;
+};
+
+[[gnu::noinline]] cancel_line*& cancelling_here() noexcept {
+  static constinit thread_local cancel_line* line = nullptr;
+  return line;
+}
+
+}  // namespace
 
 void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, void* result,
                         const char* task_name, const std::source_location& site) {
@@ -46,7 +59,7 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
   record->name = task_name;
   record->site = site;
   record->scope = this;
-  record->since_ms = exec->coarse_now_ms();
+  record->since_ms = coarse_now_ms();
   promise.continuation_address = nullptr;
   promise.record = record;
   promise.result = result;
@@ -70,10 +83,40 @@ void scope_state::cancel(cancel_reason reason) noexcept {
   if (first) cancelled = reason;
   lock.unlock();
   if (!first) return;  // whoever cancelled first reaches every child
-  constexpr int slice = 128;
   pin();
-  walk(0, slice, [reason](task_record& child) { cancel_record(child, reason); }, [] {});
-  unpin();
+  next_to_cancel = nullptr;
+  // Taking a join back cancels the scope it waits for: that scope comes after this one, not inside it, so that neither
+  // stack nor locks grow with the depth of the tree.
+  if (cancel_line* line = cancelling_here(); line != nullptr) {
+    line->last->next_to_cancel = this;
+    line->last = this;
+    return;
+  }
+  cancel_line line{this};
+  cancelling_here() = &line;
+  for (scope_state* each = this; each != nullptr;) {
+    each->cancel_children();
+    scope_state* next = each->next_to_cancel;
+    each->unpin();
+    each = next;
+  }
+  cancelling_here() = nullptr;
+}
+
+// Nothing is taken out of its wait under the lock: the walk only marks and holds, and a held task stays where it is.
+void scope_state::cancel_children() noexcept {
+  constexpr int slice = 128;
+  task_record* held[slice];
+  int count_held = 0;
+  walk(
+      0, slice,
+      [&](task_record& child) {
+        if (cancel_and_hold(child, cancelled)) held[count_held++] = &child;
+      },
+      [&] {
+        for (int i = 0; i < count_held; i++) interrupt_held(*held[i]);
+        count_held = 0;
+      });
 }
 
 void scope_state::pin() noexcept {
@@ -83,23 +126,57 @@ void scope_state::pin() noexcept {
 }
 
 void scope_state::unpin() noexcept {
-  lock.lock();
-  task_record* left = --pins == 0 && count == 0 ? std::exchange(leaver, nullptr) : nullptr;
-  lock.unlock();
-  if (left == nullptr) return;
+  if (task_record* left = unpin_last()) finish_root({}, *left);
+}
+
+// Nobody is left in it and nobody looks at it.
+void scope_state::end_left_behind() noexcept {
+  if (failure != nullptr) exec->unobserved(std::exchange(failure, nullptr), name, std::source_location{});
   destroy(this);
-  finish_root({}, *left);
+}
+
+void end_left_behind(task_record& owner) noexcept {
+  for (context** link = &owner.contexts; *link != nullptr;) {
+    context& each = **link;
+    if (each.what == context::kind::orphans) {
+      scope_state& orphans = scope_state::from_orphans(each);
+      orphans.pin();
+      if (orphans.exec->retire(orphans)) {
+        *link = each.outer;
+        orphans.end_left_behind();
+        continue;
+      }
+    }
+    link = &each.outer;
+  }
+}
+
+// The task whose end waited for this scope's, if it is over now.
+task_record* scope_state::unpin_last() noexcept {
+  lock.lock();
+  const bool last = pins == 1 && count == 0 && leaver != nullptr;
+  if (!last) pins--;
+  lock.unlock();
+  // With our pin it cannot go before retire(); somebody who pins it until then will be the last instead.
+  if (!last || !exec->retire(*this)) return nullptr;
+  task_record* left = leaver;
+  end_left_behind();
+  return left;
 }
 
 void scope_state::child_failed(std::exception_ptr thrown, task_record& child) noexcept {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const levity::cancelled&) {
-    lock.lock();
-    child_cancelled = true;
-    lock.unlock();
-    return;  // it was told to end, and did
-  } catch (...) {
+  // A task that was told to end, and did, has not failed. One that lets a `cancelled` of its own making out has: a deadline
+  // inside it that nobody caught.
+  if (was_cancelled(child)) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const levity::cancelled&) {
+      lock.lock();
+      child_cancelled = true;
+      lock.unlock();
+      return;
+    } catch (...) {
+    }
   }
   if (policy == failure_policy::report) {
     exec->unobserved(std::move(thrown), child.name, child.site);
@@ -113,9 +190,9 @@ void scope_state::child_failed(std::exception_ptr thrown, task_record& child) no
   if (policy == failure_policy::cancel_siblings) cancel(cancel_reason::sibling_failed);
 }
 
-void scope_state::child_ended(task_record& child) noexcept {
+task_record* scope_state::child_ended(task_record& child) noexcept {
   task_record* woken = nullptr;
-  task_record* left = nullptr;
+  bool left_behind = false;
   executor& runs_it = *exec;
   bool root_ended = false;
   lock.lock();
@@ -123,39 +200,45 @@ void scope_state::child_ended(task_record& child) noexcept {
   if (--count == 0) {
     root_ended = owner == nullptr;
     woken = std::exchange(joiner, nullptr);
-    if (pins == 0) left = std::exchange(leaver, nullptr);
+    left_behind = leaver != nullptr;
+    if (left_behind) pins++;
   }
   lock.unlock();
   // From here on the scope may be gone, unless it is left behind and ours to end.
   child.~task_record();
   frame_free(&child, sizeof(task_record));
   if (woken != nullptr) wake(*woken);
-  if (left != nullptr) {
-    destroy(this);
-    finish_root({}, *left);
-  }
   if (root_ended) runs_it.root_empty();
+  return left_behind ? unpin_last() : nullptr;
 }
 
 void root_failed(task_record& record, std::exception_ptr failure) noexcept {
   record.scope->child_failed(std::move(failure), record);
 }
 
-void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept {
-  if (frame) frame.destroy();
-  // Scopes that were left with children hold the task's end up until those have ended.
+namespace {
+
+// The end of one task; returns the task whose end waited for it. Scopes that were left with children hold it up.
+task_record* finish_task(task_record& record) noexcept {
   while (record.contexts != nullptr) {
     LEVITY_ASSERT(record.contexts->what == context::kind::orphans, "a task ends with no deadline or shield open");
     scope_state& orphans = scope_state::from_orphans(*record.contexts);
     record.contexts = orphans.orphans.outer;
     orphans.lock.lock();
-    const bool empty = orphans.count == 0 && orphans.pins == 0;
-    if (!empty) orphans.leaver = &record;
+    orphans.leaver = &record;
+    orphans.pins++;
     orphans.lock.unlock();
-    if (!empty) return;  // the last of them, or who pinned the scope, comes back here
-    scope_state::destroy(&orphans);
+    if (!orphans.exec->retire(orphans)) return nullptr;  // the last of them, or who pinned the scope, comes back here
+    orphans.end_left_behind();
   }
-  record.scope->child_ended(record);
+  return record.scope->child_ended(record);
+}
+
+}  // namespace
+
+void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept {
+  if (frame) frame.destroy();
+  for (task_record* next = &record; next != nullptr;) next = finish_task(*next);
 }
 
 }  // namespace detail
@@ -173,17 +256,19 @@ scope::~scope() {
   using namespace detail;
   scope_state& state = *state_;
   state.lock.lock();
-  const bool empty = state.count == 0 && state.pins == 0;
+  const bool empty = state.count == 0;
+  const bool listed = state.listed;
+  if (empty && listed) state.pins++;
   std::exception_ptr unseen = empty ? std::exchange(state.failure, nullptr) : nullptr;
   state.lock.unlock();
-  if (empty) {
-    if (unseen != nullptr && std::uncaught_exceptions() == 0) {
-      state.exec->unobserved(std::move(unseen), state.name, std::source_location{});
-    }
+  if (unseen != nullptr) state.exec->unobserved(std::move(unseen), state.name, std::source_location{});
+  // One that is being looked at from outside is left to the task's end.
+  if (empty && (!listed || state.exec->retire(state))) {
     scope_state::destroy(&state);
     return;
   }
   task_record& owner = *state.owner;
+  end_left_behind(owner);  // of a task that leaves one after the other, not all are kept until its end
   state.orphans.outer = owner.contexts;
   owner.contexts = &state.orphans;
   state.cancel(cancel_reason::abandoned);

@@ -3,8 +3,8 @@
 // spin_lock: a lock for critical sections of a few pointer writes.
 //
 // Why: such sections last 5-30 ns, far less than a futex call. The holder may be descheduled inside; a waiter therefore
-// spins briefly and then gives its CPU away, so that the holder can run. No user code and no system call ever runs
-// under one.
+// spins briefly and then gives its CPU away, so that the holder can run. No user code ever runs under one, and a system
+// call only to wake somebody.
 //
 // State of word_     moved by
 //   0 -> 1           lock()    any thread

@@ -13,7 +13,8 @@ inline constexpr std::size_t buffer_bytes = 16 * 1024;
 [[nodiscard]] std::byte* take_buffer();
 /// Any thread. In debug builds its contents are overwritten, so that a view that is kept too long is noticed.
 void give_buffer(std::byte* buffer) noexcept;
-/// Empties this thread's store.
+/// From here on this thread keeps a few buffers that it was given; flush_buffers() gives them all back and ends that.
+void keep_buffers() noexcept;
 void flush_buffers() noexcept;
 
 }  // namespace levity::detail

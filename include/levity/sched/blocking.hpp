@@ -70,9 +70,18 @@ struct blocking_object {
 /// Runs `f(args...)`, which may block, where it holds no worker up, and returns its value or exception. Callable and
 /// arguments are moved. A task that is cancelled meanwhile waits for `f` to end. Costs a hand-over to another thread and back
 /// (about 50 us); at most 64 calls run at a time, further ones wait in order.
+///
+/// Pass what `f` needs as arguments. g++ before 13 destroys a lambda twice that is written inside a `co_await` and captures
+/// something with a destructor, so such a one is refused there.
 template <class F, class... Args>
-[[nodiscard("co_await the call")]] auto blocking(F f, Args... args) {
-  return detail::blocking_object<F, Args...>{std::move(f), std::tuple<Args...>(std::move(args)...)};
+[[nodiscard("co_await the call")]] auto blocking(F&& f, Args&&... args) {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
+                "this compiler destroys a lambda with such captures twice when it is written inside a co_await: pass what it "
+                "captures as arguments of blocking(), or name the lambda before");
+#endif
+  using object = detail::blocking_object<std::decay_t<F>, std::decay_t<Args>...>;
+  return object{std::forward<F>(f), std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)};
 }
 
 }  // namespace levity

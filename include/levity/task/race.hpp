@@ -41,7 +41,8 @@ task<> run_branch(task<T> branch, int number, finish_line& line, scope& others, 
       slot.set_value(std::move(value));
     }
   } catch (...) {
-    if (!line.cross(number)) co_return;
+    // The winner may fail yet, when its value is moved.
+    if (line.winner() != number && !line.cross(number)) co_return;
     slot.set_failure(std::current_exception());
   }
   others.cancel(cancel_reason::lost_race);
@@ -65,8 +66,16 @@ task<std::variant<detail::value_or_unit<T>...>> race(task<T>... branches) {
                           site),
      ...);
   };
-  start(std::index_sequence_for<T...>{});
+  std::exception_ptr not_started;
+  try {
+    start(std::index_sequence_for<T...>{});
+  } catch (...) {
+    // Out of memory. The branches that run already use what lives in this frame: they end first.
+    not_started = std::current_exception();
+    children.cancel();
+  }
   co_await children.join();
+  if (not_started != nullptr) std::rethrow_exception(not_started);
   std::optional<result> won;
   auto collect = [&]<std::size_t... I>(std::index_sequence<I...>) {
     ((line.winner() == static_cast<int>(I) ? (void)won.emplace(std::in_place_index<I>, detail::take_or_unit(std::get<I>(slots)))

@@ -13,7 +13,8 @@
 
 namespace levity {
 
-/// What a scope does when one of its tasks ends with an exception (being cancelled is no failure).
+/// What a scope does when one of its tasks ends with an exception. A task that was cancelled and ends with
+/// levity::cancelled has not failed; one that lets out the `cancelled` of a deadline inside it has.
 enum class on_failure : std::uint8_t {
   cancel_siblings,  ///< cancel the others; join() rethrows the first failure
   keep_going,       ///< let the others finish; join() rethrows the first failure
@@ -32,7 +33,7 @@ enum class on_failure : std::uint8_t {
 /// that opened it does not count as ended before they have: pass children values, not references to locals of the
 /// opening function, if an exception may pass between spawn and join.
 ///
-/// Opened inside a task. spawn(), cancel() and size() from any thread while the scope lives; join() by the opening task,
+/// Opened inside a task. spawn(), cancel() and size_approx() from any thread while the scope lives; join() by the opening task,
 /// one at a time. Not movable. spawn costs about 60 ns, join about 10 ns plus the wait.
 class scope {
 public:
@@ -127,9 +128,9 @@ private:
   void spawn_named(const std::source_location& site, const char* name, F f, Args&&... args) {
     using result = std::invoke_result_t<F&, std::decay_t<Args>...>;
     static_assert(detail::is_task<result>::value, "spawn needs a callable that returns a levity::task");
-    // Where neither the callable has state nor a parameter is a reference, the callee's own frame holds everything and is
+    // Where the callable has no state and takes each argument over as it is, the callee's own frame holds everything and is
     // the root; else a small frame around it does.
-    if constexpr (detail::takes_only_values<F> && std::is_invocable_v<F&, Args...>) {
+    if constexpr (detail::keeps_nothing_outside<F, std::decay_t<Args>...>() && std::is_invocable_v<F&, Args...>) {
       adopt(std::invoke(f, std::forward<Args>(args)...), name, site);
     } else {
       adopt(detail::run_with(std::move(f), std::decay_t<Args>(std::forward<Args>(args))...), name, site);

@@ -17,6 +17,7 @@ using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 template <class T>
 value_or_unit<T> take_or_unit(result_slot<T>& slot) {
+  LEVITY_ASSERT(slot.has_value() || slot.has_failure(), "a branch that ended without a result failed or was cancelled");
   if constexpr (std::is_void_v<T>) {
     slot.take();
     return {};
@@ -37,8 +38,16 @@ task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... branches) {
   auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
     (children.adopt_branch(std::move(branches), std::get<I>(slots), site), ...);
   };
-  start(std::index_sequence_for<T...>{});
+  std::exception_ptr not_started;
+  try {
+    start(std::index_sequence_for<T...>{});
+  } catch (...) {
+    // Out of memory. The branches that run already write into this frame: they end first.
+    not_started = std::current_exception();
+    children.cancel();
+  }
   co_await children.join();
+  if (not_started != nullptr) std::rethrow_exception(not_started);
   co_await detail::throw_if_cancelled();
   co_return std::apply(
       [](auto&... slot) { return std::tuple<detail::value_or_unit<T>...>(detail::take_or_unit(slot)...); }, slots);
@@ -50,8 +59,15 @@ task<std::vector<detail::value_or_unit<T>>> when_all(std::vector<task<T>> branch
   const std::source_location site = std::source_location::current();
   std::vector<detail::result_slot<T>> slots(branches.size());
   scope children;
-  for (std::size_t i = 0; i < branches.size(); i++) children.adopt_branch(std::move(branches[i]), slots[i], site);
+  std::exception_ptr not_started;
+  try {
+    for (std::size_t i = 0; i < branches.size(); i++) children.adopt_branch(std::move(branches[i]), slots[i], site);
+  } catch (...) {
+    not_started = std::current_exception();
+    children.cancel();
+  }
   co_await children.join();
+  if (not_started != nullptr) std::rethrow_exception(not_started);
   co_await detail::throw_if_cancelled();
   std::vector<detail::value_or_unit<T>> results;
   results.reserve(slots.size());

@@ -45,7 +45,8 @@ struct cancel_check_awaiter {
 
 }  // namespace detail
 
-/// Lets every task that is ready now run before this one goes on. Throws `cancelled` if the task was cancelled.
+/// Lets others run before this one goes on: it goes to the end of the queue that all workers share. Throws `cancelled` if the
+/// task was cancelled.
 [[nodiscard("co_await the yield")]] inline detail::yield_awaiter yield() noexcept { return {}; }
 
 }  // namespace levity

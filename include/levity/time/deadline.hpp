@@ -65,7 +65,8 @@ struct with_deadline_object {
 
 /// Runs `inner`; when `until` passes first, every wait in it ends: I/O and channels with io_failure::timed_out, other waits
 /// by throwing `cancelled` with reason deadline. Deadlines nest; the nearest counts. Tasks that `inner` joins are cancelled with
-/// it. Returns what `inner` returns, late or not: a deadline ends waits, it does not throw results away.
+/// it. A blocking call and a file operation that have begun go on to their end. Returns what `inner` returns, late or not:
+/// a deadline ends waits, it does not throw results away.
 template <class T>
 [[nodiscard("co_await the task")]] detail::with_deadline_object<T> with_deadline(time_point until, task<T> inner) noexcept {
   return {until.time_since_epoch().count(), std::move(inner)};

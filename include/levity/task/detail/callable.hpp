@@ -8,16 +8,27 @@
 
 namespace levity::detail {
 
-template <class... Parameters>
-inline constexpr bool all_values = (!std::is_reference_v<Parameters> && ...);
+// A parameter that is the argument's own type, or a number made of a number: nothing of the argument is left behind. A view
+// of an argument, say a std::string_view made of a std::string, would be.
+template <class Parameter, class Argument>
+inline constexpr bool takes_over =
+    std::is_same_v<Parameter, Argument> || (std::is_arithmetic_v<Parameter> && std::is_arithmetic_v<Argument>);
 
 template <class F>
 struct call_signature {
-  static constexpr bool values = false;
+  template <class... Arguments>
+  static constexpr bool takes = false;
 };
 template <class R, class... P>
 struct call_signature<R (*)(P...)> {
-  static constexpr bool values = all_values<P...>;
+  template <class... Arguments>
+  static constexpr bool takes = [] {
+    if constexpr (sizeof...(P) == sizeof...(Arguments)) {
+      return (takes_over<P, Arguments> && ...);
+    } else {
+      return false;
+    }
+  }();
 };
 template <class R, class... P>
 struct call_signature<R (*)(P...) noexcept> : call_signature<R (*)(P...)> {};
@@ -26,28 +37,22 @@ template <class F>
 concept has_one_call_operator = requires { &F::operator(); };
 
 template <class M>
-struct member_signature {
-  static constexpr bool values = false;
-};
+struct member_signature : call_signature<void> {};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...) const> {
-  static constexpr bool values = all_values<P...>;
-};
+struct member_signature<R (C::*)(P...) const> : call_signature<R (*)(P...)> {};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...) const noexcept> : member_signature<R (C::*)(P...) const> {};
+struct member_signature<R (C::*)(P...) const noexcept> : call_signature<R (*)(P...)> {};
 
-/// Whether a call of F keeps nothing outside the callee's own frame: no state in F, no reference parameter.
-template <class F>
+/// Whether a call of F with such arguments keeps nothing outside the callee's own frame: no state in F, every argument moved
+/// into its parameter.
+template <class F, class... Arguments>
 constexpr bool keeps_nothing_outside() {
   if constexpr (has_one_call_operator<F>) {
-    return std::is_empty_v<F> && member_signature<decltype(&F::operator())>::values;
+    return std::is_empty_v<F> && member_signature<decltype(&F::operator())>::template takes<Arguments...>;
   } else {
-    return call_signature<F>::values;
+    return call_signature<F>::template takes<Arguments...>;
   }
 }
-
-template <class F>
-inline constexpr bool takes_only_values = keeps_nothing_outside<F>();
 
 /// Keeps a callable and its arguments alive in a frame of its own while the call runs.
 template <class F, class... Args>

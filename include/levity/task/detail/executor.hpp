@@ -39,12 +39,10 @@ struct sleep_waiter : waiter {
 struct executor {
   /// Queues a task that may run. Any thread.
   virtual void schedule(task_record& record) noexcept = 0;
-  /// Queues a task behind all others that are ready now. Any thread.
+  /// Queues a task at the end of the queue that all workers share. Any thread.
   virtual void schedule_last(task_record& record) noexcept = 0;
   /// A number for a new task; unique among the last 2^32.
   virtual std::uint32_t next_task_id() noexcept = 0;
-  /// Milliseconds of a coarse clock, good for "since when".
-  virtual std::uint32_t coarse_now_ms() noexcept = 0;
 
   /// Arms `node` for node.due_ns (levity::clock). Only on a thread of this executor.
   virtual void arm(timer_node& node) noexcept = 0;
@@ -57,7 +55,9 @@ struct executor {
 
   /// A scope that has children is listed, so that every task can be found from outside.
   virtual void enlist(scope_state& scope) noexcept = 0;
-  virtual void delist(scope_state& scope) noexcept = 0;
+  /// Lets go of the caller's pin. True: the scope has neither children nor pins, is in the list no more, and is the
+  /// caller's to destroy. Nobody can pin it in between.
+  virtual bool retire(scope_state& scope) noexcept = 0;
   virtual std::uint64_t live_tasks_approx() noexcept = 0;
 
   /// A task ended with an exception that nobody will ever see.
@@ -87,12 +87,16 @@ struct run_state {
   task_record* current = nullptr;
   executor* exec = nullptr;
   int budget = 0;                      // operations the current task may still finish without waiting
+  std::uint32_t coarse_ms = 0;         // milliseconds of a clock that the worker moves on; good for "since when"
 };
 
 extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];
 
 /// This thread's run state, through a call that no compiler hoists across a suspension.
 [[gnu::noinline]] run_state& current_run() noexcept;
+
+/// Milliseconds, good for "since when": of this thread's worker, or of the kernel's clock where there is none. Not in coroutines.
+std::uint32_t coarse_now_ms() noexcept;
 
 /// Hands control from one frame to another by symmetric transfer.
 ///

@@ -17,7 +17,8 @@
 //   held         while parked: a canceller or an inspector reads the waiter; a wake-up that comes meanwhile is carried out
 //                by the holder when it lets go. The waiter, and what it points to, stand still until then.
 //   recheck      somebody raised a cause while the record was held; the holder looks again
-//   cancel       some cause was raised; which one, and whether it counts behind a shield, effective_cancel() says
+//   cancel       there is a cause; which one, and whether it counts behind a shield, effective_cancel() says
+//   raised       a cause came since the task last looked: every raise changes the word, so no park passes one by
 //   reason       the record's own cancel reason (0: none)
 //
 // The order of a wait: prepare_wait() (fills leaf, waiter), publish the waiter to its source, commit_wait(). The source wakes
@@ -62,6 +63,7 @@ struct task_record {
   static constexpr std::uint64_t held_bit = 1;
   static constexpr std::uint64_t recheck_bit = 2;
   static constexpr std::uint64_t cancel_bit = 4;
+  static constexpr std::uint64_t raised_bit = 8;
   static constexpr int reason_shift = 8;
   static constexpr std::uint64_t reason_mask = std::uint64_t{0xff} << reason_shift;
 
@@ -122,13 +124,20 @@ void wake(task_record& record) noexcept;
 /// As wake(), but leaves it to the caller to queue it: true when the caller must schedule the record.
 [[nodiscard]] bool wake_deferred(task_record& record) noexcept;
 
-/// Raises `reason` on the whole record. The caller guarantees that the record lives. Any thread.
-void cancel_record(task_record& record, cancel_reason reason) noexcept;
+/// Raises `reason` on the whole record. True: it waits and is held now; interrupt_held() must follow. False: it is running
+/// and will see the reason. The caller guarantees that the record lives. Any thread.
+[[nodiscard]] bool cancel_and_hold(task_record& record, cancel_reason reason) noexcept;
+
+/// Takes a held record out of its wait if a cause counts for it, and lets go.
+void interrupt_held(task_record& record) noexcept;
+
+/// Whether the task itself was cancelled, not only a part of it by a deadline.
+[[nodiscard]] bool was_cancelled(const task_record& record) noexcept;
 
 /// Tells the record that a cause was raised in one of its contexts. The caller guarantees that the record lives. Any thread.
 void raise_cause(task_record& record) noexcept;
 
-/// After leaving a context whose cause was raised: what remains?
+/// After leaving a context whose cause was raised: does any remain, be it behind a shield?
 void settle_causes(task_record& record) noexcept;
 
 /// Holds a parked record still. False: it is not parked, or somebody else holds it. Any thread; let go soon.

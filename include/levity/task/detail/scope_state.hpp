@@ -42,6 +42,7 @@ struct scope_state {
   unsigned pins = 0;
   list_link cursors[2];       // [0] cancelling, [1] listing
   list_link registry;         // guarded by the executor's registry
+  scope_state* next_to_cancel = nullptr;  // of the thread that cancels it
   context orphans{context::kind::orphans};  // links it to its owner's record once it is left behind
 
   static scope_state* create(executor& exec, task_record* owner, failure_policy policy, const char* name);
@@ -56,9 +57,12 @@ struct scope_state {
   /// Cancels every child, now and to come. Any thread, as long as the scope lives. Sliced.
   void cancel(cancel_reason reason) noexcept;
 
-  /// A child has ended: unlinks it, wakes who waits for the last one. May destroy the scope.
-  void child_ended(task_record& child) noexcept;
+  /// A child has ended: unlinks it, wakes who waits for the last one. May destroy the scope. Returns the task that had left
+  /// this scope behind, if it was the last child that it waited for: that task ends now.
+  task_record* child_ended(task_record& child) noexcept;
 
+  void cancel_children() noexcept;
+  void end_left_behind() noexcept;
   void child_failed(std::exception_ptr thrown, task_record& child) noexcept;
 
   [[nodiscard]] bool is_cursor(const list_link* link) const noexcept {
@@ -68,6 +72,7 @@ struct scope_state {
   /// Keeps the scope from being destroyed until unpin(); its owner's end waits meanwhile. Any thread that knows it to live.
   void pin() noexcept;
   void unpin() noexcept;
+  task_record* unpin_last() noexcept;
 
   /// Calls `visit(record)` for each child under the lock, and `between()` without it after each slice. One walker a cursor;
   /// false when that walker is at it already. The caller keeps the scope alive.
@@ -99,5 +104,8 @@ struct scope_state {
     }
   }
 };
+
+/// Ends the scopes that `owner`, the running task, has left behind and that are empty by now. O(scopes left behind).
+void end_left_behind(task_record& owner) noexcept;
 
 }  // namespace levity::detail
