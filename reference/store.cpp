@@ -1,6 +1,7 @@
 #include "reference/store.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,24 @@ namespace {
 
 problem unavailable(std::string detail) { return {503, "Service Unavailable", std::move(detail), {}}; }
 
+// What blocks, for a thread that may.
+
+std::expected<void, std::string> prepare_log(const std::string& directory, std::uint64_t generation) {
+  auto created = open_file(log_path(directory, generation), O_WRONLY | O_CREAT | O_TRUNC);
+  if (!created) return std::unexpected(std::move(created.error()));
+  return sync_directory(directory);
+}
+
+std::expected<void, std::string> publish_and_tidy(const std::string& directory, std::uint64_t generation) {
+  if (auto renamed = publish_snapshot(directory, generation); !renamed) return renamed;
+  return remove_older(directory, generation);
+}
+
+std::expected<void, std::string> remove_unfinished(const std::string& path) {
+  if (::access(path.c_str(), F_OK) != 0) return {};
+  return remove_file(path);
+}
+
 }  // namespace
 
 store::store(recovered state, std::string directory, store_options options)
@@ -24,6 +43,7 @@ store::store(recovered state, std::string directory, store_options options)
       lock_file_(std::move(state.lock)),
       book_(std::move(state.orders)),
       commit_(state.generation, state.next_sequence),
+      compact_above_(options.compact_log_size_min),
       log_generation_(state.generation),
       log_offset_(state.log_offset) {
   // The writer opens the log by name: the recovery's descriptor belongs to a time before the runtime.
@@ -190,6 +210,7 @@ levity::task<> store::write_batches() {
         }
         if (batch == nullptr) break;
         const bool opens_log = batch->opens_log;
+        bool large = false;
         auto written = co_await self->write_batch(*batch);
         if (!written) {
           self->give_up(std::move(written.error()));
@@ -200,11 +221,11 @@ levity::task<> store::write_batches() {
           self->commit_.committed();
           self->figures_.commits++;
           self->figures_.log_bytes = self->log_offset_;
+          large = self->is_large();
         }
         self->wake_durable();
         if (opens_log) self->rotated_.set();
-        const std::uint64_t limit = std::max(self->options_.compact_log_size_min, self->snapshot_bytes_);
-        if (self->log_offset_ > limit) self->large_.set();
+        if (large) self->large_.set();
       }
       const std::lock_guard guard{self->lock_};
       if (self->stopping_ && marked && !self->commit_.has_batch()) co_return;
@@ -259,6 +280,9 @@ void store::wake_durable() {
 
 // ---- the compactor ---------------------------------------------------------------------------------------------------
 
+// Under the lock.
+bool store::is_large() const { return figures_.log_bytes > compact_above_; }
+
 levity::task<> store::compact_when_large() {
   for (;;) {
     co_await large_.wait();
@@ -266,72 +290,89 @@ levity::task<> store::compact_when_large() {
     {
       const std::lock_guard guard{lock_};
       if (stopping_ || !failure_.empty()) co_return;
+      if (!is_large()) continue;  // said while the log before was still being written
     }
     auto compacted = co_await compact();
+    const std::lock_guard guard{lock_};
     if (!compacted) {
       std::fprintf(stderr, "orders: the log was not compacted and grows on: %s\n", compacted.error().c_str());
-      snapshot_bytes_ = std::max(snapshot_bytes_, log_offset_);  // the next try comes when it has doubled
+      compact_above_ = 2 * std::max(compact_above_, figures_.log_bytes);
+    } else if (*compacted > 0) {
+      figures_.compactions++;
+      compact_above_ = std::max(options_.compact_log_size_min, *compacted);
     }
   }
 }
 
-levity::task<std::expected<void, std::string>> store::compact() {
-  // 1: the new log exists before anybody writes to it.
-  const std::uint64_t next = log_generation_ + 1;
-  auto made = co_await levity::blocking([directory = directory_, next]() -> std::expected<void, std::string> {
-    auto created = open_file(log_path(directory, next), O_WRONLY | O_CREAT | O_TRUNC);
-    if (!created) return std::unexpected(std::move(created.error()));
-    return sync_directory(directory);
-  });
-  if (!made) co_return made;
+// The bytes of the snapshot; 0 if the store stopped or failed first.
+levity::task<std::expected<std::uint64_t, std::string>> store::compact() {
+  // 1: the new log exists before anybody writes to it. Only rotate() below moves the generation.
+  std::uint64_t next = 0;
+  {
+    const std::lock_guard guard{lock_};
+    next = commit_.generation() + 1;
+  }
+  auto made = co_await levity::blocking(prepare_log, directory_, next);
+  if (!made) co_return std::unexpected(std::move(made.error()));
 
-  // 1': writes go there from a batch boundary on.
-  std::uint64_t first_sequence;
+  // 1': writes go there from a batch boundary on. Not after the closing mark: nobody would write the header then.
+  std::uint64_t first_sequence = 0;
+  bool rotates = false;
   rotated_.reset();
   {
     const std::lock_guard guard{lock_};
-    commit_.rotate(now_ns());
-    first_sequence = commit_.next_sequence();
+    rotates = !stopping_ && failure_.empty();
+    if (rotates) {
+      commit_.rotate(now_ns());
+      first_sequence = commit_.next_sequence();
+    }
+  }
+  if (!rotates) {
+    auto removed = co_await levity::blocking(remove_file, log_path(directory_, next));
+    if (!removed) co_return std::unexpected(std::move(removed.error()));
+    co_return 0;
   }
   work_.set();
   co_await rotated_.wait();
 
-  // 2: slices between requests; 3 and 4 below.
-  const std::string path = snapshot_path(directory_, next);
+  // 2 to 4, and away with what a snapshot left unfinished.
   snapshot_writer writer{next, first_sequence, now_ns()};
-  auto file = co_await levity::file::open(temporary_path(path), {.write = true, .create = true, .truncate = true});
-  if (!file) co_return std::unexpected(file.error().message());
+  auto written = co_await write_snapshot(next, writer);
+  if (written && *written > 0) co_return written;
+  auto removed = co_await levity::blocking(remove_unfinished, temporary_path(snapshot_path(directory_, next)));
+  if (written && !removed) co_return std::unexpected(std::move(removed.error()));
+  co_return written;
+}
+
+levity::task<std::expected<std::uint64_t, std::string>> store::write_snapshot(std::uint64_t generation,
+                                                                              snapshot_writer& writer) {
+  const std::string path = temporary_path(snapshot_path(directory_, generation));
+  const auto failed = [&path](const levity::io_error& error) {
+    return std::unexpected("\"" + path + "\": " + error.message());
+  };
+  auto file = co_await levity::file::open(path, {.write = true, .create = true, .truncate = true});
+  if (!file) co_return failed(file.error());
   std::string slices;
   std::uint64_t offset = 0;
   for (bool more = true; more;) {
     {
       const std::lock_guard guard{lock_};
-      if (stopping_ || !failure_.empty()) break;
+      if (stopping_ || !failure_.empty()) co_return 0;
       more = writer.fill(book_, options_.snapshot_slice_orders, slices);
     }
     constexpr std::size_t write_bytes = std::size_t{1} << 20;
     if (slices.size() >= write_bytes || !more) {
-      if (auto written = co_await file->write_at(offset, slices); !written) co_return std::unexpected(written.error().message());
+      if (auto written = co_await file->write_at(offset, slices); !written) co_return failed(written.error());
       offset += slices.size();
       slices.clear();
     }
-    if (more) {
-      co_await levity::yield();
-      continue;
-    }
-    if (auto kept = co_await durable(writer.included_through()); !kept) break;
-    if (auto synced = co_await file->sync_data(); !synced) co_return std::unexpected(synced.error().message());
-    auto published = co_await levity::blocking([directory = directory_, next]() -> std::expected<void, std::string> {
-      if (auto renamed = publish_snapshot(directory, next); !renamed) return renamed;
-      return remove_older(directory, next);
-    });
-    if (!published) co_return published;
-    snapshot_bytes_ = offset;
-    const std::lock_guard guard{lock_};
-    figures_.compactions++;
-    co_return std::expected<void, std::string>{};
+    if (more) co_await levity::yield();
   }
-  co_return co_await levity::blocking([temporary = temporary_path(path)] { return remove_file(temporary); });
+  if (auto kept = co_await durable(writer.included_through()); !kept) co_return 0;
+  if (auto synced = co_await file->sync_data(); !synced) co_return failed(synced.error());
+  auto published = co_await levity::blocking(publish_and_tidy, directory_, generation);
+  if (!published) co_return std::unexpected(std::move(published.error()));
+  co_return offset;
 }
 
 }  // namespace orders

@@ -79,6 +79,7 @@
 #include "reference/book.hpp"
 #include "reference/group_commit.hpp"
 #include "reference/recovery.hpp"
+#include "reference/snapshot.hpp"
 
 namespace orders {
 
@@ -137,7 +138,9 @@ private:
   levity::task<> write_batches();
   levity::task<std::expected<void, std::string>> write_batch(const commit_batch& batch);
   levity::task<> compact_when_large();
-  levity::task<std::expected<void, std::string>> compact();
+  levity::task<std::expected<std::uint64_t, std::string>> compact();
+  levity::task<std::expected<std::uint64_t, std::string>> write_snapshot(std::uint64_t generation, snapshot_writer& writer);
+  bool is_large() const;
   void append_and_apply(const log_record& entry, std::uint64_t& sequence);
   std::expected<void, problem> may_write() const;
   void give_up(std::string sentence);
@@ -156,12 +159,12 @@ private:
   std::string failure_;
   bool stopping_ = false;
   figures figures_;
+  std::uint64_t compact_above_;  // bytes of the log
 
   // The writer's.
   levity::file log_;
   std::uint64_t log_generation_;
   std::uint64_t log_offset_;
-  std::uint64_t snapshot_bytes_ = 0;
 
   levity::event work_;      // the writer has something to do
   levity::event large_;     // the compactor has
