@@ -1,11 +1,16 @@
 // orders — the reference service: orders are created, read, changed and listed over HTTP, and survive.
 //
-//   orders [--listen ADDRESS] [--data DIRECTORY] [--cut-damage]
+//   orders [--listen ADDRESS] [--data DIRECTORY] [--compact-at BYTES] [--cut-damage]
+//
+//   --compact-at   the size of the log from which on a snapshot replaces it; 64 MiB
+//   --cut-damage   starts on files that break a promise, giving up what comes after the damage (kept beside as *.damaged)
 
 #include <levity/http/server.hpp>
 #include <levity/levity.hpp>
 
+#include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -23,7 +28,13 @@ struct settings {
   std::string listen = "127.0.0.1:7070";
   std::string data = "orders-data";
   bool cut_damage = false;
+  orders::store_options store;
 };
+
+bool read_number(const char* text, std::uint64_t& into) {
+  const char* const end = text + std::strlen(text);
+  return text != end && std::from_chars(text, end, into).ptr == end;
+}
 
 // Carries an answer of the service over to HTTP. The body stays where the service wrote it.
 void send(http::response& to, const orders::answer& from) {
@@ -98,11 +109,13 @@ bool read_settings(int argc, char** argv, settings& wanted) {
       wanted.listen = argv[++i];
     } else if (std::strcmp(argv[i], "--data") == 0 && has_value) {
       wanted.data = argv[++i];
+    } else if (std::strcmp(argv[i], "--compact-at") == 0 && has_value && read_number(argv[i + 1], wanted.store.compact_log_size_min)) {
+      i++;
     } else if (std::strcmp(argv[i], "--cut-damage") == 0) {
       wanted.cut_damage = true;
     } else {
       std::fprintf(stderr, "orders: \"%s\" is no option, or its value is missing; use [--listen 127.0.0.1:7070] "
-                           "[--data DIRECTORY] [--cut-damage]\n", argv[i]);
+                           "[--data DIRECTORY] [--compact-at BYTES] [--cut-damage]\n", argv[i]);
       return false;
     }
   }
@@ -130,6 +143,6 @@ int main(int argc, char** argv) {
   std::fprintf(stderr, "orders: %llu orders from \"%s\"; listening at http://%s\n",
                static_cast<unsigned long long>(recovered->orders.size()), wanted.data.c_str(),
                listener->local_address().to_string().c_str());
-  orders::store store{std::move(*recovered), wanted.data};
+  orders::store store{std::move(*recovered), wanted.data, wanted.store};
   return lv::run(serve, &*listener, &store);
 }
