@@ -173,6 +173,7 @@ struct alignas(cache_line_bytes) magazine : list_link {
   std::array<std::uint16_t, class_count> granted;  // classes with room, oldest grant first
   std::size_t granted_count = 0;
   std::int64_t granted_bytes = 0;
+  bool scattered = false;  // gave blocks back since the last flush
 };
 
 // Owner only: a plain addition, not a locked one.
@@ -275,6 +276,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
     grant(*own, index);
   } else {
     spill(*own, index, limit_of(index) - batch_of(index));
+    own->scattered = true;
   }
   block->next = stack.top;
   stack.top = block;
@@ -369,6 +371,14 @@ frame_magazine_scope::frame_magazine_scope() {
   registry.magazines.push_back(*own);
   registry.lock.unlock();
   this_magazine = own;
+}
+
+bool magazine_is_scattered() noexcept { return this_magazine != nullptr && this_magazine->scattered; }
+
+void flush_magazine() noexcept {
+  if (this_magazine == nullptr) return;
+  for (std::size_t index = 0; index < class_count; index++) spill(*this_magazine, index, 0);
+  this_magazine->scattered = false;
 }
 
 frame_magazine_scope::~frame_magazine_scope() {

@@ -184,10 +184,13 @@ void worker::sleep() noexcept {
     searching_ = !owner_.idle.leave(index_);
     return;
   }
+  // After a crowd has left, what the magazine holds keeps memory that nobody uses: with nothing to do for a while it is given
+  // back. Where no crowd was, the sleep has no end of its own.
+  const std::int64_t tidy_ns = !seeded_ && magazine_is_scattered() ? home_.now_ns() + tidy_after_ns : timer_wheel::never_ns;
   {
     poll_lease lease(home_.lease);
     if (lease.held()) {
-      const std::int64_t due_ns = home_.wheel.begin_wait();
+      const std::int64_t due_ns = std::min(home_.wheel.begin_wait(), tidy_ns);
       if (parker_.prepare(true)) home_.poll(lease, due_ns, batch_);
       home_.wheel.end_wait();
     } else if (parker_.prepare(false)) {
@@ -199,6 +202,11 @@ void worker::sleep() noexcept {
   const std::int64_t now_ns = home_.now_ns();
   note_time(now_ns);
   polled_ns_ = now_ns;
+  if (now_ns >= tidy_ns) {
+    flush_magazine();
+    flush_buffers();
+    keep_buffers();
+  }
   while (home_.wheel.expire(now_ns, batch_)) queue_batch();
   queue_batch();
 }

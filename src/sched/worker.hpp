@@ -27,6 +27,7 @@ class alignas(cache_line_bytes) worker {
 public:
   static constexpr unsigned fair_period = 61;
   static constexpr std::int64_t poll_period_ns = 100'000;
+  static constexpr std::int64_t tidy_after_ns = 100'000'000;
   static constexpr int task_budget = 128;
   static constexpr std::size_t stack_bytes_for_transfers = 64 * 1024;
 

@@ -422,6 +422,22 @@ TEST(yield, throws_once_the_task_is_cancelled) {
   });
 }
 
+#ifndef LEVITY_ASAN
+TEST(memory, comes_back_after_a_crowd_has_left) {
+  run_tasks(2, []() -> lv::task<> {
+    const auto before = lv::frame_statistics().bytes_mapped;
+    {
+      lv::scope crowd;
+      for (int i = 0; i < 100'000 / slow_build_factor; i++) crowd.spawn(sleeps, 20ms);
+      co_await crowd.join();
+    }
+    // The workers tidy up once they have had nothing to do for a while.
+    for (int i = 0; i < 100 && lv::frame_statistics().bytes_mapped > before + (1 << 20); i++) co_await lv::sleep(100ms);
+    EXPECT_LE(lv::frame_statistics().bytes_mapped, before + (1 << 20));
+  });
+}
+#endif
+
 TEST(run, returns_what_the_main_task_returns) {
   EXPECT_EQ(run_tasks(1, []() -> lv::task<int> { co_return 3; }), 3);
   EXPECT_EQ(run_tasks(1, []() -> lv::task<> { co_return; }), 0);

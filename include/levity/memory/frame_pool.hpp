@@ -57,5 +57,11 @@ public:
   frame_magazine_scope& operator=(const frame_magazine_scope&) = delete;
 };
 
+/// Whether this thread's magazine gave blocks back since it was flushed last: what it holds is then spread over many slabs, and
+/// a block may keep the 64 KiB around it.
+[[nodiscard]] bool magazine_is_scattered() noexcept;
+/// Gives all of it back. O(blocks held).
+void flush_magazine() noexcept;
+
 }  // namespace detail
 }  // namespace levity
