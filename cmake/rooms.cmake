@@ -24,6 +24,10 @@ endforeach()
 add_library(levity_flags INTERFACE)
 target_compile_options(levity_flags INTERFACE -fno-omit-frame-pointer
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow> $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LEVITY_WERROR}>>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Remarks about the calling conventions of compilers from before 2011.
+  target_compile_options(levity_flags INTERFACE -Wno-psabi)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC bug 105651: a false alarm inside std::string.
   target_compile_options(levity_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)

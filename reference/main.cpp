@@ -109,7 +109,8 @@ bool read_settings(int argc, char** argv, settings& wanted) {
       wanted.listen = argv[++i];
     } else if (std::strcmp(argv[i], "--data") == 0 && has_value) {
       wanted.data = argv[++i];
-    } else if (std::strcmp(argv[i], "--compact-at") == 0 && has_value && read_number(argv[i + 1], wanted.store.compact_log_size_min)) {
+    } else if (std::strcmp(argv[i], "--compact-at") == 0 && has_value &&
+               read_number(argv[i + 1], wanted.store.compact_log_size_min)) {
       i++;
     } else if (std::strcmp(argv[i], "--cut-damage") == 0) {
       wanted.cut_damage = true;
