@@ -73,7 +73,8 @@ bool select_core::attempt(task_record& record) noexcept {
   if (why_ != cancel_reason::none) [[unlikely]] return word_.claim(select_word::cancelled);
 
   locked_channels channels(cases_);
-  for (const std::uint8_t index : shuffled(cases_, record.id).order()) {
+  const shuffled turns(cases_, record.id);
+  for (const std::uint8_t index : turns.order()) {
     select_case& each = *cases_[index];
     const bool sends = each.what == select_case::kind::send;
     task_record* woken = nullptr;
