@@ -265,7 +265,8 @@ TEST(fairness, neither_a_pair_that_wakes_each_other_nor_one_that_yields_keeps_th
     struct probe {
       static lv::task<> plays(lv::channel<int>* in, lv::channel<int>* out, bool* stop) {
         while (!*stop) {
-          if (!co_await out->send(1)) co_return;
+          const auto sent = co_await out->send(1);
+          if (!sent) co_return;
           const auto ball = co_await in->receive();
           if (!ball) co_return;
         }

@@ -432,11 +432,90 @@ def headers_guard_themselves(house):
             yield Finding(source.path, 1, "a header without #pragma once")
 
 
+# ---- what g++ 12 cannot compile ------------------------------------------------------------------------------------------
+
+AWAITED_CONDITION = re.compile(r"\b(if|while|switch|for)\s*\(")
+LOCAL_VARIABLE = re.compile(
+    r"\s*(?!(?:return|co_return|co_await|co_yield|throw|delete|else|using|static_assert|if|while|do|switch|try|case|goto|break)\b)"
+    r"(?:for\s*\(\s*|(?:if|while)\s*\(\s*)?(?:static\s+|constexpr\s+|const\s+)*"
+    r"(?:struct\s+\w+\s*$|[A-Za-z_][\w:]*(?:<.*>)?[\s*&]+(?:const\s+)?(?:\w+|\[[\w, ]+\])\s*(?:=|\{|\(|\[|:|$))")
+FUNCTION_HEAD = re.compile(r"\)\s*(?:const|noexcept|mutable|override|final|->\s*[\w:<>,\s*&]+|\s)*$")
+CONDITION_VARIABLE = re.compile(r"\s*(?:if|while|for)\s*\(\s*(?:const\s+)?[A-Za-z_][\w:]*(?:<[^;]*>)?[\s*&]+\w+\s*(?:=|:|\{)")
+
+
+def top_level_statements(body):
+    """The statements of a block, without what stands in braces inside them."""
+    statement, depth = "", 0
+    for letter in body:
+        if letter == "{":
+            depth += 1
+        elif letter == "}":
+            depth -= 1
+            if depth == 0:
+                yield statement
+                statement = ""
+        elif depth == 0:
+            if letter == ";" and statement.count("(") == statement.count(")"):
+                yield statement
+                statement = ""
+            else:
+                statement += letter
+    yield statement
+
+
+def function_bodies(code):
+    """Start and end of every brace pair that follows a parameter list, innermost last."""
+    opened = []
+    for at, letter in enumerate(code):
+        if letter == "{":
+            before = code[:at].rstrip()[-200:]
+            body = before.endswith("]") or FUNCTION_HEAD.search(before) is not None
+            if body and not before.endswith("]"):
+                depth, start = 0, len(before)
+                for start in range(len(before) - 1, -1, -1):
+                    depth += {")": 1, "(": -1}.get(before[start], 0)
+                    if before[start] == "(" and depth == 0:
+                        break
+                body = re.search(r"\b(if|while|for|switch|catch|constexpr)\s*$", before[:start]) is None
+            opened.append((at, body))
+        elif letter == "}" and opened:
+            start, body = opened.pop()
+            if body:
+                yield start, at
+
+
+def conditions_await_beside_a_variable(house):
+    """g++ before 12.3 (bug 106188) breaks a coroutine that awaits in a condition and has no variable at its top level."""
+    for source in house.cpp:
+        code = "\n".join(source.code)
+        if "co_await" not in code:
+            continue
+        bodies = sorted(function_bodies(code))
+        for match in AWAITED_CONDITION.finditer(code):
+            depth, end = 0, match.end() - 1
+            for end in range(match.end() - 1, len(code)):
+                depth += {"(": 1, ")": -1}.get(code[end], 0)
+                if depth == 0:
+                    break
+            if "co_await" not in code[match.end():end] or CONDITION_VARIABLE.match(code[match.start():end]):
+                continue
+            around = [body for body in bodies if body[0] < match.start() < body[1]]
+            if not around:
+                continue
+            start, stop = around[-1]
+            statements = list(top_level_statements(code[start + 1:stop]))
+            if not any(LOCAL_VARIABLE.match(each) or CONDITION_VARIABLE.match(each) for each in statements):
+                line = code.count("\n", 0, match.start()) + 1
+                yield Finding(source.path, line, "awaits in a condition of a function without a variable, which g++ 12.2 "
+                              "breaks: name the result first")
+
+
 RULES = (
     rooms_are_listed, includes_are_granted, companions_have_a_source,
     atomics_pass_the_door, threads_stay_in_their_rooms,
     orders_cite_edges, edges_have_two_ends, orders_are_written_out,
     texts_are_clean, names_are_snake_case, headers_guard_themselves,
+    conditions_await_beside_a_variable,
 )
 
 

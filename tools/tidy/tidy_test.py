@@ -235,6 +235,17 @@ class Tidy(unittest.TestCase):
     def test_headers_guard_themselves(self):
         self.plant("int x;\n", "pragma once", "src/task/planted.hpp")
 
+    def test_conditions_await_beside_a_variable(self):
+        broken = "task<> f() {\n  if (co_await g()) h();\n  h();\n}\n"
+        self.plant(broken, "awaits in a condition")
+        self.plant("auto f = [](int x) -> task<> {\n  while (!co_await g(x)) h();\n};\n", "awaits in a condition")
+        self.plant("task<> f() {\n  int x = 1;\n  k([] {\n    if (co_await g()) h(); });\n}\n", "awaits in a condition")
+        for fine in ("task<> f() {\n  const bool is = co_await g();\n  if (is) h();\n}\n",
+                     "task<> f() {\n  lv::scope all;\n  if (co_await g()) h();\n}\n",
+                     "task<> f() {\n  while (auto x = co_await g()) h();\n}\n",
+                     "task<> f() {\n  for (int i = 0; i < 2; i++) {\n    if (co_await g()) h();\n  }\n}\n"):
+            self.assert_green({"src/task/planted.cpp": fine})
+
     # The reader of C++ and the command.
 
     def test_comments_and_literals_are_told_apart(self):
