@@ -49,6 +49,8 @@ public:
     ~guard() { unlock(); }
 
     [[nodiscard]] explicit operator bool() const noexcept { return mutex_ != nullptr; }
+    /// The mutex that it owns; not for an empty one.
+    [[nodiscard]] mutex& owned() const noexcept { return *mutex_; }
     void unlock() noexcept {
       if (mutex* held = std::exchange(mutex_, nullptr)) held->unlock();
     }

@@ -59,11 +59,16 @@ public:
   /// One attempt, and parking if it fails. True: the wait is over. For the runtime.
   bool attempt(detail::task_record& record) noexcept;
 
+protected:
+  // For what is made of a semaphore and waits under a name of its own.
+  acquire_awaiter(semaphore& from, std::uint64_t permits, const wait_reason& why) noexcept
+      : queued_wait(why, from.list_), from_(from), permits_(permits) {}
+  static bool settle(detail::waiter& self, detail::task_record& record) noexcept;
+  static bool leave(detail::waiter& self, detail::task_record& record) noexcept;
+
 private:
   friend class semaphore;
   bool suspend(std::coroutine_handle<> frame, detail::task_record& record) noexcept;
-  static bool settle(detail::waiter& self, detail::task_record& record) noexcept;
-  static bool leave(detail::waiter& self, detail::task_record& record) noexcept;
   static void describe(const detail::waiter& self, char* text, std::size_t size) noexcept;
   static const wait_reason reason_;
 
