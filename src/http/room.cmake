@@ -1,8 +1,14 @@
-# llhttp comes as C sources in Debian's package node-llhttp; they are compiled from the system's copy.
-find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp NO_DEFAULT_PATH)
+# llhttp is a library of its own where there is libllhttp-dev (Debian 13, Ubuntu 25.04); before, its C sources come in
+# node-llhttp and are compiled from the system's copy.
 find_path(LLHTTP_SOURCE llhttp.c PATHS /usr/share/llhttp NO_DEFAULT_PATH)
-if(NOT LLHTTP_INCLUDE OR NOT LLHTTP_SOURCE)
-  message(FATAL_ERROR "llhttp is missing: the http room is built on it; install the package node-llhttp")
+find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp /usr/include NO_DEFAULT_PATH)
+find_library(LLHTTP_LIBRARY llhttp)
+if(LLHTTP_INCLUDE AND LLHTTP_LIBRARY)
+  set(ROOM_LIBS ${LLHTTP_LIBRARY})
+elseif(LLHTTP_INCLUDE AND LLHTTP_SOURCE)
+  set(ROOM_SOURCES ${LLHTTP_SOURCE}/llhttp.c ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c)
+  set(ROOM_INCLUDES ${LLHTTP_INCLUDE})
+else()
+  message(FATAL_ERROR "llhttp is missing: the http room is built on it; install the package libllhttp-dev, or node-llhttp "
+                      "where there is none of that name")
 endif()
-set(ROOM_SOURCES ${LLHTTP_SOURCE}/llhttp.c ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c)
-set(ROOM_INCLUDES ${LLHTTP_INCLUDE})
