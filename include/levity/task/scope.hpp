@@ -126,6 +126,14 @@ public:
 private:
   template <class F, class... Args>
   void spawn_named(const std::source_location& site, const char* name, F f, Args&&... args) {
+    constexpr bool fits = std::is_invocable_v<F&, std::decay_t<Args>...>;
+    static_assert(fits, "spawn moves its arguments into the new task, and these do not fit the callable; where a parameter is a "
+                        "reference to something that outlives the task, pass a pointer or std::ref()");
+    if constexpr (fits) spawn_fitting(site, name, std::move(f), std::forward<Args>(args)...);
+  }
+
+  template <class F, class... Args>
+  void spawn_fitting(const std::source_location& site, const char* name, F f, Args&&... args) {
     using result = std::invoke_result_t<F&, std::decay_t<Args>...>;
     static_assert(detail::is_task<result>::value, "spawn needs a callable that returns a levity::task");
     // Where the callable has no state and takes each argument over as it is, the callee's own frame holds everything and is
