@@ -158,9 +158,11 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
     what = text.c_str();
   } catch (...) {
   }
-  std::fprintf(stderr, "levity: task %s%s%s spawned at %s:%u ended with an exception nobody waits for: %s\n",
-               task_name != nullptr ? "\"" : "", task_name != nullptr ? task_name : "without a name",
-               task_name != nullptr ? "\"" : "", site.file_name(), site.line(), what);
+  // A scope's failure has no site of its own, nor has the main task.
+  std::string spawned;
+  if (site.line() != 0) spawned = std::string(" spawned at ") + site.file_name() + ":" + std::to_string(site.line());
+  std::fprintf(stderr, "levity: task %s%s%s%s ended with an exception nobody waits for: %s\n", task_name != nullptr ? "\"" : "",
+               task_name != nullptr ? task_name : "without a name", task_name != nullptr ? "\"" : "", spawned.c_str(), what);
 }
 
 reactor& scheduler::home_reactor() noexcept { return this_worker->home(); }

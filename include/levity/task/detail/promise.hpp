@@ -111,10 +111,18 @@ public:
   result_slot() noexcept {}
   result_slot(const result_slot&) = delete;
   result_slot& operator=(const result_slot&) = delete;
+#if defined(__GNUC__) && !defined(__clang__)
+// g++ 14 doubts the state and warns in the user's program.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
   ~result_slot() {
     if (state_ == state::value) value_.~T();
     if (state_ == state::failure) failure_.~exception_ptr();
   }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
   template <class... Args>
   void set_value(Args&&... args) {
