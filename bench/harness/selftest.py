@@ -4,6 +4,8 @@ import random
 import tempfile
 
 from . import rows
+from .processes import Server
+from .rows.row import server_pairs
 from .record import at_most, of_pairs
 from .statistic import median, upper_bound
 
@@ -75,9 +77,9 @@ def run(bench):
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         response.write(head + body)
         response.flush()
-        with rows.Server(bench, "http_floor", response.name) as one, \
-             rows.Server(bench, "http_floor", response.name) as other:
-            pairs, note = rows.server_pairs(bench, one, other, 64, "saturated", bench.http_load)
+        with Server(bench, "http_floor", response.name) as one, \
+             Server(bench, "http_floor", response.name) as other:
+            pairs, note = server_pairs(bench, one, other, 64, "saturated", bench.http_load)
     ratio = median([b / a for a, b in pairs])
     expect("the HTTP floor compared with itself is even", 0.9 < ratio < 1.1, f"ratio {ratio:.3f}; {note}")
 

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace levity {
+namespace levity::inline v0 {
 
 std::expected<address, std::string> address::parse(std::string_view text) {
   const auto wrong = [text](const char* why) {

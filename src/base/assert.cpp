@@ -5,7 +5,7 @@
 #include <cstring>
 #include <unistd.h>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 void assertion_failed(const char* condition, const char* message, const char* file, int line) noexcept {
   char text[1024];

@@ -3,7 +3,7 @@
 #include <ctime>
 #include <utility>
 
-namespace levity {
+namespace levity::inline v0 {
 namespace {
 
 thread_local detail::time_source* this_time_source = nullptr;

@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace levity {
+namespace levity::inline v0 {
 
 std::string_view to_string(io_failure failure) noexcept {
   switch (failure) {

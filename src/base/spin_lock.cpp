@@ -2,7 +2,7 @@
 
 #include <sched.h>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 void spin_lock::lock_slowly() noexcept {
   constexpr int spins_before_yield = 100;

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 enum char_class : std::uint8_t {
   token_char = 1,   // tchar of RFC 9110

@@ -4,7 +4,7 @@
 
 #include "http/char_class.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 void chunk_rules::begin(const limits& bounds, std::uint64_t body_bytes_max) noexcept {
   *this = chunk_rules();

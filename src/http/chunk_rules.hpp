@@ -22,7 +22,7 @@
 #include "levity/http/limits.hpp"
 #include "levity/http/refusal.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 class chunk_rules {
 public:

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstring>
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 namespace {
 

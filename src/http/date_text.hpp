@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 // The value of a Date field ("Sun, 06 Nov 1994 08:49:37 GMT"), written again only when the second has changed. One owner.
 class date_text {

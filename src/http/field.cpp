@@ -2,7 +2,7 @@
 
 #include "http/char_class.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 bool same_word(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;

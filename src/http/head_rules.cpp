@@ -8,7 +8,7 @@
 
 #include "http/char_class.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 namespace {
 

@@ -21,7 +21,7 @@
 #include "levity/http/refusal.hpp"
 #include "levity/http/request.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 class head_rules {
 public:

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 namespace {
 constexpr std::array<std::string_view, method_count> names{"GET",     "HEAD",    "POST",  "PUT",  "DELETE",

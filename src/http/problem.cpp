@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 namespace {
 

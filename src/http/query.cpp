@@ -2,7 +2,7 @@
 
 #include "http/char_class.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 bool percent_decode(std::string_view text, std::string& out, plus reading) {
   const std::size_t before = out.size();

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <iterator>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 namespace {
 

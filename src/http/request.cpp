@@ -1,6 +1,6 @@
 #include "levity/http/request.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 std::string_view to_string(version which) noexcept {
   return which == version::http_1_1 ? std::string_view("HTTP/1.1") : std::string_view("HTTP/1.0");

@@ -4,7 +4,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 namespace {
 

@@ -44,7 +44,7 @@
 #include "levity/http/refusal.hpp"
 #include "levity/http/request.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 // Where a streamed body goes: called with each piece, in order, from within feed(). The piece is a view of what was fed.
 struct body_sink {

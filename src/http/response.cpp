@@ -4,7 +4,7 @@
 
 #include "http/char_class.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 namespace {
 

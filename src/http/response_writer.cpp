@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 void response_writer::put(std::size_t index, std::string_view bytes) noexcept {
   // iovec has no const; the socket only reads.

@@ -23,7 +23,7 @@
 #include "levity/http/request.hpp"
 #include "levity/http/response.hpp"
 
-namespace levity::http::detail {
+namespace levity::inline v0::http::detail {
 
 // What the answer must know of its request and moment.
 struct answer_to {

@@ -5,7 +5,7 @@
 #include "http/char_class.hpp"
 #include "levity/http/field.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 namespace {
 

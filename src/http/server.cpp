@@ -16,7 +16,7 @@
 #include "levity/task/shield.hpp"
 #include "levity/time/deadline.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 struct server::state {
   server_options options;

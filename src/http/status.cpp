@@ -1,6 +1,6 @@
 #include "levity/http/status.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 std::string_view reason(status which) noexcept {
   switch (which) {

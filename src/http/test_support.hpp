@@ -15,7 +15,7 @@
 
 #include "http/request_parser.hpp"
 
-namespace levity::http::test {
+namespace levity::inline v0::http::test {
 
 struct conversation {
   std::string transcript;    // a line a request, then how it ended

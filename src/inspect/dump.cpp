@@ -13,7 +13,7 @@
 #include "levity/task/detail/scope_state.hpp"
 #include "sched/scheduler.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 void write_all(int fd, std::string_view text) {

@@ -5,7 +5,7 @@
 // Works in every build, on a running process: tasks that are parked are held still one at a time (see task/record.hpp) while
 // their wait reason and await chain are read; running and ready ones are listed without a chain. Never stops the world.
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class scheduler;
 

@@ -14,7 +14,7 @@
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 namespace {
 

@@ -7,7 +7,7 @@
 
 #include "levity/memory/frame_pool.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 struct offloaded : blocking_job {

@@ -16,7 +16,7 @@
 #include "levity/io/file_means.hpp"
 #include "levity/task/detail/executor.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class file_service final : public file_backend {
 public:

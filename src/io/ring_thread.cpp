@@ -11,7 +11,7 @@
 
 #include "platform/futex.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::uint64_t bell_mark = 0;  // user data of the doorbell; operations have their address

@@ -25,7 +25,7 @@
 #include "levity/io/detail/file_operation.hpp"
 #include "platform/ring.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class ring_thread final : public file_backend {
 public:

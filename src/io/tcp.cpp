@@ -16,7 +16,7 @@
 #include "levity/time/sleep.hpp"
 #include "reactor/reactor.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 namespace {
 

@@ -6,7 +6,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/memory/frame_pool.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::size_t kept_max = 8;

@@ -13,7 +13,7 @@
 #include "levity/base/spin_lock.hpp"
 #include "memory/page_source.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::size_t granule_bytes = 16;
@@ -402,7 +402,7 @@ frame_magazine_scope::~frame_magazine_scope() {
 
 }  // namespace levity::detail
 
-namespace levity {
+namespace levity::inline v0 {
 
 frame_pool_stats frame_statistics() noexcept {
   using namespace detail;

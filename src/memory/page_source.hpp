@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct page_source {
   static constexpr std::size_t slab_bytes = 64 * 1024;

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-namespace levity {
+namespace levity::inline v0 {
 
 namespace {
 

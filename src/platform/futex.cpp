@@ -7,7 +7,7 @@
 #include <climits>
 #include <ctime>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 void futex_wait(const std::uint32_t* word, std::uint32_t expected) noexcept {
   ::syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);

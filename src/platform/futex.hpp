@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// Sleeps while *word == expected. Returns on a wake-up, on a signal, or at once when the word differs.
 void futex_wait(const std::uint32_t* word, std::uint32_t expected) noexcept;

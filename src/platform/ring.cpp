@@ -2,7 +2,7 @@
 
 #include <cerrno>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 ring::~ring() {
   if (open_) io_uring_queue_exit(&ring_);

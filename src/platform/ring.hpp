@@ -9,7 +9,7 @@
 
 #include "levity/base/error.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class ring {
 public:

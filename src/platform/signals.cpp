@@ -10,7 +10,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 signal_watch::signal_watch() {
   sigset_t watched;

@@ -7,7 +7,7 @@
 
 #include <signal.h>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class signal_watch {
 public:

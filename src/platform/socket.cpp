@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 socklen_t to_kernel(const address& from, sockaddr_storage& to) noexcept {
   std::memset(&to, 0, sizeof to);

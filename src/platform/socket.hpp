@@ -5,7 +5,7 @@
 #include "levity/base/address.hpp"
 #include "levity/base/error.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct listen_request {
   address at;

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 // The first line of a small file, empty if there is none.

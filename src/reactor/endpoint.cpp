@@ -5,7 +5,7 @@
 
 #include "levity/base/spin_lock.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 struct endpoint_store {

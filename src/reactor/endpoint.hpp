@@ -26,7 +26,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct reactor;
 

@@ -13,7 +13,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 constexpr int generation_shift = 48;

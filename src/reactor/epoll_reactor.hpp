@@ -11,7 +11,7 @@
 #include "levity/base/atomic.hpp"
 #include "reactor/reactor.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class epoll_reactor final : public reactor {
 public:

@@ -14,7 +14,7 @@
 
 #include "levity/base/atomic.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class lease_word {
 public:

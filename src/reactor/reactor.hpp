@@ -32,7 +32,7 @@
 #include "reactor/ready_batch.hpp"
 #include "reactor/timer_wheel.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct reactor : time_source {
   explicit reactor(std::int64_t start_ns) noexcept : wheel(start_ns) {}

@@ -18,7 +18,7 @@
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/sim_reactor.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 struct backend {

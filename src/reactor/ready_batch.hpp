@@ -5,7 +5,7 @@
 
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// The tasks that one poll made ready, in the order of their events. All of them are pushed where any worker may take them
 /// before the first one runs.

@@ -19,7 +19,7 @@
 #include "levity/base/assert.hpp"
 #include "levity/base/rng.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::int64_t start_ns = 1'000'000'000'000;

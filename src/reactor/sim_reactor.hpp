@@ -39,7 +39,7 @@
 #include "levity/base/atomic.hpp"
 #include "reactor/reactor.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class sim_reactor final : public reactor {
 public:

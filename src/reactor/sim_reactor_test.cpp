@@ -10,7 +10,7 @@
 #include "levity/levity.hpp"
 #include "reactor/sim_reactor.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 // Two sockets exchange bytes as the seed has it; the same calls for every seed.

@@ -7,7 +7,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 std::uint64_t timer_wheel::tick_after(std::int64_t ns) noexcept {
   constexpr std::uint64_t round_up = (std::uint64_t{1} << tick_shift) - 1;

@@ -28,7 +28,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "reactor/ready_batch.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class timer_wheel {
 public:

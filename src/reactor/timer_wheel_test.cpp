@@ -13,7 +13,7 @@
 #include "reactor/timer_wheel.hpp"
 #include "tests/support/run_tasks.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::int64_t tick_ns = std::int64_t{1} << timer_wheel::tick_shift;

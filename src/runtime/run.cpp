@@ -18,7 +18,7 @@
 #include "reactor/sim_reactor.hpp"
 #include "sched/scheduler.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& options) {

@@ -2,7 +2,7 @@
 
 #include "levity/task/detail/executor.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 std::uint64_t live_tasks() noexcept {
   detail::executor* here = detail::current_run().exec;

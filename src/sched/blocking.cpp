@@ -10,7 +10,7 @@
 #include "levity/base/assert.hpp"
 #include "levity/sched/blocking.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 bool runs_to_its_end(waiter&, task_record&) noexcept { return false; }

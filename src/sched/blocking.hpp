@@ -8,7 +8,7 @@
 
 #include "levity/task/detail/executor.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class blocking_pool {
 public:

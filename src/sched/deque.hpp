@@ -27,7 +27,7 @@
 #include "levity/base/cache_line.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class deque {
 public:

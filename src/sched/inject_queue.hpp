@@ -17,7 +17,7 @@
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class inject_queue {
 public:

@@ -4,7 +4,7 @@
 
 #include "platform/futex.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 void idle_set::enter(unsigned worker, bool searching) noexcept {
   idle_[worker / 64].fetch_or(std::uint64_t{1} << (worker % 64), std::memory_order_relaxed);

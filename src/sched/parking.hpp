@@ -32,7 +32,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/base/cache_line.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class idle_set {
 public:

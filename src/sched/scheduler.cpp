@@ -8,7 +8,7 @@
 
 #include "levity/base/clock.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 scheduler::scheduler(scheduler_options options)
     : seed_(options.seed),

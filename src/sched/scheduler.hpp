@@ -18,7 +18,7 @@
 #include "sched/parking.hpp"
 #include "sched/worker.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct scheduler_options {
   std::vector<std::unique_ptr<reactor>> reactors;  // one a worker

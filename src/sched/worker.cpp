@@ -8,7 +8,7 @@
 #include "levity/memory/frame_pool.hpp"
 #include "sched/scheduler.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 

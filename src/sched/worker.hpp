@@ -19,7 +19,7 @@
 #include "sched/deque.hpp"
 #include "sched/parking.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class scheduler;
 

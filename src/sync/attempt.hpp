@@ -7,7 +7,7 @@
 #include "levity/task/detail/record.hpp"
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// What await_suspend returns. True: the task waits, or is queued again, and may already run elsewhere.
 template <class Operation>

@@ -5,7 +5,7 @@
 #include "levity/base/assert.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 const wait_reason barrier::arrive_awaiter::reason_{"barrier", &arrive_awaiter::leave, &arrive_awaiter::settle,
                                                    &arrive_awaiter::describe};

@@ -8,7 +8,7 @@
 #include "levity/sync/detail/wait_list.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 std::string_view to_string(channel_error error) noexcept {
   switch (error) {

@@ -5,7 +5,7 @@
 #include "levity/base/assert.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 class condition::wait_awaiter : public detail::queued_wait {
 public:

@@ -4,7 +4,7 @@
 
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 const wait_reason event::wait_awaiter::reason_{"event wait", &queued_wait::take_back, &wait_awaiter::settle,
                                                &wait_awaiter::describe};

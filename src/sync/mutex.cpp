@@ -5,7 +5,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 const wait_reason mutex::lock_awaiter::reason_{"mutex lock", &queued_wait::take_back, &lock_awaiter::settle,
                                                &lock_awaiter::describe};

@@ -10,7 +10,7 @@
 #include "levity/time/sleep.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 namespace {
 
 // The distinct channels of a select, locked in the order of their addresses.

@@ -5,7 +5,7 @@
 #include "levity/base/assert.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 const wait_reason semaphore::acquire_awaiter::reason_{"semaphore acquire", &acquire_awaiter::leave,
                                                       &acquire_awaiter::settle, &acquire_awaiter::describe};

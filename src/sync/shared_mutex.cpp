@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-namespace levity {
+namespace levity::inline v0 {
 
 const wait_reason shared_mutex::awaiter_base::write_reason{"shared mutex lock", &awaiter_base::leave, &awaiter_base::settle,
                                                            &awaiter_base::describe};

@@ -5,7 +5,7 @@
 #include "levity/base/assert.hpp"
 #include "sync/attempt.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 const wait_reason wait_group::wait_awaiter::reason_{"wait group", &queued_wait::take_back, &wait_awaiter::settle,
                                                     &wait_awaiter::describe};

@@ -4,7 +4,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 wait_list::~wait_list() {
   for (;;) {

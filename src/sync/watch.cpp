@@ -4,7 +4,7 @@
 
 #include "sync/attempt.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 const wait_reason watch_core::change_awaiter::reason_{"watch", &queued_wait::take_back, &change_awaiter::settle,
                                                       &change_awaiter::describe};

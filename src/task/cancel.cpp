@@ -1,6 +1,6 @@
 #include "levity/task/cancel.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 std::string_view to_string(cancel_reason reason) noexcept {
   switch (reason) {

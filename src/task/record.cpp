@@ -7,7 +7,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];
 

@@ -6,7 +6,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 scope_state* scope_state::create(executor& exec, task_record* owner, failure_policy policy, const char* name) {

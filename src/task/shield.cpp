@@ -2,7 +2,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 void push_context(task_record& record, context& inner) noexcept {
   inner.outer = record.contexts;

@@ -2,7 +2,7 @@
 
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 bool yield_awaiter::suspend(std::coroutine_handle<> frame, task_record& record) noexcept {
   record.leaf = frame;

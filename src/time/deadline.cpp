@@ -2,7 +2,7 @@
 
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 deadline_guard::deadline_guard(std::int64_t due_ns) noexcept {
   timer_.due_ns = due_ns;

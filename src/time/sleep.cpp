@@ -5,7 +5,7 @@
 
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 // A waiter that was taken back keeps its reason as a negative due time.
 const wait_reason sleep_awaiter::reason_{"sleep", &sleep_awaiter::take_back, nullptr, &sleep_awaiter::describe};

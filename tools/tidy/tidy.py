@@ -432,6 +432,15 @@ def headers_guard_themselves(house):
             yield Finding(source.path, 1, "a header without #pragma once")
 
 
+def namespaces_bear_the_version(house):
+    """What a library exports lies in an inline namespace, so that two versions in one program do not mix."""
+    for source in house.cpp:
+        if source.place in ("src", "include") and source.companion is None:
+            for number, line in enumerate(source.code, 1):
+                if re.match(r"\s*namespace levity\b(?!::inline v\d+)(?!\s*=)", line):
+                    yield Finding(source.path, number, "opens levity without its version; write namespace levity::inline v0")
+
+
 # ---- what g++ 12 cannot compile ------------------------------------------------------------------------------------------
 
 AWAITED_CONDITION = re.compile(r"\b(if|while|switch|for)\s*\(")
@@ -514,7 +523,7 @@ RULES = (
     rooms_are_listed, includes_are_granted, companions_have_a_source,
     atomics_pass_the_door, threads_stay_in_their_rooms,
     orders_cite_edges, edges_have_two_ends, orders_are_written_out,
-    texts_are_clean, names_are_snake_case, headers_guard_themselves,
+    texts_are_clean, names_are_snake_case, headers_guard_themselves, namespaces_bear_the_version,
     conditions_await_beside_a_variable,
 )
 

@@ -25,7 +25,7 @@ CLEAN = {
         "tools [outside]: uses task  # commands\n"),
     "include/levity/levity.hpp": '#pragma once\n#include "levity/task/task.hpp"\n',
     "include/levity/base/atomic.hpp": (
-        "#pragma once\n#include <atomic>\nnamespace levity {\ntemplate <class T>\nusing atomic = std::atomic<T>;\n"
+        "#pragma once\n#include <atomic>\nnamespace levity::inline v0 {\ntemplate <class T>\nusing atomic = std::atomic<T>;\n"
         "inline void full_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }\n}\n"),
     "include/levity/task/task.hpp": '#pragma once\n#include "levity/base/atomic.hpp"\n',
     "include/levity/task/detail/record.hpp": "#pragma once\n",
@@ -86,6 +86,12 @@ class Tidy(unittest.TestCase):
 
     def test_a_clean_house_is_green(self):
         self.assert_green({})
+
+    def test_a_namespace_without_its_version(self):
+        self.plant("namespace levity {\n}\n", "without its version")
+        self.plant("namespace levity::detail {\n}\n", "without its version")
+        self.assert_green({"src/task/planted.cpp": "namespace levity::inline v0::detail {\n}\n"})
+        self.assert_green({"src/base/flag_test.cpp": "namespace levity::test {\n}\n"})
 
     # Rooms.
 

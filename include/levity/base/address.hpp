@@ -7,7 +7,7 @@
 
 #include "levity/base/error.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// An IPv4 or IPv6 address with a port. A value; thread-safe as any value.
 class address {

@@ -3,7 +3,7 @@
 // Three weights of assertion: LEVITY_ASSERT (every build, our own mistakes), LEVITY_DEBUG_ASSERT (debug builds),
 // check_invariants() functions (equations; called by tests). Never assert what a peer, a kernel or a disk can do.
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// Prints `file:line: condition: message` to standard error and aborts. Allocates nothing.
 [[noreturn]] void assertion_failed(const char* condition, const char* message, const char* file, int line) noexcept;

@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-namespace levity {
+namespace levity::inline v0 {
 
 template <class T>
 using atomic = std::atomic<T>;

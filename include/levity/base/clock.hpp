@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// The runtime's monotonic clock, in nanoseconds. Inside a task of a simulated runtime it is that runtime's virtual
 /// time; everywhere else CLOCK_MONOTONIC. `now()` costs one vDSO call (about 25 ns), thread-safe.

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// What happened, in the words of a caller. EOF, reset, cancelled and timed out are four different outcomes.
 enum class io_failure : std::uint8_t {

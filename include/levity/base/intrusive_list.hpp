@@ -4,7 +4,7 @@
 
 #include "levity/base/assert.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// The links of one element. `next == nullptr` means: in no list.
 struct list_link {

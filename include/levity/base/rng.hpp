@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A small seeded generator (xoshiro256** by Blackman and Vigna, seeded by splitmix64). Not for secrets, not
 /// thread-safe; one per owner. The same seed gives the same sequence on every compiler.

@@ -15,7 +15,7 @@
 
 #include "levity/base/atomic.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 class spin_lock {
 public:

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// One header field: views into the message it belongs to. Blanks around the value are not part of it.
 struct field {

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// What one request may weigh. A request beyond a limit is refused with the status named here.
 struct limits {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// The methods that levity knows; a request with any other is answered 501 before a handler sees it.
 enum class method : std::uint8_t { get, head, post, put, delete_, connect, options, trace, patch };

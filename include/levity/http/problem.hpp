@@ -4,7 +4,7 @@
 
 #include "levity/http/response.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// Makes `answer` a problem document (RFC 9457): the status, its reason phrase as title, and what happened in one sentence.
 /// Fields that were set stay, but Content-Type becomes application/problem+json. `detail` may hold any bytes: what is not

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// Whether `+` stands for a blank: yes in a query that a form wrote, no in a path.
 enum class plus : bool { is_plus, is_blank };

@@ -5,7 +5,7 @@
 
 #include "levity/http/status.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// Why a request was not accepted. Each has a status for the answer, a name for metrics and a sentence for the problem body.
 /// After a refusal nothing more may be read from the connection: where the next request begins is unknown.

@@ -13,7 +13,7 @@
 #include "levity/http/field.hpp"
 #include "levity/http/method.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 enum class version : std::uint8_t { http_1_0, http_1_1 };
 

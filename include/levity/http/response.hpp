@@ -9,7 +9,7 @@
 #include "levity/http/field.hpp"
 #include "levity/http/status.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// An answer in the making. Meant to be reused: clear() keeps its memory, so that answering allocates nothing in steady state.
 /// Framing (Content-Length, Transfer-Encoding, Connection) and Date belong to the connection: it adds them itself.

@@ -22,7 +22,7 @@
 
 #include "levity/http/method.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// One `{name}` of a pattern and what stands there in the path (still encoded, never empty).
 struct path_parameter {

@@ -16,7 +16,7 @@
 #include "levity/io/tcp.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 struct server_options {
   limits bounds;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace levity::http {
+namespace levity::inline v0::http {
 
 /// Status codes that have a name here; any other number from 100 to 599 can be cast to one.
 enum class status : std::uint16_t {

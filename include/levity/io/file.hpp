@@ -10,7 +10,7 @@
 #include "levity/io/detail/file_operation.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// How to open a file. At least one of read and write.
 struct file_options {

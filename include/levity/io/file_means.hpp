@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Who carries a runtime's file operations out.
 enum class file_means : std::uint8_t {

@@ -12,7 +12,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 namespace detail {
 struct endpoint;

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 inline constexpr std::size_t buffer_bytes = 16 * 1024;
 

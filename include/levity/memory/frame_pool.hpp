@@ -27,7 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Exact accounting of the memory behind tasks, in bytes and blocks.
 struct frame_pool_stats {

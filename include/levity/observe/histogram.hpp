@@ -20,7 +20,7 @@
 #include <string>
 #include <vector>
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// What a histogram can tell apart. All fields are in the unit of the samples (the runtime uses nanoseconds).
 struct histogram_range {

@@ -4,7 +4,7 @@
 
 #include "levity/io/file_means.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// How a runtime is set up. The defaults serve a network service; nothing needs to be configured.
 struct runtime_options {

@@ -9,7 +9,7 @@
 #include "levity/task/detail/callable.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 /// What became of the main task.

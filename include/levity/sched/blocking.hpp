@@ -8,7 +8,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 extern const wait_reason blocking_reason;

@@ -4,7 +4,7 @@
 
 #include "levity/sync/detail/wait_list.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A place where `parties` tasks wait for each other, again and again: when the last has come, all go on and the next phase
 /// begins.

@@ -11,7 +11,7 @@
 #include "levity/sync/detail/channel_core.hpp"
 #include "levity/task/detail/promise.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A send that failed: why, and the value, which is whole.
 template <class T>

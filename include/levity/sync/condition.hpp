@@ -6,7 +6,7 @@
 #include "levity/sync/mutex.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Waits, under a mutex, for something to become true:
 ///

@@ -9,7 +9,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/sync/detail/wait_list.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A flag that tasks wait for: set() lets all of them go, now and later, until reset(). Every task that waited when set() was
 /// called goes on, even if reset() follows at once. A wait that is cancelled throws `cancelled`.

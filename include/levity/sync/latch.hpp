@@ -5,7 +5,7 @@
 #include "levity/sync/wait_group.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A number of things that must have happened, once: count_down() for each, `co_await wait()` until all have. It does not go up
 /// again; a wait_group does, and a barrier starts over by itself.

@@ -25,7 +25,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/sync/detail/wait_list.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Mutual exclusion among tasks: `auto held = co_await m.lock();`. Not recursive. Holding it across a co_await is what it
 /// is for; for a few instructions without one an ordinary lock is enough.

@@ -12,7 +12,7 @@
 #include "levity/sync/mutex.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Work that is done once, whoever comes first: `co_await opened.call([&] { return open(path); });`.
 ///

@@ -12,7 +12,7 @@
 #include "levity/sync/channel.hpp"
 #include "levity/sync/detail/select_core.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 template <class T>

@@ -5,7 +5,7 @@
 
 #include "levity/sync/detail/wait_list.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A number of permits. `co_await acquire(n)` takes n of them, release(n) gives n back (or makes new ones).
 ///

@@ -5,7 +5,7 @@
 
 #include "levity/sync/semaphore.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// One writer or many readers at a time: `auto held = co_await m.lock();`, `auto seen = co_await m.lock_shared();`. Not
 /// recursive; a reader cannot become the writer.

@@ -4,7 +4,7 @@
 
 #include "levity/sync/detail/wait_list.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Counts work that is under way: add() before it starts, done() when it ends, `co_await wait()` until none is left.
 /// It can be used again afterwards. For tasks of one scope, scope::join says the same with less.

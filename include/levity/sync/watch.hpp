@@ -7,7 +7,7 @@
 #include "levity/sync/detail/wait_list.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 // What a watch is without its value.

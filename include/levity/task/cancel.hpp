@@ -12,7 +12,7 @@
 
 #include "levity/base/error.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Why a task was told to end. The first reason a task is given stays.
 enum class cancel_reason : std::uint8_t {

@@ -9,7 +9,7 @@
 #include "levity/task/task.hpp"
 #include "levity/task/when_all.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 /// Which branch of a race came first. Read after the join, which orders it.

@@ -11,7 +11,7 @@
 #include "levity/task/detail/scope_state.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// What a scope does when one of its tasks ends with an exception. A task that was cancelled and ends with
 /// levity::cancelled has not failed; one that lets out the `cancelled` of a deadline inside it has.

@@ -3,7 +3,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 void push_context(task_record& record, context& inner) noexcept;

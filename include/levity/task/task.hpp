@@ -5,7 +5,7 @@
 
 #include "levity/task/detail/promise.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// A coroutine that has not started yet. It starts when it is awaited, runs as part of the awaiting task, and hands its
 /// result or exception to it; scope::spawn makes a task of its own out of it.

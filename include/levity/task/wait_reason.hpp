@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace levity {
+namespace levity::inline v0 {
 
 namespace detail {
 struct task_record;

@@ -9,7 +9,7 @@
 #include "levity/task/task.hpp"
 #include "levity/task/yield.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 template <class T>

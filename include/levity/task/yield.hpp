@@ -3,7 +3,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 struct yield_awaiter {

@@ -6,7 +6,7 @@
 #include "levity/task/task.hpp"
 #include "levity/time/sleep.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 namespace detail {
 
 /// A deadline around part of a task: armed while that part runs.

@@ -3,7 +3,7 @@
 #include "levity/base/assert.hpp"
 #include "levity/time/sleep.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// Ticks at a fixed rate: `interval every{100ms}; for (;;) { co_await every.tick(); ... }`. Ticks lie on start + n * period; a
 /// late caller gets one tick at once and the missed ones are dropped. One task at a time; not thread-safe.

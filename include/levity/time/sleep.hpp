@@ -3,7 +3,7 @@
 #include "levity/base/clock.hpp"
 #include "levity/task/detail/promise.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 namespace detail {
 

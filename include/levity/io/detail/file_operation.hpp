@@ -5,7 +5,7 @@
 #include "levity/base/error.hpp"
 #include "levity/task/detail/promise.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// One operation on a file, and who waits for it. Lives in the awaiter; whoever carries it out owns it from submit to complete.
 struct file_operation {

@@ -55,7 +55,7 @@
 #include "levity/task/cancel.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity {
+namespace levity::inline v0 {
 
 /// How a channel operation can end other than well.
 enum class channel_error : std::uint8_t {

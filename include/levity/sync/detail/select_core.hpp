@@ -22,7 +22,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/promise.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct select_case : channel_waiter {
   enum class kind : std::uint8_t { receive, send, timer };

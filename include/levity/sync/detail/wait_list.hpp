@@ -28,7 +28,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct wait_list {
   spin_lock lock;

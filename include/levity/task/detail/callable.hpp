@@ -6,7 +6,7 @@
 
 #include "levity/task/task.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 // A parameter that is the argument's own type, or a number made of a number: nothing of the argument is left behind. A view
 // of an argument, say a std::string_view made of a std::string, would be.

@@ -10,7 +10,7 @@
 #include "levity/base/intrusive_list.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct reactor;
 struct file_backend;

@@ -24,7 +24,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// Awaits through a pointer.
 template <class Awaiter>

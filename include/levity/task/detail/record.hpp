@@ -44,7 +44,7 @@
 #include "levity/task/cancel.hpp"
 #include "levity/task/wait_reason.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 struct scope_state;
 struct context;

@@ -20,7 +20,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/record.hpp"
 
-namespace levity::detail {
+namespace levity::inline v0::detail {
 
 /// What a scope does when a child ends with an exception.
 enum class failure_policy : std::uint8_t { cancel_siblings, keep_going, report };

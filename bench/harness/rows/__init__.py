@@ -1,0 +1,7 @@
+"""Every row of the bench: what it is called, what is measured, and what must hold. One module a subject."""
+
+from . import echo, http, task
+from .http import HTTP_PATH
+
+# In the order in which they are measured and printed.
+ROWS = [row for module in (task, echo, http) for row in module.ROWS]

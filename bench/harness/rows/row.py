@@ -1,0 +1,96 @@
+"""A row of the bench, and the ways to measure one."""
+
+import os
+import time
+
+from .. import machine
+from ..processes import Driver, Failure, cpu_ns
+from ..record import missing
+
+
+class Row:
+    """Something that is measured in one go and gives one or several records."""
+
+    def __init__(self, names, measure):
+        self.names = names
+        self.measure = measure
+
+    def records(self, bench):
+        try:
+            made = {record["name"]: record for record in self.measure(bench)}
+        except Failure as failure:
+            return [missing(name, str(failure)) for name in self.names]
+        return [made.get(name) or missing(name, "the row gave no such record") for name in self.names]
+
+
+def alternate(pairs, measure_floor, measure_subject):
+    """ABBA: floor and subject in turn, the order turned round each time, so that drift and warmth hit both alike."""
+    measured = []
+    for i in range(pairs):
+        if i % 2 == 0:
+            floor = measure_floor()
+            subject = measure_subject()
+        else:
+            subject = measure_subject()
+            floor = measure_floor()
+        measured.append((floor, subject))
+    return measured
+
+
+class Onlooker:
+    """How busy others kept the server's core meanwhile."""
+
+    def __init__(self, bench, servers):
+        self.bench, self.servers = bench, servers
+
+    def __enter__(self):
+        self.ticks, self.stolen = machine.busy_ticks(self.bench.server_cpu)
+        self.own = sum(cpu_ns(server.pid) for server in self.servers)
+        self.since = time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def note(self):
+        seconds = time.monotonic() - self.since
+        ticks, stolen = machine.busy_ticks(self.bench.server_cpu)
+        per_second = os.sysconf("SC_CLK_TCK")
+        own = (sum(cpu_ns(server.pid) for server in self.servers) - self.own) / 1e9
+        foreign = max(0.0, ((ticks - self.ticks) / per_second - own) / seconds)
+        steal = (stolen - self.stolen) / per_second / seconds
+        self.bench.foreign_share = max(self.bench.foreign_share, foreign)
+        words = []
+        if foreign > 0.05:
+            words.append(f"others kept the server's core busy {foreign:.0%} of the time")
+        if steal > 0.01:
+            words.append(f"{steal:.0%} of it stolen by the hypervisor")
+        return words
+
+
+def server_pairs(bench, floor, subject, connections, mode, driver_arguments):
+    """CPU time per request of two servers under the same load, as (floor, subject) pairs in nanoseconds, and notes."""
+    with Driver(bench, [floor, subject], connections, *driver_arguments) as driver, \
+         Onlooker(bench, [floor, subject]) as onlooker:
+        rates, busy = [], {0: [], 1: []}
+
+        def half(target):
+            done = driver.run(target, mode, bench.half_seconds)
+            rates.append(done["requests"] / max(done["seconds"], bench.half_seconds))
+            busy[target].append(done["server_cpu_ns"] / 1e9 / done["seconds"])
+            if done["server_cpu_ns"] <= 0:
+                raise Failure("a server answered without using any CPU time")
+            return done["server_cpu_ns"] / done["requests"]
+
+        for target in (0, 1):  # warm caches, pools and branch predictors
+            half(target)
+        rates.clear()
+        pairs = alternate(bench.pairs, lambda: half(0), lambda: half(1))
+        notes = onlooker.note()
+    if mode.startswith("rate:"):
+        wanted = float(mode.removeprefix("rate:"))
+        achieved = sorted(rates)[len(rates) // 2] / wanted
+        if achieved < 0.95:
+            raise Failure(f"only {achieved:.0%} of {wanted:.0f} requests a second were reached; is the machine busy?")
+    notes.insert(0, "server busy {:.0%} / {:.0%}".format(*[sorted(busy[t])[len(busy[t]) // 2] for t in (0, 1)]))
+    return pairs, "; ".join(notes)
