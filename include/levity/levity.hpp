@@ -27,6 +27,8 @@
 #include "levity/sync/shared_mutex.hpp"
 #include "levity/sync/wait_group.hpp"
 #include "levity/sync/watch.hpp"
+#include "levity/io/buffered_reader.hpp"
+#include "levity/io/buffered_writer.hpp"
 #include "levity/io/file.hpp"
 #include "levity/io/tcp.hpp"
 #include "levity/memory/frame_pool.hpp"

@@ -24,6 +24,9 @@ std::string_view to_string(io_failure failure) noexcept {
     case io_failure::permission: return "not permitted";
     case io_failure::invalid: return "invalid argument";
     case io_failure::unsupported: return "not supported here";
+    case io_failure::truncated: return "ended in the middle";
+    case io_failure::too_large: return "too large";
+    case io_failure::unavailable: return "temporarily unavailable";
     case io_failure::other: return "failed";
   }
   return "failed";

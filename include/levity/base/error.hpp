@@ -28,6 +28,9 @@ enum class io_failure : std::uint8_t {
   permission,        ///< not allowed
   invalid,           ///< an argument the kernel refuses
   unsupported,       ///< this kernel or backend cannot do it
+  truncated,         ///< the stream ended in the middle of what was asked for
+  too_large,         ///< more than the bound that was given
+  unavailable,       ///< who should answer cannot at the moment; later it may
   other,             ///< see code()
 };
 
