@@ -14,13 +14,14 @@
 #include "memory/page_source.hpp"
 
 namespace levity::inline v0::detail {
+
 namespace {
 
-constexpr std::size_t granule_bytes = 16;
-constexpr std::size_t fine_bytes_max = 1024;
+constexpr std::size_t granule_bytes = frame_granule_bytes;
+constexpr std::size_t fine_bytes_max = frame_fine_bytes_max;
 constexpr std::size_t block_bytes_max = 16 * 1024;
 constexpr std::size_t fine_classes = fine_bytes_max / granule_bytes;
-constexpr std::size_t class_count = fine_classes + 16;
+constexpr std::size_t class_count = frame_classes;
 constexpr std::int64_t magazine_bytes_max = 16 * 1024;
 
 // Classes 0..63 are 16, 32 .. 1024 bytes; then 1280, 1536, 1792, 2048, 2560 .. 16384: four steps a doubling.
@@ -42,13 +43,11 @@ static_assert(class_of(1) == 0 && class_of(16) == 0 && class_of(17) == 1 && clas
 static_assert(class_of(1025) == 64 && class_bytes(64) == 1280 && class_of(1280) == 64 && class_of(1281) == 65);
 static_assert(class_bytes(class_count - 1) == block_bytes_max && class_of(block_bytes_max) == class_count - 1);
 
-struct free_block {
-  free_block* next;
-};
+using free_block = frame_block;
 
 // How many blocks travel between a magazine and the depot at once.
 constexpr unsigned batch_of(std::size_t index) {
-  return static_cast<unsigned>(std::clamp<std::size_t>(1024 / class_bytes(index), 1, 32));
+  return static_cast<unsigned>(std::clamp<std::size_t>(2048 / class_bytes(index), 1, 32));
 }
 
 // How many blocks of a class a magazine may hold once it was granted room for them.
@@ -162,14 +161,7 @@ depot& the_depot() noexcept {
 // A thread's magazine. A class gets room when it is first used; together the grants stay within magazine_bytes_max, and the
 // oldest one is taken back when they would not. Others only read it, for statistics: blocks in use are those that came from
 // the depot, less those that went back, less those held here. Summed over all threads that is exact, whoever frees what.
-struct alignas(cache_line_bytes) magazine : list_link {
-  struct stack {
-    free_block* top = nullptr;
-    atomic<std::uint32_t> room{0};   // blocks it may still take
-    atomic<std::uint32_t> limit{0};  // granted; holds limit - room blocks
-    atomic<std::int64_t> taken{0};   // from the depot, less given back
-  };
-  std::array<stack, class_count> stacks;
+struct alignas(cache_line_bytes) magazine : frame_stacks, list_link {
   std::array<std::uint16_t, class_count> granted;  // classes with room, oldest grant first
   std::size_t granted_count = 0;
   std::int64_t granted_bytes = 0;
@@ -199,7 +191,12 @@ magazine_registry& the_registry() noexcept {
   return *instance;
 }
 
-constinit thread_local magazine* this_magazine [[gnu::tls_model("initial-exec")]] = nullptr;
+// Stands for the magazine of threads that have none.
+constinit frame_stacks no_magazine;
+
+magazine* own_magazine() noexcept {
+  return this_magazine == &no_magazine ? nullptr : static_cast<magazine*>(this_magazine);
+}
 
 void count_shared(std::int64_t bytes, std::int64_t blocks) noexcept {
   magazine_registry& registry = the_registry();
@@ -209,7 +206,7 @@ void count_shared(std::int64_t bytes, std::int64_t blocks) noexcept {
 
 // Gives blocks of a class back to the depot until `keep` are left.
 void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
-  magazine::stack& stack = own.stacks[index];
+  frame_stack& stack = own.classes[index];
   free_block* spilled = nullptr;
   std::uint32_t held = stack.limit.load(std::memory_order_relaxed) - stack.room.load(std::memory_order_relaxed);
   std::uint32_t blocks = 0;
@@ -233,20 +230,20 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
               own.granted.begin());
     own.granted_count--;
     spill(own, oldest, 0);
-    own.stacks[oldest].limit.store(0, std::memory_order_relaxed);
-    own.stacks[oldest].room.store(0, std::memory_order_relaxed);
+    own.classes[oldest].limit.store(0, std::memory_order_relaxed);
+    own.classes[oldest].room.store(0, std::memory_order_relaxed);
     own.granted_bytes -= static_cast<std::int64_t>(limit_of(oldest) * class_bytes(oldest));
   }
   own.granted[own.granted_count++] = static_cast<std::uint16_t>(index);
   own.granted_bytes += bytes;
-  own.stacks[index].limit.store(limit_of(index), std::memory_order_relaxed);
-  own.stacks[index].room.store(limit_of(index), std::memory_order_relaxed);
+  own.classes[index].limit.store(limit_of(index), std::memory_order_relaxed);
+  own.classes[index].room.store(limit_of(index), std::memory_order_relaxed);
 }
 
 // The class is empty here, or the thread has no magazine.
 [[maybe_unused, gnu::noinline]] void* allocate_slowly(std::size_t index) {
-  magazine* own = this_magazine;
-  if (own != nullptr && own->stacks[index].limit.load(std::memory_order_relaxed) == 0) grant(*own, index);
+  magazine* own = own_magazine();
+  if (own != nullptr && own->classes[index].limit.load(std::memory_order_relaxed) == 0) grant(*own, index);
   unsigned got = 0;
   free_block* blocks = the_depot().take(index, own == nullptr ? 1 : batch_of(index), got);
   if (blocks == nullptr) throw std::bad_alloc{};
@@ -254,7 +251,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
     count_shared(static_cast<std::int64_t>(class_bytes(index)), 1);
     return blocks;
   }
-  magazine::stack& stack = own->stacks[index];
+  frame_stack& stack = own->classes[index];
   stack.top = blocks->next;
   add_owned(stack.room, -(got - 1));
   add_owned(stack.taken, static_cast<std::int64_t>(got));
@@ -264,14 +261,14 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
 // The class has no room here, or the thread has no magazine.
 [[maybe_unused, gnu::noinline]] void free_slowly(void* memory, std::size_t index) noexcept {
   auto* block = static_cast<free_block*>(memory);
-  magazine* own = this_magazine;
+  magazine* own = own_magazine();
   if (own == nullptr) {
     block->next = nullptr;
     the_depot().give(index, block);
     count_shared(-static_cast<std::int64_t>(class_bytes(index)), -1);
     return;
   }
-  magazine::stack& stack = own->stacks[index];
+  frame_stack& stack = own->classes[index];
   if (stack.limit.load(std::memory_order_relaxed) == 0) {
     grant(*own, index);
   } else {
@@ -299,72 +296,42 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
 
 }  // namespace
 
+constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("initial-exec")]] = &no_magazine;
+
 #ifdef LEVITY_ASAN
 
-void* frame_allocate(std::size_t bytes) { return allocate_large(bytes); }
-void frame_free(void* block, std::size_t bytes) noexcept { free_large(block, bytes); }
+void* frame_allocate_slowly(std::size_t bytes) { return allocate_large(bytes); }
+void frame_free_slowly(void* block, std::size_t bytes) noexcept { free_large(block, bytes); }
 
 #else
 
-namespace {
-
-[[gnu::noinline]] void* allocate_medium(magazine* own, std::size_t bytes) {
+// A medium block comes here also when the magazine has one.
+void* frame_allocate_slowly(std::size_t bytes) {
   if (bytes > block_bytes_max) return allocate_large(bytes);
   const std::size_t index = class_of(bytes);
-  if (own == nullptr || own->stacks[index].top == nullptr) return allocate_slowly(index);
-  magazine::stack& stack = own->stacks[index];
+  frame_stack& stack = this_magazine->classes[index];
+  if (stack.top == nullptr) return allocate_slowly(index);
   free_block* block = stack.top;
   stack.top = block->next;
   add_owned(stack.room, std::uint32_t{1});
   return block;
 }
 
-[[gnu::noinline]] void free_medium(magazine* own, void* memory, std::size_t bytes) noexcept {
+void frame_free_slowly(void* memory, std::size_t bytes) noexcept {
   if (bytes > block_bytes_max) return free_large(memory, bytes);
   const std::size_t index = class_of(bytes);
-  if (own == nullptr || own->stacks[index].room.load(std::memory_order_relaxed) == 0) return free_slowly(memory, index);
-  magazine::stack& stack = own->stacks[index];
+  frame_stack& stack = this_magazine->classes[index];
+  if (stack.room.load(std::memory_order_relaxed) == 0) return free_slowly(memory, index);
   auto* block = static_cast<free_block*>(memory);
   block->next = stack.top;
   stack.top = block;
   add_owned(stack.room, ~std::uint32_t{0});
 }
 
-}  // namespace
-
-// The two hottest functions of the house: a call each for every task and every awaited coroutine.
-
-void* frame_allocate(std::size_t bytes) {
-  const std::size_t index = (bytes - 1) / granule_bytes;
-  magazine* own = this_magazine;
-  if (index >= fine_classes) [[unlikely]] return allocate_medium(own, bytes);
-  if (own == nullptr) [[unlikely]] return allocate_slowly(index);
-  magazine::stack& stack = own->stacks[index];
-  free_block* block = stack.top;
-  if (block == nullptr) [[unlikely]] return allocate_slowly(index);
-  stack.top = block->next;
-  add_owned(stack.room, std::uint32_t{1});
-  return block;
-}
-
-void frame_free(void* memory, std::size_t bytes) noexcept {
-  const std::size_t index = (bytes - 1) / granule_bytes;
-  magazine* own = this_magazine;
-  if (index >= fine_classes) [[unlikely]] return free_medium(own, memory, bytes);
-  if (own == nullptr) [[unlikely]] return free_slowly(memory, index);
-  magazine::stack& stack = own->stacks[index];
-  const std::uint32_t room = stack.room.load(std::memory_order_relaxed);
-  if (room == 0) [[unlikely]] return free_slowly(memory, index);
-  auto* block = static_cast<free_block*>(memory);
-  block->next = stack.top;
-  stack.top = block;
-  stack.room.store(room - 1, std::memory_order_relaxed);
-}
-
 #endif
 
 frame_magazine_scope::frame_magazine_scope() {
-  LEVITY_ASSERT(this_magazine == nullptr, "a thread has one magazine");
+  LEVITY_ASSERT(own_magazine() == nullptr, "a thread has one magazine");
   auto* own = new magazine;
   magazine_registry& registry = the_registry();
   registry.lock.lock();
@@ -373,25 +340,29 @@ frame_magazine_scope::frame_magazine_scope() {
   this_magazine = own;
 }
 
-bool magazine_is_scattered() noexcept { return this_magazine != nullptr && this_magazine->scattered; }
+bool magazine_is_scattered() noexcept {
+  const magazine* own = own_magazine();
+  return own != nullptr && own->scattered;
+}
 
 void flush_magazine() noexcept {
-  if (this_magazine == nullptr) return;
-  for (std::size_t index = 0; index < class_count; index++) spill(*this_magazine, index, 0);
-  this_magazine->scattered = false;
+  magazine* own = own_magazine();
+  if (own == nullptr) return;
+  for (std::size_t index = 0; index < class_count; index++) spill(*own, index, 0);
+  own->scattered = false;
 }
 
 frame_magazine_scope::~frame_magazine_scope() {
-  magazine* own = this_magazine;
+  magazine* own = own_magazine();
   std::int64_t bytes = 0;
   std::int64_t blocks = 0;
   for (std::size_t index = 0; index < class_count; index++) {
     spill(*own, index, 0);
-    const std::int64_t taken = own->stacks[index].taken.load(std::memory_order_relaxed);
+    const std::int64_t taken = own->classes[index].taken.load(std::memory_order_relaxed);
     blocks += taken;
     bytes += taken * static_cast<std::int64_t>(class_bytes(index));
   }
-  this_magazine = nullptr;
+  this_magazine = &no_magazine;
   magazine_registry& registry = the_registry();
   registry.lock.lock();
   count_shared(bytes, blocks);
@@ -414,7 +385,7 @@ frame_pool_stats frame_statistics() noexcept {
        link = link->next) {
     const auto* each = static_cast<magazine*>(link);
     for (std::size_t index = 0; index < class_count; index++) {
-      const magazine::stack& stack = each->stacks[index];
+      const frame_stack& stack = each->classes[index];
       const std::int64_t held = static_cast<std::int64_t>(stack.limit.load(std::memory_order_relaxed)) -
                                 static_cast<std::int64_t>(stack.room.load(std::memory_order_relaxed));
       const std::int64_t used = stack.taken.load(std::memory_order_relaxed) - held;

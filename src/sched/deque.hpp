@@ -3,7 +3,7 @@
 // deque: one worker's ready tasks. The owner pushes and pops at the bottom, thieves take from the top.
 //
 // After Chase and Lev (2005), with the orders of Le, Pop, Cohen and Zappa Nardelli (2013), over a fixed ring: a worker that has
-// more than the ring holds hands half of it to the inject queue, so nothing grows and no thief reads memory that goes.
+// more than the ring holds hands half of it to a queue that all share, so nothing grows and no thief reads memory that goes.
 //
 // The bottom is also the slot for the task to run next: what a running task wakes is run first, while its data is warm,
 // and is stealable from the moment it is pushed. The worker bounds how long newer tasks may pass older ones (worker.cpp).
@@ -31,7 +31,7 @@ namespace levity::inline v0::detail {
 
 class deque {
 public:
-  static constexpr std::int64_t capacity = 256;
+  static constexpr std::int64_t capacity = 1024;
 
   /// `shared`: there are thieves. Without any, nothing here needs a fence or a locked instruction.
   explicit deque(bool shared = true) noexcept : shared_(shared) {}
@@ -99,6 +99,9 @@ public:
     const std::int64_t size = bottom_.load(std::memory_order_relaxed) - top_.load(std::memory_order_relaxed);
     return size > 0 ? size : 0;
   }
+
+  /// The number of the oldest task; another one as soon as that is taken.
+  [[nodiscard]] std::int64_t oldest_approx() const noexcept { return top_.load(std::memory_order_relaxed); }
 
 private:
   // Owner, where there are no thieves.

@@ -21,7 +21,7 @@ int idle_set::claim() noexcept {
   while (searchers_.load(std::memory_order_relaxed) == 0 && any_idle_approx()) {
     int none = 0;
     if (!searchers_.compare_exchange_strong(none, 1, std::memory_order_relaxed, std::memory_order_relaxed)) return nobody;
-    for (unsigned word = 0; word < idle_.size(); word++) {
+    for (unsigned word = 0; word < words_; word++) {
       std::uint64_t seen = idle_[word].load(std::memory_order_relaxed);
       while (seen != 0) {
         const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
@@ -42,13 +42,6 @@ bool idle_set::start_search(unsigned workers) noexcept {
   // Half of the workers searching is plenty: they would only meet each other.
   while (2 * static_cast<unsigned>(seen) < workers) {
     if (searchers_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed, std::memory_order_relaxed)) return true;
-  }
-  return false;
-}
-
-bool idle_set::any_idle_approx() const noexcept {
-  for (const auto& word : idle_) {
-    if (word.load(std::memory_order_relaxed) != 0) return true;
   }
   return false;
 }

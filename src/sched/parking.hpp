@@ -39,6 +39,14 @@ public:
   static constexpr unsigned workers_max = 256;
   static constexpr int nobody = -1;
 
+  /// Before any worker runs: how many there are.
+  void size_for(unsigned workers) noexcept { words_ = (workers + 63) / 64; }
+
+  /// Somebody sleeps and nobody searches.
+  [[nodiscard]] bool wanting_approx() const noexcept {
+    return any_idle_approx() && searchers_.load(std::memory_order_relaxed) == 0;
+  }
+
   /// Worker: marks itself idle; `searching` gives its search token back. A full fence (E14) is included.
   void enter(unsigned worker, bool searching) noexcept;
 
@@ -54,12 +62,18 @@ public:
   /// True: it was the last one.
   bool end_search() noexcept { return searchers_.fetch_sub(1, std::memory_order_relaxed) == 1; }
 
-  [[nodiscard]] bool any_idle_approx() const noexcept;
+  [[nodiscard]] bool any_idle_approx() const noexcept {
+    for (unsigned word = 0; word < words_; word++) {
+      if (idle_[word].load(std::memory_order_relaxed) != 0) return true;
+    }
+    return false;
+  }
   [[nodiscard]] int searchers_approx() const noexcept { return searchers_.load(std::memory_order_relaxed); }
 
 private:
   alignas(cache_line_bytes) atomic<int> searchers_{0};
   alignas(cache_line_bytes) std::array<atomic<std::uint64_t>, workers_max / 64> idle_{};
+  unsigned words_ = workers_max / 64;  // of idle_ that are used
 };
 
 class parker {

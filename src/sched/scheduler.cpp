@@ -16,6 +16,8 @@ scheduler::scheduler(scheduler_options options)
       root_(scope_state::create(*this, nullptr, failure_policy::keep_going, "root")) {
   LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
+  registries_ = std::make_unique<registry[]>(reactors_.size() + 1);
+  idle.size_for(static_cast<unsigned>(reactors_.size()));
   for (unsigned i = 0; i < reactors_.size(); i++) {
     workers_.push_back(std::make_unique<worker>(*this, i, *reactors_[i], seed_ != 0 ? seed_ : 0x1e71,
                                                 reactors_.size() == 1));
@@ -48,11 +50,23 @@ void scheduler::join() {
   threads_.clear();
 }
 
+void scheduler::start(task_record& record) noexcept {
+  if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
+    here->push_fresh(record);
+  } else {
+    inject(record);
+  }
+}
+
 void scheduler::schedule(task_record& record) noexcept {
   if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
-    here->push(record);
-    return;
+    here->push_woken(record);
+  } else {
+    inject(record);
   }
+}
+
+void scheduler::inject(task_record& record) noexcept {
   // Until it is pushed the task is ours, so the scheduler lives; then it may run and everything end before we have left.
   foreign_.fetch_add(1, std::memory_order_relaxed);
   injected.push(record);
@@ -66,7 +80,7 @@ void scheduler::schedule_last(task_record& record) noexcept {
 }
 
 bool scheduler::work_visible() noexcept {
-  if (!injected.empty_approx()) return true;
+  if (!injected.empty_approx() || !spilled.empty_approx()) return true;
   for (auto& each : workers_) {
     if (each->has_work_approx()) return true;
   }
@@ -77,6 +91,10 @@ void scheduler::wake_one() noexcept {
   // The one that could be woken is awake.
   if (size() == 1 && this_worker != nullptr && &this_worker->owner() == this) return;
   full_fence();  // E14.
+  wake_one_fenced();
+}
+
+void scheduler::wake_one_fenced() noexcept {
   const int claimed = idle.claim();
   if (claimed != idle_set::nobody) at(static_cast<unsigned>(claimed)).unpark();
 }
@@ -109,33 +127,40 @@ bool scheduler::unsleep(task_record& record, sleep_waiter& waiter) noexcept {
 }
 
 void scheduler::enlist(scope_state& scope) noexcept {
-  registry_lock_.lock();
-  registry_.push_back(scope.registry);
-  registry_lock_.unlock();
+  worker* here = this_worker;
+  scope.registry_index = static_cast<std::uint16_t>(here != nullptr && &here->owner() == this ? here->index() : size());
+  registry& part = registries_[scope.registry_index];
+  part.lock.lock();
+  part.scopes.push_back(scope.registry);
+  part.lock.unlock();
 }
 
 bool scheduler::retire(scope_state& scope) noexcept {
   // Both locks, as in each_scope(): it finds a scope in the list and pins it in one step.
-  registry_lock_.lock();
+  registry& part = registries_[scope.registry_index];
+  part.lock.lock();
   scope.lock.lock();
   const bool over = --scope.pins == 0 && scope.count == 0;
   if (over && scope.registry.linked()) scope.registry.unlink();
   scope.lock.unlock();
-  registry_lock_.unlock();
+  part.lock.unlock();
   return over;
 }
 
 std::uint64_t scheduler::live_tasks_approx() noexcept {
   std::uint64_t tasks = 0;
-  registry_lock_.lock();
-  for (list_link* link = registry_.front(); link != nullptr && link != registry_.end(); link = link->next) {
-    if (link == &visitor_) continue;
-    scope_state& scope = scope_state::from_registry(*link);
-    scope.lock.lock();
-    tasks += scope.count;
-    scope.lock.unlock();
+  for (unsigned i = 0; i <= size(); i++) {
+    registry& part = registries_[i];
+    part.lock.lock();
+    for (list_link* link = part.scopes.front(); link != nullptr && link != part.scopes.end(); link = link->next) {
+      if (link == &part.visitor) continue;
+      scope_state& scope = scope_state::from_registry(*link);
+      scope.lock.lock();
+      tasks += scope.count;
+      scope.lock.unlock();
+    }
+    part.lock.unlock();
   }
-  registry_lock_.unlock();
   return tasks;
 }
 

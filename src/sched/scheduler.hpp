@@ -47,6 +47,7 @@ public:
   std::function<void()> on_empty;
 
   // executor
+  void start(task_record& record) noexcept override;
   void schedule(task_record& record) noexcept override;
   void schedule_last(task_record& record) noexcept override;
   std::uint32_t next_task_id() noexcept override;
@@ -72,41 +73,53 @@ public:
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
   [[nodiscard]] bool work_visible() noexcept;
   void wake_one() noexcept;
+  /// As wake_one(), after a full fence of the caller's (E14).
+  void wake_one_fenced() noexcept;
   std::uint32_t reserve_task_ids(std::uint32_t count) noexcept {
     return ids_.fetch_add(count, std::memory_order_relaxed);
   }
   idle_set idle;
-  inject_queue injected;
+  inject_queue injected;  // woken by or spawned from foreign threads, or yielding
+  inject_queue spilled;   // fresh, from full deques
 
   /// Calls `visit(scope)` for each scope that has or had children; the scope lives meanwhile. One caller at a time.
   template <class Visit>
   void each_scope(Visit&& visit) {
-    list_link& here = visitor_;
-    registry_lock_.lock();
-    registry_.push_front(here);
-    while (here.next != registry_.end()) {
-      list_link* next = here.next;
+    for (unsigned i = 0; i <= size(); i++) {
+      registry& part = registries_[i];
+      list_link& here = part.visitor;
+      part.lock.lock();
+      part.scopes.push_front(here);
+      while (here.next != part.scopes.end()) {
+        list_link* next = here.next;
+        here.unlink();
+        link_list::insert_before(*next->next, here);
+        scope_state& scope = scope_state::from_registry(*next);
+        scope.pin();
+        part.lock.unlock();
+        visit(scope);
+        scope.unpin();
+        part.lock.lock();
+      }
       here.unlink();
-      link_list::insert_before(*next->next, here);
-      scope_state& scope = scope_state::from_registry(*next);
-      scope.pin();
-      registry_lock_.unlock();
-      visit(scope);
-      scope.unpin();
-      registry_lock_.lock();
+      part.lock.unlock();
     }
-    here.unlink();
-    registry_lock_.unlock();
   }
 
 private:
+  void inject(task_record& record) noexcept;
+
   const std::uint64_t seed_;
   std::vector<std::unique_ptr<reactor>> reactors_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::thread> threads_;
-  spin_lock registry_lock_;
-  link_list registry_;  // guarded by registry_lock_
-  list_link visitor_;   // where each_scope() is; guarded by registry_lock_
+  // The scopes that were opened on one worker; the last one for those of other threads. One for all would be a hot lock.
+  struct alignas(cache_line_bytes) registry {
+    spin_lock lock;
+    link_list scopes;   // guarded by lock
+    list_link visitor;  // where each_scope() is; guarded by lock
+  };
+  std::unique_ptr<registry[]> registries_;
   blocking_pool blocking_;
   file_backend* files_ = nullptr;
   scope_state* root_;

@@ -3,12 +3,23 @@
 // worker: a thread that runs tasks. Its deque, parker, clock and batch are its own for life; the reactor it calls home is not:
 // that belongs to the scheduler, and polling it takes its lease.
 //
-// One turn: take a task (own newest first, then injected, then stolen), run it until it parks, repeat. Without a task: poll
-// the home reactor, sleeping in it.
+// Ready tasks are of two kinds, each in a deque of its own. Woken ones wait for an answer to something that has happened; fresh
+// ones, spawned and never run, are work that somebody may as well do later. Both are run newest first: what a task wakes
+// finds its data warm, and a tree of tasks is walked depth first, so that it holds depth times width tasks and not all of
+// them. Woken ones come first.
+//
+// One turn: take a task (own, then injected, then stolen), run it until it parks, repeat. Without a task: poll the home
+// reactor, sleeping in it.
 //
 // Fairness. Newest-first is fast and unfair, so every `fair_period` tasks the worker takes a fair turn: it looks at the clock,
-// fires timers, polls the reactor if the last poll is older than `poll_period_ns`, and takes the oldest task it can find,
-// injected and own in turns. A task's budget bounds how long it may go on without waiting (detail::spend_budget).
+// fires timers, polls the reactor if the last poll is older than `poll_period_ns`, and takes in turns the oldest injected task,
+// the oldest woken one, and a fresh one: the newest, but once in `fresh_age_ns` the oldest. (The oldest each time would open
+// a tree of tasks breadth first.) A task's budget bounds how long it may go on without waiting
+// (detail::spend_budget).
+//
+// A push looks for a sleeper to wake without a fence. Who falls asleep at this very moment may be missed; the next pop, which
+// has a fence anyway, looks again. Until then the promise of parking.hpp does not hold for that task, as it does not for
+// the one that is pushed onto an empty queue.
 
 #include <vector>
 
@@ -17,6 +28,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "reactor/reactor.hpp"
 #include "sched/deque.hpp"
+#include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
 
 namespace levity::inline v0::detail {
@@ -27,6 +39,7 @@ class alignas(cache_line_bytes) worker {
 public:
   static constexpr unsigned fair_period = 61;
   static constexpr std::int64_t poll_period_ns = 100'000;
+  static constexpr std::int64_t fresh_age_ns = 10'000'000;
   static constexpr std::int64_t tidy_after_ns = 100'000'000;
   static constexpr int task_budget = 128;
   static constexpr std::size_t stack_bytes_for_transfers = 64 * 1024;
@@ -37,17 +50,19 @@ public:
   void run();
 
   /// Owner thread: queues a task to be run next. Wakes another worker when there is more than one.
-  void push(task_record& task) noexcept {
-    const bool first = ready_.size_approx() == 0;
-    push_quietly(task);
-    // The first one is ours to run next; from the second on there is work for others.
-    if (!first && !alone_) wake_another();
+  void push_woken(task_record& task) noexcept {
+    push_quietly(woken_, task);
+    if (!alone_) offer();
+  }
+  void push_fresh(task_record& task) noexcept {
+    push_quietly(fresh_, task);
+    if (!alone_) offer();
   }
 
   // Any thread.
-  [[nodiscard]] bool has_work_approx() const noexcept { return ready_.size_approx() > 0; }
+  [[nodiscard]] bool has_work_approx() const noexcept { return woken_.size_approx() > 0 || fresh_.size_approx() > 0; }
   void unpark() noexcept;
-  task_record* steal() noexcept { return ready_.steal(); }
+  [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] const task_record* current_approx() const noexcept { return current_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t tasks_run_approx() const noexcept { return tasks_run_.load(std::memory_order_relaxed); }
 
@@ -57,21 +72,27 @@ public:
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
 
 private:
-  task_record* next_task() noexcept;
-  task_record* next_task_slowly() noexcept;
-  task_record* ready_task() noexcept;
+  task_record* next_task(run_state& run) noexcept;
+  task_record* next_task_slowly(run_state& run) noexcept;
+  task_record* own_task(run_state& run) noexcept;
+  task_record* ready_task(run_state& run) noexcept;
   task_record* seeded_task() noexcept;
   void end_search() noexcept;
   task_record* fair_turn() noexcept;
-  task_record* injected() noexcept;
+  task_record* fair_fresh(std::int64_t now_ns) noexcept;
+  task_record* shared_task() noexcept;
+  task_record* take_shared(inject_queue& from, deque& rest) noexcept;
   task_record* search() noexcept;
+  task_record* steal_from(deque& theirs, deque& ours) noexcept;
   void sleep() noexcept;
   void poll_home(std::int64_t now_ns) noexcept;
   void queue_batch() noexcept;
-  void push_quietly(task_record& task) noexcept {
-    if (!ready_.push(task)) [[unlikely]] overflow(task);
+  void push_quietly(deque& onto, task_record& task) noexcept {
+    if (!onto.push(task)) [[unlikely]] overflow(onto, task);
   }
-  void overflow(task_record& task) noexcept;
+  void overflow(deque& full, task_record& task) noexcept;
+  void offer() noexcept;
+  void offer_rest() noexcept;
   void wake_another() noexcept;
   void run_task(run_state& run, task_record& task) noexcept;
   void stand_idle(run_state& run) noexcept;
@@ -87,9 +108,9 @@ private:
   rng random_;
   unsigned until_fair_ = fair_period;  // tasks until the next fair turn
   bool searching_ = false;
-  bool own_first_ = false;  // in the last fair turn
-  std::uint32_t id_next_ = 0;
-  std::uint32_t id_end_ = 0;
+  unsigned turn_ = 0;                  // whose the next fair turn is
+  std::int64_t oldest_fresh_ = -1;     // which of the fresh ones was the oldest when last seen
+  std::int64_t fresh_due_ns_ = 0;      // when the oldest fresh one is taken
   std::int64_t polled_ns_ = 0;
   ready_batch batch_;
   std::vector<task_record*> candidates_;  // ready tasks of a seeded run, to choose from
@@ -98,7 +119,8 @@ private:
   atomic<const task_record*> current_{nullptr};
   atomic<std::uint64_t> tasks_run_{0};
   parker parker_;
-  deque ready_;
+  deque woken_;
+  deque fresh_;
 };
 
 /// The worker of this thread, null on others.

@@ -55,11 +55,16 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
     throw;
   }
   record->leaf = frame;
-  record->id = exec->next_task_id();
   record->name = task_name;
   record->site = site;
   record->scope = this;
-  record->since_ms = coarse_now_ms();
+  if (run_state& run = this_run; run.exec == exec && run.id_next != run.id_end) [[likely]] {
+    record->id = run.id_next++;
+    record->since_ms = run.coarse_ms;
+  } else {
+    record->id = exec->next_task_id();
+    record->since_ms = coarse_now_ms();
+  }
   promise.continuation_address = nullptr;
   promise.record = record;
   promise.result = result;
@@ -74,7 +79,7 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
   listed = true;
   lock.unlock();
   if (enlist_now) exec->enlist(*this);
-  exec->schedule(*record);
+  exec->start(*record);
 }
 
 void scope_state::cancel(cancel_reason reason) noexcept {
@@ -190,14 +195,15 @@ void scope_state::child_failed(std::exception_ptr thrown, task_record& child) no
   if (policy == failure_policy::cancel_siblings) cancel(cancel_reason::sibling_failed);
 }
 
-task_record* scope_state::child_ended(task_record& child) noexcept {
+task_record* scope_state::children_ended(task_record& first, unsigned ended) noexcept {
   task_record* woken = nullptr;
   bool left_behind = false;
   executor& runs_it = *exec;
   bool root_ended = false;
   lock.lock();
-  child.sibling.unlink();
-  if (--count == 0) {
+  for (list_link* link = &first.queue; link != nullptr; link = link->next) task_record::from_queue(*link).sibling.unlink();
+  count -= ended;
+  if (count == 0) {
     root_ended = owner == nullptr;
     woken = std::exchange(joiner, nullptr);
     left_behind = leaver != nullptr;
@@ -205,8 +211,12 @@ task_record* scope_state::child_ended(task_record& child) noexcept {
   }
   lock.unlock();
   // From here on the scope may be gone, unless it is left behind and ours to end.
-  child.~task_record();
-  frame_free(&child, sizeof(task_record));
+  for (list_link* link = &first.queue; link != nullptr;) {
+    task_record& each = task_record::from_queue(*link);
+    link = link->next;
+    each.~task_record();
+    frame_free(&each, sizeof(task_record));
+  }
   if (woken != nullptr) wake(*woken);
   if (root_ended) runs_it.root_empty();
   return left_behind ? unpin_last() : nullptr;
@@ -217,6 +227,8 @@ void root_failed(task_record& record, std::exception_ptr failure) noexcept {
 }
 
 namespace {
+
+constexpr unsigned ends_max = 16;
 
 // The end of one task; returns the task whose end waited for it. Scopes that were left with children hold it up.
 task_record* finish_task(task_record& record) noexcept {
@@ -231,10 +243,26 @@ task_record* finish_task(task_record& record) noexcept {
     if (!orphans.exec->retire(orphans)) return nullptr;  // the last of them, or who pinned the scope, comes back here
     orphans.end_left_behind();
   }
-  return record.scope->child_ended(record);
+  record.queue.next = nullptr;
+  run_state& run = this_run;
+  if (run.exec != record.scope->exec) return record.scope->children_ended(record, 1);
+  // Siblings that end one after the other on a thread are unlinked together: their scope's lock is then paid once.
+  if (run.ended != nullptr && (run.ended->scope != record.scope || run.ended_count == ends_max)) settle_ends(run);
+  if (run.ended != nullptr) record.queue.next = &run.ended->queue;
+  run.ended = &record;
+  run.ended_count++;
+  return nullptr;
 }
 
 }  // namespace
+
+void settle_ends(run_state& run) noexcept {
+  while (run.ended != nullptr) {
+    task_record& first = *std::exchange(run.ended, nullptr);
+    task_record* next = first.scope->children_ended(first, std::exchange(run.ended_count, 0));
+    while (next != nullptr) next = finish_task(*next);
+  }
+}
 
 void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept {
   if (frame) frame.destroy();

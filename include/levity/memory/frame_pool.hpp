@@ -27,6 +27,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "levity/base/atomic.hpp"
+
 namespace levity::inline v0 {
 
 /// Exact accounting of the memory behind tasks, in bytes and blocks.
@@ -42,11 +44,59 @@ frame_pool_stats frame_statistics() noexcept;
 
 namespace detail {
 
+/// A free block.
+struct frame_block {
+  frame_block* next;
+};
+
+/// One class of a magazine: free blocks, and how many more it may hold. Written by its thread, read by statistics.
+struct frame_stack {
+  frame_block* top = nullptr;
+  atomic<std::uint32_t> room{0};   // blocks it may still take
+  atomic<std::uint32_t> limit{0};  // granted; holds limit - room blocks
+  atomic<std::int64_t> taken{0};   // from the depot, less given back
+};
+
+inline constexpr std::size_t frame_granule_bytes = 16;
+inline constexpr std::size_t frame_fine_bytes_max = 1024;
+inline constexpr std::size_t frame_classes = frame_fine_bytes_max / frame_granule_bytes + 16;
+
+struct frame_stacks {
+  frame_stack classes[frame_classes];
+};
+
+/// The magazine of this thread. Threads without one share an empty one, whose stacks hold nothing and have no room.
+extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("initial-exec")]];
+
+/// What frame_allocate and frame_free do when this thread's magazine cannot.
+[[nodiscard, gnu::cold]] void* frame_allocate_slowly(std::size_t bytes);
+[[gnu::cold]] void frame_free_slowly(void* block, std::size_t bytes) noexcept;
+
+// Inline, for the size of a frame is known where it is made: half of what an await costs would else be two calls. They run
+// at the first and the last moment of a coroutine, between which no address of the thread is kept.
+
 /// `bytes` > 0. Never returns null: throws std::bad_alloc when the kernel has no memory. Any thread.
-[[nodiscard]] void* frame_allocate(std::size_t bytes);
+[[nodiscard, gnu::always_inline]] inline void* frame_allocate(std::size_t bytes) {
+  if (bytes > frame_fine_bytes_max) return frame_allocate_slowly(bytes);
+  frame_stack& stack = this_magazine->classes[(bytes - 1) / frame_granule_bytes];
+  frame_block* block = stack.top;
+  if (block == nullptr) [[unlikely]] return frame_allocate_slowly(bytes);
+  stack.top = block->next;
+  stack.room.store(stack.room.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return block;
+}
 
 /// Gives back a block of frame_allocate with the same `bytes`. Any thread.
-void frame_free(void* block, std::size_t bytes) noexcept;
+[[gnu::always_inline]] inline void frame_free(void* memory, std::size_t bytes) noexcept {
+  if (bytes > frame_fine_bytes_max) return frame_free_slowly(memory, bytes);
+  frame_stack& stack = this_magazine->classes[(bytes - 1) / frame_granule_bytes];
+  const std::uint32_t room = stack.room.load(std::memory_order_relaxed);
+  if (room == 0) [[unlikely]] return frame_free_slowly(memory, bytes);
+  auto* block = static_cast<frame_block*>(memory);
+  block->next = stack.top;
+  stack.top = block;
+  stack.room.store(room - 1, std::memory_order_relaxed);
+}
 
 /// A worker's magazine, in force for its thread while it lives.
 class frame_magazine_scope {

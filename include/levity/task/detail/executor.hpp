@@ -37,7 +37,9 @@ struct sleep_waiter : waiter {
 };
 
 struct executor {
-  /// Queues a task that may run. Any thread.
+  /// Queues a task that has never run. Any thread.
+  virtual void start(task_record& record) noexcept = 0;
+  /// Queues a task that was woken. Any thread.
   virtual void schedule(task_record& record) noexcept = 0;
   /// Queues a task at the end of the queue that all workers share. Any thread.
   virtual void schedule_last(task_record& record) noexcept = 0;
@@ -88,6 +90,10 @@ struct run_state {
   executor* exec = nullptr;
   int budget = 0;                      // operations the current task may still finish without waiting
   std::uint32_t coarse_ms = 0;         // milliseconds of a clock that the worker moves on; good for "since when"
+  std::uint32_t id_next = 0;           // numbers that new tasks get, up to id_end
+  std::uint32_t id_end = 0;
+  task_record* ended = nullptr;        // children of one scope that have ended here, see note_end(); linked by `queue`
+  unsigned ended_count = 0;
 };
 
 extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];

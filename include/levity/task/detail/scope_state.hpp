@@ -38,6 +38,7 @@ struct scope_state {
   cancel_reason cancelled = cancel_reason::none;
   failure_policy policy = failure_policy::cancel_siblings;  // constant
   bool listed = false;
+  std::uint16_t registry_index = 0;  // where the executor keeps it
   bool child_cancelled = false;  // a child ended by being cancelled
   unsigned pins = 0;
   list_link cursors[2];       // [0] cancelling, [1] listing
@@ -57,9 +58,9 @@ struct scope_state {
   /// Cancels every child, now and to come. Any thread, as long as the scope lives. Sliced.
   void cancel(cancel_reason reason) noexcept;
 
-  /// A child has ended: unlinks it, wakes who waits for the last one. May destroy the scope. Returns the task that had left
-  /// this scope behind, if it was the last child that it waited for: that task ends now.
-  task_record* child_ended(task_record& child) noexcept;
+  /// `count` children have ended, linked by `queue`: unlinks and frees them, wakes who waits for the last one. May destroy the
+  /// scope. Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
+  task_record* children_ended(task_record& first, unsigned count) noexcept;
 
   void cancel_children() noexcept;
   void end_left_behind() noexcept;
@@ -104,6 +105,9 @@ struct scope_state {
     }
   }
 };
+
+/// Settles the ends of tasks that were put off on this thread. Where tasks run, before anything else is run or waited for.
+void settle_ends(run_state& run) noexcept;
 
 /// Ends the scopes that `owner`, the running task, has left behind and that are empty by now. O(scopes left behind).
 void end_left_behind(task_record& owner) noexcept;
