@@ -60,6 +60,7 @@ public:
   std::uint64_t live_tasks_approx() noexcept override;
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
+  bool simulated() const noexcept override { return seeded(); }
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
   reactor& home_reactor() noexcept override;

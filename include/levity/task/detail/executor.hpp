@@ -70,6 +70,9 @@ struct executor {
   /// Who carries file operations out.
   virtual file_backend& files() noexcept = 0;
 
+  /// Whether its world is made up from a seed: what comes from the real one has no place in it.
+  virtual bool simulated() const noexcept = 0;
+
   /// The executor's root scope has lost its last child.
   virtual void root_empty() noexcept = 0;
 
