@@ -30,6 +30,7 @@
 #include "levity/io/buffered_reader.hpp"
 #include "levity/io/buffered_writer.hpp"
 #include "levity/io/file.hpp"
+#include "levity/io/pipe.hpp"
 #include "levity/io/tcp.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"

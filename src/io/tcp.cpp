@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "io/event_wait.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/task/detail/scope_state.hpp"
@@ -18,11 +19,6 @@
 
 namespace levity::inline v0 {
 namespace detail {
-namespace {
-
-direction& side(endpoint& socket, bool reads) noexcept { return reads ? socket.reading : socket.writing; }
-
-}  // namespace
 
 // Attempts until there is an outcome or the task is parked. True: there is an outcome.
 bool socket_attempt::run(task_record& record) noexcept {
@@ -72,46 +68,15 @@ bool socket_attempt::take_back(waiter& self, task_record& record) noexcept {
   return true;
 }
 
+void socket_attempt::describe_fd(const waiter& self, char* text, std::size_t size) noexcept {
+  const endpoint* on = static_cast<const socket_attempt&>(self).socket_;
+  std::snprintf(text, size, "fd %d", on->fd);
+}
+
 namespace {
 
-// Waits for the next event of one direction; for loops that make their own attempts.
-class event_awaiter : waiter {
-public:
-  event_awaiter(const wait_reason& why, endpoint& socket, bool reads) noexcept
-      : waiter{&why}, socket_(socket), reads_(reads) {}
-
-  bool await_ready() const noexcept { return false; }
-
-  template <levity_promise Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    task_record& record = *frame.promise().record;
-    if (why_ = pending_cancel(record); why_ != cancel_reason::none) return false;
-    prepare_wait(record, frame, *this);
-    return side(socket_, reads_).wait(record) && commit_wait(record);
-  }
-
-  // The reason that ended the wait early, none otherwise.
-  cancel_reason await_resume() const noexcept { return why_; }
-
-  static bool take_back(waiter& self, task_record& record) noexcept {
-    auto& wait = static_cast<event_awaiter&>(self);
-    if (!side(wait.socket_, wait.reads_).take_back(record)) return false;
-    wait.why_ = effective_cancel(record);
-    return true;
-  }
-
-  static void describe(const waiter& self, char* text, std::size_t size) noexcept {
-    std::snprintf(text, size, "fd %d", static_cast<const event_awaiter&>(self).socket_.fd);
-  }
-
-private:
-  endpoint& socket_;
-  bool reads_;
-  cancel_reason why_ = cancel_reason::none;
-};
-
-const wait_reason accept_reason{"accept", &event_awaiter::take_back, nullptr, &event_awaiter::describe};
-const wait_reason connect_reason{"connect", &event_awaiter::take_back, nullptr, &event_awaiter::describe};
+const wait_reason accept_reason{"accept", &event_wait::take_back, nullptr, &event_wait::describe};
+const wait_reason connect_reason{"connect", &event_wait::take_back, nullptr, &event_wait::describe};
 
 }  // namespace
 }  // namespace detail
@@ -161,7 +126,7 @@ task<io_result<tcp_stream>> tcp_stream::connect(address to) {
       co_return stream;
     }
     if (established.error() != io_failure::would_block) co_return std::unexpected(established.error());
-    const cancel_reason why = co_await event_awaiter{connect_reason, socket, false};
+    const cancel_reason why = co_await event_wait{connect_reason, socket, false};
     if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, "connecting"));
   }
 }
@@ -409,7 +374,7 @@ task<io_result<tcp_stream>> tcp_listener::accept() {
       }
       if (failure != io_failure::would_block) co_return std::unexpected(peer.error());
     }
-    const cancel_reason why = co_await event_awaiter{accept_reason, *socket_, true};
+    const cancel_reason why = co_await event_wait{accept_reason, *socket_, true};
     if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, "accepting"));
   }
 }

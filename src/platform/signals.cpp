@@ -12,6 +12,16 @@
 
 namespace levity::inline v0::detail {
 
+void keep_sigpipe_out() noexcept {
+  static constinit thread_local bool kept_out = false;
+  if (kept_out) return;
+  kept_out = true;
+  sigset_t pipe_signal;
+  ::sigemptyset(&pipe_signal);
+  ::sigaddset(&pipe_signal, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe_signal, nullptr);
+}
+
 signal_watch::signal_watch() {
   sigset_t watched;
   ::sigemptyset(&watched);

@@ -9,6 +9,10 @@
 
 namespace levity::inline v0::detail {
 
+/// From here on this thread is not told of a write into a pipe that nobody reads by a signal, only by EPIPE. Cheap after the
+/// first call.
+void keep_sigpipe_out() noexcept;
+
 class signal_watch {
 public:
   static constexpr int stopped = 0;

@@ -57,6 +57,10 @@ struct reactor : time_source {
   virtual io_result<endpoint*> listen(const listen_request& request) noexcept = 0;
   /// Watches a listening socket that was opened before this reactor; takes the descriptor over, also when it fails.
   virtual io_result<endpoint*> adopt_listener(int fd) noexcept = 0;
+  /// Watches a descriptor that is no socket of this interface's making, but tells when it is readable or writable: a pipe, an
+  /// eventfd, a pidfd. Takes it over, also when it fails: permission for what cannot wait (files), unsupported in a simulated
+  /// world. Who adopted it makes the attempts.
+  virtual io_result<endpoint*> adopt(int fd) noexcept = 0;
   /// The accepted endpoint is watched by `home`, a reactor of the same kind.
   virtual io_result<endpoint*> try_accept(endpoint& listener, reactor& home) noexcept = 0;
   /// Starts a connection; it is established when `writing` becomes ready and finish_connect() agrees.

@@ -491,6 +491,11 @@ io_result<endpoint*> sim_reactor::adopt_listener(int fd) noexcept {
       "listening in a simulated network on a socket that was bound outside of it (bind inside a task of the simulated run)"});
 }
 
+io_result<endpoint*> sim_reactor::adopt(int fd) noexcept {
+  ::close(fd);
+  return std::unexpected(io_error{io_failure::unsupported, 0, "watching a descriptor of the real world in a simulated one"});
+}
+
 io_result<endpoint*> sim_reactor::try_accept(endpoint& listener, reactor& home) noexcept {
   world& w = *world_;
   world::socket& s = w.of(listener);
