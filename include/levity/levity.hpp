@@ -29,6 +29,7 @@
 #include "levity/sync/watch.hpp"
 #include "levity/io/buffered_reader.hpp"
 #include "levity/io/buffered_writer.hpp"
+#include "levity/io/copy.hpp"
 #include "levity/io/file.hpp"
 #include "levity/io/pipe.hpp"
 #include "levity/io/tcp.hpp"

@@ -55,6 +55,8 @@ public:
   /// Bytes in the file; asks the kernel at once, which does not wait for the disk.
   [[nodiscard]] io_result<std::uint64_t> size() const noexcept;
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  /// The descriptor, which stays this file's; -1 when it is closed.
+  [[nodiscard]] int native_handle() const noexcept { return fd_; }
 
 private:
   explicit file(int fd) noexcept : fd_(fd) {}

@@ -104,6 +104,8 @@ public:
   io_result<void> set_send_buffer(int bytes) noexcept;
   io_result<void> set_receive_buffer(int bytes) noexcept;
 
+  /// For the runtime.
+  [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return socket_; }
   /// For the runtime: takes an endpoint over.
   explicit tcp_stream(detail::endpoint& socket) noexcept : socket_(&socket) {}
 
