@@ -38,6 +38,7 @@ endpoint& allocate_endpoint() {
     taken = &fresh[0];
   }
   taken->next_free = nullptr;
+  taken->adopted = false;
   taken->reading.reset();
   taken->writing.reset();
   taken->hung_up.store(false, std::memory_order_relaxed);

@@ -116,6 +116,12 @@ io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
   return socket;
 }
 
+io_result<endpoint*> epoll_reactor::adopt(int fd) noexcept {
+  const io_result<endpoint*> watched = watch(fd, false);
+  if (watched) (*watched)->adopted = true;
+  return watched;
+}
+
 io_result<endpoint*> epoll_reactor::listen(const listen_request& request) noexcept {
   const io_result<int> fd = open_listening_socket(request);
   if (!fd) return std::unexpected(fd.error());
@@ -233,6 +239,7 @@ void epoll_reactor::close(endpoint& socket, bool abort) noexcept {
     ::setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   const int fd = socket.fd;
+  if (socket.adopted) ::epoll_ctl(poll_fd_, EPOLL_CTL_DEL, fd, nullptr);
   free_endpoint(socket);  // first: its generation must be another before the number can be reused
   ::close(fd);
   open_.fetch_sub(1, std::memory_order_relaxed);

@@ -26,7 +26,7 @@ public:
 
   io_result<endpoint*> listen(const listen_request& request) noexcept override;
   io_result<endpoint*> adopt_listener(int fd) noexcept override { return watch(fd, true); }
-  io_result<endpoint*> adopt(int fd) noexcept override { return watch(fd, false); }
+  io_result<endpoint*> adopt(int fd) noexcept override;
   io_result<endpoint*> try_accept(endpoint& listener, reactor& home) noexcept override;
   io_result<endpoint*> start_connect(const address& to) noexcept override;
   io_result<void> finish_connect(endpoint& socket) noexcept override;

@@ -2,8 +2,10 @@
 // is one more row in `backends`.
 
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -537,6 +539,37 @@ TEST_P(reactor_contract, a_listening_socket_is_taken_over_also_when_that_fails) 
     EXPECT_NE(adopted.error().message().find("inside"), std::string::npos) << adopted.error().message();
     EXPECT_EQ(::close(*fd), -1) << "the descriptor was left open";
   }
+}
+
+TEST_P(reactor_contract, a_descriptor_of_any_kind_is_watched_until_it_is_closed_whoever_else_holds_its_file) {
+  const int counter = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const std::uint64_t one = 1;
+  for (int round = 0; round < 3; round++) {
+    // A duplicate gets the same number each round, and its file outlives it.
+    const auto adopted = r().adopt(::fcntl(counter, F_DUPFD_CLOEXEC, 3));
+    if (!GetParam().takes_descriptors) {
+      ASSERT_FALSE(adopted);
+      EXPECT_EQ(adopted.error(), io_failure::unsupported);
+      break;
+    }
+    ASSERT_TRUE(adopted) << adopted.error().message();
+    endpoint* watched = keep(adopted);
+    for (int edge = 0; edge < 3; edge++) {
+      watched->reading.clear();
+      ASSERT_EQ(::write(counter, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+      EXPECT_TRUE(poll_until([&] { return !watched->reading.is_drained(); }));
+    }
+    close(watched);
+  }
+  ::close(counter);
+}
+
+TEST_P(reactor_contract, a_file_cannot_be_watched_and_is_closed) {
+  const int fd = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  const auto adopted = r().adopt(fd);
+  ASSERT_FALSE(adopted);
+  EXPECT_EQ(adopted.error(), GetParam().takes_descriptors ? io_failure::permission : io_failure::unsupported);
+  EXPECT_EQ(::close(fd), -1) << "the descriptor was left open";
 }
 
 // ---- ends ------------------------------------------------------------------------------------------------------------
