@@ -57,11 +57,15 @@ io_failure classify(int code) noexcept {
     case ENOBUFS: return io_failure::no_memory;
     case ENOSPC:
     case EDQUOT: return io_failure::no_space;
-    case ENOENT: return io_failure::not_found;
+    case ENOENT:
+    case ENOTDIR: return io_failure::not_found;
     case EEXIST: return io_failure::exists;
     case EPERM:
     case EACCES: return io_failure::permission;
-    case EINVAL: return io_failure::invalid;
+    case EINVAL:
+    case ENOEXEC: return io_failure::invalid;
+    case E2BIG:
+    case EMSGSIZE: return io_failure::too_large;
     case ENOSYS:
     case EOPNOTSUPP: return io_failure::unsupported;
     default: return io_failure::other;

@@ -4,8 +4,8 @@
 //
 // Between two descriptors (connections, pipes) bulk goes through the kernel by splice(2): as soon as a read fills a whole buffer,
 // and until a splice finds nothing more. Small messages go through a buffer: a read and a write are less than two splices.
-// The pipe that splice needs is borrowed while bytes are in it and given back before the copy waits: an idle copy holds no
-// buffer and no descriptor.
+// The pipe that splice needs is borrowed while bytes are in it and given back before the copy waits for more: an idle copy from a
+// source that lends holds no buffer and no descriptor. From a source that does not, its frame holds a buffer of 16 KiB.
 
 #include <cstddef>
 #include <cstdint>
