@@ -32,6 +32,8 @@
 #include "levity/io/copy.hpp"
 #include "levity/io/file.hpp"
 #include "levity/io/pipe.hpp"
+#include "levity/io/process.hpp"
+#include "levity/io/signal_set.hpp"
 #include "levity/io/tcp.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"

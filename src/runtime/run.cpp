@@ -12,6 +12,7 @@
 
 #include "inspect/dump.hpp"
 #include "io/file_service.hpp"
+#include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
 #include "platform/topology.hpp"
 #include "reactor/epoll_reactor.hpp"
@@ -61,6 +62,7 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
     while (signals != nullptr) {
       const int signal = signals->wait();
       if (signal == signal_watch::stopped) break;
+      if (deliver_signal(signal)) continue;  // the program takes it itself
       if (signal == SIGQUIT) {
         print_tasks(runs, STDERR_FILENO);
       } else if (asked) {

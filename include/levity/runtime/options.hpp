@@ -11,8 +11,8 @@ struct runtime_options {
   /// Threads that run tasks. 0: as many as this process may use CPUs (affinity and cgroup quota).
   unsigned workers = 0;
 
-  /// SIGINT and SIGTERM cancel the main task (a second one ends the process at once), SIGQUIT prints all tasks. Off: the
-  /// signals stay as they are.
+  /// SIGINT and SIGTERM cancel the main task (a second one ends the process at once), SIGQUIT prints all tasks; one that
+  /// a signal_set names goes to the set instead. Off: the signals stay as they are.
   bool handle_signals = true;
 
   /// Where sockets live.

@@ -1,0 +1,65 @@
+#include "levity/io/signal_set.hpp"
+
+#include <unistd.h>
+
+#include "io/event_wait.hpp"
+#include "levity/task/detail/executor.hpp"
+#include "platform/signal_counts.hpp"
+#include "reactor/reactor.hpp"
+
+namespace levity::inline v0 {
+
+using namespace detail;
+
+namespace {
+
+constexpr const char* waiting = "waiting for a signal";
+
+const wait_reason signal_reason{"signal", &event_wait::take_back, nullptr, nullptr};
+
+}  // namespace
+
+io_result<signal_set> signal_set::open(std::initializer_list<int> signals) {
+  executor* here = current_run().exec;
+  LEVITY_ASSERT(here != nullptr, "a set of signals is opened inside a task");
+  if (here->simulated()) return std::unexpected(io_error{io_failure::unsupported, 0, waiting});
+  signal_set set;
+  set.wanted_.reserve(signals.size());
+  for (const int signal : signals) {
+    const io_result<void> subscribed = subscribe_signal(signal);
+    if (!subscribed) return std::unexpected(subscribed.error());
+    set.wanted_.push_back({signal, signal_count(signal)});
+  }
+  const io_result<int> fd = open_signal_bell();
+  if (!fd) return std::unexpected(fd.error());
+  const io_result<endpoint*> watched = here->home_reactor().adopt(*fd);
+  if (!watched) return std::unexpected(watched.error());
+  set.bell_ = *watched;
+  return set;
+}
+
+task<io_result<int>> signal_set::next() {
+  if (bell_ == nullptr) co_return std::unexpected(io_error{io_failure::closed, 0, waiting});
+  for (;;) {
+    bell_->reading.clear();
+    for (std::size_t i = 0; i < wanted_.size(); i++) {
+      wanted& each = wanted_[(turn_ + i) % wanted_.size()];
+      const std::uint64_t count = signal_count(each.signal);
+      if (count == each.seen) continue;
+      each.seen = count;
+      turn_ += i + 1;
+      bell_->reading.mark_ready();  // the edge may have told of others too
+      co_return each.signal;
+    }
+    const cancel_reason why = co_await event_wait{signal_reason, *bell_, true};
+    if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, waiting));
+  }
+}
+
+void signal_set::close() noexcept {
+  for (const wanted& each : wanted_) unsubscribe_signal(each.signal);
+  wanted_.clear();
+  if (endpoint* open = std::exchange(bell_, nullptr)) open->home->close(*open, false);
+}
+
+}  // namespace levity
