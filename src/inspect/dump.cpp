@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -50,7 +51,7 @@ void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
   const wait_reason& reason = *record.waits_on->reason;
   if (reason.describe != nullptr) reason.describe(*record.waits_on, what, sizeof what);
   fmt::format_to(std::back_inserter(text), "waits: {}{}{}{}, for {:.3f} s\n", reason.name, *what != '\0' ? " (" : "", what,
-                 *what != '\0' ? ")" : "", (now_ms - record.since_ms) / 1e3);
+                 *what != '\0' ? ")" : "", ((now_ms - record.since_ms) & 0x7fff'ffffu) / 1e3);
   int depth = 0;
   for (std::coroutine_handle<> frame = record.leaf; frame && depth < chain_max; depth++) {
     const promise_base& promise = promise_of(frame);
@@ -85,18 +86,33 @@ void print_tasks(scheduler& runs, int fd) {
   std::uint64_t tasks = 0;
   runs.each_scope([&](scope_state& scope) {
     std::string text;
+    std::uint64_t entered = 0;
     constexpr int slice = 16;  // the scope's lock is held for so many
     scope.walk(
         1, slice,
         [&](task_record& record) {
-          tasks++;
+          entered++;
           append_task(text, runs, record, now_ms);
         },
         [&] {
           write_all(fd, text);
           text.clear();
         });
+    const std::uint64_t live = std::max(scope.size_approx(), entered);
+    tasks += live;
+    if (live > entered) {
+      write_all(fd, fmt::format("  {} of scope {}{}{} ready for the first time, or running and never waited yet\n", live - entered,
+                                scope.name != nullptr ? "\"" : "", scope.name != nullptr ? scope.name : "without a name",
+                                scope.name != nullptr ? "\"" : ""));
+    }
   });
+  for (unsigned i = 0; i < runs.size(); i++) {
+    const auto running = runs.at(i).runs_unentered_approx();
+    if (!running) continue;
+    write_all(fd, fmt::format("  worker {} runs task {}{}{}{} spawned at {}:{}, which has not waited yet\n", i, running->id,
+                              running->name != nullptr ? " \"" : "", running->name != nullptr ? running->name : "",
+                              running->name != nullptr ? "\"" : "", file_of(running->site), running->site.line()));
+  }
   write_all(fd, fmt::format("levity: {} tasks\n", tasks));
 }
 

@@ -29,15 +29,16 @@
 
 namespace levity::inline v0::detail {
 
-class deque {
+template <class T>
+class basic_deque {
 public:
   static constexpr std::int64_t capacity = 1024;
 
   /// `shared`: there are thieves. Without any, nothing here needs a fence or a locked instruction.
-  explicit deque(bool shared = true) noexcept : shared_(shared) {}
+  explicit basic_deque(bool shared = true) noexcept : shared_(shared) {}
 
   /// Owner. False: full.
-  [[nodiscard]] bool push(task_record& task) noexcept {
+  [[nodiscard]] bool push(T& task) noexcept {
     const std::int64_t bottom = bottom_.load(std::memory_order_relaxed);
     const std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire.
     if (bottom - top >= capacity) return false;
@@ -47,7 +48,7 @@ public:
   }
 
   /// Owner. The newest task, null if there is none.
-  task_record* pop() noexcept {
+  T* pop() noexcept {
     const std::int64_t bottom = bottom_.load(std::memory_order_relaxed) - 1;
     if (top_.load(std::memory_order_relaxed) > bottom) return nullptr;
     bottom_.store(bottom, std::memory_order_relaxed);
@@ -58,7 +59,7 @@ public:
       bottom_.store(bottom + 1, std::memory_order_relaxed);
       return nullptr;
     }
-    task_record* task = slot(bottom).load(std::memory_order_relaxed);
+    T* task = slot(bottom).load(std::memory_order_relaxed);
     if (top == bottom) {
       // E12: seq_cst, so that thieves and owner agree who took the last one.
       const bool won = top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed);
@@ -69,20 +70,20 @@ public:
   }
 
   /// Any thread. The oldest task; null if there is none or another thread took it meanwhile.
-  task_record* steal() noexcept {
+  T* steal() noexcept {
     if (!shared_) return pop_oldest();
     std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire: what thieves before us took.
     full_fence();                                             // E12.
     const std::int64_t bottom = bottom_.load(std::memory_order_acquire);  // E10 acquire.
     if (top >= bottom) return nullptr;
-    task_record* task = slot(top).load(std::memory_order_relaxed);
+    T* task = slot(top).load(std::memory_order_relaxed);
     // E11 release: we have read the slot. E12 seq_cst.
     return top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed) ? task
                                                                                                             : nullptr;
   }
 
   /// Owner, when full. Takes the older half out, oldest first; 0 when a thief came in between (then there is room).
-  std::size_t take_half(std::array<task_record*, capacity / 2>& into) noexcept {
+  std::size_t take_half(std::array<T*, capacity / 2>& into) noexcept {
     std::int64_t top = top_.load(std::memory_order_relaxed);
     if (bottom_.load(std::memory_order_relaxed) - top < capacity) return 0;
     for (std::int64_t i = 0; i < capacity / 2; i++) {
@@ -105,21 +106,23 @@ public:
 
 private:
   // Owner, where there are no thieves.
-  task_record* pop_oldest() noexcept {
+  T* pop_oldest() noexcept {
     const std::int64_t top = top_.load(std::memory_order_relaxed);
     if (top >= bottom_.load(std::memory_order_relaxed)) return nullptr;
     top_.store(top + 1, std::memory_order_relaxed);
     return slot(top).load(std::memory_order_relaxed);
   }
 
-  atomic<task_record*>& slot(std::int64_t number) noexcept {
+  atomic<T*>& slot(std::int64_t number) noexcept {
     return ring_[static_cast<std::size_t>(number & (capacity - 1))];
   }
 
   const bool shared_;
   alignas(cache_line_bytes) atomic<std::int64_t> top_{0};
   alignas(cache_line_bytes) atomic<std::int64_t> bottom_{0};
-  alignas(cache_line_bytes) std::array<atomic<task_record*>, capacity> ring_{};
+  alignas(cache_line_bytes) std::array<atomic<T*>, capacity> ring_{};
 };
+
+using deque = basic_deque<task_record>;
 
 }  // namespace levity::detail

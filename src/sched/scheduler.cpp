@@ -50,13 +50,7 @@ void scheduler::join() {
   threads_.clear();
 }
 
-void scheduler::start(task_record& record) noexcept {
-  if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
-    here->push_fresh(record);
-  } else {
-    inject(record);
-  }
-}
+void scheduler::start(std::coroutine_handle<> root) noexcept { this_worker->push_fresh(root); }
 
 void scheduler::schedule(task_record& record) noexcept {
   if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
@@ -75,6 +69,7 @@ void scheduler::inject(task_record& record) noexcept {
 }
 
 void scheduler::schedule_last(task_record& record) noexcept {
+  if (!record.entered) [[unlikely]] record.scope->enter(record);
   injected.push(record);
   wake_one();
 }
@@ -140,7 +135,7 @@ bool scheduler::retire(scope_state& scope) noexcept {
   registry& part = registries_[scope.registry_index];
   part.lock.lock();
   scope.lock.lock();
-  const bool over = --scope.pins == 0 && scope.count == 0;
+  const bool over = --scope.pins == 0 && scope.drained;
   if (over && scope.registry.linked()) scope.registry.unlink();
   scope.lock.unlock();
   part.lock.unlock();
@@ -154,10 +149,7 @@ std::uint64_t scheduler::live_tasks_approx() noexcept {
     part.lock.lock();
     for (list_link* link = part.scopes.front(); link != nullptr && link != part.scopes.end(); link = link->next) {
       if (link == &part.visitor) continue;
-      scope_state& scope = scope_state::from_registry(*link);
-      scope.lock.lock();
-      tasks += scope.count;
-      scope.lock.unlock();
+      tasks += scope_state::from_registry(*link).size_approx();
     }
     part.lock.unlock();
   }

@@ -47,7 +47,7 @@ public:
   std::function<void()> on_empty;
 
   // executor
-  void start(task_record& record) noexcept override;
+  void start(std::coroutine_handle<> root) noexcept override;
   void schedule(task_record& record) noexcept override;
   void schedule_last(task_record& record) noexcept override;
   std::uint32_t next_task_id() noexcept override;

@@ -1,6 +1,8 @@
 #include "sched/worker.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <type_traits>
 #include <utility>
 
 #include "levity/base/clock.hpp"
@@ -26,37 +28,66 @@ void worker::run() {
   keep_buffers();
   note_time(home_.now_ns());
   run_state& run = this_run;
-  while (task_record* task = next_task(run)) run_task(run, *task);
+  while (const ready task = next_task(run)) {
+    if (task.fresh == nullptr) {
+      run_task(run, *task.record);
+    } else if (is_frame(task.fresh)) {
+      run_fresh(run, frame_of(task.fresh));
+    } else {
+      run_task(run, record_of(task.fresh));
+    }
+  }
   stand_idle(run);
+  if (run.blank != nullptr) frame_free(std::exchange(run.blank, nullptr), sizeof(task_record));
   flush_buffers();
   this_worker = nullptr;
   this_run = outer;
   exchange_time_source(outer_time);
 }
 
-inline void worker::run_task(run_state& run, task_record& task) noexcept {
-  run.current = &task;
-  run.budget = task_budget;
-  current_.store(&task, std::memory_order_relaxed);
-  if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
-    if (!waited->reason->settle(*waited, task)) return;
-  }
-  task.waits_on = nullptr;
-  task.leaf.resume();
+inline void worker::resume(run_state& run, std::coroutine_handle<> frame) noexcept {
+  frame.resume();
   while (run.bounced) std::exchange(run.bounced, {}).resume();
   // The task may be gone or run elsewhere by now; `current` names it until the next one, or until there is none.
   tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
+inline void worker::run_task(run_state& run, task_record& task) noexcept {
+  run.current = &task;
+  run.budget = task_budget;
+  current_.store(&task, std::memory_order_relaxed);
+  started_id_.store(0, std::memory_order_relaxed);
+  if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
+    if (!waited->reason->settle(*waited, task)) return;
+  }
+  task.waits_on = nullptr;
+  resume(run, task.leaf);
+}
+
+inline void worker::run_fresh(run_state& run, std::coroutine_handle<> root) noexcept {
+  if (run.blank == nullptr) run.blank = new (frame_allocate(sizeof(task_record))) task_record;
+  task_record& task = *run.blank;
+  if (run.id_next == run.id_end) [[unlikely]] refill_ids(run);
+  become(task, root, run.id_next++, run.coarse_ms);
+  run.current = &task;
+  run.budget = task_budget;
+  started_id_.store(task.id, std::memory_order_relaxed);
+  started_name_.store(task.name, std::memory_order_relaxed);
+  started_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_relaxed);
+  current_.store(&task, std::memory_order_relaxed);
+  resume(run, root);
+}
+
 void worker::stand_idle(run_state& run) noexcept {
   current_.store(nullptr, std::memory_order_relaxed);
+  started_id_.store(0, std::memory_order_relaxed);
   run.current = nullptr;
 }
 
 // Whoever runs a task does not search, wherever it came from: a token kept while it runs would keep others asleep.
-inline task_record* worker::next_task(run_state& run) noexcept {
+inline worker::ready worker::next_task(run_state& run) noexcept {
   if (!seeded_ && --until_fair_ != 0) [[likely]] {
-    if (task_record* task = own_task(run)) [[likely]] {
+    if (const ready task = own_task(run)) [[likely]] {
       if (searching_) [[unlikely]] end_search();
       return task;
     }
@@ -66,45 +97,49 @@ inline task_record* worker::next_task(run_state& run) noexcept {
 
 // Ends that were put off are settled before anything runs but one more sibling: a parent that they wake goes first, and its
 // frame away.
-inline task_record* worker::own_task(run_state& run) noexcept {
-  task_record* task = woken_.pop();
-  if (task != nullptr) {
-    if (run.ended != nullptr) [[unlikely]] settle_ends(run);
+inline worker::ready worker::own_task(run_state& run) noexcept {
+  ready task{woken_.pop(), nullptr};
+  if (task.record != nullptr) {
+    if (run.ended_scope != nullptr) [[unlikely]] settle_ends(run);
   } else {
-    task = fresh_.pop();
-    if (run.ended != nullptr && (task == nullptr || task->scope != run.ended->scope)) {
+    task.fresh = fresh_.pop();
+    if (run.ended_scope != nullptr && (task.fresh == nullptr || scope_of(task.fresh) != run.ended_scope)) {
       settle_ends(run);
       if (woken_.size_approx() > 0) {
-        if (task != nullptr) push_quietly(fresh_, *task);
-        task = woken_.pop();
+        if (task.fresh != nullptr) push_quietly(fresh_, *task.fresh);
+        task = {woken_.pop(), nullptr};
       }
     }
   }
-  if (!alone_ && task != nullptr) offer_rest();
+  if (!alone_ && task) offer_rest();
   return task;
 }
 
-task_record* worker::next_task_slowly(run_state& run) noexcept {
+inline const scope_state* worker::scope_of(fresh_task* task) noexcept {
+  return is_frame(task) ? &scope_of_fresh(frame_of(task)) : record_of(task).scope;
+}
+
+worker::ready worker::next_task_slowly(run_state& run) noexcept {
   for (;;) {
     settle_ends(run);
-    task_record* task = seeded_ ? seeded_task() : ready_task(run);
-    if (task != nullptr) {
+    const ready task = seeded_ ? seeded_task() : ready_task(run);
+    if (task) {
       if (searching_) end_search();
       return task;
     }
-    if (owner_.stopping()) return nullptr;
+    if (owner_.stopping()) return {};
     stand_idle(run);
     sleep();
   }
 }
 
-task_record* worker::ready_task(run_state& run) noexcept {
+worker::ready worker::ready_task(run_state& run) noexcept {
   if (until_fair_ == 0) {
     until_fair_ = fair_period;
-    if (task_record* task = fair_turn()) return task;
+    if (const ready task = fair_turn()) return task;
   }
-  if (task_record* task = own_task(run)) return task;
-  if (task_record* task = shared_task()) return task;
+  if (const ready task = own_task(run)) return task;
+  if (const ready task = shared_task()) return task;
   return search();
 }
 
@@ -127,26 +162,26 @@ void worker::end_search() noexcept {
 }
 
 // A seeded run: every ready task is a candidate, the seed picks.
-task_record* worker::seeded_task() noexcept {
+worker::ready worker::seeded_task() noexcept {
   // Timers and events come first, so that virtual time never stands still under a task that is always ready.
   if (--until_fair_ == 0) {
     until_fair_ = fair_period;
     poll_home(home_.now_ns());
   }
-  while (task_record* task = woken_.pop()) candidates_.push_back(task);
-  while (task_record* task = fresh_.pop()) candidates_.push_back(task);
-  task_record* task;
-  while (owner_.injected.take(&task, 1) == 1) candidates_.push_back(task);
-  while (owner_.spilled.take(&task, 1) == 1) candidates_.push_back(task);
-  if (candidates_.empty()) return nullptr;
+  while (task_record* task = woken_.pop()) candidates_.push_back({task, nullptr});
+  while (fresh_task* task = fresh_.pop()) candidates_.push_back({nullptr, task});
+  task_record* shared;
+  while (owner_.injected.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
+  while (owner_.spilled.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
+  if (candidates_.empty()) return {};
   const auto pick = static_cast<std::size_t>(random_.below(candidates_.size()));
   std::swap(candidates_[pick], candidates_.back());
-  task = candidates_.back();
+  const ready task = candidates_.back();
   candidates_.pop_back();
   return task;
 }
 
-task_record* worker::fair_turn() noexcept {
+worker::ready worker::fair_turn() noexcept {
   const std::int64_t now_ns = home_.now_ns();
   note_time(now_ns);
   if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
@@ -155,13 +190,15 @@ task_record* worker::fair_turn() noexcept {
   for (unsigned i = 0; i < kinds; i++) {
     const unsigned kind = turn_;
     turn_ = (turn_ + 1) % kinds;
-    task_record* task = kind == 0 ? take_shared(owner_.injected, woken_) : kind == 1 ? woken_.steal() : fair_fresh(now_ns);
-    if (task != nullptr) return task;
+    const ready task = kind == 0   ? ready{take_shared(owner_.injected, woken_), nullptr}
+                       : kind == 1 ? ready{woken_.steal(), nullptr}
+                                   : fair_fresh(now_ns);
+    if (task) return task;
   }
-  return nullptr;
+  return {};
 }
 
-task_record* worker::fair_fresh(std::int64_t now_ns) noexcept {
+worker::ready worker::fair_fresh(std::int64_t now_ns) noexcept {
   const std::int64_t oldest = fresh_.oldest_approx();
   if (oldest != oldest_fresh_ && owner_.spilled.empty_approx()) {
     oldest_fresh_ = oldest;
@@ -169,10 +206,10 @@ task_record* worker::fair_fresh(std::int64_t now_ns) noexcept {
   } else if (now_ns >= fresh_due_ns_) {
     fresh_due_ns_ = now_ns + fresh_age_ns;
     task_record* task = nullptr;
-    if (owner_.spilled.take(&task, 1) == 1) return task;
-    return fresh_.steal();
+    if (owner_.spilled.take(&task, 1) == 1) return {task, nullptr};
+    return {nullptr, fresh_.steal()};
   }
-  return fresh_.pop();
+  return {nullptr, fresh_.pop()};
 }
 
 // Polls without waiting and fires what is due.
@@ -186,48 +223,55 @@ void worker::poll_home(std::int64_t now_ns) noexcept {
   queue_batch();
 }
 
-task_record* worker::shared_task() noexcept {
+worker::ready worker::shared_task() noexcept {
   task_record* task = take_shared(owner_.injected, woken_);
-  return task != nullptr ? task : take_shared(owner_.spilled, fresh_);
+  return {task != nullptr ? task : take_shared(owner_.spilled, fresh_), nullptr};
 }
 
 // One shared task to run; a fair share of the others comes along into the own deque.
-task_record* worker::take_shared(inject_queue& from, deque& rest) noexcept {
+template <class Deque>
+task_record* worker::take_shared(inject_queue& from, Deque& rest) noexcept {
   if (from.empty_approx()) return nullptr;
   constexpr std::int64_t most = 128;
   task_record* taken[most];
   const std::int64_t share = from.size_approx() / owner_.size() + 1;
-  const std::int64_t room = deque::capacity - rest.size_approx();
+  const std::int64_t room = Deque::capacity - rest.size_approx();
   const auto wanted = static_cast<std::size_t>(std::clamp<std::int64_t>(std::min(share, room), 1, most));
   const std::size_t count = from.take(taken, wanted);
   if (count == 0) return nullptr;
-  for (std::size_t i = count; i-- > 1;) push_quietly(rest, *taken[i]);
+  for (std::size_t i = count; i-- > 1;) {
+    if constexpr (std::is_same_v<Deque, deque>) {
+      push_quietly(rest, *taken[i]);
+    } else {
+      push_quietly(rest, as_fresh(*taken[i]));
+    }
+  }
   if (!from.empty_approx()) owner_.wake_one();
   return taken[0];
 }
 
-task_record* worker::search() noexcept {
+worker::ready worker::search() noexcept {
   const unsigned workers = owner_.size();
-  if (workers == 1) return nullptr;
+  if (workers == 1) return {};
   if (!searching_) searching_ = owner_.idle.start_search(workers);
-  if (!searching_) return nullptr;
+  if (!searching_) return {};
   const auto first = static_cast<unsigned>(random_.below(workers));
-  task_record* found = nullptr;
-  for (unsigned i = 0; i < workers && found == nullptr; i++) {
+  for (unsigned i = 0; i < workers; i++) {
     worker& victim = owner_.at((first + i) % workers);
     if (&victim == this) continue;
-    found = steal_from(victim.woken_, woken_);
-    if (found == nullptr) found = steal_from(victim.fresh_, fresh_);
+    if (task_record* found = steal_from(victim.woken_, woken_)) return {found, nullptr};
+    if (fresh_task* found = steal_from(victim.fresh_, fresh_)) return {nullptr, found};
   }
-  return found != nullptr ? found : shared_task();
+  return shared_task();
 }
 
 // Half of what the victim has, one by one: each steal stands for itself. The first one is to be run.
-task_record* worker::steal_from(deque& theirs, deque& ours) noexcept {
+template <class T>
+T* worker::steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept {
   constexpr std::int64_t most = 32;
-  task_record* found = nullptr;
+  T* found = nullptr;
   for (std::int64_t wanted = std::min<std::int64_t>((theirs.size_approx() + 1) / 2, most); wanted > 0; wanted--) {
-    task_record* task = theirs.steal();
+    T* task = theirs.steal();
     if (task == nullptr) break;
     if (found == nullptr) {
       found = task;
@@ -279,12 +323,25 @@ void worker::queue_batch() noexcept {
   if (count > 1) owner_.wake_one();
 }
 
-void worker::overflow(deque& full, task_record& task) noexcept {
+void worker::overflow(task_record& task) noexcept {
   do {
     std::array<task_record*, deque::capacity / 2> older;
-    inject_queue& onto = &full == &fresh_ ? owner_.spilled : owner_.injected;
-    onto.push_all(older.data(), full.take_half(older));
-  } while (!full.push(task));
+    owner_.injected.push_all(older.data(), woken_.take_half(older));
+  } while (!woken_.push(task));
+}
+
+// What is queued elsewhere needs a record.
+void worker::overflow(fresh_task& task) noexcept {
+  run_state& run = this_run;
+  do {
+    std::array<fresh_task*, fresh_deque::capacity / 2> older;
+    const std::size_t count = fresh_.take_half(older);
+    std::array<task_record*, fresh_deque::capacity / 2> entered;
+    for (std::size_t i = 0; i < count; i++) {
+      entered[i] = is_frame(older[i]) ? &enter_fresh(frame_of(older[i]), next_task_id(), run.coarse_ms) : &record_of(older[i]);
+    }
+    owner_.spilled.push_all(entered.data(), count);
+  } while (!fresh_.push(task));
 }
 
 void worker::wake_another() noexcept { owner_.wake_one(); }
@@ -298,13 +355,24 @@ void worker::note_time(std::int64_t now_ns) noexcept {
 }
 
 std::uint32_t worker::next_task_id() noexcept {
-  constexpr std::uint32_t block = 1024;
   run_state& run = this_run;
-  if (run.id_next == run.id_end) {
-    run.id_next = owner_.reserve_task_ids(block);
-    run.id_end = run.id_next + block;
-  }
+  if (run.id_next == run.id_end) refill_ids(run);
   return run.id_next++;
+}
+
+void worker::refill_ids(run_state& run) noexcept {
+  constexpr std::uint32_t block = 1024;
+  run.id_next = owner_.reserve_task_ids(block);
+  run.id_end = run.id_next + block;
+}
+
+std::optional<worker::started> worker::runs_unentered_approx() const noexcept {
+  const std::uint64_t before = tasks_run_.load(std::memory_order_relaxed);
+  const void* site = started_site_.load(std::memory_order_relaxed);
+  const started seen{started_id_.load(std::memory_order_relaxed), started_name_.load(std::memory_order_relaxed),
+                     std::bit_cast<std::source_location>(site)};
+  if (seen.id == 0 || tasks_run_.load(std::memory_order_relaxed) != before) return std::nullopt;
+  return seen;
 }
 
 }  // namespace levity::detail

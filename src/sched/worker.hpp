@@ -21,6 +21,9 @@
 // has a fence anyway, looks again. Until then the promise of parking.hpp does not hold for that task, as it does not for
 // the one that is pushed onto an empty queue.
 
+#include <coroutine>
+#include <optional>
+#include <source_location>
 #include <vector>
 
 #include "levity/base/atomic.hpp"
@@ -34,6 +37,10 @@
 namespace levity::inline v0::detail {
 
 class scheduler;
+
+/// What waits in the deque of fresh tasks: a frame that nobody has given a record yet, or a record.
+struct fresh_task;
+using fresh_deque = basic_deque<fresh_task>;
 
 class alignas(cache_line_bytes) worker {
 public:
@@ -54,8 +61,8 @@ public:
     push_quietly(woken_, task);
     if (!alone_) offer();
   }
-  void push_fresh(task_record& task) noexcept {
-    push_quietly(fresh_, task);
+  void push_fresh(std::coroutine_handle<> root) noexcept {
+    push_quietly(fresh_, as_fresh(root));
     if (!alone_) offer();
   }
 
@@ -64,6 +71,14 @@ public:
   void unpark() noexcept;
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] const task_record* current_approx() const noexcept { return current_.load(std::memory_order_relaxed); }
+  /// The task that started here last, and may run still without ever having waited.
+  struct started {
+    std::uint32_t id;
+    const char* name;
+    std::source_location site;
+  };
+  /// What runs here and has no record that anybody else could find; nothing if that is not so. For people.
+  [[nodiscard]] std::optional<started> runs_unentered_approx() const noexcept;
   [[nodiscard]] std::uint64_t tasks_run_approx() const noexcept { return tasks_run_.load(std::memory_order_relaxed); }
 
   // Owner thread.
@@ -72,31 +87,63 @@ public:
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
 
 private:
-  task_record* next_task(run_state& run) noexcept;
-  task_record* next_task_slowly(run_state& run) noexcept;
-  task_record* own_task(run_state& run) noexcept;
-  task_record* ready_task(run_state& run) noexcept;
-  task_record* seeded_task() noexcept;
+  // A task that is about to run: a record, or a fresh frame.
+  struct ready {
+    task_record* record = nullptr;
+    fresh_task* fresh = nullptr;
+    explicit operator bool() const noexcept { return record != nullptr || fresh != nullptr; }
+  };
+
+  ready next_task(run_state& run) noexcept;
+  ready next_task_slowly(run_state& run) noexcept;
+  ready own_task(run_state& run) noexcept;
+  ready ready_task(run_state& run) noexcept;
+  ready seeded_task() noexcept;
   void end_search() noexcept;
-  task_record* fair_turn() noexcept;
-  task_record* fair_fresh(std::int64_t now_ns) noexcept;
-  task_record* shared_task() noexcept;
-  task_record* take_shared(inject_queue& from, deque& rest) noexcept;
-  task_record* search() noexcept;
-  task_record* steal_from(deque& theirs, deque& ours) noexcept;
+  ready fair_turn() noexcept;
+  ready fair_fresh(std::int64_t now_ns) noexcept;
+  ready shared_task() noexcept;
+  template <class Deque>
+  task_record* take_shared(inject_queue& from, Deque& rest) noexcept;
+  ready search() noexcept;
+  template <class T>
+  T* steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept;
   void sleep() noexcept;
   void poll_home(std::int64_t now_ns) noexcept;
   void queue_batch() noexcept;
   void push_quietly(deque& onto, task_record& task) noexcept {
-    if (!onto.push(task)) [[unlikely]] overflow(onto, task);
+    if (!onto.push(task)) [[unlikely]] overflow(task);
   }
-  void overflow(deque& full, task_record& task) noexcept;
+  void push_quietly(fresh_deque& onto, fresh_task& task) noexcept {
+    if (!onto.push(task)) [[unlikely]] overflow(task);
+  }
+  void overflow(task_record& task) noexcept;
+  void overflow(fresh_task& task) noexcept;
+
+  // The lowest bit of a fresh_task's address tells a frame from a record.
+  static constexpr std::uintptr_t frame_bit = 1;
+  static fresh_task& as_fresh(std::coroutine_handle<> root) noexcept {
+    return *reinterpret_cast<fresh_task*>(reinterpret_cast<std::uintptr_t>(root.address()) | frame_bit);
+  }
+  static fresh_task& as_fresh(task_record& record) noexcept { return reinterpret_cast<fresh_task&>(record); }
+  static bool is_frame(const fresh_task* task) noexcept {
+    return (reinterpret_cast<std::uintptr_t>(task) & frame_bit) != 0;
+  }
+  static std::coroutine_handle<> frame_of(const fresh_task* task) noexcept {
+    return std::coroutine_handle<>::from_address(
+        reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(task) & ~frame_bit));
+  }
+  static task_record& record_of(fresh_task* task) noexcept { return *reinterpret_cast<task_record*>(task); }
+  static const scope_state* scope_of(fresh_task* task) noexcept;
   void offer() noexcept;
   void offer_rest() noexcept;
   void wake_another() noexcept;
   void run_task(run_state& run, task_record& task) noexcept;
+  void run_fresh(run_state& run, std::coroutine_handle<> root) noexcept;
+  void resume(run_state& run, std::coroutine_handle<> frame) noexcept;
   void stand_idle(run_state& run) noexcept;
   void note_time(std::int64_t now_ns) noexcept;
+  void refill_ids(run_state& run) noexcept;
 
   scheduler& owner_;
   const unsigned index_;
@@ -113,14 +160,18 @@ private:
   std::int64_t fresh_due_ns_ = 0;      // when the oldest fresh one is taken
   std::int64_t polled_ns_ = 0;
   ready_batch batch_;
-  std::vector<task_record*> candidates_;  // ready tasks of a seeded run, to choose from
+  std::vector<ready> candidates_;  // ready tasks of a seeded run, to choose from
 
   // Shared.
   atomic<const task_record*> current_{nullptr};
+  // Of the task that started here last: while its record is blank nobody else finds it.
+  atomic<std::uint32_t> started_id_{0};
+  atomic<const char*> started_name_{nullptr};
+  atomic<const void*> started_site_{nullptr};
   atomic<std::uint64_t> tasks_run_{0};
   parker parker_;
   deque woken_;
-  deque fresh_;
+  fresh_deque fresh_;
 };
 
 /// The worker of this thread, null on others.

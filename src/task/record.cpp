@@ -111,13 +111,22 @@ cancel_reason effective_cancel(const task_record& record) noexcept {
   return own != cancel_reason::none ? own : found;
 }
 
+void ask_scope(task_record& record) noexcept {
+  const cancel_reason why = record.scope->cancelled.load(std::memory_order_relaxed);
+  if (why == cancel_reason::none || was_cancelled(record)) return;
+  record.word.fetch_or(task_record::cancel_bit | static_cast<word_t>(why) << task_record::reason_shift,
+                       std::memory_order_relaxed);
+}
+
 void prepare_wait(task_record& record, std::coroutine_handle<> leaf, waiter& on) noexcept {
   record.leaf = leaf;
   record.waits_on = &on;
-  record.since_ms = coarse_now_ms();
+  record.since_ms = coarse_now_ms() & 0x7fff'ffffu;
 }
 
 bool commit_wait(task_record& record) noexcept {
+  // Here, not in prepare_wait(): that is called under the locks of what is waited for.
+  if (!record.entered) [[unlikely]] record.scope->enter(record);
   word_t seen = record.word.load(std::memory_order_relaxed);
   bool asked = false;
   for (;;) {

@@ -1,5 +1,6 @@
 #include "levity/task/scope.hpp"
 
+#include <bit>
 #include <cstddef>
 #include <cstdio>
 #include <new>
@@ -15,6 +16,7 @@ scope_state* scope_state::create(executor& exec, task_record* owner, failure_pol
   scope->owner = owner;
   scope->policy = policy;
   scope->name = name;
+  if (owner == nullptr) scope->outstanding.store(0, std::memory_order_relaxed);
   return scope;
 }
 
@@ -45,47 +47,63 @@ struct cancel_line {
 
 }  // namespace
 
+task_record& enter_fresh(std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms) {
+  auto& record = *new (frame_allocate(sizeof(task_record))) task_record;
+  become(record, root, id, now_ms);
+  record.scope->enter(record);
+  record.leaf = root;
+  return record;
+}
+
+void scope_state::enter(task_record& child) noexcept {
+  if (this_run.blank == &child) this_run.blank = nullptr;
+  child.entered = 1;
+  lock.lock();
+  children.push_back(child.sibling);
+  // Under the lock: the walk of a cancellation meets the child, or we meet its reason.
+  const cancel_reason why = cancelled.load(std::memory_order_relaxed);
+  lock.unlock();
+  if (why != cancel_reason::none) ask_scope(child);
+}
+
 void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, void* result,
                         const char* task_name, const std::source_location& site) {
+  promise.continuation_address = const_cast<char*>(task_name);
+  promise.record = reinterpret_cast<task_record*>(this);
+  promise.result = result;
+  promise.here = std::bit_cast<const void*>(site);
+  const run_state& run = this_run;
+  if (run.exec == exec) [[likely]] {
+    if (owner != nullptr && run.current == owner) [[likely]] {
+      spawned.store(spawned.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    } else {
+      outstanding.fetch_add(1, std::memory_order_relaxed);
+    }
+    if (!listed.load(std::memory_order_relaxed)) [[unlikely]] enlist();
+    exec->start(frame);
+    return;
+  }
+  outstanding.fetch_add(1, std::memory_order_relaxed);
   task_record* record;
   try {
-    record = new (frame_allocate(sizeof(task_record))) task_record;
+    record = &enter_fresh(frame, exec->next_task_id(), coarse_now_ms());
   } catch (...) {
     frame.destroy();
+    children_ended(nullptr, 1);
     throw;
   }
-  record->leaf = frame;
-  record->name = task_name;
-  record->site = site;
-  record->scope = this;
-  if (run_state& run = this_run; run.exec == exec && run.id_next != run.id_end) [[likely]] {
-    record->id = run.id_next++;
-    record->since_ms = run.coarse_ms;
-  } else {
-    record->id = exec->next_task_id();
-    record->since_ms = coarse_now_ms();
-  }
-  promise.continuation_address = nullptr;
-  promise.record = record;
-  promise.result = result;
-  lock.lock();
-  if (cancelled != cancel_reason::none) {
-    record->word.store(task_record::cancel_bit | static_cast<std::uint64_t>(cancelled) << task_record::reason_shift,
-                       std::memory_order_relaxed);
-  }
-  children.push_back(record->sibling);
-  count++;
-  const bool enlist_now = !listed;
-  listed = true;
-  lock.unlock();
-  if (enlist_now) exec->enlist(*this);
-  exec->start(*record);
+  enlist();
+  exec->schedule(*record);
+}
+
+void scope_state::enlist() noexcept {
+  if (!listed.exchange(true, std::memory_order_relaxed)) exec->enlist(*this);
 }
 
 void scope_state::cancel(cancel_reason reason) noexcept {
   lock.lock();
-  const bool first = cancelled == cancel_reason::none;
-  if (first) cancelled = reason;
+  const bool first = cancelled.load(std::memory_order_relaxed) == cancel_reason::none;
+  if (first) cancelled.store(reason, std::memory_order_relaxed);
   lock.unlock();
   if (!first) return;  // whoever cancelled first reaches every child
   pin();
@@ -116,7 +134,7 @@ void scope_state::cancel_children() noexcept {
   walk(
       0, slice,
       [&](task_record& child) {
-        if (cancel_and_hold(child, cancelled)) held[count_held++] = &child;
+        if (cancel_and_hold(child, cancelled.load(std::memory_order_relaxed))) held[count_held++] = &child;
       },
       [&] {
         for (int i = 0; i < count_held; i++) interrupt_held(*held[i]);
@@ -159,7 +177,7 @@ void end_left_behind(task_record& owner) noexcept {
 // The task whose end waited for this scope's, if it is over now.
 task_record* scope_state::unpin_last() noexcept {
   lock.lock();
-  const bool last = pins == 1 && count == 0 && leaver != nullptr;
+  const bool last = pins == 1 && drained && leaver != nullptr;
   if (!last) pins--;
   lock.unlock();
   // With our pin it cannot go before retire(); somebody who pins it until then will be the last instead.
@@ -170,6 +188,7 @@ task_record* scope_state::unpin_last() noexcept {
 }
 
 void scope_state::child_failed(std::exception_ptr thrown, task_record& child) noexcept {
+  if (!child.entered) ask_scope(child);
   // A task that was told to end, and did, has not failed. One that lets a `cancelled` of its own making out has: a deadline
   // inside it that nobody caught.
   if (was_cancelled(child)) {
@@ -195,30 +214,52 @@ void scope_state::child_failed(std::exception_ptr thrown, task_record& child) no
   if (policy == failure_policy::cancel_siblings) cancel(cancel_reason::sibling_failed);
 }
 
-task_record* scope_state::children_ended(task_record& first, unsigned ended) noexcept {
-  task_record* woken = nullptr;
-  bool left_behind = false;
+bool scope_state::close() noexcept {
+  const std::int64_t own = spawned.load(std::memory_order_relaxed) - open_bias;
+  spawned.store(0, std::memory_order_relaxed);
+  std::int64_t seen = outstanding.load(std::memory_order_relaxed);
+  // E30 acquire: the children that have ended; release: `joiner`, for the last one.
+  while (!outstanding.compare_exchange_weak(seen, seen + own != 0 ? seen + own : open_bias, std::memory_order_acq_rel,
+                                            std::memory_order_relaxed)) {
+  }
+  return seen + own == 0;
+}
+
+task_record* scope_state::children_ended(task_record* first, unsigned count) noexcept {
+  if (first != nullptr) {
+    lock.lock();
+    for (list_link* link = &first->queue; link != nullptr; link = link->next) task_record::from_queue(*link).sibling.unlink();
+    lock.unlock();
+    for (list_link* link = &first->queue; link != nullptr;) {
+      task_record& each = task_record::from_queue(*link);
+      link = link->next;
+      each.~task_record();
+      frame_free(&each, sizeof(task_record));
+    }
+  }
   executor& runs_it = *exec;
-  bool root_ended = false;
+  const bool is_root = owner == nullptr;
+  std::int64_t seen = outstanding.load(std::memory_order_relaxed);
+  std::int64_t left;
+  do {
+    left = seen - static_cast<std::int64_t>(count);
+    // E30 release: what the children wrote; acquire: what all of them wrote, and `joiner`.
+  } while (!outstanding.compare_exchange_weak(seen, left != 0 || is_root ? left : open_bias, std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+  if (left != 0) return nullptr;  // the scope may be gone
+  if (is_root) {
+    runs_it.root_empty();
+    return nullptr;
+  }
+  if (task_record* woken = std::exchange(joiner, nullptr)) {
+    wake(*woken);
+    return nullptr;
+  }
   lock.lock();
-  for (list_link* link = &first.queue; link != nullptr; link = link->next) task_record::from_queue(*link).sibling.unlink();
-  count -= ended;
-  if (count == 0) {
-    root_ended = owner == nullptr;
-    woken = std::exchange(joiner, nullptr);
-    left_behind = leaver != nullptr;
-    if (left_behind) pins++;
-  }
+  drained = true;
+  const bool left_behind = leaver != nullptr;
+  if (left_behind) pins++;
   lock.unlock();
-  // From here on the scope may be gone, unless it is left behind and ours to end.
-  for (list_link* link = &first.queue; link != nullptr;) {
-    task_record& each = task_record::from_queue(*link);
-    link = link->next;
-    each.~task_record();
-    frame_free(&each, sizeof(task_record));
-  }
-  if (woken != nullptr) wake(*woken);
-  if (root_ended) runs_it.root_empty();
   return left_behind ? unpin_last() : nullptr;
 }
 
@@ -230,8 +271,21 @@ namespace {
 
 constexpr unsigned ends_max = 16;
 
+// Siblings that end one after the other on a thread are settled together. `run` is of the task's executor.
+inline void note_end(run_state& run, task_record& record) noexcept {
+  if (run.ended_scope != record.scope || run.ended_count == ends_max) {
+    settle_ends(run);
+    run.ended_scope = record.scope;
+  }
+  run.ended_count++;
+  if (!record.entered) return;  // its record is blank again
+  record.queue.next = run.ended != nullptr ? &run.ended->queue : nullptr;
+  run.ended = &record;
+}
+
 // The end of one task; returns the task whose end waited for it. Scopes that were left with children hold it up.
 task_record* finish_task(task_record& record) noexcept {
+  if (record.contexts != nullptr && !record.entered) record.scope->enter(record);
   while (record.contexts != nullptr) {
     LEVITY_ASSERT(record.contexts->what == context::kind::orphans, "a task ends with no deadline or shield open");
     scope_state& orphans = scope_state::from_orphans(*record.contexts);
@@ -243,29 +297,29 @@ task_record* finish_task(task_record& record) noexcept {
     if (!orphans.exec->retire(orphans)) return nullptr;  // the last of them, or who pinned the scope, comes back here
     orphans.end_left_behind();
   }
-  record.queue.next = nullptr;
-  run_state& run = this_run;
-  if (run.exec != record.scope->exec) return record.scope->children_ended(record, 1);
-  // Siblings that end one after the other on a thread are unlinked together: their scope's lock is then paid once.
-  if (run.ended != nullptr && (run.ended->scope != record.scope || run.ended_count == ends_max)) settle_ends(run);
-  if (run.ended != nullptr) record.queue.next = &run.ended->queue;
-  run.ended = &record;
-  run.ended_count++;
+  if (this_run.exec != record.scope->exec) {
+    record.queue.next = nullptr;
+    return record.scope->children_ended(&record, 1);
+  }
+  note_end(this_run, record);
   return nullptr;
 }
 
 }  // namespace
 
 void settle_ends(run_state& run) noexcept {
-  while (run.ended != nullptr) {
-    task_record& first = *std::exchange(run.ended, nullptr);
-    task_record* next = first.scope->children_ended(first, std::exchange(run.ended_count, 0));
+  while (scope_state* scope = std::exchange(run.ended_scope, nullptr)) {
+    task_record* first = std::exchange(run.ended, nullptr);
+    task_record* next = scope->children_ended(first, std::exchange(run.ended_count, 0));
     while (next != nullptr) next = finish_task(*next);
   }
 }
 
 void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept {
   if (frame) frame.destroy();
+  if (run_state& run = this_run; record.contexts == nullptr && run.exec == record.scope->exec) [[likely]] {
+    return note_end(run, record);
+  }
   for (task_record* next = &record; next != nullptr;) next = finish_task(*next);
 }
 
@@ -283,17 +337,20 @@ scope::scope(on_failure policy, const char* name) {
 scope::~scope() {
   using namespace detail;
   scope_state& state = *state_;
-  state.lock.lock();
-  const bool empty = state.count == 0;
-  const bool listed = state.listed;
-  if (empty && listed) state.pins++;
-  std::exception_ptr unseen = empty ? std::exchange(state.failure, nullptr) : nullptr;
-  state.lock.unlock();
-  if (unseen != nullptr) state.exec->unobserved(std::move(unseen), state.name, std::source_location{});
-  // One that is being looked at from outside is left to the task's end.
-  if (empty && (!listed || state.exec->retire(state))) {
-    scope_state::destroy(&state);
-    return;
+  const bool empty = state.close();
+  if (empty) {
+    const bool listed = state.listed.load(std::memory_order_relaxed);
+    state.lock.lock();
+    state.drained = true;
+    if (listed) state.pins++;
+    std::exception_ptr unseen = std::exchange(state.failure, nullptr);
+    state.lock.unlock();
+    if (unseen != nullptr) state.exec->unobserved(std::move(unseen), state.name, std::source_location{});
+    // One that is being looked at from outside is left to the task's end.
+    if (!listed || state.exec->retire(state)) {
+      scope_state::destroy(&state);
+      return;
+    }
   }
   task_record& owner = *state.owner;
   end_left_behind(owner);  // of a task that leaves one after the other, not all are kept until its end
@@ -307,22 +364,20 @@ scope::join_awaiter scope::join() noexcept { return join_awaiter{*state_}; }
 void scope::cancel(cancel_reason reason) noexcept { state_->cancel(reason); }
 
 std::size_t scope::size_approx() const noexcept {
-  state_->lock.lock();
-  const std::size_t count = state_->count;
-  state_->lock.unlock();
-  return count;
+  return static_cast<std::size_t>(state_->size_approx());
 }
 
 scope::join_awaiter::join_awaiter(detail::scope_state& state) noexcept : waiter{&reason_}, state_(state) {}
 
 bool scope::join_awaiter::suspend(std::coroutine_handle<> frame, detail::task_record& record) noexcept {
   detail::prepare_wait(record, frame, *this);
-  state_.lock.lock();
-  LEVITY_ASSERT(state_.joiner == nullptr, "a scope is joined by one task at a time");
-  const bool ended = state_.count == 0;
-  if (!ended) state_.joiner = &record;
-  state_.lock.unlock();
-  return !ended && detail::commit_wait(record);
+  LEVITY_ASSERT(state_.owner == &record, "a scope is joined by the task that opened it");
+  state_.joiner = &record;
+  if (state_.close()) {
+    state_.joiner = nullptr;
+    return false;
+  }
+  return detail::commit_wait(record);
 }
 
 bool scope::join_awaiter::cancel_children(detail::waiter& self, detail::task_record& record) noexcept {
@@ -333,9 +388,7 @@ bool scope::join_awaiter::cancel_children(detail::waiter& self, detail::task_rec
 
 void scope::join_awaiter::describe(const detail::waiter& self, char* text, std::size_t size) noexcept {
   auto& state = static_cast<const join_awaiter&>(self).state_;
-  state.lock.lock();
-  const auto count = static_cast<unsigned long long>(state.count);
-  state.lock.unlock();
+  const auto count = static_cast<unsigned long long>(state.size_approx());
   std::snprintf(text, size, "%llu task%s", count, count == 1 ? "" : "s");
 }
 

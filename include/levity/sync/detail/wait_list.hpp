@@ -63,7 +63,7 @@ protected:
   queued_wait(const wait_reason& why_it_waits, wait_list& list) noexcept : waiter{&why_it_waits}, list_(list) {}
 
   /// True: the task is cancelled, so it gets nothing any more.
-  bool refused(const task_record& record) noexcept {
+  bool refused(task_record& record) noexcept {
     why_ = pending_cancel(record);
     if (why_ == cancel_reason::none) [[likely]] return false;
     stage_ = stage::cancelled;

@@ -37,8 +37,8 @@ struct sleep_waiter : waiter {
 };
 
 struct executor {
-  /// Queues a task that has never run. Any thread.
-  virtual void start(task_record& record) noexcept = 0;
+  /// Queues a fresh task, see scope_state::adopt. Only on a thread of this executor.
+  virtual void start(std::coroutine_handle<> root) noexcept = 0;
   /// Queues a task that was woken. Any thread.
   virtual void schedule(task_record& record) noexcept = 0;
   /// Queues a task at the end of the queue that all workers share. Any thread.
@@ -95,8 +95,11 @@ struct run_state {
   std::uint32_t coarse_ms = 0;         // milliseconds of a clock that the worker moves on; good for "since when"
   std::uint32_t id_next = 0;           // numbers that new tasks get, up to id_end
   std::uint32_t id_end = 0;
-  task_record* ended = nullptr;        // children of one scope that have ended here, see note_end(); linked by `queue`
+  task_record* blank = nullptr;        // the record of the next fresh task, or of the one that runs and has not waited yet
+  // Children of one scope that have ended here and are not settled, see settle_ends().
+  scope_state* ended_scope = nullptr;
   unsigned ended_count = 0;
+  task_record* ended = nullptr;        // those that are in its list, linked by `queue`
 };
 
 extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];

@@ -3,6 +3,8 @@
 // task_record: what the runtime knows of one task. Everything that wakes, cancels, lists or explains a task goes through
 // its record; the coroutine frames hang below it.
 //
+// Until it first waits, nobody but the thread that runs it knows its record; then it is entered in its scope (scope_state.hpp).
+//
 // A record has at most one leaf: the innermost coroutine, which is either running or suspended on one waiter. The right to
 // resume it passes from hand to hand through `word`:
 //
@@ -74,7 +76,8 @@ struct task_record {
   waiter* waits_on = nullptr;
   context* contexts = nullptr;  // innermost first
   list_link queue;              // the one queue a waiting or ready task is in: owned by that queue
-  std::uint32_t since_ms = 0;   // when it parked, in ms of its executor's clock
+  std::uint32_t since_ms : 31 = 0;  // when it parked, in ms of its executor's clock; wraps after 24 days
+  std::uint32_t entered : 1 = 0;    // in its scope's list; beside since_ms, for nobody else reads that before the task parks
 
   // Constant from spawn to end.
   std::uint32_t id = 0;
@@ -82,7 +85,7 @@ struct task_record {
   std::source_location site;
   scope_state* scope = nullptr;
 
-  list_link sibling;  // guarded by scope->lock
+  list_link sibling;  // guarded by scope->lock; linked from the first wait on
 
   static task_record& from_queue(list_link& link) noexcept;
   static task_record& from_sibling(list_link& link) noexcept;
@@ -105,8 +108,12 @@ struct context {
 /// Only for the running task itself or who holds the record.
 cancel_reason effective_cancel(const task_record& record) noexcept;
 
+/// Takes over the cause that the scope of a task that has never waited was cancelled for. For the running task itself.
+void ask_scope(task_record& record) noexcept;
+
 /// What effective_cancel() says, at the cost of one load when nothing was raised. For the running task itself.
-inline cancel_reason pending_cancel(const task_record& record) noexcept {
+inline cancel_reason pending_cancel(task_record& record) noexcept {
+  if (!record.entered) ask_scope(record);
   if ((record.word.load(std::memory_order_relaxed) & task_record::cancel_bit) == 0) [[likely]] return cancel_reason::none;
   return effective_cancel(record);
 }

@@ -3,10 +3,29 @@
 // scope_state: the children of one scope, and who waits for them. Lives in the frame pool rather than in the scope object,
 // because a scope that is left by an exception must outlive its owner's frame.
 //
-// All fields are guarded by `lock` unless said otherwise. The lock covers a few pointer writes; cancelling and listing walk
+// Children cost their scope nothing until they wait. A fresh one is a frame that remembers its scope, name and site; when it
+// runs it borrows the thread's blank record, and when it ends before it ever waited, the record is blank again. At its
+// first wait it keeps the record and enters `children`, under `lock`: from then on others can find, cancel and explain it.
+// A cancelled scope is noticed by its children no later than there.
+//
+// How many live, without a locked instruction for a spawn:
+//   open      live = outstanding - open_bias + spawned     spawned: by the owner, who alone writes it
+//   closing   live = outstanding                           spawned by others meanwhile: outstanding + 1
+//
+//   open -> closing    the owner joins, or leaves with children alive: spawned is added in, open_bias taken out
+//   closing -> open    by the end that would make it 0: exactly one, and it then ends the wait
+//   An end subtracts itself. What is not the last one of a closing scope touches the scope no more after that.
+//   The root scope of a runtime has no owner and is closing from the start; at 0 the runtime ends.
+//
+// Other fields are guarded by `lock` unless said otherwise. The lock covers a few pointer writes; cancelling and listing walk
 // the children in slices, with a cursor in the list, and let go of the lock between two slices.
 //
 // Who frees it: ~scope() when no child lives; else the last child's end, on behalf of the task that left it behind.
+//
+// Edges
+//   E30  a child's end -> who sees that all have ended: what the children wrote.
+//
+// Rejected: a list entry, and so a lock, for each spawn and end (half of what a spawned and joined task cost).
 
 #include <coroutine>
 #include <cstdint>
@@ -27,17 +46,21 @@ enum class failure_policy : std::uint8_t { cancel_siblings, keep_going, report }
 
 struct scope_state {
   spin_lock lock;
+  static constexpr std::int64_t open_bias = std::int64_t{1} << 40;
+
   link_list children;         // task_record::sibling
-  std::uint64_t count = 0;    // children that have not ended
+  atomic<std::int64_t> outstanding{open_bias};  // shared; see above
+  atomic<std::int64_t> spawned{0};              // written by the owner
   executor* exec = nullptr;   // constant
   task_record* owner = nullptr;      // constant; the task that opened it, null for a runtime's root scope
-  task_record* joiner = nullptr;     // published waiter of join()
+  task_record* joiner = nullptr;     // waits in join(); the owner's, in a closing scope its last child's
   task_record* leaver = nullptr;     // the ended owner that waits for the orphans
   std::exception_ptr failure;        // the first one
   const char* name = nullptr;        // constant
-  cancel_reason cancelled = cancel_reason::none;
+  atomic<cancel_reason> cancelled{cancel_reason::none};  // written under lock
   failure_policy policy = failure_policy::cancel_siblings;  // constant
-  bool listed = false;
+  atomic<bool> listed{false};  // in the executor's registry, or about to be
+  bool drained = false;  // left, and no child lives
   std::uint16_t registry_index = 0;  // where the executor keeps it
   bool child_cancelled = false;  // a child ended by being cancelled
   unsigned pins = 0;
@@ -51,17 +74,32 @@ struct scope_state {
   static scope_state& from_registry(list_link& link) noexcept;
   static scope_state& from_orphans(context& link) noexcept;
 
+  /// Children that have not ended. Racy, but for the owner while nobody else spawns.
+  [[nodiscard]] std::uint64_t size_approx() const noexcept {
+    const std::int64_t seen = outstanding.load(std::memory_order_relaxed);
+    const std::int64_t live = seen >= open_bias / 2 ? seen - open_bias + spawned.load(std::memory_order_relaxed) : seen;
+    return live > 0 ? static_cast<std::uint64_t>(live) : 0;
+  }
+
+  /// The owner: closes the scope. True: no child lives, and it is open again.
+  [[nodiscard]] bool close() noexcept;
+
+  /// Enters a task's record, at its first wait.
+  void enter(task_record& child) noexcept;
+
   /// Makes `frame` the root of a new task of this scope and queues it. Its value goes to `result`, if there is one.
+  /// Throws std::bad_alloc, when called from outside the executor's threads.
   void adopt(std::coroutine_handle<> frame, promise_base& promise, void* result, const char* task_name,
              const std::source_location& site);
 
   /// Cancels every child, now and to come. Any thread, as long as the scope lives. Sliced.
   void cancel(cancel_reason reason) noexcept;
 
-  /// `count` children have ended, linked by `queue`: unlinks and frees them, wakes who waits for the last one. May destroy the
-  /// scope. Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
-  task_record* children_ended(task_record& first, unsigned count) noexcept;
+  /// `count` children have ended; those that had entered are linked by `queue` from `first` on. May destroy the scope.
+  /// Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
+  task_record* children_ended(task_record* first, unsigned count) noexcept;
 
+  void enlist() noexcept;
   void cancel_children() noexcept;
   void end_left_behind() noexcept;
   void child_failed(std::exception_ptr thrown, task_record& child) noexcept;
@@ -106,8 +144,33 @@ struct scope_state {
   }
 };
 
-/// Settles the ends of tasks that were put off on this thread. Where tasks run, before anything else is run or waited for.
+/// Settles the ends of tasks that were put off on this thread. Before anything runs but another fresh child of their scope.
 void settle_ends(run_state& run) noexcept;
+
+/// The scope that a fresh task belongs to.
+inline scope_state& scope_of_fresh(std::coroutine_handle<> root) noexcept {
+  return *reinterpret_cast<scope_state*>(promise_of(root).record);
+}
+
+/// Gives a fresh task the record that it is to run with; a blank one, or a new one that is entered at once.
+inline void become(task_record& blank, std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms) noexcept {
+  promise_base& promise = promise_of(root);
+  scope_state& scope = scope_of_fresh(root);
+  const cancel_reason why = scope.cancelled.load(std::memory_order_relaxed);
+  blank.word.store(task_record::running, std::memory_order_relaxed);
+  blank.waits_on = nullptr;
+  blank.contexts = nullptr;
+  blank.since_ms = now_ms & 0x7fff'ffffu;
+  blank.id = id;
+  blank.entered = 0;
+  blank.name = static_cast<const char*>(promise.continuation_address);
+  blank.site = promise.location();
+  blank.scope = &scope;
+  promise.continuation_address = nullptr;
+  promise.record = &blank;
+  if (why != cancel_reason::none) [[unlikely]] ask_scope(blank);
+}
+[[nodiscard]] task_record& enter_fresh(std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms);
 
 /// Ends the scopes that `owner`, the running task, has left behind and that are empty by now. O(scopes left behind).
 void end_left_behind(task_record& owner) noexcept;
