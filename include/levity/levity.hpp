@@ -34,6 +34,7 @@
 #include "levity/io/pipe.hpp"
 #include "levity/io/process.hpp"
 #include "levity/io/signal_set.hpp"
+#include "levity/io/standard_stream.hpp"
 #include "levity/io/tcp.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"

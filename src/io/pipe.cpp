@@ -24,7 +24,8 @@ io_result<std::size_t> read_once(endpoint& pipe, std::span<std::byte> into) noex
   pipe.reading.clear();
   ssize_t got;
   do {
-    got = ::read(pipe.fd, into.data(), into.size());
+    got = pipe.file_blocks ? ::recv(pipe.fd, into.data(), into.size(), MSG_DONTWAIT)
+                           : ::read(pipe.fd, into.data(), into.size());
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return std::unexpected(io_error{io_failure::would_block, EAGAIN, "pipe read"});
   // Whether a short read took all there was differs between pipes and terminals: only would_block says so.
@@ -34,6 +35,15 @@ io_result<std::size_t> read_once(endpoint& pipe, std::span<std::byte> into) noex
   // A terminal whose other side is gone.
   if (errno == EIO) return std::unexpected(io_error{io_failure::eof, EIO, "pipe read"});
   return std::unexpected(io_error::from_errno(errno, "pipe read"));
+}
+
+// As writev().
+ssize_t write_once(const endpoint& pipe, std::span<iovec> pieces) noexcept {
+  if (!pipe.file_blocks) return ::writev(pipe.fd, pieces.data(), static_cast<int>(pieces.size()));
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  return ::sendmsg(pipe.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 io_result<endpoint*> adopt_descriptor(int fd) noexcept {
@@ -164,7 +174,7 @@ socket_attempt::outcome pipe_writer::write_awaiter::attempt() noexcept {
     while (!left.empty() && left.front().iov_len == 0) left = left.subspan(1);
     if (left.empty()) return outcome::done;
     constexpr std::size_t pieces_max = 64;
-    const ssize_t sent = ::writev(socket_->fd, left.data(), static_cast<int>(std::min(left.size(), pieces_max)));
+    const ssize_t sent = write_once(*socket_, left.first(std::min(left.size(), pieces_max)));
     if (sent >= 0) {
       auto moved = static_cast<std::size_t>(sent);
       for (iovec& piece : left) {

@@ -39,6 +39,7 @@ endpoint& allocate_endpoint() {
   }
   taken->next_free = nullptr;
   taken->adopted = false;
+  taken->file_blocks = false;
   taken->reading.reset();
   taken->writing.reset();
   taken->hung_up.store(false, std::memory_order_relaxed);

@@ -84,6 +84,7 @@ struct endpoint {
   atomic<bool> write_ended{false};      // epoll: our side was ended in order
   atomic<std::uint16_t> generation{0};  // counts the uses of this memory
   bool adopted = false;                 // epoll: others may hold the same open file, so a close alone does not end the watch
+  bool file_blocks = false;             // adopted: a socket whose attempts must say MSG_DONTWAIT
   int fd = -1;                          // epoll: the descriptor; sim: the number of the simulated socket
   reactor* home = nullptr;              // the reactor that watches it
   endpoint* next_free = nullptr;
