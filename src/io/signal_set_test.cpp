@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <thread>
+
+#include "levity/base/atomic.hpp"
 #include "levity/io/signal_set.hpp"
 #include "levity/levity.hpp"
 #include "tests/support/run_tasks.hpp"
@@ -130,6 +133,32 @@ TEST(signal_set, cancellation_racing_a_signal_loses_none) {
         EXPECT_EQ((co_await signals.next()).value(), SIGUSR1);
       }
     }
+  });
+}
+
+TEST(signal_set, what_the_sender_wrote_before_is_seen_after) {
+  run_tasks(1, []() -> lv::task<> {
+    auto signals = lv::signal_set::open({SIGUSR1}).value();
+    int written = 0;
+    lv::atomic<int> taken{0};
+    lv::atomic<int> sent{0};
+    constexpr int rounds = 500 / levity::test::slow_build_factor;
+    std::thread sender([&] {
+      for (int i = 1; i <= rounds; i++) {
+        written = i;
+        ::pthread_kill(::pthread_self(), SIGUSR1);
+        sent.store(i, std::memory_order_relaxed);  // carries nothing
+        while (taken.load(std::memory_order_acquire) != i) std::this_thread::yield();
+      }
+    });
+    for (int i = 1; i <= rounds; i++) {
+      // Every other time there is no wait that could order anything.
+      while (i % 2 == 0 && sent.load(std::memory_order_relaxed) != i) co_await lv::yield();
+      EXPECT_EQ((co_await signals.next()).value(), SIGUSR1);
+      EXPECT_EQ(written, i);
+      taken.store(i, std::memory_order_release);
+    }
+    sender.join();
   });
 }
 

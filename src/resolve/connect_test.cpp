@@ -111,6 +111,28 @@ TEST(connect, a_black_hole_is_overtaken_after_the_delay) {
   });
 }
 
+TEST(connect, of_two_that_answer_the_second_is_closed) {
+  if (!has_v6()) GTEST_SKIP() << "no IPv6 on the loopback";
+  run_tasks(1, []() -> lv::task<> {
+    for (int i = 0; i < 20; i++) {
+      auto v6 = lv::tcp_listener::bind("[::1]:0").value();
+      auto v4 = lv::tcp_listener::bind("127.0.0.1:" + std::to_string(v6.local_address().port()));
+      if (!v4) continue;  // taken by another
+      const auto answered = co_await lv::connect_any(loopbacks(v6.local_address().port()), {.attempt_delay = 0s});
+      EXPECT_TRUE(answered);
+      if (!answered) co_return;
+      lv::tcp_listener& other = answered->peer_address().is_v6() ? *v4 : v6;
+      const auto met = [](lv::tcp_listener* at) -> lv::task<> {
+        auto lost = co_await at->accept();
+        if (!lost) co_return;  // its attempt never came so far
+        const auto end = co_await lost->read_some();
+        EXPECT_TRUE(!end && (end.error() == io_failure::eof || end.error() == io_failure::reset));
+      };
+      co_await lv::with_deadline(100ms, met(&other));
+    }
+  });
+}
+
 TEST(connect, families_take_turns_and_every_failure_is_told) {
   if (!has_v6()) GTEST_SKIP() << "no IPv6 on the loopback";
   run_tasks(1, []() -> lv::task<> {
