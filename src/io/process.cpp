@@ -36,6 +36,10 @@ public:
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     task_record& record = *frame.promise().record;
+    if (const cancel_reason why = pending_cancel(record); why != cancel_reason::none) {
+      outcome_ = std::unexpected(to_io_error(why, starting));
+      return false;
+    }
     task_ = &record;
     prepare_wait(record, frame, *this);
     current_run().exec->offload(*this);

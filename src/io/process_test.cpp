@@ -204,6 +204,20 @@ TEST(process, a_wait_that_is_cancelled_or_late_can_be_made_again) {
   });
 }
 
+TEST(process, a_task_that_was_cancelled_starts_none) {
+  run_tasks(1, []() -> lv::task<> {
+    const auto start = []() -> lv::task<> {
+      const auto child = co_await lv::process::spawn(shell("exec sleep 600"));
+      EXPECT_TRUE(!child && child.error() == io_failure::cancelled);
+    };
+    lv::scope early;
+    early.cancel();
+    early.spawn(start);
+    co_await early.join();
+    EXPECT_EQ(children(), 0);
+  });
+}
+
 TEST(process, cancellation_racing_the_end_gives_one_of_the_two) {
   run_tasks(2, []() -> lv::task<> {
     const auto wait = [](lv::process* on) -> lv::task<> {

@@ -76,7 +76,7 @@ public:
   ~process();
 
   /// Starts it. Fails with not_found or permission for the program or directory, invalid, no_memory, no_descriptors; in a simulated
-  /// runtime with unsupported. Cannot be cancelled half-way: a cancelled task's child is started, and killed when dropped.
+  /// runtime with unsupported. A task that is cancelled before starts none; meanwhile, the child is started and returned.
   static task<io_result<process>> spawn(command what);
 
   /// Waits for its end. Cancelled or out of time it can be called again; once it has ended every call returns the same.
