@@ -60,6 +60,7 @@ void own_handler(int) { handled = handled + 1; }
 
 TEST(signal_set, the_last_set_restores_what_was_installed) {
   struct sigaction own {};
+  handled = 0;
   own.sa_handler = &own_handler;
   struct sigaction before;
   ASSERT_EQ(::sigaction(SIGUSR1, &own, &before), 0);
