@@ -6,6 +6,7 @@
 #include "levity/base/clock.hpp"
 #include "levity/base/error.hpp"
 #include "levity/task/cancel.hpp"
+#include "levity/task/pin.hpp"
 #include "levity/task/race.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/shield.hpp"
@@ -40,4 +41,5 @@
 #include "levity/sched/blocking.hpp"
 #include "levity/runtime/options.hpp"
 #include "levity/runtime/run.hpp"
+#include "levity/runtime/runtime.hpp"
 #include "levity/runtime/statistics.hpp"

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +44,7 @@ io_result<std::unique_ptr<epoll_reactor>> epoll_reactor::create() noexcept {
 }
 
 epoll_reactor::~epoll_reactor() {
+  if (timer_fd_ >= 0) ::close(timer_fd_);
   ::close(bell_fd_);
   ::close(poll_fd_);
 }
@@ -70,7 +72,7 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
   }
   for (int i = 0; i < count; i++) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == 0) continue;  // the doorbell
+    if (event.data.u64 == 0) continue;  // the doorbell or the timer
     auto* socket = reinterpret_cast<endpoint*>(event.data.u64 & address_mask);
     const auto generation = static_cast<std::uint16_t>(event.data.u64 >> generation_shift);
     if (socket->generation.load(std::memory_order_relaxed) != generation) continue;
@@ -89,6 +91,25 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
 void epoll_reactor::ring() noexcept {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(bell_fd_, &one, sizeof one);
+}
+
+// Edge-triggered and never read, as the doorbell: setting it anew takes an expiry back.
+void epoll_reactor::wake_at(std::int64_t due_ns) noexcept {
+  if (timer_fd_ < 0) {
+    if (due_ns == timer_wheel::never_ns) return;
+    timer_fd_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    event.data.u64 = 0;
+    LEVITY_ASSERT(timer_fd_ >= 0 && ::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, timer_fd_, &event) == 0,
+                  "the process may open a descriptor for its timers; raise the limit of descriptors (ulimit -n)");
+  }
+  itimerspec when{};
+  if (due_ns != timer_wheel::never_ns) {
+    const std::int64_t at_ns = std::max<std::int64_t>(due_ns, 1);  // 0 would disarm it
+    when.it_value = {at_ns / 1'000'000'000, at_ns % 1'000'000'000};
+  }
+  ::timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
 io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {

@@ -23,6 +23,8 @@ public:
 
   void poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept override;
   void ring() noexcept override;
+  int pollable_fd() const noexcept override { return poll_fd_; }
+  void wake_at(std::int64_t due_ns) noexcept override;
 
   io_result<endpoint*> listen(const listen_request& request) noexcept override;
   io_result<endpoint*> adopt_listener(int fd) noexcept override { return watch(fd, true); }
@@ -46,6 +48,7 @@ private:
 
   const int poll_fd_;
   const int bell_fd_;
+  int timer_fd_ = -1;  // made at the first wake_at()
   atomic<std::uint64_t> open_{0};
 };
 

@@ -50,6 +50,11 @@ struct reactor : time_source {
   /// Ends the wait of whoever polls, or the next one. Any thread.
   virtual void ring() noexcept = 0;
 
+  /// A descriptor that is readable while a poll would find something, for a loop that is not ours; -1 if there is none.
+  [[nodiscard]] virtual int pollable_fd() const noexcept { return -1; }
+  /// Makes that descriptor readable at `due_ns` (timer_wheel::never_ns: not because of the time).
+  virtual void wake_at([[maybe_unused]] std::int64_t due_ns) noexcept {}
+
   // -- timers --------------------------------------------------------------------------------------------------------
   timer_wheel wheel;
 

@@ -5,37 +5,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <memory>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
 #include "inspect/dump.hpp"
-#include "io/file_service.hpp"
+#include "levity/base/assert.hpp"
 #include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
-#include "platform/topology.hpp"
-#include "reactor/epoll_reactor.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "runtime/runtime_core.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
-
-std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& options) {
-  std::vector<std::unique_ptr<reactor>> reactors;
-  if (options.backend == runtime_options::sockets::sim) {
-    reactors.push_back(make_sim_reactor(options.seed));
-    return reactors;
-  }
-  const unsigned workers = options.workers != 0 ? options.workers : usable_cpus();
-  for (unsigned i = 0; i < workers && i < idle_set::workers_max; i++) {
-    auto made = epoll_reactor::create();
-    if (!made) throw std::runtime_error("levity cannot start: " + made.error().message());
-    reactors.push_back(std::move(*made));
-  }
-  return reactors;
-}
 
 // Adopts the main task and waits for the end of everything.
 int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool here, signal_watch* signals) {
@@ -87,10 +66,10 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
 }  // namespace
 
 int run_main(const runtime_options& options, task<> main, const main_outcome& outcome) {
+  LEVITY_ASSERT(!options.embedded, "runtime_options::embedded is for lv::runtime; lv::run has no loop to be embedded in");
   const bool simulated = options.backend == runtime_options::sockets::sim;
-  scheduler runs{{make_reactors(options), simulated ? options.seed | 1 : 0}};
-  file_service files{runs, options.files, simulated};
-  runs.use_files(files);
+  runtime_core core(options);
+  scheduler& runs = core.runs;
   if (simulated || !options.handle_signals) {
     return run_to_end(runs, std::move(main), outcome, simulated, nullptr);
   }

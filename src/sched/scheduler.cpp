@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "levity/base/clock.hpp"
+#include "levity/task/pin.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -52,7 +53,12 @@ void scheduler::join() {
 
 void scheduler::start(std::coroutine_handle<> root) noexcept { this_worker->push_fresh(root); }
 
+unsigned scheduler::worker_index() noexcept { return this_worker->index(); }
+
 void scheduler::schedule(task_record& record) noexcept {
+  if (record.contexts != nullptr) [[unlikely]] {
+    if (const pin_context* pin = pin_of(record)) return at(pin->worker).push_pinned(record);
+  }
   if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
     here->push_woken(record);
   } else {
@@ -70,6 +76,7 @@ void scheduler::inject(task_record& record) noexcept {
 
 void scheduler::schedule_last(task_record& record) noexcept {
   if (!record.entered) [[unlikely]] record.scope->enter(record);
+  if (const pin_context* pin = pin_of(record)) return at(pin->worker).push_pinned(record);
   injected.push(record);
   wake_one();
 }

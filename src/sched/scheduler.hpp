@@ -39,6 +39,9 @@ public:
   void start();
   /// Runs the only worker on the calling thread until the root scope is empty.
   void run_here();
+  /// One turn of the only worker on the calling thread: runs what is ready and returns when nothing is, or after `tasks_max`
+  /// tasks. True: the root scope is empty, there will be nothing more.
+  bool turn_here(unsigned tasks_max) noexcept { return workers_[0]->turn(tasks_max); }
   /// Waits for the worker threads.
   void join();
   /// Who carries file operations out; set before start, outlives the tasks.
@@ -63,6 +66,7 @@ public:
   bool simulated() const noexcept override { return seeded(); }
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
+  unsigned worker_index() noexcept override;
   reactor& home_reactor() noexcept override;
   reactor& next_reactor() noexcept override;
 

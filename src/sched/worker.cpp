@@ -8,6 +8,7 @@
 #include "levity/base/clock.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/memory/frame_pool.hpp"
+#include "levity/task/pin.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
@@ -18,31 +19,86 @@ worker::worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t se
     : owner_(owner), index_(index), alone_(alone), seeded_(owner.seeded()), home_(home), random_(seed + index),
       woken_(!alone), fresh_(!alone) {}
 
+namespace {
+
+// Makes the calling thread a worker's for a while.
+class presence {
+public:
+  presence(worker& here, executor& runs, time_source* time)
+      : outer_time_(exchange_time_source(time)), outer_run_(std::exchange(this_run, run_state{})),
+        outer_worker_(std::exchange(this_worker, &here)) {
+    this_run.stack_low = static_cast<const char*>(__builtin_frame_address(0)) - worker::stack_bytes_for_transfers;
+    this_run.exec = &runs;
+    keep_buffers();
+  }
+  presence(const presence&) = delete;
+  presence& operator=(const presence&) = delete;
+  ~presence() {
+    if (this_run.blank != nullptr) frame_free(this_run.blank, sizeof(task_record));
+    flush_buffers();
+    this_worker = outer_worker_;
+    this_run = outer_run_;
+    exchange_time_source(outer_time_);
+  }
+
+private:
+  frame_magazine_scope magazine_;
+  time_source* outer_time_;
+  run_state outer_run_;
+  worker* outer_worker_;
+};
+
+}  // namespace
+
 void worker::run() {
-  frame_magazine_scope magazine;
-  time_source* const outer_time = exchange_time_source(owner_.seeded() ? &home_ : nullptr);
-  const run_state outer = std::exchange(this_run, run_state{});
-  this_run.stack_low = static_cast<const char*>(__builtin_frame_address(0)) - stack_bytes_for_transfers;
-  this_run.exec = &owner_;
-  this_worker = this;
-  keep_buffers();
+  const presence here(*this, owner_, owner_.seeded() ? &home_ : nullptr);
   note_time(home_.now_ns());
   run_state& run = this_run;
-  while (const ready task = next_task(run)) {
-    if (task.fresh == nullptr) {
-      run_task(run, *task.record);
-    } else if (is_frame(task.fresh)) {
-      run_fresh(run, frame_of(task.fresh));
-    } else {
-      run_task(run, record_of(task.fresh));
-    }
-  }
+  while (const ready task = next_task(run)) run_ready(run, task);
   stand_idle(run);
-  if (run.blank != nullptr) frame_free(std::exchange(run.blank, nullptr), sizeof(task_record));
-  flush_buffers();
-  this_worker = nullptr;
-  this_run = outer;
-  exchange_time_source(outer_time);
+}
+
+// Between two turns the worker counts as asleep in its reactor: who wakes it rings that, and the caller sees its descriptor.
+bool worker::turn(unsigned tasks_max) noexcept {
+  const presence here(*this, owner_, nullptr);
+  run_state& run = this_run;
+  if (std::exchange(asleep_, false)) {
+    home_.wheel.end_wait();
+    parker_.finish();
+    searching_ = !owner_.idle.leave(index_);
+  }
+  poll_now(home_.now_ns());
+  bool more = true;
+  for (unsigned count = 0; more && count < tasks_max; count++) {
+    settle_ends(run);
+    if (until_fair_ > 0) until_fair_--;
+    ready task = ready_task(run);
+    if (!task) {
+      poll_now(home_.now_ns());
+      task = ready_task(run);
+    }
+    if (task) run_ready(run, task);
+    more = static_cast<bool>(task);
+  }
+  settle_ends(run);
+  stand_idle(run);
+  if (searching_) end_search();
+  asleep_ = true;
+  owner_.idle.enter(index_, false);
+  home_.wake_at(home_.wheel.begin_wait());
+  const bool work = owner_.work_visible() || !pinned_.empty_approx();
+  if (!parker_.prepare(true) || work) home_.ring();
+  return owner_.stopping();
+}
+
+inline void worker::run_ready(run_state& run, const ready& task) noexcept {
+  if (task.fresh == nullptr) {
+    run_task(run, *task.record);
+  } else if (is_frame(task.fresh)) {
+    run_fresh(run, frame_of(task.fresh));
+  } else {
+    run_task(run, record_of(task.fresh));
+  }
 }
 
 inline void worker::resume(run_state& run, std::coroutine_handle<> frame) noexcept {
@@ -139,6 +195,8 @@ worker::ready worker::ready_task(run_state& run) noexcept {
     if (const ready task = fair_turn()) return task;
   }
   if (const ready task = own_task(run)) return task;
+  task_record* pinned = nullptr;
+  if (pinned_.take(&pinned, 1) == 1) return {pinned, nullptr};
   if (const ready task = shared_task()) return task;
   return search();
 }
@@ -171,6 +229,7 @@ worker::ready worker::seeded_task() noexcept {
   while (task_record* task = woken_.pop()) candidates_.push_back({task, nullptr});
   while (fresh_task* task = fresh_.pop()) candidates_.push_back({nullptr, task});
   task_record* shared;
+  while (pinned_.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
   while (owner_.injected.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
   while (owner_.spilled.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
   if (candidates_.empty()) return {};
@@ -186,13 +245,17 @@ worker::ready worker::fair_turn() noexcept {
   note_time(now_ns);
   if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
   // In turns, so that an endless stream of one kind keeps no other waiting.
-  constexpr unsigned kinds = 3;
+  constexpr unsigned kinds = 4;
   for (unsigned i = 0; i < kinds; i++) {
     const unsigned kind = turn_;
     turn_ = (turn_ + 1) % kinds;
-    const ready task = kind == 0   ? ready{take_shared(owner_.injected, woken_), nullptr}
-                       : kind == 1 ? ready{woken_.steal(), nullptr}
-                                   : fair_fresh(now_ns);
+    ready task;
+    switch (kind) {
+      case 0: task.record = take_shared(owner_.injected, woken_); break;
+      case 1: task.record = woken_.steal(); break;
+      case 2: pinned_.take(&task.record, 1); break;
+      default: task = fair_fresh(now_ns);
+    }
     if (task) return task;
   }
   return {};
@@ -214,11 +277,24 @@ worker::ready worker::fair_fresh(std::int64_t now_ns) noexcept {
 
 // Polls without waiting and fires what is due.
 void worker::poll_home(std::int64_t now_ns) noexcept {
-  polled_ns_ = now_ns;
   if (home_.endpoints_approx() > 0 || owner_.seeded()) {
+    poll_now(now_ns);
+  } else {
+    polled_ns_ = now_ns;
+    fire_due(now_ns);
+  }
+}
+
+void worker::poll_now(std::int64_t now_ns) noexcept {
+  polled_ns_ = now_ns;
+  {
     poll_lease lease(home_.lease);
     if (lease.held()) home_.poll(lease, 0, batch_);
   }
+  fire_due(now_ns);
+}
+
+void worker::fire_due(std::int64_t now_ns) noexcept {
   while (home_.wheel.expire(now_ns, batch_)) queue_batch();
   queue_batch();
 }
@@ -284,7 +360,7 @@ T* worker::steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept {
 
 void worker::sleep() noexcept {
   owner_.idle.enter(index_, std::exchange(searching_, false));
-  if (owner_.work_visible() || owner_.stopping()) {
+  if (owner_.work_visible() || !pinned_.empty_approx() || owner_.stopping()) {
     searching_ = !owner_.idle.leave(index_);
     return;
   }
@@ -311,14 +387,20 @@ void worker::sleep() noexcept {
     flush_buffers();
     keep_buffers();
   }
-  while (home_.wheel.expire(now_ns, batch_)) queue_batch();
-  queue_batch();
+  fire_due(now_ns);
 }
 
 // Where others may take them, all before the first one runs; the first event on top.
 void worker::queue_batch() noexcept {
   const std::size_t count = batch_.count;
-  for (std::size_t i = count; i-- > 0;) push_quietly(woken_, *batch_.records[i]);
+  for (std::size_t i = count; i-- > 0;) {
+    task_record& task = *batch_.records[i];
+    if (const pin_context* pin = pin_of(task)) [[unlikely]] {
+      owner_.at(pin->worker).push_pinned(task);
+    } else {
+      push_quietly(woken_, task);
+    }
+  }
   batch_.count = 0;
   if (count > 1) owner_.wake_one();
 }
@@ -342,6 +424,12 @@ void worker::overflow(fresh_task& task) noexcept {
     }
     owner_.spilled.push_all(entered.data(), count);
   } while (!fresh_.push(task));
+}
+
+void worker::push_pinned(task_record& task) noexcept {
+  pinned_.push(task);
+  // Only this worker may run it, so there is nobody to search: the permit is enough, asleep or not.
+  if (this_worker != this) unpark();
 }
 
 void worker::wake_another() noexcept { owner_.wake_one(); }

@@ -13,8 +13,8 @@
 //
 // Fairness. Newest-first is fast and unfair, so every `fair_period` tasks the worker takes a fair turn: it looks at the clock,
 // fires timers, polls the reactor if the last poll is older than `poll_period_ns`, and takes in turns the oldest injected task,
-// the oldest woken one, and a fresh one: the newest, but once in `fresh_age_ns` the oldest. (The oldest each time would open
-// a tree of tasks breadth first.) A task's budget bounds how long it may go on without waiting
+// the oldest woken one, the oldest pinned one, and a fresh one: the newest, but once in `fresh_age_ns` the oldest. (The oldest
+// each time would open a tree of tasks breadth first.) A task's budget bounds how long it may go on without waiting
 // (detail::spend_budget).
 //
 // A push looks for a sleeper to wake without a fence. Who falls asleep at this very moment may be missed; the next pop, which
@@ -55,6 +55,10 @@ public:
 
   /// The thread's whole life.
   void run();
+  /// A piece of it, see scheduler::turn_here().
+  bool turn(unsigned tasks_max) noexcept;
+  /// Any thread: queues a task that nobody else may run.
+  void push_pinned(task_record& task) noexcept;
 
   /// Owner thread: queues a task to be run next. Wakes another worker when there is more than one.
   void push_woken(task_record& task) noexcept {
@@ -110,6 +114,8 @@ private:
   T* steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept;
   void sleep() noexcept;
   void poll_home(std::int64_t now_ns) noexcept;
+  void poll_now(std::int64_t now_ns) noexcept;
+  void fire_due(std::int64_t now_ns) noexcept;
   void queue_batch() noexcept;
   void push_quietly(deque& onto, task_record& task) noexcept {
     if (!onto.push(task)) [[unlikely]] overflow(task);
@@ -141,6 +147,7 @@ private:
   void run_task(run_state& run, task_record& task) noexcept;
   void run_fresh(run_state& run, std::coroutine_handle<> root) noexcept;
   void resume(run_state& run, std::coroutine_handle<> frame) noexcept;
+  void run_ready(run_state& run, const ready& task) noexcept;
   void stand_idle(run_state& run) noexcept;
   void note_time(std::int64_t now_ns) noexcept;
   void refill_ids(run_state& run) noexcept;
@@ -155,6 +162,7 @@ private:
   rng random_;
   unsigned until_fair_ = fair_period;  // tasks until the next fair turn
   bool searching_ = false;
+  bool asleep_ = false;                // between two turns that others call
   unsigned turn_ = 0;                  // whose the next fair turn is
   std::int64_t oldest_fresh_ = -1;     // which of the fresh ones was the oldest when last seen
   std::int64_t fresh_due_ns_ = 0;      // when the oldest fresh one is taken
@@ -172,6 +180,7 @@ private:
   parker parker_;
   deque woken_;
   fresh_deque fresh_;
+  inject_queue pinned_;
 };
 
 /// The worker of this thread, null on others.

@@ -78,8 +78,8 @@ TEST(scope, threads_from_outside_may_spawn_while_it_is_joined) {
     lv::atomic<int> spawning{2};
     std::vector<std::thread> threads;
     for (int t = 0; t < 2; t++) {
-      threads.emplace_back([&guests, &ends, &spawning, spawns] {
-        for (int i = 0; i < spawns; i++) guests.spawn(i % 3 == 0 ? waits_and_counts : counts, &ends);
+      threads.emplace_back([&guests, &ends, &spawning, many = spawns] {
+        for (int i = 0; i < many; i++) guests.spawn(i % 3 == 0 ? waits_and_counts : counts, &ends);
         spawning.fetch_sub(1, std::memory_order_release);
       });
     }

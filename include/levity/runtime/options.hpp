@@ -11,6 +11,9 @@ struct runtime_options {
   /// Threads that run tasks. 0: as many as this process may use CPUs (affinity and cgroup quota).
   unsigned workers = 0;
 
+  /// No threads: for a lv::runtime inside a loop of the caller's own. See runtime::run_ready().
+  bool embedded = false;
+
   /// SIGINT and SIGTERM cancel the main task (a second one ends the process at once), SIGQUIT prints all tasks; one that
   /// a signal_set names goes to the set instead. Off: the signals stay as they are.
   bool handle_signals = true;

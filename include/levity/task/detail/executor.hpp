@@ -73,6 +73,9 @@ struct executor {
   /// Whether its world is made up from a seed: what comes from the real one has no place in it.
   virtual bool simulated() const noexcept = 0;
 
+  /// The number of the worker that this thread is; only on a thread of this executor.
+  virtual unsigned worker_index() noexcept = 0;
+
   /// The executor's root scope has lost its last child.
   virtual void root_empty() noexcept = 0;
 

@@ -93,9 +93,9 @@ struct task_record {
 
 static_assert(sizeof(task_record) <= 112, "a parked task must stay light");
 
-/// One layer of context around a part of a task: a deadline, a shield, a scope that was left with children.
+/// One layer of context around a part of a task: a deadline, a shield, a scope that was left with children, a pin.
 struct context {
-  enum class kind : std::uint8_t { deadline, shield, orphans };
+  enum class kind : std::uint8_t { deadline, shield, orphans, pin };
 
   context* outer = nullptr;
   kind what;

@@ -1,0 +1,211 @@
+// Goal: a program with threads, a main function or an event loop of its own can use tasks, and loses none.
+// Method: many threads that block on tasks, a loop over poll(2), and what must be refused.
+#include "levity/runtime/runtime.hpp"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "levity/levity.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+using levity::test::slow_build_factor;
+
+namespace {
+
+lv::task<int> doubled(int number) {
+  co_await lv::yield();
+  co_return 2 * number;
+}
+
+lv::task<std::string> joined(std::string left, std::string right) {
+  co_await lv::sleep(1ms);
+  co_return left + right;
+}
+
+lv::task<> fails() {
+  co_await lv::yield();
+  throw std::runtime_error("no stock");
+}
+
+lv::runtime_options embedded() {
+  lv::runtime_options options;
+  options.embedded = true;
+  return options;
+}
+
+lv::runtime_options two_workers() {
+  lv::runtime_options options;
+  options.workers = 2;
+  return options;
+}
+
+lv::task<> adds(lv::atomic<int>* sum) {
+  co_await lv::sleep(1ms);
+  sum->fetch_add(1, std::memory_order_relaxed);
+}
+
+lv::task<> tells_that_it_was_cancelled(lv::atomic<int>* told) {
+  try {
+    co_await lv::sleep(1h);
+  } catch (const lv::cancelled& ended) {
+    if (ended.reason() == lv::cancel_reason::shutdown) told->fetch_add(1, std::memory_order_relaxed);
+    throw;
+  }
+}
+
+}  // namespace
+
+TEST(runtime, block_on_returns_what_the_task_does) {
+  lv::runtime tasks(two_workers());
+  EXPECT_EQ(tasks.block_on(doubled, 21), 42);
+  EXPECT_EQ(tasks.block_on(joined, std::string("a"), std::string("b")), "ab");
+  EXPECT_THROW(tasks.block_on(fails), std::runtime_error);
+  EXPECT_EQ(tasks.block_on(doubled, 4), 8) << "a failure ends nothing else";
+}
+
+TEST(runtime, many_threads_block_on_it_at_a_time) {
+  lv::runtime tasks(two_workers());
+  std::vector<std::thread> threads;
+  lv::atomic<int> wrong{0};
+  for (int t = 0; t < 8; t++) {
+    threads.emplace_back([&tasks, &wrong, t] {
+      for (int i = 0; i < 2000 / slow_build_factor; i++) {
+        if (tasks.block_on(doubled, i + t) != 2 * (i + t)) wrong.fetch_add(1, std::memory_order_relaxed);
+      }
+    });
+  }
+  for (std::thread& each : threads) each.join();
+  EXPECT_EQ(wrong.load(std::memory_order_relaxed), 0);
+}
+
+TEST(runtime, the_end_of_it_cancels_what_still_runs_and_waits) {
+  lv::atomic<int> told{0};
+  {
+    lv::runtime tasks(two_workers());
+    for (int i = 0; i < 100; i++) tasks.spawn(tells_that_it_was_cancelled, &told);
+    while (tasks.block_on([]() -> lv::task<std::uint64_t> { co_return lv::live_tasks(); }) < 101) std::this_thread::yield();
+    // All have started and wait: otherwise they would end without a word.
+    std::this_thread::sleep_for(20ms);
+  }
+  EXPECT_EQ(told.load(std::memory_order_relaxed), 100);
+}
+
+TEST(runtime, a_failure_that_nobody_waits_for_is_reported) {
+  testing::internal::CaptureStderr();
+  {
+    lv::runtime tasks(two_workers());
+    tasks.spawn(fails);
+    tasks.block_on(doubled, 1);
+    std::this_thread::sleep_for(20ms);
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("no stock"), std::string::npos) << said;
+}
+
+TEST(runtime, two_runtimes_live_side_by_side) {
+  lv::runtime one(two_workers());
+  lv::runtime other(two_workers());
+  EXPECT_EQ(one.block_on(doubled, 1) + other.block_on(doubled, 2), 6);
+}
+
+TEST(runtime, block_on_inside_a_task_is_refused) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      {
+        lv::runtime tasks(two_workers());
+        tasks.block_on([](lv::runtime* same) -> lv::task<int> { co_return same->block_on(doubled, 1); }, &tasks);
+      },
+      "co_await the task instead");
+}
+
+TEST(embedded, a_loop_over_poll_runs_timers_spawns_and_sockets) {
+  lv::runtime tasks(embedded());
+  ASSERT_GE(tasks.pollable_fd(), 0);
+  lv::atomic<int> sum{0};
+  for (int i = 0; i < 10; i++) tasks.spawn(adds, &sum);
+  tasks.spawn([](lv::atomic<int>* counted) -> lv::task<> {
+    auto bound = lv::tcp_listener::bind("127.0.0.1:0");
+    lv::tcp_listener listener = std::move(bound.value());
+    lv::scope ends;
+    ends.spawn([](lv::address to) -> lv::task<> {
+      auto peer = co_await lv::tcp_stream::connect(to);
+      (void)co_await peer.value().write_all("hello");
+    }, listener.local_address());
+    auto peer = co_await listener.accept();
+    const auto got = co_await peer.value().read_some();
+    if (got.has_value() && got->size() == 5) counted->fetch_add(100, std::memory_order_relaxed);
+    co_await ends.join();
+  }, &sum);
+  pollfd watched{tasks.pollable_fd(), POLLIN, 0};
+  int turns = 0;
+  while (sum.load(std::memory_order_relaxed) < 110 && turns < 10'000) {
+    ASSERT_EQ(::poll(&watched, 1, 10'000), 1) << "asleep with work to do";
+    tasks.run_ready();
+    turns++;
+  }
+  EXPECT_EQ(sum.load(std::memory_order_relaxed), 110);
+  // With nothing to do it is quiet.
+  tasks.run_ready();
+  EXPECT_EQ(::poll(&watched, 1, 50), 0);
+}
+
+TEST(embedded, a_spawn_from_another_thread_ends_the_sleep_of_the_loop) {
+  lv::runtime tasks(embedded());
+  lv::atomic<int> sum{0};
+  const int spawns = 2000 / slow_build_factor;
+  std::thread guest([&tasks, &sum, many = spawns] {
+    for (int i = 0; i < many; i++) {
+      tasks.spawn([](lv::atomic<int>* count) -> lv::task<> {
+        count->fetch_add(1, std::memory_order_relaxed);
+        co_return;
+      }, &sum);
+      if (i % 10 == 0) std::this_thread::yield();
+    }
+  });
+  pollfd watched{tasks.pollable_fd(), POLLIN, 0};
+  while (sum.load(std::memory_order_relaxed) < spawns) {
+    ASSERT_EQ(::poll(&watched, 1, 10'000), 1) << "asleep with work to do, after " << sum.load(std::memory_order_relaxed);
+    tasks.run_ready();
+  }
+  guest.join();
+}
+
+TEST(embedded, block_on_drives_it) {
+  lv::runtime tasks(embedded());
+  EXPECT_EQ(tasks.block_on(joined, std::string("x"), std::string("y")), "xy");
+  EXPECT_EQ(tasks.block_on(doubled, 5), 10);
+}
+
+TEST(embedded, files_come_back_to_the_loop) {
+  lv::runtime tasks(embedded());
+  const auto size = tasks.block_on([]() -> lv::task<std::uint64_t> {
+    lv::file_options options;
+    options.read = true;
+    auto opened = co_await lv::file::open("/proc/self/status", options);
+    std::vector<std::byte> bytes(64);
+    const auto got = co_await opened.value().read_at(0, bytes);
+    co_return got.value();
+  });
+  EXPECT_EQ(size, 64u);
+}
+
+TEST(embedded, tasks_that_live_at_its_end_are_cancelled_there) {
+  lv::atomic<int> told{0};
+  {
+    lv::runtime tasks(embedded());
+    tasks.spawn(tells_that_it_was_cancelled, &told);
+    tasks.block_on(doubled, 1);
+    tasks.run_ready();
+  }
+  EXPECT_EQ(told.load(std::memory_order_relaxed), 1);
+}

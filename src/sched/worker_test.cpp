@@ -1,0 +1,110 @@
+// Goal: a pinned part of a task runs on one thread only, whatever wakes it, and nothing pinned is ever lost or stranded.
+// Method: every way of waiting and waking, with thieves hungry all the time.
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "levity/levity.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+using levity::test::run_tasks;
+using levity::test::slow_build_factor;
+
+namespace {
+
+lv::task<int> strays(int rounds, lv::channel<int>* in, lv::channel<int>* out) {
+  const std::thread::id home = std::this_thread::get_id();
+  int strayed = 0;
+  for (int i = 0; i < rounds; i++) {
+    switch (i % 5) {
+      case 0: co_await lv::yield(); break;
+      case 1: co_await lv::sleep(10us); break;
+      case 2: (void)co_await lv::blocking([] {}); break;
+      case 3: (void)co_await out->send(i); break;
+      default: (void)co_await in->receive();
+    }
+    if (std::this_thread::get_id() != home) strayed++;
+  }
+  co_return strayed;
+}
+
+lv::task<> answers(lv::channel<int>* in, lv::channel<int>* out) {
+  while (auto number = co_await in->receive()) {
+    if (!co_await out->send(*number)) co_return;
+  }
+}
+
+lv::task<> keeps_busy(const lv::atomic<bool>* stop) {
+  while (!stop->load(std::memory_order_relaxed)) co_await lv::yield();
+}
+
+}  // namespace
+
+TEST(pin, every_resumption_is_on_the_same_thread) {
+  run_tasks(3, []() -> lv::task<> {
+    lv::atomic<bool> stop{false};
+    lv::scope others;
+    for (int i = 0; i < 4; i++) others.spawn(keeps_busy, &stop);
+    lv::scope pins;
+    lv::atomic<int> strayed{0};
+    for (int i = 0; i < 6; i++) {
+      pins.spawn([](lv::atomic<int>* sum) -> lv::task<> {
+        lv::channel<int> there(0);
+        lv::channel<int> back(0);
+        lv::scope partner;
+        partner.spawn(answers, &there, &back);
+        co_await lv::yield();
+        sum->fetch_add(co_await lv::pinned(strays(500 / slow_build_factor * 5, &back, &there)), std::memory_order_relaxed);
+        there.close();
+        back.close();
+        co_await partner.join();
+      }, &strayed);
+    }
+    co_await pins.join();
+    stop.store(true, std::memory_order_relaxed);
+    co_await others.join();
+    EXPECT_EQ(strayed.load(std::memory_order_relaxed), 0);
+  });
+}
+
+TEST(pin, a_cancelled_task_ends_where_it_is_pinned) {
+  run_tasks(2, []() -> lv::task<> {
+    for (int i = 0; i < 200 / slow_build_factor + 1; i++) {
+      lv::scope tasks;
+      bool strayed = false;
+      tasks.spawn([](bool* elsewhere) -> lv::task<> {
+        co_await lv::pinned([](bool* out) -> lv::task<> {
+          const std::thread::id home = std::this_thread::get_id();
+          try {
+            co_await lv::sleep(1h);
+          } catch (const lv::cancelled&) {
+            *out = std::this_thread::get_id() != home;
+          }
+        }(elsewhere));
+      }, &strayed);
+      co_await lv::sleep(20us);
+      tasks.cancel();
+      co_await tasks.join();
+      EXPECT_FALSE(strayed);
+    }
+  });
+}
+
+TEST(pin, in_a_seeded_run_it_changes_nothing) {
+  lv::runtime_options options;
+  options.backend = lv::runtime_options::sockets::sim;
+  const int code = lv::run_with(options, []() -> lv::task<int> {
+    lv::channel<int> there(0);
+    lv::channel<int> back(0);
+    lv::scope partner;
+    partner.spawn(answers, &there, &back);
+    const int strayed = co_await lv::pinned(strays(50, &back, &there));
+    there.close();
+    back.close();
+    co_await partner.join();
+    co_return strayed;
+  });
+  EXPECT_EQ(code, 0);
+}
