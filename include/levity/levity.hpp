@@ -16,6 +16,7 @@
 #include "levity/time/deadline.hpp"
 #include "levity/time/interval.hpp"
 #include "levity/time/sleep.hpp"
+#include "levity/time/timer.hpp"
 #include "levity/sync/barrier.hpp"
 #include "levity/sync/channel.hpp"
 #include "levity/sync/condition.hpp"

@@ -60,17 +60,18 @@ bool timer_wheel::arm(timer_node& node) noexcept {
 }
 
 void timer_wheel::disarm(timer_node& node) noexcept {
-  lock_.lock();
-  if (node.linked()) {
-    list_link* neighbour = node.next;
-    node.unlink();
-    removed(neighbour);
+  for (;;) {
+    lock_.lock();
+    if (node.linked()) {
+      list_link* neighbour = node.next;
+      node.unlink();
+      removed(neighbour);
+    }
     lock_.unlock();
-    return;
+    // E7 acquire: the callback is over. It may have armed the node again.
+    if (!node.firing.load(std::memory_order_acquire)) return;
+    while (node.firing.load(std::memory_order_acquire)) ::sched_yield();  // E7 acquire.
   }
-  lock_.unlock();
-  // E7 acquire: the callback is over.
-  while (node.firing.load(std::memory_order_acquire)) ::sched_yield();
 }
 
 bool timer_wheel::sleep(task_record& record, sleep_waiter& waiter) noexcept {
@@ -138,6 +139,16 @@ void timer_wheel::advance_to(std::uint64_t tick) noexcept {
   now_tick_ = std::max(now_tick_, tick);
 }
 
+// `firing` goes under the lock, so that who disarms finds the node in the wheel, or waits.
+void timer_wheel::again(timer_node& node, std::int64_t due_ns) noexcept {
+  lock_.lock();
+  node.due_ns = due_ns;
+  place(tick_after(due_ns)).nodes.push_back(node);
+  inserted(tick_after(due_ns));
+  node.firing.store(false, std::memory_order_release);  // E7 release.
+  lock_.unlock();
+}
+
 bool timer_wheel::expire(std::int64_t now_ns, ready_batch& ready) noexcept {
   if (entries_.load(std::memory_order_relaxed) == 0) return false;
   constexpr std::size_t slice = 64;
@@ -162,8 +173,12 @@ bool timer_wheel::expire(std::int64_t now_ns, ready_batch& ready) noexcept {
       if (wake_deferred(*woken[i])) ready.add(*woken[i]);
     }
     if (node != nullptr) {
-      node->fire(*node);
-      node->firing.store(false, std::memory_order_release);  // E7 release.
+      const std::int64_t again_ns = node->fire(*node);
+      if (again_ns != timer_node::done) {
+        again(*node, again_ns);
+      } else {
+        node->firing.store(false, std::memory_order_release);  // E7 release.
+      }
     }
     if (!more) return false;
     if (ready.room() == 0) return true;

@@ -76,7 +76,8 @@ private:
   static std::uint64_t tick_after(std::int64_t ns) noexcept;
 
   slot& place(std::uint64_t tick) noexcept;
-  [[nodiscard]] bool inserted(std::uint64_t tick) noexcept;
+  bool inserted(std::uint64_t tick) noexcept;
+  void again(timer_node& node, std::int64_t due_ns) noexcept;
   void removed(list_link* place) noexcept;
   struct expiry {
     std::uint64_t tick;

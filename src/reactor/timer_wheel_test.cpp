@@ -26,10 +26,11 @@ struct probe : timer_node {
   bool armed = false;
 };
 
-void note(timer_node& node) noexcept {
+std::int64_t note(timer_node& node) noexcept {
   auto& self = static_cast<probe&>(node);
   self.armed = false;
   self.fired->push_back(&self);
+  return timer_node::done;
 }
 
 struct sleeper {
@@ -258,6 +259,7 @@ TEST(timer_wheel, disarm_waits_for_a_callback_that_is_running) {
     node->due_ns = tick_ns;
     node->fire = [](timer_node& self) noexcept {
       for (int i = 0; i < 50; i++) static_cast<slow&>(self).written++;
+      return timer_node::done;
     };
     (void)wheel.arm(*node);
     std::thread poller([&wheel] {
@@ -270,6 +272,46 @@ TEST(timer_wheel, disarm_waits_for_a_callback_that_is_running) {
     poller.join();
     EXPECT_EQ(wheel.entries_approx(), 0u);
   }
+}
+
+TEST(timer_wheel, a_callback_that_wants_to_come_again_is_disarmed_all_the_same) {
+  const int rounds = 2000 / test::slow_build_factor;
+  for (int round = 0; round < rounds; round++) {
+    timer_wheel wheel(0);
+    struct again : timer_node {
+      int fired = 0;
+    };
+    auto node = std::make_unique<again>();
+    node->due_ns = tick_ns;
+    node->fire = [](timer_node& self) noexcept {
+      static_cast<again&>(self).fired++;
+      return self.due_ns + tick_ns;
+    };
+    (void)wheel.arm(*node);
+    std::thread poller([&wheel] {
+      auto batch = std::make_unique<ready_batch>();
+      for (int tick = 1; tick < 20; tick++) wheel.expire(tick * tick_ns, *batch);
+    });
+    if (round % 2 == 0) std::this_thread::yield();
+    wheel.disarm(*node);
+    node.reset();
+    poller.join();
+    EXPECT_EQ(wheel.entries_approx(), 0u);
+    wheel.check_invariants();
+  }
+  timer_wheel wheel(0);
+  struct counted : timer_node {
+    int fired = 0;
+  } node;
+  node.due_ns = tick_ns;
+  node.fire = [](timer_node& self) noexcept {
+    return ++static_cast<counted&>(self).fired < 3 ? self.due_ns + 2 * tick_ns : timer_node::done;
+  };
+  (void)wheel.arm(node);
+  auto batch = std::make_unique<ready_batch>();
+  for (int tick = 1; tick <= 10; tick++) wheel.expire(tick * tick_ns, *batch);
+  EXPECT_EQ(node.fired, 3);
+  EXPECT_EQ(wheel.entries_approx(), 0u);
 }
 
 TEST(timer_wheel, a_callback_may_arm_and_disarm_others) {
@@ -289,6 +331,7 @@ TEST(timer_wheel, a_callback_may_arm_and_disarm_others) {
       self.fired++;
       if (self.to_disarm != nullptr) self.wheel_of->disarm(*self.to_disarm);
       if (self.to_arm != nullptr) (void)self.wheel_of->arm(*self.to_arm);
+      return timer_node::done;
     };
   }
   first.to_disarm = &second;

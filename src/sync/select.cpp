@@ -127,10 +127,11 @@ int select_core::finish() noexcept {
 }
 
 // On whatever thread found the timer due. The select cannot go meanwhile: finish() waits in disarm().
-void select_core::passed(timer_node& node) noexcept {
+std::int64_t select_core::passed(timer_node& node) noexcept {
   const select_timer& timer = *static_cast<select_timer::node&>(node).of;
   task_record& record = *timer.owner->record_;
   if (timer.owner->word_.claim(timer.number)) wake(record);
+  return timer_node::done;
 }
 
 bool select_core::settle(waiter& self, task_record& record) noexcept {

@@ -23,7 +23,7 @@ private:
   struct timer : timer_node {
     deadline_guard* guard = nullptr;
   };
-  static void passed(timer_node& node) noexcept;
+  static std::int64_t passed(timer_node& node) noexcept;
 
   context context_{context::kind::deadline};
   timer timer_;

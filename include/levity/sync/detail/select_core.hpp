@@ -75,7 +75,7 @@ protected:
   }
 
 private:
-  static void passed(timer_node& node) noexcept;
+  static std::int64_t passed(timer_node& node) noexcept;
   static bool settle(waiter& self, task_record& record) noexcept;
   static bool take_back(waiter& self, task_record& record) noexcept;
   static void describe(const waiter& self, char* text, std::size_t size) noexcept;

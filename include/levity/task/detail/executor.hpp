@@ -23,8 +23,10 @@ struct blocking_job {
 
 /// A timer that runs a short callback on whatever thread finds it due. Lives in a frame; disarmed before it dies.
 struct timer_node : list_link {
+  static constexpr std::int64_t done = 0;
+
   std::int64_t due_ns = 0;
-  void (*fire)(timer_node&) noexcept = nullptr;
+  std::int64_t (*fire)(timer_node&) noexcept = nullptr;  // returns when it is due again, or `done`
   void* wheel = nullptr;       // the wheel it was armed on; owned by the wheel
   atomic<bool> firing{false};  // see timer_wheel
 };
