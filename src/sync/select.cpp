@@ -81,7 +81,7 @@ bool select_core::attempt(task_record& record) noexcept {
     const channel_status outcome = sends ? each.core->send(each.load, woken) : each.core->receive(each.load, woken);
     if (outcome == channel_status::waiting) continue;
     channels.unlock();
-    if (sends && outcome == channel_status::done) each.load = nullptr;
+    if (sends && outcome == channel_status::done) each.load = 0;
     each.status = outcome;
     if (woken != nullptr) wake(*woken);
     return word_.claim(index);

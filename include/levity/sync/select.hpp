@@ -26,7 +26,7 @@ public:
   void pack() noexcept {}
   void unpack() noexcept {}
   result take() noexcept {
-    if (status == channel_status::done) return parcel_of<T>::unpack(std::exchange(load, nullptr));
+    if (status == channel_status::done) return parcels<T>::unpack(std::exchange(load, 0));
     return std::unexpected(to_channel_error(status, cancel_reason::none));
   }
 };
@@ -40,11 +40,14 @@ public:
   send_case(send_case&& other) noexcept : select_case(kind::send, other.core), value_(other.value_) {}
   ~send_case() { unpack(); }
 
-  void pack() { load = new parcel_of<T>(std::move(*value_)); }
+  void pack() {
+    load = parcels<T>::pack(std::move(*value_));
+    packed_ = true;
+  }
   // Moves the value back unless it was sent.
   void unpack() noexcept {
-    if (load == nullptr) return;
-    T kept = parcel_of<T>::unpack(std::exchange(load, nullptr));
+    if (!std::exchange(packed_, false) || status == channel_status::done) return;
+    T kept = parcels<T>::unpack(std::exchange(load, 0));
     if constexpr (std::is_nothrow_move_assignable_v<T>) {
       *value_ = std::move(kept);
     } else {
@@ -59,6 +62,7 @@ public:
 
 private:
   T* value_;
+  bool packed_ = false;
 };
 
 class timer_case : public select_timer {

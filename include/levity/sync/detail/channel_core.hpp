@@ -2,27 +2,28 @@
 
 // channel_core: everything about a channel that does not depend on what it carries.
 //
-// What travels is a parcel: a value in a block of its own, moved in before the lock is taken and moved out after it was let go.
-// Under the lock only pointers to parcels change hands, so the moves and destructors of values, which are user code, never run
-// under it, and a sender that fails still has its parcel.
+// What travels is a load, one word. A value that is trivially copied and fits is its own load. Any other value is moved into a
+// parcel, a block of its own, before the lock is taken, and out of it after the lock was let go; its load is where the parcel is.
+// Under the lock only words change hands, so the moves and destructors of values, which are user code, never run under it, and
+// a sender that fails still has its parcel.
 //
-//   where a parcel is             who owns it
-//   a waiter's `load`, to send    the sender's awaiter; taken from it under the lock by who receives or buffers it
+//   where a load is               who owns it
+//   a waiter's `load`, to send    the sender's awaiter; taken under the lock by who receives or buffers it
 //   the buffer                    the channel
 //   a waiter's `load`, received   the receiver's awaiter
 //
 // Equations, whenever the lock is free (a waiter of a select that was decided elsewhere counts as gone)
-//   count_ <= capacity_, and count_ is the length of the buffer
+//   count_ <= capacity_, and the buffer is count_ places of ring_, from first_ on
 //   receivers_ not empty  =>  buffer and senders_ empty
 //   senders_ not empty    =>  count_ == capacity_
 //   closed_ and no closer at work  =>  receivers_ and senders_ empty
 //
 // Who comes first is served first: a send goes straight to the longest waiting receiver, a receive makes room for the longest
-// waiting sender and moves its parcel into the buffer, and no newcomer passes a task that waits.
+// waiting sender and moves its load into the buffer, and no newcomer passes a task that waits.
 //
 // status of a waiter      moved by
 //   fresh -> waiting      its task, when it queues itself            under the lock
-//   waiting -> done       who takes or brings a parcel; unlinks it   under the lock
+//   waiting -> done       who takes or brings a load; unlinks it   under the lock
 //   waiting -> closed     close(); unlinks it                        under the lock
 //   waiting -> cancelled  a canceller; unlinks it                    under the lock
 //   fresh -> any but waiting   its task, without waiting
@@ -41,11 +42,16 @@
 // A select looks at all its channels, and queues itself in all of them, with all their locks held, taken in the order of
 // their addresses: nobody can find it half queued, so nobody ever has to claim two selects at once.
 //
-// Rejected: a ring of values (moves under the lock, or slots that are reserved but not yet filled, with everybody behind them
-// waiting for user code); a tentative claim with retries where two selects meet (spins on a task that was descheduled).
+// An operation on a buffer that neither waits nor wakes is most of what a buffered channel does. It is tried first, in one call
+// (send_at_once, receive_at_once), before anything that a wait needs is filled in.
+//
+// Rejected: a ring of values of any kind (moves under the lock, or slots that are reserved but not yet filled, with everybody
+// behind them waiting for user code); parcels for small values too (blocks of a list: 10 ns more a value); a tentative claim
+// with retries where two selects meet (spins on a task that was descheduled).
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -70,9 +76,7 @@ std::string_view to_string(channel_error error) noexcept;
 
 namespace detail {
 
-struct parcel {
-  parcel* next = nullptr;
-};
+using channel_load = std::uintptr_t;
 
 enum class channel_status : std::uint8_t { fresh, waiting, done, closed, cancelled };
 
@@ -97,27 +101,33 @@ private:
 struct channel_waiter : list_link {
   task_record* record = nullptr;
   select_word* select = nullptr;  // null: a plain send or receive
-  parcel* load = nullptr;
+  channel_load load = 0;
   int number = 0;                 // which case of its select
   channel_status status = channel_status::fresh;
 };
 
 class channel_core {
 public:
-  explicit channel_core(std::size_t capacity) noexcept : capacity_(capacity) {}
+  explicit channel_core(std::size_t capacity)
+      : capacity_(capacity), ring_(capacity > 0 ? std::make_unique_for_overwrite<channel_load[]>(capacity) : nullptr) {}
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
   ~channel_core();
 
   // Under the lock. `done`, `closed`, or `waiting` when the task must wait. A task in `woken` is woken after the lock is free.
-  channel_status send(parcel* load, task_record*& woken) noexcept;
-  channel_status receive(parcel*& load, task_record*& woken) noexcept;
+  channel_status send(channel_load load, task_record*& woken) noexcept;
+  channel_status receive(channel_load& load, task_record*& woken) noexcept;
   void enqueue(channel_waiter& wait, bool sends) noexcept { (sends ? senders_ : receivers_).push_back(wait); }
   std::uint64_t next_draw() noexcept { return draws_++; }
 
+  // The whole of an operation of the running task that neither waits nor wakes, has budget and was not cancelled: what most
+  // operations on a buffer are. False: nothing happened.
+  bool send_at_once(channel_load load) noexcept;
+  bool receive_at_once(channel_load& load) noexcept;
+
   // Any thread; they take the lock.
-  channel_status try_send(parcel* load) noexcept;
-  channel_status try_receive(parcel*& load) noexcept;
+  channel_status try_send(channel_load load) noexcept;
+  channel_status try_receive(channel_load& load) noexcept;
   void close() noexcept;
   [[nodiscard]] bool closed() noexcept;
   [[nodiscard]] std::size_t size() noexcept;
@@ -126,19 +136,21 @@ public:
   bool withdraw(channel_waiter& wait) noexcept;
   void check_invariants() noexcept;
 
-  /// What is left in the buffer; the caller destroys it. When nobody uses the channel any more.
-  parcel* take_all() noexcept;
+  /// Takes a load that is left in the buffer, for its destruction. False: there is none. When nobody uses the channel any more.
+  bool take_left(channel_load& load) noexcept;
 
   spin_lock lock;
 
 private:
   static channel_waiter* next_of(link_list& queue) noexcept;
+  void buffer(channel_load load) noexcept;
+  channel_load unbuffer() noexcept;
 
   const std::size_t capacity_;
   // Guarded by lock.
+  std::unique_ptr<channel_load[]> ring_;
   std::size_t count_ = 0;
-  parcel* first_ = nullptr;
-  parcel* last_ = nullptr;
+  std::size_t first_ = 0;
   link_list senders_;    // channel_waiter
   link_list receivers_;  // channel_waiter
   std::uint64_t draws_ = 0;
@@ -151,7 +163,6 @@ class channel_operation : public waiter, protected channel_waiter {
 public:
   channel_operation(const channel_operation&) = delete;
   channel_operation& operator=(const channel_operation&) = delete;
-  bool await_ready() const noexcept { return false; }
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -4,7 +4,7 @@
 // is first, is in channel_core.hpp.
 //
 // One select, from start to end
-//   1  values to send are moved into parcels
+//   1  values to send are made loads
 //   2  all channels are locked, in the order of their addresses; the cases are tried in random order; the first that can be
 //      done is done
 //   3  if none can: every case is queued in its channel, the channels are unlocked, the timers armed, the task parks
