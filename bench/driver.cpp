@@ -11,7 +11,9 @@
 // half: the kernel brings the clock of a thread that runs on another CPU up to date only at ticks (4 ms at HZ=250),
 // that of a thread that sleeps is exact.
 //
-//   driver --target PORT:PID [--target PORT:PID ...] --connections N (--size BYTES | --http PATH) [--cpu N]
+// With --anew 1 each request has a connection of its own: connect, request, answer, end by the client, end by the server.
+//
+//   driver --target PORT:PID [--target PORT:PID ...] --connections N (--size BYTES | --http PATH) [--cpu N] [--anew 1]
 //          [--mode saturated|rate:PER_SECOND --seconds S]
 //
 // Without --mode it takes lines "run TARGET MODE SECONDS" from standard input. Each half answers with one JSON line.
@@ -69,6 +71,7 @@ struct options {
   std::size_t size = 64;
   std::string http_path;
   int cpu = -1;
+  bool anew = false;
   std::string mode;
   double seconds = 1;
 };
@@ -89,6 +92,7 @@ struct load_mode {
 struct connection {
   int fd = -1;
   bool busy = false;
+  bool ending = false;
   std::uint32_t sequence = 0;
   std::size_t received = 0;
   std::int64_t due_ns = 0;
@@ -187,10 +191,11 @@ struct half_result {
 // The connections to one server.
 class target {
 public:
-  target(const options::target& at, std::size_t count, protocol& speaks) : protocol_(speaks), connections_(count) {
+  target(const options::target& at, std::size_t count, bool anew, protocol& speaks)
+      : protocol_(speaks), connections_(count), port_(at.port), anew_(anew) {
     if (clock_getcpuclockid(at.pid, &server_clock_) != 0) fail("no process %d", static_cast<int>(at.pid));
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
-    for (std::size_t i = 0; i < count; i++) open(i, at.port);
+    for (std::size_t i = 0; i < count && !anew; i++) open(i);
   }
 
   half_result run(load_mode mode, double seconds) {
@@ -231,14 +236,21 @@ public:
   }
 
 private:
-  void open(std::size_t index, std::uint16_t port) {
+  void open(std::size_t index) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(port);
+    if (anew_) {
+      // From many addresses: a connection that has ended keeps its port for a minute.
+      const int one = 1;
+      setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + static_cast<std::uint32_t>(opened_++ % 200));
+      if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail("cannot bind: %s", std::strerror(errno));
+    }
+    address.sin_port = htons(port_);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-      fail("cannot connect to port %u: %s", port, std::strerror(errno));
+      fail("cannot connect to port %u: %s", port_, std::strerror(errno));
     }
     const int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -268,6 +280,7 @@ private:
     to.received = 0;
     to.busy = true;
     in_flight_++;
+    if (anew_) open(index);
     const std::string_view bytes = protocol_.request(index, to);
     const ssize_t n = ::send(to.fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n != static_cast<ssize_t>(bytes.size())) {
@@ -283,9 +296,20 @@ private:
       connection& from = connections_[index];
       const ssize_t n = recv(from.fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
       if (n < 0 && errno == EAGAIN) continue;
-      if (n <= 0) fail("connection %zu was closed by the server", index);
-      if (!from.busy) fail("connection %zu: bytes that nobody asked for", index);
-      if (!protocol_.receive(index, from, {buffer_.data(), static_cast<std::size_t>(n)})) continue;
+      if (from.ending) {
+        if (n != 0) fail("connection %zu: no end, but %zd bytes", index, n);
+        close(from.fd);
+        from.ending = false;
+      } else {
+        if (n <= 0) fail("connection %zu was closed by the server", index);
+        if (!from.busy) fail("connection %zu: bytes that nobody asked for", index);
+        if (!protocol_.receive(index, from, {buffer_.data(), static_cast<std::size_t>(n)})) continue;
+        if (anew_) {
+          from.ending = true;
+          shutdown(from.fd, SHUT_WR);
+          continue;
+        }
+      }
       from.busy = false;
       from.received = 0;
       in_flight_--;
@@ -314,6 +338,9 @@ private:
   std::size_t turn_ = 0;
   std::array<char, 65536> buffer_;
   clockid_t server_clock_{};
+  std::uint16_t port_;
+  bool anew_;
+  std::uint64_t opened_ = 0;
   int epoll_ = -1;
 };
 
@@ -335,6 +362,8 @@ options parse(int argc, char** argv) {
       parsed.http_path = value;
     } else if (name == "--cpu") {
       parsed.cpu = std::atoi(value);
+    } else if (name == "--anew") {
+      parsed.anew = std::atoi(value) != 0;
     } else if (name == "--mode") {
       parsed.mode = value;
     } else if (name == "--seconds") {
@@ -382,7 +411,7 @@ int main(int argc, char** argv) {
     } else {
       protocols.push_back(std::make_unique<http_protocol>(wanted.http_path));
     }
-    targets.push_back(std::make_unique<target>(at, wanted.connections, *protocols.back()));
+    targets.push_back(std::make_unique<target>(at, wanted.connections, wanted.anew, *protocols.back()));
   }
 
   if (!wanted.mode.empty()) {

@@ -25,6 +25,12 @@ def cpu_ns(pid):
     return time.clock_gettime_ns(process_clock(pid))
 
 
+def rss_bytes(pid):
+    """What memory of a process is resident."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
+
+
 def context_switches(pid):
     """How often the threads of a process have left or been taken off a CPU: each wake-up ends in one."""
     total = 0
@@ -66,6 +72,8 @@ def prepared(cpu, priority):
 
 
 def program(build, name):
+    if os.path.isabs(name):
+        return name  # a peer, built elsewhere
     path = os.path.join(build, "bench", name)
     if not os.access(path, os.X_OK):
         raise Failure(f"bench/{name} is not built")

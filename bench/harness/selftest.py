@@ -63,6 +63,9 @@ def run(bench):
     ticking = only(bench, "idle/cpu", {"echo_server": "echo_floor_ticking"})
     expect("so is the CPU time it takes", not ticking["pass"] and ticking["value"] > 0, f"{ticking['value']} ns")
 
+    shared = only(bench, "false_sharing", {"two_hammers": "two_hammers_unpadded"})
+    expect("counters of two workers in one cache line are found", not shared["pass"], f"{shared['value']:.2f}; {shared['note']}")
+
     counted = "http/small_json/allocations"
     bench.http_load = ["--size", "64"]
     clean = only(bench, counted, {"http_small_json": "echo_floor"})

@@ -13,6 +13,7 @@
 
 #include "cpu_time.hpp"
 #include "levity/base/atomic.hpp"
+#include "rss.hpp"
 
 namespace lv = levity;
 using namespace std::chrono_literals;
@@ -29,19 +30,6 @@ lv::task<> sleeper(lv::time_point until, tally* counts) {
   counts->sleeping.fetch_add(1, std::memory_order_relaxed);
   co_await lv::sleep_until(until);
   counts->woken.fetch_add(1, std::memory_order_relaxed);
-}
-
-std::int64_t rss_bytes() {
-  std::int64_t kib = -1;
-  if (FILE* file = std::fopen("/proc/self/smaps_rollup", "re")) {
-    char line[256];
-    while (std::fgets(line, sizeof line, file) != nullptr) {
-      long long value = 0;
-      if (std::sscanf(line, "Rss: %lld kB", &value) == 1) kib = value;
-    }
-    std::fclose(file);
-  }
-  return kib * 1024;
 }
 
 struct wave_result {
