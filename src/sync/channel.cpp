@@ -46,13 +46,38 @@ channel_core::~channel_core() {
   }
 }
 
-// The longest waiting task that can still be served; it is out of the queue and ours.
-inline channel_waiter* channel_core::next_of(link_list& queue) noexcept {
-  while (list_link* link = queue.pop_front()) {
-    auto* wait = static_cast<channel_waiter*>(link);
-    if (wait->select == nullptr || wait->select->claim(wait->number)) return wait;
+// The longest waiting one that can still be served; it is out of its queue and ours.
+inline channel_party* channel_core::first_of(channel_queue& queue, task_record*& record) noexcept {
+  auto operation_of = [](list_link& link) -> channel_operation& {
+    return static_cast<channel_operation&>(*task_record::from_queue(link).waits_on);
+  };
+  while (!queue.cases.empty()) {
+    auto& oldest = static_cast<channel_case&>(*queue.cases.front());
+    if (!queue.tasks.empty()) {
+      const std::uint32_t before = oldest.ticket - operation_of(*queue.tasks.front()).ticket;
+      if (static_cast<std::int32_t>(before) > 0) break;
+    }
+    oldest.unlink();
+    if (!oldest.select->claim(oldest.number)) continue;
+    record = oldest.record;
+    return &oldest;
   }
-  return nullptr;
+  list_link* const link = queue.tasks.pop_front();
+  if (link == nullptr) return nullptr;
+  record = &task_record::from_queue(*link);
+  return &operation_of(*link);
+}
+
+inline void channel_core::enqueue(channel_operation& wait, task_record& record, bool sends) noexcept {
+  wait.status = channel_status::waiting;
+  wait.ticket = tickets_++;
+  (sends ? senders_ : receivers_).tasks.push_back(record.queue);
+}
+
+void channel_core::enqueue(channel_case& wait, bool sends) noexcept {
+  wait.status = channel_status::waiting;
+  wait.ticket = tickets_++;
+  (sends ? senders_ : receivers_).cases.push_back(wait);
 }
 
 inline void channel_core::buffer(channel_load load) noexcept {
@@ -102,10 +127,9 @@ bool channel_core::receive_at_once(channel_load& load) noexcept {
 
 channel_status channel_core::send(channel_load load, task_record*& woken) noexcept {
   if (closed_) [[unlikely]] return channel_status::closed;
-  if (channel_waiter* receiver = next_of(receivers_)) {
+  if (channel_party* receiver = first_of(receivers_, woken)) {
     receiver->load = load;
     receiver->status = channel_status::done;
-    woken = receiver->record;
     return channel_status::done;
   }
   if (count_ == capacity_) return channel_status::waiting;
@@ -116,7 +140,7 @@ channel_status channel_core::send(channel_load load, task_record*& woken) noexce
 channel_status channel_core::receive(channel_load& load, task_record*& woken) noexcept {
   const bool buffered = count_ != 0;
   if (buffered) load = unbuffer();
-  channel_waiter* sender = next_of(senders_);
+  channel_party* const sender = first_of(senders_, woken);
   if (sender == nullptr) {
     if (buffered) return channel_status::done;
     return closed_ ? channel_status::closed : channel_status::waiting;
@@ -128,7 +152,6 @@ channel_status channel_core::receive(channel_load& load, task_record*& woken) no
     load = next;
   }
   sender->status = channel_status::done;
-  woken = sender->record;
   return channel_status::done;
 }
 
@@ -160,11 +183,12 @@ void channel_core::close() noexcept {
   }
   closers_++;
   for (int turns = 1;; turns++) {
-    channel_waiter* wait = next_of(receivers_);
-    if (wait == nullptr) wait = next_of(senders_);
+    task_record* record = nullptr;
+    channel_party* wait = first_of(receivers_, record);
+    if (wait == nullptr) wait = first_of(senders_, record);
     if (wait == nullptr) break;
     wait->status = channel_status::closed;
-    served.push_back(wait->record->queue);
+    served.push_back(record->queue);
     if (turns % slice == 0) {
       lock.unlock();
       lock.lock();
@@ -189,7 +213,15 @@ std::size_t channel_core::size() noexcept {
   return count;
 }
 
-bool channel_core::withdraw(channel_waiter& wait) noexcept {
+bool channel_core::withdraw(channel_operation& wait, task_record& record) noexcept {
+  lock.lock();
+  const bool waits = wait.status == channel_status::waiting;
+  if (waits) record.queue.unlink();
+  lock.unlock();
+  return waits;
+}
+
+bool channel_core::withdraw(channel_case& wait) noexcept {
   lock.lock();
   const bool linked = wait.linked();
   if (linked) wait.unlink();
@@ -207,12 +239,11 @@ bool channel_core::take_left(channel_load& load) noexcept {
 
 void channel_core::check_invariants() noexcept {
   lock.lock();
-  auto live = [](link_list& queue) {
-    for (list_link* link = queue.front(); link != nullptr && link != queue.end(); link = link->next) {
-      const select_word* select = static_cast<channel_waiter*>(link)->select;
-      if (select == nullptr || select->winner() == select_word::open) return true;
+  auto live = [](channel_queue& queue) {
+    for (list_link* link = queue.cases.front(); link != nullptr && link != queue.cases.end(); link = link->next) {
+      if (static_cast<channel_case*>(link)->select->winner() == select_word::open) return true;
     }
-    return false;
+    return !queue.tasks.empty();
   };
   LEVITY_ASSERT(count_ <= capacity_ && (capacity_ == 0 || first_ < capacity_), "the buffer holds no more than it may");
   LEVITY_ASSERT(!live(receivers_) || count_ == 0, "nobody waits for a value while there is one");
@@ -234,8 +265,8 @@ const wait_reason channel_operation::receive_reason{"channel receive", &channel_
 }
 
 bool channel_operation::attempt(task_record& task) noexcept {
-  why_ = pending_cancel(task);
-  if (why_ != cancel_reason::none) [[unlikely]] {
+  why = pending_cancel(task);
+  if (why != cancel_reason::none) [[unlikely]] {
     status = channel_status::cancelled;
     return true;
   }
@@ -251,9 +282,7 @@ bool channel_operation::attempt(task_record& task) noexcept {
     return true;
   }
   prepare_wait(task, task.leaf, *this);
-  channel_waiter::record = &task;
-  status = channel_status::waiting;
-  core_.enqueue(*this, sends);
+  core_.enqueue(*this, task, sends);
   core_.lock.unlock();
   return !commit_wait(task);
 }
@@ -265,9 +294,9 @@ bool channel_operation::settle(waiter& self, task_record& task) noexcept {
 
 bool channel_operation::take_back(waiter& self, task_record& task) noexcept {
   auto& operation = static_cast<channel_operation&>(self);
-  if (!operation.core_.withdraw(operation)) return false;
+  if (!operation.core_.withdraw(operation, task)) return false;
   operation.status = channel_status::cancelled;
-  operation.why_ = effective_cancel(task);
+  operation.why = effective_cancel(task);
   return true;
 }
 

@@ -96,7 +96,6 @@ bool select_core::attempt(task_record& record) noexcept {
     if (each.core == nullptr) continue;
     each.record = &record;
     each.select = &word_;
-    each.status = channel_status::waiting;
     each.core->enqueue(each, each.what == select_case::kind::send);
   }
   channels.unlock();

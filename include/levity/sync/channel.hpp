@@ -179,7 +179,7 @@ public:
   std::expected<void, unsent<T>> await_resume() noexcept {
     if (status == detail::channel_status::done) [[likely]] return {};
     return std::unexpected(
-        unsent<T>{detail::to_channel_error(status, why_), packed::unpack(std::exchange(load, 0))});
+        unsent<T>{detail::to_channel_error(status, why), packed::unpack(std::exchange(load, 0))});
   }
 };
 
@@ -199,7 +199,7 @@ public:
 
   std::expected<T, channel_error> await_resume() noexcept {
     if (status == detail::channel_status::done) [[likely]] return packed::unpack(std::exchange(load, 0));
-    return std::unexpected(detail::to_channel_error(status, why_));
+    return std::unexpected(detail::to_channel_error(status, why));
   }
 };
 

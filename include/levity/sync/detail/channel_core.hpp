@@ -18,6 +18,9 @@
 //   senders_ not empty    =>  count_ == capacity_
 //   closed_ and no closer at work  =>  receivers_ and senders_ empty
 //
+// Those who wait on one side are in two queues, as what they are is linked in different places: tasks in a plain send or receive
+// by their records, which costs their frames nothing, and cases of selects by links of their own. Tickets say who came first.
+//
 // Who comes first is served first: a send goes straight to the longest waiting receiver, a receive makes room for the longest
 // waiting sender and moves its load into the buffer, and no newcomer passes a task that waits.
 //
@@ -97,14 +100,30 @@ private:
   atomic<int> word_{open};
 };
 
-/// One place in a channel's queue. Guarded by the channel's lock while it is linked.
-struct channel_waiter : list_link {
-  task_record* record = nullptr;
-  select_word* select = nullptr;  // null: a plain send or receive
+/// What of an operation that waits the other side reads and writes. Guarded by the channel's lock while it is queued.
+struct channel_party {
   channel_load load = 0;
-  int number = 0;                 // which case of its select
+  std::uint32_t ticket = 0;  // who came before whom, of those that wait now
   channel_status status = channel_status::fresh;
+  cancel_reason why = cancel_reason::none;
 };
+
+/// A case of a select.
+struct channel_case : list_link, channel_party {
+  task_record* record = nullptr;
+  select_word* select = nullptr;
+  int number = 0;
+};
+
+/// Those who wait on one side of a channel.
+struct channel_queue {
+  link_list tasks;  // task_record::queue of tasks in a channel_operation
+  link_list cases;  // channel_case
+
+  [[nodiscard]] bool empty() const noexcept { return tasks.empty() && cases.empty(); }
+};
+
+class channel_operation;
 
 class channel_core {
 public:
@@ -117,7 +136,8 @@ public:
   // Under the lock. `done`, `closed`, or `waiting` when the task must wait. A task in `woken` is woken after the lock is free.
   channel_status send(channel_load load, task_record*& woken) noexcept;
   channel_status receive(channel_load& load, task_record*& woken) noexcept;
-  void enqueue(channel_waiter& wait, bool sends) noexcept { (sends ? senders_ : receivers_).push_back(wait); }
+  void enqueue(channel_operation& wait, task_record& record, bool sends) noexcept;
+  void enqueue(channel_case& wait, bool sends) noexcept;
   std::uint64_t next_draw() noexcept { return draws_++; }
 
   // The whole of an operation of the running task that neither waits nor wakes, has budget and was not cancelled: what most
@@ -132,8 +152,9 @@ public:
   [[nodiscard]] bool closed() noexcept;
   [[nodiscard]] std::size_t size() noexcept;
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
-  /// Unlinks a waiter, if it is linked. True: it was.
-  bool withdraw(channel_waiter& wait) noexcept;
+  /// Takes who waits out of its queue. True: it was in it.
+  bool withdraw(channel_operation& wait, task_record& record) noexcept;
+  bool withdraw(channel_case& wait) noexcept;
   void check_invariants() noexcept;
 
   /// Takes a load that is left in the buffer, for its destruction. False: there is none. When nobody uses the channel any more.
@@ -142,7 +163,7 @@ public:
   spin_lock lock;
 
 private:
-  static channel_waiter* next_of(link_list& queue) noexcept;
+  static channel_party* first_of(channel_queue& queue, task_record*& record) noexcept;
   void buffer(channel_load load) noexcept;
   channel_load unbuffer() noexcept;
 
@@ -151,15 +172,16 @@ private:
   std::unique_ptr<channel_load[]> ring_;
   std::size_t count_ = 0;
   std::size_t first_ = 0;
-  link_list senders_;    // channel_waiter
-  link_list receivers_;  // channel_waiter
+  channel_queue senders_;
+  channel_queue receivers_;
   std::uint64_t draws_ = 0;
+  std::uint32_t tickets_ = 0;
   unsigned closers_ = 0;  // close() calls between two slices
   bool closed_ = false;
 };
 
 /// A plain send or receive.
-class channel_operation : public waiter, protected channel_waiter {
+class channel_operation : public waiter, protected channel_party {
 public:
   channel_operation(const channel_operation&) = delete;
   channel_operation& operator=(const channel_operation&) = delete;
@@ -179,14 +201,17 @@ protected:
   static const wait_reason receive_reason;
 
   channel_core& core_;
-  cancel_reason why_ = cancel_reason::none;
 
 private:
+  friend class channel_core;
+
   bool suspend(std::coroutine_handle<> frame, task_record& task) noexcept;
   static bool settle(waiter& self, task_record& task) noexcept;
   static bool take_back(waiter& self, task_record& task) noexcept;
   static void describe(const waiter& self, char* text, std::size_t size) noexcept;
 };
+
+static_assert(sizeof(channel_operation) <= 32, "a task that waits in a channel must stay light");
 
 }  // namespace detail
 }  // namespace levity

@@ -24,7 +24,7 @@
 
 namespace levity::inline v0::detail {
 
-struct select_case : channel_waiter {
+struct select_case : channel_case {
   enum class kind : std::uint8_t { receive, send, timer };
 
   channel_core* core;  // null for a timer
