@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
@@ -53,23 +54,64 @@ constexpr unsigned batch_of(std::size_t index) {
 // How many blocks of a class a magazine may hold once it was granted room for them.
 constexpr unsigned limit_of(std::size_t index) { return class_bytes(index) > 2048 ? 1 : 2 * batch_of(index); }
 
-// The head of a 64 KiB slab; its blocks follow. Guarded by its class's lock.
+// The head of a 64 KiB slab, apart from its blocks. Guarded by its class's lock.
+//
+// After a crowd has left, a few of its tasks may live on, spread over all the slabs. tidy() gives back the pages between them:
+// those on which every block is free. Such a page is hollow, and the blocks on it are gone: free, but in no list, for a link in
+// them would be lost or bring the page back. They return when the slab has nothing else left to give (revive()).
+//
+//   capacity = used + free + gone + untouched
+//   a block is gone  <=>  it lies on a hollow page
 struct slab : list_link {
   free_block* free = nullptr;
-  unsigned used = 0;       // blocks that are not in `free` and not untouched
-  unsigned untouched = 0;  // blocks at the end that were never handed out: their pages are not resident yet
+  unsigned used = 0;       // handed out, or in the hands of tidy()
+  unsigned untouched = 0;  // at the end, never handed out: their pages are not resident yet
+  unsigned gone = 0;
   unsigned capacity = 0;
-  std::uint32_t class_index = 0;
+  std::uint16_t hollow = 0;       // a bit for each page
+  std::uint16_t class_index = 0;
+  std::uint32_t tidied = 0;       // the round of tidy() that has looked at it
+  bool disturbed = false;         // blocks came back since
 
-  std::byte* block(std::size_t number, std::size_t bytes) noexcept {
-    return reinterpret_cast<std::byte*>(this) + header_bytes + number * bytes;
+  [[nodiscard]] bool exhausted() const noexcept { return free == nullptr && untouched == 0 && hollow == 0; }
+
+  std::byte* base = nullptr;
+  std::uint32_t first_byte = 0;   // of the first block, from base
+
+  [[nodiscard]] std::byte* block(std::size_t number, std::size_t bytes) const noexcept {
+    return base + first_byte + number * bytes;
   }
-  static constexpr std::size_t header_bytes = 64;
+  // The pages that a block lies on, as bits.
+  [[nodiscard]] unsigned pages_of(std::size_t number, std::size_t bytes) const noexcept {
+    const std::size_t first = (first_byte + number * bytes) / page_bytes;
+    const std::size_t last = (first_byte + (number + 1) * bytes - 1) / page_bytes;
+    return (2U << last) - (1U << first);
+  }
+  [[nodiscard]] std::size_t number_of(const void* memory, std::size_t bytes) const noexcept {
+    return (static_cast<std::size_t>(static_cast<const std::byte*>(memory) - base) - first_byte) / bytes;
+  }
+  // Makes the blocks of the first hollow page free again; the kernel fills the page with zeros when it is touched.
+  void revive(std::size_t bytes) noexcept {
+    const auto page = static_cast<std::size_t>(std::countr_zero(hollow));
+    hollow = static_cast<std::uint16_t>(hollow & (hollow - 1));
+    for (std::size_t number = (page * page_bytes - first_byte) / bytes; number < capacity - untouched; number++) {
+      const unsigned on = pages_of(number, bytes);
+      if ((on & 1U << page) == 0) break;
+      if ((on & hollow) != 0) continue;
+      auto* back = reinterpret_cast<free_block*>(block(number, bytes));
+      back->next = free;
+      free = back;
+      gone--;
+    }
+  }
+
+  static constexpr std::size_t page_bytes = page_source::page_bytes;
+  static constexpr std::size_t pages = page_source::slab_bytes / page_bytes;
 };
-static_assert(sizeof(slab) <= slab::header_bytes);
+static_assert(sizeof(slab) <= page_source::head_bytes && slab::pages == 16);
 
 slab* slab_of(void* block) noexcept {
-  return reinterpret_cast<slab*>(reinterpret_cast<std::uintptr_t>(block) & ~(page_source::slab_bytes - 1));
+  return static_cast<slab*>(page_source::head_of(block));
 }
 
 // The slabs of one size class that have something to give. Full slabs are in no list.
@@ -81,6 +123,11 @@ struct alignas(cache_line_bytes) depot_class {
 
 struct depot {
   std::array<depot_class, class_count> classes;
+
+  // One at a time makes a round over all slabs, in slices.
+  spin_lock tidying;
+  std::size_t tidy_class = 0;
+  std::uint32_t round = 0;
 
   // Takes up to `wanted` blocks of the class, linked; at least one. Null when the kernel has no memory.
   free_block* take(std::size_t index, unsigned wanted, unsigned& got) noexcept {
@@ -97,9 +144,11 @@ struct depot {
         from.lock.unlock();
         void* memory = page_source::allocate_slab();
         if (memory == nullptr) return nullptr;
-        source = new (memory) slab;
-        source->class_index = static_cast<std::uint32_t>(index);
-        source->capacity = static_cast<unsigned>((page_source::slab_bytes - slab::header_bytes) / bytes);
+        source = new (page_source::head_of(memory)) slab;
+        source->base = static_cast<std::byte*>(memory);
+        source->first_byte = static_cast<std::uint32_t>(page_source::first_byte_of(source->base));
+        source->class_index = static_cast<std::uint16_t>(index);
+        source->capacity = static_cast<unsigned>((page_source::slab_bytes - source->first_byte) / bytes);
         source->untouched = source->capacity;
         from.slabs.fetch_add(1, std::memory_order_relaxed);
         from.lock.lock();
@@ -113,6 +162,9 @@ struct depot {
         } else if (source->untouched > 0) {
           block = reinterpret_cast<free_block*>(source->block(source->capacity - source->untouched, bytes));
           source->untouched--;
+        } else if (source->hollow != 0) {
+          source->revive(bytes);
+          continue;
         } else {
           break;
         }
@@ -121,7 +173,7 @@ struct depot {
         taken = block;
         got++;
       }
-      if (source->free == nullptr && source->untouched == 0) source->unlink();
+      if (source->exhausted()) source->unlink();
     }
     from.lock.unlock();
     return taken;
@@ -135,10 +187,11 @@ struct depot {
       free_block* block = blocks;
       blocks = block->next;
       slab* home = slab_of(block);
-      const bool was_full = home->free == nullptr && home->untouched == 0;
+      const bool was_full = home->exhausted();
       block->next = home->free;
       home->free = block;
       home->used--;
+      home->disturbed = true;
       if (was_full) to.partial.push_back(*home);
       if (home->used == 0) {
         home->unlink();
@@ -148,8 +201,116 @@ struct depot {
     to.lock.unlock();
     while (list_link* link = empty.pop_front()) {
       to.slabs.fetch_sub(1, std::memory_order_relaxed);
-      page_source::free_slab(static_cast<slab*>(link));
+      page_source::free_slab(static_cast<slab*>(link)->base);
     }
+  }
+
+  // Looks at up to `slabs` of them. True: the round is not over.
+  bool tidy(unsigned slabs) noexcept {
+    if (!tidying.try_lock()) return false;
+    if (tidy_class == 0) round++;
+    while (slabs > 0 && tidy_class < class_count) {
+      if (tidy_next(tidy_class)) {
+        slabs--;
+      } else {
+        tidy_class++;
+      }
+    }
+    const bool more = tidy_class < class_count;
+    if (!more) tidy_class = 0;
+    tidying.unlock();
+    return more;
+  }
+
+private:
+  // False: this round has seen every slab of the class.
+  bool tidy_next(std::size_t index) noexcept {
+    depot_class& of = classes[index];
+    const std::size_t bytes = class_bytes(index);
+    of.lock.lock();
+    auto* next = static_cast<slab*>(of.partial.front());
+    if (next == nullptr || next->tidied == round) {
+      of.lock.unlock();
+      return false;
+    }
+    next->tidied = round;
+    next->unlink();
+    const unsigned count = next->capacity - next->used - next->untouched - next->gone;
+    if (!std::exchange(next->disturbed, false) || count * bytes < slab::page_bytes) {
+      of.partial.push_back(*next);
+      of.lock.unlock();
+      return true;
+    }
+    // Its free blocks are ours, as if handed out. Out of the list, the slab gives nothing meanwhile, unless a block comes back to
+    // one that had no hollow pages: so what is hollow stays so.
+    free_block* blocks = std::exchange(next->free, nullptr);
+    next->used += count;
+    of.lock.unlock();
+
+    const unsigned hollow = pages_to_release(*next, blocks, bytes);
+    unsigned gone = 0;
+    free_block* last = nullptr;
+    for (free_block** link = &blocks; *link != nullptr;) {
+      if ((next->pages_of(next->number_of(*link, bytes), bytes) & hollow) != 0) {
+        *link = (*link)->next;
+        gone++;
+      } else {
+        last = *link;
+        link = &(*link)->next;
+      }
+    }
+    for (unsigned left = hollow; left != 0;) {
+      const auto first = static_cast<unsigned>(std::countr_zero(left));
+      const auto length = static_cast<unsigned>(std::countr_one(left >> first));
+      page_source::release(next->base + first * slab::page_bytes, length * slab::page_bytes);
+      left &= ~(((1U << length) - 1) << first);
+    }
+
+    of.lock.lock();
+    if (last != nullptr) {
+      last->next = next->free;
+      next->free = blocks;
+    }
+    next->used -= count;
+    next->gone += gone;
+    next->hollow = static_cast<std::uint16_t>(next->hollow | hollow);
+    const bool empty = next->used == 0;
+    if (next->linked()) {
+      if (empty) next->unlink();
+    } else if (!empty) {
+      of.partial.push_back(*next);
+    }
+    of.lock.unlock();
+    if (empty) {
+      of.slabs.fetch_sub(1, std::memory_order_relaxed);
+      page_source::free_slab(next->base);
+    }
+    return true;
+  }
+
+  // The pages that these free blocks and those that are gone cover, as bits; less those that are hollow already. Behind the last
+  // block of a slab there is nothing to keep.
+  static unsigned pages_to_release(slab& of, const free_block* blocks, std::size_t bytes) noexcept {
+    std::array<std::size_t, slab::pages> covered{};
+    auto cover = [&](std::size_t number) {
+      const std::size_t from = of.first_byte + number * bytes;
+      for (std::size_t at = from; at < from + bytes;) {
+        const std::size_t end = std::min(from + bytes, (at / slab::page_bytes + 1) * slab::page_bytes);
+        covered[at / slab::page_bytes] += end - at;
+        at = end;
+      }
+    };
+    for (; blocks != nullptr; blocks = blocks->next) cover(of.number_of(blocks, bytes));
+    for (std::size_t number = 0; of.hollow != 0 && number < of.capacity - of.untouched; number++) {
+      if ((of.pages_of(number, bytes) & of.hollow) != 0) cover(number);
+    }
+    const std::size_t end = of.first_byte + of.capacity * bytes;
+    if (end % slab::page_bytes != 0) covered[end / slab::page_bytes] += slab::page_bytes - end % slab::page_bytes;
+    unsigned hollow = 0;
+    for (std::size_t page = of.first_byte / slab::page_bytes; page < slab::pages; page++) {
+      if (covered[page] == slab::page_bytes && page * slab::page_bytes < end) hollow |= 1U << page;
+    }
+    return hollow & ~unsigned{of.hollow};
   }
 };
 
@@ -350,6 +511,11 @@ void flush_magazine() noexcept {
   if (own == nullptr) return;
   for (std::size_t index = 0; index < class_count; index++) spill(*own, index, 0);
   own->scattered = false;
+}
+
+bool tidy_frames() noexcept {
+  constexpr unsigned slice = 32;
+  return page_source::has_small_pages() && the_depot().tidy(slice);
 }
 
 frame_magazine_scope::~frame_magazine_scope() {

@@ -138,6 +138,95 @@ TEST(frame_pool, gives_memory_back_to_the_kernel) {
   EXPECT_LT(frame_statistics().bytes_mapped, 4U << 20);
 }
 
+// Blocks of many sizes, of which all but every hundredth are freed in a random order.
+std::vector<block> leave_one_in_a_hundred(std::uint64_t seed, std::size_t count) {
+  levity::rng random{seed};
+  std::vector<block> live;
+  for (std::size_t i = 0; i < count; i++) {
+    constexpr std::size_t sizes[] = {48, 96, 208, 512, 1000, 2000, 5000, 9000, 16384};
+    const std::size_t bytes = sizes[random.below(std::size(sizes))];
+    live.push_back({static_cast<unsigned char*>(frame_allocate(bytes)), bytes, static_cast<unsigned char>(random())});
+    fill(live.back());
+  }
+  while (live.size() > count / 100) {
+    std::swap(live[random.below(live.size())], live.back());
+    frame_free(live.back().memory, live.back().bytes);
+    live.pop_back();
+  }
+  return live;
+}
+
+TEST(frame_pool, gives_the_pages_between_survivors_back) {
+  frame_magazine_scope magazine;
+  const long before = resident_bytes();
+  const std::vector<block> live = leave_one_in_a_hundred(7, 50'000 / levity::test::slow_build_factor);
+  levity::detail::flush_magazine();
+  [[maybe_unused]] const long scattered = resident_bytes() - before;
+  while (levity::detail::tidy_frames()) {
+  }
+#ifndef LEVITY_TSAN
+  // A survivor keeps the pages that it lies on: at most two more than it fills, and one for the head of its slab.
+  long kept = 4 << 20;
+  for (const block& each : live) kept += static_cast<long>(each.bytes) + 3 * 4096;
+  EXPECT_LT(resident_bytes() - before, kept);
+  EXPECT_LT(kept, scattered) << "nothing was scattered, so nothing was shown";
+#endif
+  // What is handed out again overlaps nothing that lives.
+  std::vector<block> again = leave_one_in_a_hundred(8, 40'000 / levity::test::slow_build_factor);
+  for (const block& each : live) ASSERT_TRUE(intact(each));
+  again.insert(again.end(), live.begin(), live.end());
+  for (const block& each : again) {
+    ASSERT_TRUE(intact(each));
+    frame_free(each.memory, each.bytes);
+  }
+}
+
+TEST(frame_pool, takes_what_it_gave_back_before_new_memory) {
+  frame_magazine_scope magazine;
+  std::vector<void*> held(20'000);
+  for (void*& each : held) each = frame_allocate(208);
+  for (std::size_t i = 0; i < held.size(); i++) {
+    if (i % 100 != 0) frame_free(std::exchange(held[i], nullptr), 208);
+  }
+  levity::detail::flush_magazine();
+  while (levity::detail::tidy_frames()) {
+  }
+  const auto mapped = frame_statistics().bytes_mapped;
+  for (void*& each : held) {
+    if (each == nullptr) each = frame_allocate(208);
+  }
+  EXPECT_LE(frame_statistics().bytes_mapped, mapped + 64 * 1024);
+  for (void* each : held) frame_free(each, 208);
+}
+
+TEST(frame_pool, is_tidied_while_others_use_it) {
+  const auto before = frame_statistics();
+  levity::atomic<bool> stop{false};
+  std::thread tidies([&] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      while (levity::detail::tidy_frames()) {
+      }
+    }
+  });
+  std::vector<std::thread> threads;
+  for (std::uint64_t seed = 20; seed < 22; seed++) {
+    threads.emplace_back([seed] {
+      frame_magazine_scope magazine;
+      for (std::uint64_t round = 0; round < 4; round++) {
+        for (const block& each : leave_one_in_a_hundred(seed * 10 + round, 10'000 / levity::test::slow_build_factor)) {
+          ASSERT_TRUE(intact(each));
+          frame_free(each.memory, each.bytes);
+        }
+        churn(seed + round, 30'000 / levity::test::slow_build_factor);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  stop.store(true, std::memory_order_relaxed);
+  tidies.join();
+  EXPECT_EQ(frame_statistics().blocks_in_use, before.blocks_in_use);
+}
+
 TEST(frame_pool, a_magazine_stays_small) {
   frame_magazine_scope magazine;
   const auto before = frame_statistics();

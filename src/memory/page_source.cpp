@@ -1,6 +1,7 @@
 #include "memory/page_source.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -24,11 +25,11 @@ slab_store& the_store() noexcept {
 
 // Maps one region and adds its slabs to the cold ones.
 bool map_region(slab_store& store) noexcept {
-  constexpr std::size_t bytes = page_source::region_bytes + page_source::slab_bytes;
+  constexpr std::size_t bytes = 2 * page_source::region_bytes;
   void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return false;
   const auto address = reinterpret_cast<std::uintptr_t>(mapped);
-  const std::uintptr_t first = (address + page_source::slab_bytes - 1) & ~(page_source::slab_bytes - 1);
+  const std::uintptr_t first = (address + page_source::region_bytes - 1) & ~(page_source::region_bytes - 1);
   if (first > address) ::munmap(mapped, first - address);
   const std::uintptr_t end = first + page_source::region_bytes;
   if (address + bytes > end) ::munmap(reinterpret_cast<void*>(end), address + bytes - end);
@@ -88,10 +89,18 @@ void page_source::free_slab(void* slab) noexcept {
   if (keep) store.warm[store.warm_count++] = slab;
   store.lock.unlock();
   if (keep) return;
-  ::madvise(slab, slab_bytes, MADV_DONTNEED);
+  auto* const base = static_cast<std::byte*>(slab);
+  release(base + first_byte_of(base), slab_bytes - first_byte_of(base));
   store.lock.lock();
   store.cold.push_back(slab);
   store.lock.unlock();
+}
+
+void page_source::release(void* pages, std::size_t bytes) noexcept { ::madvise(pages, bytes, MADV_DONTNEED); }
+
+bool page_source::has_small_pages() noexcept {
+  static const bool small = ::sysconf(_SC_PAGESIZE) == page_bytes;
+  return small;
 }
 
 std::uint64_t page_source::bytes_reserved() noexcept {

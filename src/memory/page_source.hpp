@@ -2,9 +2,10 @@
 
 // page_source: 64 KiB slabs, aligned to their size, from the kernel and back.
 //
-// Regions of 1 MiB are mapped once and never unmapped; a slab that comes back is emptied with MADV_DONTNEED, so the kernel
-// has its pages, and its addresses wait on a list for the next taker. A few slabs stay warm: a load that goes up and down
-// by one slab must not pay a page fault each time.
+// Regions of 1 MiB, aligned to their size, are mapped once and never unmapped. The first page of a region holds a head for each
+// of its slabs, so that a slab itself can be given back to its last page; its first slab is shorter by that page. A slab that
+// comes back is emptied with MADV_DONTNEED, so the kernel has its pages, and its addresses wait on a list for the next taker. A
+// few slabs stay warm: a load that goes up and down by one slab must not pay a page fault each time.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,11 +15,32 @@ namespace levity::inline v0::detail {
 struct page_source {
   static constexpr std::size_t slab_bytes = 64 * 1024;
   static constexpr std::size_t region_bytes = 1024 * 1024;
+  static constexpr std::size_t slabs_of_region = region_bytes / slab_bytes;
+  static constexpr std::size_t page_bytes = 4096;
+  static constexpr std::size_t head_bytes = page_bytes / slabs_of_region;
   static constexpr std::size_t warm_slabs_max = 16;
 
-  /// Memory of slab_bytes, contents unspecified. Null when the kernel has none. Any thread; may sleep in the kernel.
+  /// Where the head of the slab around `address` is: head_bytes that nobody else uses.
+  static void* head_of(const void* address) noexcept {
+    const auto number = reinterpret_cast<std::uintptr_t>(address);
+    return reinterpret_cast<void*>((number & ~(region_bytes - 1)) + number % region_bytes / slab_bytes * head_bytes);
+  }
+  /// Where the slab around `address` begins, and where what may be used of it does.
+  static std::byte* base_of(const void* address) noexcept {
+    return reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(address) & ~(slab_bytes - 1));
+  }
+  static std::size_t first_byte_of(const std::byte* base) noexcept {
+    return reinterpret_cast<std::uintptr_t>(base) % region_bytes == 0 ? page_bytes : 0;
+  }
+
+  /// The base of a slab, contents unspecified. Null when the kernel has none. Any thread; may sleep in the kernel.
   static void* allocate_slab() noexcept;
   static void free_slab(void* slab) noexcept;
+
+  /// Gives the pages of a part of a slab back; they are zero when they are touched again.
+  static void release(void* pages, std::size_t bytes) noexcept;
+  /// Whether the kernel's pages are of 4 KiB, so that a slab has many.
+  static bool has_small_pages() noexcept;
 
   /// Address space taken from the kernel so far.
   static std::uint64_t bytes_reserved() noexcept;

@@ -366,7 +366,12 @@ void worker::sleep() noexcept {
   }
   // After a crowd has left, what the magazine holds keeps memory that nobody uses: with nothing to do for a while it is given
   // back. Where no crowd was, the sleep has no end of its own.
-  const std::int64_t tidy_ns = !seeded_ && magazine_is_scattered() ? home_.now_ns() + tidy_after_ns : timer_wheel::never_ns;
+  std::int64_t tidy_ns = timer_wheel::never_ns;
+  if (tidying_) {
+    tidy_ns = 0;  // no sleep, but a look at what has come meanwhile between two slices
+  } else if (!seeded_ && magazine_is_scattered()) {
+    tidy_ns = home_.now_ns() + tidy_after_ns;
+  }
   {
     poll_lease lease(home_.lease);
     if (lease.held()) {
@@ -386,6 +391,7 @@ void worker::sleep() noexcept {
     flush_magazine();
     flush_buffers();
     keep_buffers();
+    tidying_ = tidy_frames();
   }
   fire_due(now_ns);
 }

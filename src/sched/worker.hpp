@@ -162,6 +162,7 @@ private:
   rng random_;
   unsigned until_fair_ = fair_period;  // tasks until the next fair turn
   bool searching_ = false;
+  bool tidying_ = false;               // memory that nobody uses is being given back, see sleep()
   bool asleep_ = false;                // between two turns that others call
   unsigned turn_ = 0;                  // whose the next fair turn is
   std::int64_t oldest_fresh_ = -1;     // which of the fresh ones was the oldest when last seen

@@ -35,8 +35,10 @@ def fragmentation(bench):
             for _ in range(1 if bench.repetitions < 20 else 3)]
     excess = [(run["rss_2s"] - run["rss_start"] - 4 * 2**20) / run["live_bytes"] for run in runs]
     one = runs[0]
+    heap = run_json(bench, "fragments_floor", bench.parked_tasks)
     note = (f"{one['live_tasks']} of {one['tasks']} tasks live, {one['live_bytes'] / 2**20:.0f} MiB of frames and records; "
-            f"RSS {one['rss_full'] / 2**20:.0f} MiB when full, {one['rss_2s'] / 2**20:.0f} MiB 2 s after")
+            f"RSS {one['rss_full'] / 2**20:.0f} MiB when full, {one['rss_2s'] / 2**20:.0f} MiB 2 s after; "
+            f"by the C library's heap: {heap['rss_freed'] / 2**20:.0f} MiB, {heap['rss_trimmed'] / 2**20:.0f} after malloc_trim()")
     yield of_values("fragmentation", excess, "x", at_most(1.5), note=note)
 
 
