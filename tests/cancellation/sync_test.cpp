@@ -168,7 +168,11 @@ protected:
   int too_late = 0;  // told to end when they had been served
 
 private:
+  static lv::task<> nap() { co_await lv::sleep(1us); }
+
   static lv::task<> sit(drill* self, int s, bool deadline) {
+    // A task that has waited before learns in another way that it was cancelled.
+    if (self->random.below(4) == 0) co_await lv::shield(nap());
     if (deadline) {
       co_await lv::with_deadline(500us, self->operate(s));
     } else {
