@@ -12,6 +12,7 @@ namespace levity::inline v0 {
 /// A task that is cancelled while it waits takes its arrival back and gets `cancelled` thrown: the phase then waits for somebody
 /// else, or for arrive_and_drop(). What was written before an arrival is visible to all after the phase. The last arrival is
 /// O(parties). Any thread.
+/// Order: the last to come goes on, the others are let go together; which of them runs first is not promised.
 class barrier {
 public:
   class arrive_awaiter;

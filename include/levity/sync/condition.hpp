@@ -14,8 +14,10 @@ namespace levity::inline v0 {
 ///     co_await changed.wait(held, [&] { return !queue.empty(); });
 ///
 /// wait() gives the mutex back while it waits and has it again when it returns. Without a predicate a wake-up says only that
-/// somebody notified. First come, first served. When the task is cancelled, `cancelled` is thrown and `held` is empty; a
-/// notification that it had got goes to the next one. notify_one, notify_all: any thread, with or without the mutex.
+/// somebody notified. First come, first served: notify_one() goes to the longest waiting; after notify_all() all of them queue
+/// for the mutex, behind whoever stood there before and in no promised order. When the task is cancelled, `cancelled` is
+/// thrown and `held` is empty; a notification that it had got goes to the next one. notify_one, notify_all: any thread, with or
+/// without the mutex.
 class condition {
 public:
   condition() = default;

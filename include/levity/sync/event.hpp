@@ -13,6 +13,7 @@ namespace levity::inline v0 {
 
 /// A flag that tasks wait for: set() lets all of them go, now and later, until reset(). Every task that waited when set() was
 /// called goes on, even if reset() follows at once. A wait that is cancelled throws `cancelled`.
+/// Order: all that wait are let go together; which of them runs first is not promised.
 /// set, reset, is_set: any thread. A wait on a set event costs about 10 ns; set() is O(waiting tasks).
 class event {
 public:

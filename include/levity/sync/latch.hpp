@@ -12,6 +12,7 @@ namespace levity::inline v0 {
 ///
 /// Counting below zero is a broken belief. count_down: any thread, about 10 ns. A wait that is cancelled throws `cancelled`; what
 /// was written before count_down() is visible after wait().
+/// Order: all are let go together; which of them runs first is not promised.
 class latch {
 public:
   explicit latch(std::uint64_t count) noexcept : left_(count) {}

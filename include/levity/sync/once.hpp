@@ -17,8 +17,8 @@ namespace levity::inline v0 {
 /// Work that is done once, whoever comes first: `co_await opened.call([&] { return open(path); });`.
 ///
 /// `work()` returns a task. When it throws, or its task is cancelled, it is not done: the exception goes to that caller, and the
-/// next one tries. Callers behind wait in order; one that is cancelled while it waits gets `cancelled` thrown. Any task. About 2 ns
-/// once it is done, beside the await of a task.
+/// longest waiting caller tries next. First come, first served; one that is cancelled while it waits gets `cancelled` thrown. Any
+/// task. About 2 ns once it is done, beside the await of a task.
 class once {
 public:
   once() = default;

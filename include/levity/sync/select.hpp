@@ -154,8 +154,9 @@ private:
 ///       case 0: if (auto& job = std::get<0>(*won)) run(*job); else ...   // a value, or closed
 ///
 /// Exactly one case happens, or none if the task is cancelled. Among several that are ready at the start one is picked at
-/// random, each with the same chance; one that waits is in line in all its channels like any other task. A channel may occur in
-/// several cases; a select never meets itself. O(cases) locks, one block for each value to send; no other allocation.
+/// random, each with the same chance; one that waits is in line in all its channels like any other task, first come, first served.
+/// A channel may occur in several cases; a select never meets itself. O(cases) locks, one block for each value to send that does
+/// not fit a word; no other allocation.
 template <class... Case>
 [[nodiscard("co_await the select and look at its result")]] select_awaiter<Case...> select(Case... cases) noexcept {
   return select_awaiter<Case...>{std::move(cases)...};

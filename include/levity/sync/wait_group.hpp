@@ -12,6 +12,7 @@ namespace levity::inline v0 {
 /// wait() lets all waiting tasks go when the count comes to zero, and goes on at once while it is zero. More done() than add()
 /// is a broken belief. A wait that is cancelled throws `cancelled`. add, done: any thread, about 10 ns; the done() that
 /// reaches zero is O(waiting tasks). What was written before done() is visible after wait().
+/// Order: all are let go together; which of them runs first is not promised.
 class wait_group {
 public:
   class wait_awaiter;

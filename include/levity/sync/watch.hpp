@@ -64,6 +64,7 @@ private:
 ///
 /// get() and set() from any thread; both cost a pointer, and the value is never copied: readers share it. set() wakes every task
 /// that waits, O(waiting tasks). Values are destroyed by whoever drops them last.
+/// Order: all followers are let go together; which of them runs first is not promised.
 template <class T>
 class watch {
 public:
