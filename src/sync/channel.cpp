@@ -81,11 +81,21 @@ void channel_core::enqueue(channel_case& wait, bool sends) noexcept {
 }
 
 inline void channel_core::buffer(channel_load load) noexcept {
+  if (linked_) {
+    auto* const link = reinterpret_cast<channel_link*>(load);
+    (count_++ == 0 ? oldest_ : newest_->next) = link;
+    newest_ = link;
+    return;
+  }
   const std::size_t place = first_ + count_++;
   ring_[place < capacity_ ? place : place - capacity_] = load;
 }
 
 inline channel_load channel_core::unbuffer() noexcept {
+  if (linked_) {
+    count_--;
+    return reinterpret_cast<channel_load>(std::exchange(oldest_, oldest_->next));
+  }
   const channel_load load = ring_[first_];
   if (++first_ == capacity_) first_ = 0;
   count_--;

@@ -25,6 +25,7 @@
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
 #include "levity/sync/barrier.hpp"
+#include "levity/sync/broadcast.hpp"
 #include "levity/sync/channel.hpp"
 #include "levity/sync/condition.hpp"
 #include "levity/sync/event.hpp"
@@ -34,6 +35,7 @@
 #include "levity/sync/select.hpp"
 #include "levity/sync/semaphore.hpp"
 #include "levity/sync/shared_mutex.hpp"
+#include "levity/sync/single_flight.hpp"
 #include "levity/sync/wait_group.hpp"
 #include "levity/sync/watch.hpp"
 #include "tests/support/run_tasks.hpp"
@@ -45,7 +47,7 @@ using levity::test::slow_build_factor;
 
 namespace {
 
-// Fourteen drills: more than a million together.
+// Sixteen drills: more than a million together.
 constexpr int cancellations_each = 90'000 / slow_build_factor;
 constexpr int instances = 10;  // of the primitive, each with a seed of its own
 
@@ -630,6 +632,80 @@ private:
   std::optional<lv::watch<std::uint64_t>> watch_{std::uint64_t{0}};
 };
 
+// Each seat keeps a receiver of its own, from one operation to the next.
+class broadcast_drill : public drill {
+public:
+  explicit broadcast_drill(std::uint64_t seed) : drill(seed) { renew(); }
+
+private:
+  static constexpr std::uint64_t capacity = 3;
+  using numbers = lv::broadcast<std::uint64_t>;
+
+  void renew() {
+    feeds_.clear();
+    broadcast_.emplace(capacity);
+    sent_ = 0;
+    closed_ = false;
+    next_.fill(0);
+    for (int s = 0; s < seats_max; s++) feeds_.push_back(broadcast_->subscribe());
+  }
+  lv::task<> operate(int s) override {
+    begin(s);
+    auto got = co_await feeds_[s].receive();
+    std::uint64_t& next = next_[s];
+    const std::uint64_t oldest = sent_ > capacity ? sent_ - capacity : 0;
+    if (got) {
+      EXPECT_GE(next, oldest);
+      EXPECT_EQ(**got, next);
+      next++;
+      seats[s].seen = result::done;
+      co_return;
+    }
+    switch (got.error().why) {
+      case lv::broadcast_failure::lagged:
+        EXPECT_EQ(got.error().missed, oldest - next);
+        EXPECT_GT(oldest, next);
+        next = oldest;
+        seats[s].seen = result::done;
+        break;
+      case lv::broadcast_failure::closed: seats[s].seen = result::closed; break;
+      case lv::broadcast_failure::cancelled: seats[s].seen = result::cancelled; break;
+      case lv::broadcast_failure::timed_out: seats[s].seen = result::timed_out; break;
+      case lv::broadcast_failure::would_block: ADD_FAILURE() << "a receive waits";
+    }
+  }
+  void come(int s) override {
+    if (next_[s] < sent_) return grant(s);
+    if (closed_) return grant(s, result::closed);
+    line_.push_back(s);
+  }
+  void leave(int s) override { std::erase(line_, s); }
+  void act() override {
+    if (random.below(32) == 0) {
+      grant_all(line_, result::closed);
+      closed_ = true;
+      broadcast_->close();
+    } else if (!closed_) {
+      grant_all(line_);
+      EXPECT_TRUE(broadcast_->send(sent_));
+      sent_++;
+    } else {
+      EXPECT_FALSE(broadcast_->send(0));
+    }
+  }
+  void check() override {
+    if (closed_ && random.below(4) == 0) renew();
+  }
+  void release() override {}
+
+  std::uint64_t sent_ = 0;
+  bool closed_ = false;
+  line line_;
+  std::array<std::uint64_t, seats_max> next_{};
+  std::optional<numbers> broadcast_;
+  std::vector<numbers::receiver> feeds_;
+};
+
 // ---- in two waits ----------------------------------------------------------------------------------------------------
 
 // An operation takes the mutex if it is free, waits for the condition, and leaves with the mutex.
@@ -778,6 +854,82 @@ private:
   line line_;
   lv::semaphore gate_{0};
   std::optional<lv::once> once_{std::in_place};
+};
+
+class single_flight_drill : public drill {
+public:
+  using drill::drill;
+
+private:
+  // The calls for one key: the first of them leads.
+  struct calls {
+    int leader = -1;
+    line followers;
+    bool fails = false;
+    lv::semaphore gate{0};
+  };
+
+  lv::task<> operate(int s) override {
+    const std::uint64_t key = random.below(keys_.size());
+    key_[s] = key;
+    begin(s);
+    try {
+      const std::uint64_t got = co_await flights_.run(key, [this, s] { return work(this, s); });
+      EXPECT_EQ(got, key);
+      seats[s].seen = result::done;
+    } catch (const lv::cancelled& thrown) {
+      seats[s].seen = from(thrown);
+    } catch (const std::runtime_error&) {
+      seats[s].seen = result::failed;
+    }
+  }
+  static lv::task<std::uint64_t> work(single_flight_drill* self, int s) {
+    calls& mine = self->keys_[self->key_[s]];
+    EXPECT_EQ(mine.leader, s);
+    co_await mine.gate.acquire();
+    if (mine.fails) throw std::runtime_error("as told");
+    co_return self->key_[s];
+  }
+  static void lead(calls& of) { of.leader = of.followers.empty() ? -1 : pop(of.followers); }
+  void come(int s) override {
+    calls& mine = keys_[key_[s]];
+    mine.followers.push_back(s);
+    if (mine.leader < 0) lead(mine);
+  }
+  void leave(int s) override {
+    calls& mine = keys_[key_[s]];
+    if (s == mine.leader) return lead(mine);
+    std::erase(mine.followers, s);
+  }
+  void act() override {
+    calls& of = keys_[random.below(keys_.size())];
+    if (of.leader < 0) return;
+    const int told = of.leader;
+    of.fails = random.below(2) == 0;
+    const result how = of.fails ? result::failed : result::done;
+    grant(told, how);
+    // A leader that is cancelled when its call has ended already keeps what the call brought; the others try for themselves.
+    const bool gives_up = random.below(4) == 0 && !seats[told].told;
+    lead(of);
+    if (!gives_up && of.leader >= 0) {
+      grant(of.leader, how);
+      grant_all(of.followers, how);
+      of.leader = -1;
+    }
+    of.gate.release();
+    if (gives_up) cancel(told);
+  }
+  void check() override {
+    EXPECT_EQ(flights_.size_approx(), static_cast<std::size_t>(std::count_if(keys_.begin(), keys_.end(),
+                                                                             [](const calls& of) { return of.leader >= 0; })));
+    for (calls& each : keys_) EXPECT_EQ(each.gate.available_approx(), 0U);
+  }
+  void release() override { EXPECT_EQ(flights_.size_approx(), 0U); }
+  [[nodiscard]] std::uint64_t actions_max() const override { return 1; }
+
+  std::array<calls, 2> keys_;
+  std::array<std::uint64_t, seats_max> key_{};
+  lv::single_flight<std::uint64_t, std::uint64_t> flights_;
 };
 
 // ---- channels and select ---------------------------------------------------------------------------------------------
@@ -1075,6 +1227,8 @@ TEST(cancellation, of_a_barrier_agrees_with_its_model) { run_drill<barrier_drill
 TEST(cancellation, of_a_watch_agrees_with_its_model) { run_drill<watch_drill>(); }
 TEST(cancellation, of_a_condition_agrees_with_its_model) { run_drill<condition_drill>(); }
 TEST(cancellation, of_a_once_agrees_with_its_model) { run_drill<once_drill>(); }
+TEST(cancellation, of_a_broadcast_agrees_with_its_model) { run_drill<broadcast_drill>(); }
+TEST(cancellation, of_a_single_flight_agrees_with_its_model) { run_drill<single_flight_drill>(); }
 TEST(cancellation, of_a_channel_of_values_agrees_with_its_model) { run_drill<channel_drill<std::uint64_t, false>>(); }
 TEST(cancellation, of_a_channel_of_objects_agrees_with_its_model) {
   run_drill<channel_drill<std::unique_ptr<std::uint64_t>, false>>();

@@ -79,6 +79,27 @@ struct parcels<T> {
   static void drop(channel_load) noexcept {}
 };
 
+/// A receive from any channel of values T.
+template <class T, class Packed>
+class receive_operation : public channel_operation {
+public:
+  explicit receive_operation(channel_core& core) noexcept : channel_operation(receive_reason, core) {}
+  // Before it is awaited: GCC moves what await_transform passes through.
+  receive_operation(receive_operation&& other) noexcept : receive_operation(other.core_) {}
+  ~receive_operation() { Packed::drop(load); }
+
+  bool await_ready() noexcept {
+    if (!core_.receive_at_once(load)) return false;
+    status = channel_status::done;
+    return true;
+  }
+
+  std::expected<T, channel_error> await_resume() noexcept {
+    if (status == channel_status::done) [[likely]] return Packed::unpack(std::exchange(load, 0));
+    return std::unexpected(to_channel_error(status, why));
+  }
+};
+
 }  // namespace detail
 
 /// A queue of values between tasks, or, with capacity 0, a meeting point where a send ends when a receive took its value.
@@ -109,7 +130,7 @@ public:
   using value_type = T;
 
   class send_awaiter;
-  class receive_awaiter;
+  using receive_awaiter = detail::receive_operation<T, packed>;
 
   explicit channel(std::size_t capacity = 0) : core_(capacity) {}
   channel(const channel&) = delete;
@@ -180,26 +201,6 @@ public:
     if (status == detail::channel_status::done) [[likely]] return {};
     return std::unexpected(
         unsent<T>{detail::to_channel_error(status, why), packed::unpack(std::exchange(load, 0))});
-  }
-};
-
-template <class T>
-class channel<T>::receive_awaiter : public detail::channel_operation {
-public:
-  explicit receive_awaiter(detail::channel_core& core) noexcept : channel_operation(receive_reason, core) {}
-  // Before it is awaited: GCC moves what await_transform passes through.
-  receive_awaiter(receive_awaiter&& other) noexcept : receive_awaiter(other.core_) {}
-  ~receive_awaiter() { packed::drop(load); }
-
-  bool await_ready() noexcept {
-    if (!core_.receive_at_once(load)) return false;
-    status = detail::channel_status::done;
-    return true;
-  }
-
-  std::expected<T, channel_error> await_resume() noexcept {
-    if (status == detail::channel_status::done) [[likely]] return packed::unpack(std::exchange(load, 0));
-    return std::unexpected(detail::to_channel_error(status, why));
   }
 };
 

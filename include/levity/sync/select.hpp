@@ -11,22 +11,23 @@
 #include "levity/base/clock.hpp"
 #include "levity/sync/channel.hpp"
 #include "levity/sync/detail/select_core.hpp"
+#include "levity/sync/unbounded_channel.hpp"
 
 namespace levity::inline v0 {
 namespace detail {
 
-template <class T>
+template <class T, class Packed = parcels<T>>
 class receive_case : public select_case {
 public:
   using result = std::expected<T, channel_error>;
 
-  explicit receive_case(channel<T>& from) noexcept : select_case(kind::receive, &from.core()) {}
+  explicit receive_case(channel_core& from) noexcept : select_case(kind::receive, &from) {}
   receive_case(receive_case&& other) noexcept : select_case(kind::receive, other.core) {}
 
   void pack() noexcept {}
   void unpack() noexcept {}
   result take() noexcept {
-    if (status == channel_status::done) return parcels<T>::unpack(std::exchange(load, 0));
+    if (status == channel_status::done) return Packed::unpack(std::exchange(load, 0));
     return std::unexpected(to_channel_error(status, cancel_reason::none));
   }
 };
@@ -81,7 +82,11 @@ public:
 /// `closed`.
 template <class T>
 [[nodiscard]] detail::receive_case<T> receive_from(channel<T>& from) noexcept {
-  return detail::receive_case<T>{from};
+  return detail::receive_case<T>{from.core()};
+}
+template <class T>
+[[nodiscard]] detail::receive_case<T, detail::linked_parcels<T>> receive_from(unbounded_channel<T>& from) noexcept {
+  return detail::receive_case<T, detail::linked_parcels<T>>{from.core()};
 }
 
 /// A case of select: sends `value`, a variable, to `to`. It is moved from if and only if this case wins with success; else it

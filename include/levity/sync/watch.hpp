@@ -47,10 +47,15 @@ public:
 
   bool attempt(task_record& record) noexcept;
 
-private:
-  bool suspend(std::coroutine_handle<> frame, task_record& record) noexcept;
+protected:
+  // For what follows versions and waits under a name of its own.
+  change_awaiter(watch_core& on, std::uint64_t seen, const wait_reason& why) noexcept
+      : queued_wait(why, on.list_), watch_(on), seen_(seen) {}
   static bool settle(waiter& self, task_record& record) noexcept;
   static void describe(const waiter& self, char* text, std::size_t size) noexcept;
+
+private:
+  bool suspend(std::coroutine_handle<> frame, task_record& record) noexcept;
   static const wait_reason reason_;
 
   watch_core& watch_;

@@ -13,7 +13,8 @@
 //   a waiter's `load`, received   the receiver's awaiter
 //
 // Equations, whenever the lock is free (a waiter of a select that was decided elsewhere counts as gone)
-//   count_ <= capacity_, and the buffer is count_ places of ring_, from first_ on
+//   count_ <= capacity_, and the buffer is count_ places of ring_, from first_ on; of an unbounded channel, whose loads are all
+//     parcels, it is the list from oldest_ to newest_, through the parcels themselves: a send allocates before the lock is taken
 //   receivers_ not empty  =>  buffer and senders_ empty
 //   senders_ not empty    =>  count_ == capacity_
 //   closed_ and no closer at work  =>  receivers_ and senders_ empty
@@ -81,6 +82,13 @@ namespace detail {
 
 using channel_load = std::uintptr_t;
 
+/// What the parcels of an unbounded channel begin with.
+struct channel_link {
+  channel_link* next = nullptr;
+};
+
+struct unbounded_tag {};
+
 enum class channel_status : std::uint8_t { fresh, waiting, done, closed, cancelled };
 
 channel_error to_channel_error(channel_status status, cancel_reason why) noexcept;
@@ -129,6 +137,7 @@ class channel_core {
 public:
   explicit channel_core(std::size_t capacity)
       : capacity_(capacity), ring_(capacity > 0 ? std::make_unique_for_overwrite<channel_load[]>(capacity) : nullptr) {}
+  explicit channel_core(unbounded_tag) noexcept : capacity_(SIZE_MAX), linked_(true) {}
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
   ~channel_core();
@@ -168,10 +177,13 @@ private:
   channel_load unbuffer() noexcept;
 
   const std::size_t capacity_;
+  const bool linked_ = false;
   // Guarded by lock.
   std::unique_ptr<channel_load[]> ring_;
   std::size_t count_ = 0;
   std::size_t first_ = 0;
+  channel_link* oldest_ = nullptr;
+  channel_link* newest_ = nullptr;
   channel_queue senders_;
   channel_queue receivers_;
   std::uint64_t draws_ = 0;
