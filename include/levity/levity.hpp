@@ -12,6 +12,7 @@
 #include "levity/task/shield.hpp"
 #include "levity/task/task.hpp"
 #include "levity/task/when_all.hpp"
+#include "levity/task/when_any.hpp"
 #include "levity/task/yield.hpp"
 #include "levity/time/deadline.hpp"
 #include "levity/time/interval.hpp"
