@@ -12,6 +12,7 @@
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "levity/task/task_local.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
@@ -45,6 +46,22 @@ std::string_view function_of(const std::source_location& at) {
 
 constexpr int chain_max = 32;
 
+// The values that are bound in a task, innermost first; of those of one name all but the first are hidden.
+void append_locals(std::string& text, const task_record& record) {
+  const char* gap = "      with ";
+  const local_binding* const innermost = bound_in(record);
+  for (const local_binding* each = innermost; each != nullptr; each = each->outer) {
+    const local_binding* first = innermost;
+    while (first->key != each->key) first = first->outer;
+    if (first != each) continue;
+    char value[80] = "";
+    each->describe(*each, value, sizeof value);
+    fmt::format_to(std::back_inserter(text), "{}{} {}", gap, each->name, value);
+    gap = ", ";
+  }
+  if (innermost != nullptr) text += '\n';
+}
+
 // The task is held: its frames stand still.
 void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
   char what[160] = "";
@@ -52,6 +69,7 @@ void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
   if (reason.describe != nullptr) reason.describe(*record.waits_on, what, sizeof what);
   fmt::format_to(std::back_inserter(text), "waits: {}{}{}{}, for {:.3f} s\n", reason.name, *what != '\0' ? " (" : "", what,
                  *what != '\0' ? ")" : "", ((now_ms - record.since_ms) & 0x7fff'ffffu) / 1e3);
+  append_locals(text, record);
   int depth = 0;
   for (std::coroutine_handle<> frame = record.leaf; frame && depth < chain_max; depth++) {
     const promise_base& promise = promise_of(frame);

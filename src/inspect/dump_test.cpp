@@ -23,8 +23,14 @@ lv::task<> spinner(const lv::atomic<bool>* stop) {
   while (!stop->load(std::memory_order_relaxed)) co_await lv::yield();
 }
 
+const lv::task_local<std::string> order{"order"};
+const lv::task_local<int> attempt{"attempt"};
+
 lv::task<> tell_and_wait(int ready_fd) {
   lv::scope children;
+  const auto hidden = order.bind("hidden");
+  const auto bound = order.bind("a-7");
+  const auto tried = attempt.bind(3);
   children.spawn("the sleeper", middle);
   const lv::atomic<bool> never{false};
   children.spawn("the spinner", spinner, &never);
@@ -78,8 +84,8 @@ TEST(dump, sigquit_shows_every_task_and_the_process_goes_on) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status));
-  for (const char* expected : {"\"the sleeper\"", "\"the spinner\"", "\"main\"", "waits: sleep", "s left", "waits: join",
-                               "2 tasks", "innermost", "middle", "dump_test.cpp", "levity: 3 tasks"}) {
+  for (const char* expected : {"\"the sleeper\"", "\"the spinner\"", "\"main\"", "waits: sleep", "s left", "waits: join", "2 tasks",
+                               "with attempt 3, order a-7\n", "innermost", "middle", "dump_test.cpp", "levity: 3 tasks"}) {
     EXPECT_NE(text.find(expected), std::string::npos) << "missing: " << expected << "\n" << text;
   }
 }

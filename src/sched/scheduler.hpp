@@ -64,6 +64,7 @@ public:
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
   bool simulated() const noexcept override { return seeded(); }
+  scope_state& root_scope() noexcept override { return *root_; }
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
   unsigned worker_index() noexcept override;

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "levity/base/assert.hpp"
+#include "levity/task/task_local.hpp"
 
 namespace levity::inline v0 {
 namespace detail {
@@ -80,6 +81,9 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
       outstanding.fetch_add(1, std::memory_order_relaxed);
     }
     if (!listed.load(std::memory_order_relaxed)) [[unlikely]] enlist();
+    if (run.current != nullptr && run.current->contexts != nullptr) [[unlikely]] {
+      if (local_binding* bound = bound_in(*run.current)) return adopt_with_locals(frame, *bound);
+    }
     exec->start(frame);
     return;
   }
@@ -96,14 +100,32 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
   exec->schedule(*record);
 }
 
+// Only a record has a place for what it inherits.
+void scope_state::adopt_with_locals(std::coroutine_handle<> frame, local_binding& bound) {
+  task_record* record = nullptr;
+  try {
+    record = &enter_fresh(frame, exec->next_task_id(), this_run.coarse_ms);
+    inherit_locals(*record, bound);
+  } catch (...) {
+    frame.destroy();
+    if (record != nullptr) record->queue.next = nullptr;
+    children_ended(record, 1);
+    throw;
+  }
+  exec->schedule(*record);
+}
+
 void scope_state::enlist() noexcept {
   if (!listed.exchange(true, std::memory_order_relaxed)) exec->enlist(*this);
 }
 
-void scope_state::cancel(cancel_reason reason) noexcept {
+void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcept {
   lock.lock();
   const bool first = cancelled.load(std::memory_order_relaxed) == cancel_reason::none;
-  if (first) cancelled.store(reason, std::memory_order_relaxed);
+  if (first) {
+    spared = spare;
+    cancelled.store(reason, std::memory_order_relaxed);
+  }
   lock.unlock();
   if (!first) return;  // whoever cancelled first reaches every child
   pin();
@@ -134,6 +156,7 @@ void scope_state::cancel_children() noexcept {
   walk(
       0, slice,
       [&](task_record& child) {
+        if (&child == spared) return;
         if (cancel_and_hold(child, cancelled.load(std::memory_order_relaxed))) held[count_held++] = &child;
       },
       [&] {
@@ -287,6 +310,10 @@ inline void note_end(run_state& run, task_record& record) noexcept {
 task_record* finish_task(task_record& record) noexcept {
   if (record.contexts != nullptr && !record.entered) record.scope->enter(record);
   while (record.contexts != nullptr) {
+    if (record.contexts->what == context::kind::locals) {
+      drop_inherited_locals(record);
+      continue;
+    }
     LEVITY_ASSERT(record.contexts->what == context::kind::orphans, "a task ends with no deadline or shield open");
     scope_state& orphans = scope_state::from_orphans(*record.contexts);
     record.contexts = orphans.orphans.outer;

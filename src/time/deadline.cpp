@@ -16,10 +16,12 @@ void deadline_guard::enter(task_record& record) noexcept {
   record.scope->exec->arm(timer_);
 }
 
-void deadline_guard::leave() noexcept {
+bool deadline_guard::leave() noexcept {
   record_->scope->exec->disarm(timer_);
   pop_context(*record_, context_);
-  if (context_.fired.load(std::memory_order_relaxed)) settle_causes(*record_);
+  const bool fired = context_.fired.load(std::memory_order_relaxed);
+  if (fired) settle_causes(*record_);
+  return fired;
 }
 
 // On whatever thread found the timer due. The guard cannot go meanwhile: leave() waits in disarm().

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "levity/runtime/options.hpp"
+#include "levity/task/detach.hpp"
 #include "levity/task/detail/callable.hpp"
 #include "levity/task/task.hpp"
 
@@ -20,8 +21,14 @@ struct main_outcome {
 /// Runs `main` and all it spawned to the end on a new runtime; returns the exit code.
 int run_main(const runtime_options& options, task<> main, const main_outcome& outcome);
 
+// Detached tasks outlive the main task by no more than it takes to cancel them.
+struct end_of_main {
+  ~end_of_main() { cancel_detached(); }
+};
+
 template <class F, class... Args>
 task<> main_task(main_outcome& outcome, F f, Args... args) {
+  const end_of_main at_last;
   using result = typename std::invoke_result_t<F&, Args...>::value_type;
   if constexpr (std::is_convertible_v<result, int> && !std::is_void_v<result>) {
     outcome.code = static_cast<int>(co_await std::invoke(f, std::move(args)...));

@@ -129,20 +129,7 @@ private:
     constexpr bool fits = std::is_invocable_v<F&, std::decay_t<Args>...>;
     static_assert(fits, "spawn moves its arguments into the new task, and these do not fit the callable; where a parameter is a "
                         "reference to something that outlives the task, pass a pointer or std::ref()");
-    if constexpr (fits) spawn_fitting(site, name, std::move(f), std::forward<Args>(args)...);
-  }
-
-  template <class F, class... Args>
-  void spawn_fitting(const std::source_location& site, const char* name, F f, Args&&... args) {
-    using result = std::invoke_result_t<F&, std::decay_t<Args>...>;
-    static_assert(detail::is_task<result>::value, "spawn needs a callable that returns a levity::task");
-    // Where the callable has no state and takes each argument over as it is, the callee's own frame holds everything and is
-    // the root; else a small frame around it does.
-    if constexpr (detail::keeps_nothing_outside<F, std::decay_t<Args>...>() && std::is_invocable_v<F&, Args...>) {
-      adopt(std::invoke(f, std::forward<Args>(args)...), name, site);
-    } else {
-      adopt(detail::run_with(std::move(f), std::decay_t<Args>(std::forward<Args>(args))...), name, site);
-    }
+    if constexpr (fits) adopt(detail::as_root(std::move(f), std::forward<Args>(args)...), name, site);
   }
 
   template <class T>

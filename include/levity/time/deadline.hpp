@@ -17,7 +17,8 @@ public:
   deadline_guard& operator=(const deadline_guard&) = delete;
 
   void enter(task_record& record) noexcept;
-  void leave() noexcept;
+  /// Whether it has passed.
+  bool leave() noexcept;
 
 private:
   struct timer : timer_node {

@@ -60,4 +60,17 @@ std::invoke_result_t<F&, Args...> run_with(F f, Args... args) {
   co_return co_await std::invoke(f, std::move(args)...);
 }
 
+/// `f(args...)` as the root frame of a task of its own. Where the callable has no state and takes each argument over as it is,
+/// the callee's own frame holds everything and is the root; else a small frame around it does.
+template <class F, class... Args>
+auto as_root(F f, Args&&... args) {
+  using result = std::invoke_result_t<F&, std::decay_t<Args>...>;
+  static_assert(is_task<result>::value, "spawn needs a callable that returns a levity::task");
+  if constexpr (keeps_nothing_outside<F, std::decay_t<Args>...>() && std::is_invocable_v<F&, Args...>) {
+    return std::invoke(f, std::forward<Args>(args)...);
+  } else {
+    return run_with(std::move(f), std::decay_t<Args>(std::forward<Args>(args))...);
+  }
+}
+
 }  // namespace levity::detail

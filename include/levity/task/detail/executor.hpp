@@ -78,6 +78,8 @@ struct executor {
   /// The number of the worker that this thread is; only on a thread of this executor.
   virtual unsigned worker_index() noexcept = 0;
 
+  /// The scope of the tasks that belong to the executor itself.
+  virtual scope_state& root_scope() noexcept = 0;
   /// The executor's root scope has lost its last child.
   virtual void root_empty() noexcept = 0;
 

@@ -93,9 +93,10 @@ struct task_record {
 
 static_assert(sizeof(task_record) <= 112, "a parked task must stay light");
 
-/// One layer of context around a part of a task: a deadline, a shield, a scope that was left with children, a pin.
+/// One layer of context around a part of a task: a deadline, a shield, a scope that was left with children, a pin, values that
+/// are bound; around the whole of it: values that it has inherited.
 struct context {
-  enum class kind : std::uint8_t { deadline, shield, orphans, pin };
+  enum class kind : std::uint8_t { deadline, shield, orphans, pin, locals };
 
   context* outer = nullptr;
   kind what;

@@ -41,6 +41,8 @@
 
 namespace levity::inline v0::detail {
 
+struct local_binding;
+
 /// What a scope does when a child ends with an exception.
 enum class failure_policy : std::uint8_t { cancel_siblings, keep_going, report };
 
@@ -66,6 +68,7 @@ struct scope_state {
   unsigned pins = 0;
   list_link cursors[2];       // [0] cancelling, [1] listing
   list_link registry;         // guarded by the executor's registry
+  const task_record* spared = nullptr;    // by the one cancellation that takes effect
   scope_state* next_to_cancel = nullptr;  // of the thread that cancels it
   context orphans{context::kind::orphans};  // links it to its owner's record once it is left behind
 
@@ -88,17 +91,18 @@ struct scope_state {
   void enter(task_record& child) noexcept;
 
   /// Makes `frame` the root of a new task of this scope and queues it. Its value goes to `result`, if there is one.
-  /// Throws std::bad_alloc, when called from outside the executor's threads.
+  /// Throws std::bad_alloc, when called from outside the executor's threads or by a task with bound values.
   void adopt(std::coroutine_handle<> frame, promise_base& promise, void* result, const char* task_name,
              const std::source_location& site);
 
-  /// Cancels every child, now and to come. Any thread, as long as the scope lives. Sliced.
-  void cancel(cancel_reason reason) noexcept;
+  /// Cancels every child, now and to come, but the one that is spared. Any thread, as long as the scope lives. Sliced.
+  void cancel(cancel_reason reason, const task_record* spare = nullptr) noexcept;
 
   /// `count` children have ended; those that had entered are linked by `queue` from `first` on. May destroy the scope.
   /// Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
   task_record* children_ended(task_record* first, unsigned count) noexcept;
 
+  void adopt_with_locals(std::coroutine_handle<> frame, local_binding& bound);
   void enlist() noexcept;
   void cancel_children() noexcept;
   void end_left_behind() noexcept;
