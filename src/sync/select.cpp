@@ -87,6 +87,12 @@ bool select_core::attempt(task_record& record) noexcept {
     return word_.claim(index);
   }
 
+  for (std::size_t i = 0; i < cases_.size(); i++) {
+    if (cases_[i]->what != select_case::kind::otherwise) continue;
+    channels.unlock();
+    return word_.claim(static_cast<int>(i));
+  }
+
   prepare_wait(record, record.leaf, *this);
   record_ = &record;
   queued_ = true;

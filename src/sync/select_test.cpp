@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -261,6 +262,281 @@ TEST(select, always_ready_does_not_starve_others) {
     tasks.spawn(probe::stop, &flag);
     co_await tasks.join();
   });
+}
+
+TEST(select, otherwise_is_done_when_nothing_else_can_be) {
+  run_tasks(1, []() -> lv::task<> {
+    number_channel c{1};
+    std::uint64_t value = 5;
+    auto empty = co_await lv::select(lv::receive_from(c), lv::after(0ns), lv::otherwise());
+    EXPECT_EQ(empty->index(), 2U);
+    auto room = co_await lv::select(lv::otherwise(), lv::send_to(c, value));
+    EXPECT_EQ(room->index(), 1U);
+    auto full = co_await lv::select(lv::send_to(c, value), lv::otherwise());
+    EXPECT_EQ(full->index(), 1U);
+    auto there = co_await lv::select(lv::otherwise(), lv::receive_from(c));
+    EXPECT_EQ(*std::get<1>(*there), 5U);
+    struct probe {
+      static lv::task<> selects(number_channel* from, lv::channel_error* error) {
+        auto won = co_await lv::select(lv::receive_from(*from), lv::otherwise());
+        *error = won.error();
+      }
+    };
+    auto error = lv::channel_error::closed;
+    lv::scope told;
+    told.spawn(probe::selects, &c, &error);
+    told.cancel();
+    co_await told.join();
+    EXPECT_EQ(error, lv::channel_error::cancelled);
+  });
+}
+
+// ---- over calls ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// A call, and what became of it.
+struct called {
+  lv::event gate;
+  bool made = false;
+  bool gone = false;
+  lv::cancel_reason why = lv::cancel_reason::none;
+};
+
+lv::task<std::string> wait_for(called* of, std::string result) {
+  struct mark {
+    bool& gone;
+    explicit mark(bool& at) : gone(at) {}
+    mark(const mark&) = delete;
+    ~mark() { gone = true; }
+  };
+  const mark end(of->gone);
+  of->made = true;
+  try {
+    co_await of->gate.wait();
+  } catch (const lv::cancelled& thrown) {
+    of->why = thrown.reason();
+    throw;
+  }
+  co_return result;
+}
+
+lv::task<std::string> fail(called* of) {
+  co_await wait_for(of, "");
+  throw std::runtime_error("as told");
+}
+
+lv::task<> set_gate(called* of) {
+  of->gate.set();
+  co_return;
+}
+
+}  // namespace
+
+TEST(select, a_call_that_ends_first_wins_and_the_others_have_ended) {
+  run_tasks(1, []() -> lv::task<> {
+    called fast;
+    called slow;
+    number_channel c;
+    lv::scope opener;
+    opener.spawn(set_gate, &fast);
+    auto won = co_await lv::select(wait_for(&slow, "slow"), lv::receive_from(c), wait_for(&fast, "fast"), lv::after(1h));
+    EXPECT_EQ(won->index(), 2U);
+    EXPECT_EQ(std::get<2>(*won), "fast");
+    EXPECT_TRUE(slow.gone);
+    EXPECT_EQ(slow.why, lv::cancel_reason::lost_race);
+    EXPECT_FALSE(c.try_send(1)) << "nobody waits in it";
+    co_await opener.join();
+  });
+}
+
+TEST(select, a_call_is_not_made_when_another_case_can_be_done_at_once) {
+  run_tasks(1, []() -> lv::task<> {
+    called never;
+    number_channel c{1};
+    (void)c.try_send(7);
+    auto won = co_await lv::select(wait_for(&never, ""), lv::receive_from(c));
+    EXPECT_EQ(*std::get<1>(*won), 7U);
+    EXPECT_FALSE(never.made);
+  });
+}
+
+TEST(select, a_value_or_a_timer_that_comes_first_cancels_the_call) {
+  run_tasks(1, []() -> lv::task<> {
+    struct probe {
+      static lv::task<> sends(number_channel* to) { (void)co_await to->send(7); }
+    };
+    called one;
+    called two;
+    number_channel c;
+    lv::scope sender;
+    sender.spawn(probe::sends, &c);
+    auto won = co_await lv::select(lv::receive_from(c), wait_for(&one, ""));
+    EXPECT_EQ(*std::get<0>(*won), 7U);
+    EXPECT_TRUE(one.gone);
+    EXPECT_EQ(one.why, lv::cancel_reason::lost_race);
+    auto late = co_await lv::select(wait_for(&two, ""), lv::after(1ms));
+    EXPECT_EQ(late->index(), 1U);
+    EXPECT_TRUE(two.gone);
+    co_await sender.join();
+  });
+}
+
+TEST(select, takes_any_awaitable_as_a_call) {
+  run_tasks(1, []() -> lv::task<> {
+    lv::mutex m;
+    lv::event e;
+    auto sleeps = co_await lv::select(e.wait(), lv::sleep(1ms));
+    EXPECT_EQ(sleeps->index(), 1U);
+    {
+      auto locks = co_await lv::select(e.wait(), m.lock());
+      EXPECT_TRUE(std::get<1>(*locks));
+      EXPECT_FALSE(m.try_lock());
+    }
+    EXPECT_TRUE(m.try_lock());
+  });
+}
+
+TEST(select, the_exception_of_the_first_is_thrown_when_all_have_ended) {
+  run_tasks(1, []() -> lv::task<> {
+    called fails;
+    called other;
+    fails.gate.set();
+    bool thrown = false;
+    try {
+      (void)co_await lv::select(wait_for(&other, ""), fail(&fails));
+    } catch (const std::runtime_error&) {
+      thrown = true;
+    }
+    EXPECT_TRUE(thrown);
+    EXPECT_TRUE(!other.made || other.gone);
+  });
+}
+
+TEST(select, a_cancelled_select_over_calls_says_so_and_its_calls_have_ended) {
+  run_tasks(1, []() -> lv::task<> {
+    struct probe {
+      static lv::task<> selects(called* of, text_channel* c, lv::channel_error* error) {
+        auto value = text("kept");
+        auto won = co_await lv::select(wait_for(of, ""), lv::send_to(*c, value));
+        EXPECT_FALSE(won);
+        *error = won.error();
+        EXPECT_EQ(*value, "kept");
+        EXPECT_TRUE(!of->made || of->gone);
+      }
+    };
+    text_channel c;
+    called told_before;
+    called told_while;
+    called late;
+    auto error = lv::channel_error::closed;
+    {
+      lv::scope tasks;
+      tasks.spawn(probe::selects, &told_before, &c, &error);
+      tasks.cancel();
+      co_await tasks.join();
+      EXPECT_EQ(error, lv::channel_error::cancelled);
+      EXPECT_FALSE(told_before.made);
+    }
+    error = lv::channel_error::closed;
+    {
+      lv::scope tasks;
+      tasks.spawn(probe::selects, &told_while, &c, &error);
+      co_await settle();
+      EXPECT_TRUE(told_while.made);
+      tasks.cancel();
+      co_await tasks.join();
+      EXPECT_EQ(error, lv::channel_error::cancelled);
+      EXPECT_TRUE(told_while.gone);
+    }
+    co_await lv::with_deadline(1ms, probe::selects(&late, &c, &error));
+    EXPECT_EQ(error, lv::channel_error::timed_out);
+    EXPECT_TRUE(late.gone);
+    EXPECT_FALSE(c.try_receive());
+  });
+}
+
+TEST(select, what_a_call_brings_too_late_is_put_back) {
+  run_tasks(1, []() -> lv::task<> {
+    struct probe {
+      static lv::task<> selects(number_channel* c, lv::semaphore* permits, std::string* log) {
+        auto won = co_await lv::select(lv::receive_from(*c), lv::call(permits->acquire(), [permits, log](std::monostate) {
+                                         permits->release();
+                                         *log += "put back,";
+                                       }));
+        *log += won->index() == 0 ? "received" : "acquired";
+      }
+    };
+    number_channel c;
+    lv::semaphore permits{0};
+    std::string log;
+    lv::scope tasks;
+    tasks.spawn(probe::selects, &c, &permits, &log);
+    co_await settle();
+    EXPECT_TRUE(c.try_send(1));  // this one is first
+    permits.release();
+    co_await tasks.join();
+    EXPECT_EQ(log, "put back,received");
+    EXPECT_EQ(permits.available_approx(), 1U);
+  });
+}
+
+TEST(select, over_calls_under_cancellation_conserves_permits_and_values) {
+  std::uint64_t cancellations = 0;
+  for (unsigned workers : worker_counts) {
+    struct town {
+      lv::semaphore permits{2};
+      number_channel numbers{1};
+      lv::atomic<std::uint64_t> sent{0};
+      lv::atomic<std::uint64_t> received{0};
+      lv::atomic<std::uint64_t> cancelled{0};
+    };
+    struct probe {
+      static lv::task<> trades(town* at, std::uint64_t seed) {
+        lv::rng random{seed};
+        for (;;) {
+          std::uint64_t value = 1;
+          lv::semaphore* const permits = &at->permits;
+          auto put_back = [permits](std::monostate) { permits->release(); };
+          const bool sends = random.below(2) == 0;
+          std::size_t winner = 2;
+          if (sends) {
+            auto won = co_await lv::select(lv::send_to(at->numbers, value), lv::call(permits->acquire(), put_back));
+            if (won) winner = won->index();
+          } else {
+            auto won = co_await lv::select(lv::receive_from(at->numbers), lv::call(permits->acquire(), put_back));
+            if (won) winner = won->index();
+          }
+          if (winner == 2) break;
+          if (winner == 0) (sends ? at->sent : at->received).fetch_add(1, std::memory_order_relaxed);
+          if (winner == 1) permits->release();
+        }
+        at->cancelled.fetch_add(1, std::memory_order_relaxed);
+      }
+      static lv::task<> disturbs(town* at, std::uint64_t seed) {
+        lv::rng random{seed};
+        while (at->cancelled.load(std::memory_order_relaxed) < 10'000 / slow_build_factor) {
+          lv::scope traders;
+          for (int i = 0; i < 4; i++) traders.spawn(trades, at, random());
+          for (auto yields = random.below(4); yields > 0; yields--) co_await lv::yield();
+          traders.cancel();
+          co_await traders.join();
+        }
+      }
+    };
+    run_tasks(workers, [](std::uint64_t* count) -> lv::task<> {
+      town at;
+      lv::scope tasks;
+      for (std::uint64_t i = 0; i < 3; i++) tasks.spawn(probe::disturbs, &at, i + 1);
+      co_await tasks.join();
+      EXPECT_EQ(at.permits.available_approx(), 2U);
+      while (at.numbers.try_receive()) at.received.fetch_add(1, std::memory_order_relaxed);
+      EXPECT_EQ(at.sent.load(std::memory_order_relaxed), at.received.load(std::memory_order_relaxed));
+      at.numbers.core().check_invariants();
+      *count += at.cancelled.load(std::memory_order_relaxed);
+    }, &cancellations);
+  }
+  EXPECT_GE(cancellations, 30'000U / slow_build_factor);
 }
 
 // ---- under cancellation ----------------------------------------------------------------------------------------------

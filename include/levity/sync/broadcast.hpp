@@ -37,7 +37,7 @@ struct broadcast_error {
   broadcast_failure why;
   std::uint64_t missed = 0;  ///< with `lagged`: how many values, at least one
 
-  friend bool operator==(const broadcast_error& failed, broadcast_failure why) noexcept { return failed.why == why; }
+  friend bool operator==(const broadcast_error& failed, broadcast_failure reason) noexcept { return failed.why == reason; }
 };
 
 namespace detail {

@@ -7,7 +7,8 @@
 //   1  values to send are made loads
 //   2  all channels are locked, in the order of their addresses; the cases are tried in random order; the first that can be
 //      done is done
-//   3  if none can: every case is queued in its channel, the channels are unlocked, the timers armed, the task parks
+//   3  if none can: `otherwise` is done, if it is a case; else every case is queued in its channel, the channels are
+//      unlocked, the timers armed, the task parks
 //   4  one claim of the word wins and wakes the task
 //   5  the task unlinks the other cases, disarms the timers and moves the values of sends that did not happen back
 //
@@ -25,9 +26,9 @@
 namespace levity::inline v0::detail {
 
 struct select_case : channel_case {
-  enum class kind : std::uint8_t { receive, send, timer };
+  enum class kind : std::uint8_t { receive, send, timer, otherwise };
 
-  channel_core* core;  // null for a timer
+  channel_core* core;  // null for a timer, and for otherwise
   kind what;
 
   select_case(kind of, channel_core* on) noexcept : core(on), what(of) {}
