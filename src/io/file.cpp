@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,8 +82,17 @@ file_wait::file_wait(file_operation::kind what, std::int32_t fd) noexcept : wait
 }
 
 bool file_wait::suspend(std::coroutine_handle<> frame, task_record& record) noexcept {
-  prepare_wait(record, frame, *this);
   operation_.task = &record;
+  if (tries_cache_ && record.scope->exec->simulated()) tries_cache_ = false;
+  if (tries_cache_) {
+    if (!spend_budget()) {
+      prepare_wait(record, frame, *this);
+      record.scope->exec->schedule_last(record);  // settle() makes the attempt
+      return true;
+    }
+    if (read_cached()) return false;
+  }
+  prepare_wait(record, frame, *this);
   record.scope->exec->files().submit(operation_);
   if (commit_wait(record)) return true;
   // Done already: what a worker would ask before it resumes us.
@@ -92,19 +102,41 @@ bool file_wait::suspend(std::coroutine_handle<> frame, task_record& record) noex
 // The kernel may use the buffer until the operation has completed: a cancelled task waits for that.
 bool file_wait::never_taken_back(waiter&, task_record&) noexcept { return false; }
 
+void file_wait::advance(std::uint64_t moved) noexcept {
+  moved_ += moved;
+  left_ -= std::min(moved, left_);
+  operation_.bytes += moved;
+  operation_.offset += moved;
+  operation_.size = static_cast<std::uint32_t>(std::min(left_, transfer_max));
+}
+
+// Takes what the page cache gives without waiting for a disk or a lock. True: nothing is left to do. Whatever speaks against it
+// (not there, a file system that cannot tell) is no error: the operation that is handed over will say what there is to say.
+bool file_wait::read_cached() noexcept {
+  tries_cache_ = false;
+  while (left_ > 0) {
+    const iovec part{operation_.bytes, operation_.size};
+    const ssize_t got = ::preadv2(operation_.fd, &part, 1, static_cast<off_t>(operation_.offset), RWF_NOWAIT);
+    if (got < 0) return false;
+    if (got == 0) return true;
+    advance(static_cast<std::uint64_t>(got));
+  }
+  return true;
+}
+
 // After a part of a transfer: goes on until all is moved, the file ends or the kernel refuses.
 bool file_wait::settle(waiter& self, task_record& record) noexcept {
   auto& transfer = static_cast<file_wait&>(self);
   file_operation& operation = transfer.operation_;
+  if (transfer.tries_cache_) {  // its turn came without an operation
+    if (transfer.read_cached()) return true;
+    record.scope->exec->files().submit(operation);
+    if (commit_wait(record)) return false;
+  }
   for (;;) {
     if (operation.result <= 0) return true;
-    const auto moved = static_cast<std::uint64_t>(operation.result);
-    transfer.moved_ += moved;
-    transfer.left_ -= std::min(moved, transfer.left_);
+    transfer.advance(static_cast<std::uint64_t>(operation.result));
     if (transfer.left_ == 0) return true;
-    operation.bytes += moved;
-    operation.offset += moved;
-    operation.size = static_cast<std::uint32_t>(std::min(transfer.left_, transfer_max));
     record.scope->exec->files().submit(operation);
     if (commit_wait(record)) return false;
   }
@@ -144,12 +176,13 @@ io_result<std::int64_t> path_action::await_resume() const noexcept {
 }
 
 file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes,
-                             std::uint64_t size) noexcept
+                             std::uint64_t size, bool may_be_cached) noexcept
     : file_wait(what, fd) {
   operation_.offset = offset;
   operation_.bytes = bytes;
   operation_.size = static_cast<std::uint32_t>(std::min(size, transfer_max));
   left_ = size;
+  tries_cache_ = may_be_cached && what == file_operation::kind::read && size <= cached_read_max;
 }
 
 io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
@@ -168,10 +201,11 @@ io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
 
 using namespace detail;
 
-file::file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+file::file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)), direct_(other.direct_) {}
 
 file& file::operator=(file&& other) noexcept {
   std::swap(fd_, other.fd_);
+  std::swap(direct_, other.direct_);
   return *this;
 }
 
@@ -197,11 +231,11 @@ task<io_result<file>> file::open(std::string path, file_options options) {
   if (options.direct) flags |= O_DIRECT;
   const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, flags, options.mode};
   if (!opened) co_return std::unexpected(opened.error());
-  co_return file{static_cast<int>(*opened)};
+  co_return file{static_cast<int>(*opened), options.direct};
 }
 
 file_transfer file::read_at(std::uint64_t offset, std::span<std::byte> into) noexcept {
-  return {file_operation::kind::read, fd_, offset, into.data(), into.size()};
+  return {file_operation::kind::read, fd_, offset, into.data(), into.size(), !direct_};
 }
 
 file_transfer file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {

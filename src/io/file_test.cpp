@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -179,6 +180,135 @@ TEST_P(files, a_full_device_is_an_error_and_loses_nothing_before_it) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+namespace {
+
+// Whether the kernel takes reads from the page cache on this file system without waiting: some cannot tell.
+bool says_what_is_cached(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  char byte;
+  const iovec part{&byte, 1};
+  const bool says = ::preadv2(fd, &part, 1, 0, RWF_NOWAIT) == 1;
+  ::close(fd);
+  return says;
+}
+
+void fill(const std::string& path, std::size_t size) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  std::string bytes(size, ' ');
+  for (std::size_t i = 0; i < size; i++) bytes[i] = static_cast<char>('a' + i / 4096 % 26);
+  EXPECT_EQ(::write(fd, bytes.data(), size), static_cast<ssize_t>(size));
+  EXPECT_EQ(::fsync(fd), 0);
+  ::close(fd);
+}
+
+template <class F, class... Args>
+void run_on_one_worker(means by, F f, Args... args) {
+  lv::runtime_options options;
+  options.workers = 1;
+  options.handle_signals = false;
+  options.files = by;
+  EXPECT_EQ(lv::run_with(options, std::move(f), std::move(args)...), 0);
+}
+
+constexpr std::size_t odd_size = 131'072 + 100;
+
+lv::task<> raises(bool* flag) {
+  *flag = true;
+  co_return;
+}
+
+}  // namespace
+
+TEST_P(files, a_read_of_what_is_cached_does_not_leave_the_worker) {
+  const temporary_folder folder;
+  const std::string path = folder.file("cached");
+  fill(path, 65536);
+  if (!says_what_is_cached(path)) GTEST_SKIP() << "the file system of /tmp cannot tell what is cached";
+  run_on_one_worker(GetParam(), [](std::string from) -> lv::task<> {
+    auto file = co_await lv::file::open(from, {.read = true});
+    std::vector<std::byte> into(4096);
+    co_await lv::yield();  // a whole budget
+    bool another_ran = false;
+    lv::scope others;
+    others.spawn(raises, &another_ran);
+    for (std::uint64_t i = 0; i < 16; i++) {
+      const auto got = co_await file->read_at(i * 4096, into);
+      EXPECT_EQ(got.value_or(0), 4096u);
+      EXPECT_EQ(static_cast<char>(into[4095]), static_cast<char>('a' + i));
+    }
+    EXPECT_FALSE(another_ran);
+    co_await others.join();
+    EXPECT_TRUE(another_ran);
+  }, path);
+}
+
+TEST_P(files, a_task_that_reads_what_is_cached_lets_others_run) {
+  const temporary_folder folder;
+  const std::string path = folder.file("cached");
+  fill(path, 4096);
+  run_on_one_worker(GetParam(), [](std::string from) -> lv::task<> {
+    auto file = co_await lv::file::open(from, {.read = true});
+    std::vector<std::byte> into(4096);
+    bool another_ran = false;
+    lv::scope others;
+    others.spawn(raises, &another_ran);
+    for (int i = 0; i < 100'000 && !another_ran; i++) {
+      const auto got = co_await file->read_at(0, into);
+      EXPECT_EQ(got.value_or(0), 4096u);
+    }
+    EXPECT_TRUE(another_ran);
+    co_await others.join();
+  }, path);
+}
+
+TEST_P(files, a_read_goes_on_where_the_page_cache_ends_and_stops_where_the_file_does) {
+  const temporary_folder folder;
+  const std::string path = folder.file("half");
+  fill(path, odd_size);
+  run_by(GetParam(), [](std::string from) -> lv::task<> {
+    auto file = co_await lv::file::open(from, {.read = true});
+    for (int round = 0; round < 16; round++) {
+      const auto kept = static_cast<off_t>(round) * 8192;
+      EXPECT_EQ(::posix_fadvise(file->native_handle(), kept, 0, POSIX_FADV_DONTNEED), 0);
+      std::vector<std::byte> into(200'000, std::byte{'!'});
+      const auto got = co_await file->read_at(0, into);
+      EXPECT_EQ(got.value_or(0), odd_size);
+      bool right = true;
+      for (std::size_t i = 0; i < odd_size; i++) {
+        right = right && static_cast<char>(into[i]) == static_cast<char>('a' + i / 4096 % 26);
+      }
+      EXPECT_TRUE(right);
+      EXPECT_EQ(static_cast<char>(into[odd_size]), '!');
+      const auto end = co_await file->read_at(odd_size, into);
+      EXPECT_EQ(end.value_or(1), 0u);  // the end is no error
+    }
+  }, path);
+}
+
+TEST_P(files, a_task_that_is_cancelled_already_gets_what_it_reads) {
+  const temporary_folder folder;
+  const std::string path = folder.file("cached");
+  fill(path, 131'072);
+  run_by(GetParam(), [](std::string from) -> lv::task<> {
+    int read = 0;
+    lv::scope readers;
+    readers.spawn([](std::string name, int* count) -> lv::task<> {
+      auto file = co_await lv::file::open(name, {.read = true});
+      for (int i = 0; i < 32; i++) {
+        if (i % 2 == 1) ::posix_fadvise(file->native_handle(), 0, 0, POSIX_FADV_DONTNEED);
+        std::vector<std::byte> into(4096);
+        const auto got = co_await file->read_at(static_cast<std::uint64_t>(i) * 4096, into);
+        EXPECT_EQ(got.value_or(0), 4096u);
+        EXPECT_EQ(static_cast<char>(into[0]), static_cast<char>('a' + i % 26));
+        ++*count;
+      }
+    }, from, &read);
+    readers.cancel();
+    co_await readers.join();
+    EXPECT_EQ(read, 32);
+  }, path);
 }
 
 INSTANTIATE_TEST_SUITE_P(by, files, testing::Values(means::automatic, means::ring, means::blocking),

@@ -27,7 +27,8 @@ struct file_options {
 ///
 /// Operations run on the runtime's ring thread (io_uring), or on threads where the kernel refuses io_uring; the calling worker
 /// never blocks. A cancelled task waits for the operation that is in flight, because the kernel may still use its buffer; the
-/// operation's own outcome is returned. In a simulated runtime they run inline, in order.
+/// operation's own outcome is returned. A read of at most 256 KiB that the page cache holds is made at once, on the worker,
+/// for the price of the system call; one that has to wait is handed over. In a simulated runtime they run inline, in order.
 class file {
 public:
   file() = default;
@@ -59,9 +60,10 @@ public:
   [[nodiscard]] int native_handle() const noexcept { return fd_; }
 
 private:
-  explicit file(int fd) noexcept : fd_(fd) {}
+  file(int fd, bool direct) noexcept : fd_(fd), direct_(direct) {}
 
   int fd_ = -1;
+  bool direct_ = false;  // a read of it always waits for the disk
 };
 
 /// rename(2): replaces `to` atomically. Durable after sync_directory() of its directory.

@@ -59,6 +59,8 @@ protected:
 
 private:
   bool suspend(std::coroutine_handle<> frame, task_record& record) noexcept;
+  bool read_cached() noexcept;
+  void advance(std::uint64_t moved) noexcept;
   static bool never_taken_back(waiter& self, task_record& record) noexcept;
   static bool settle(waiter& self, task_record& record) noexcept;
   static void describe(const waiter& self, char* text, std::size_t size) noexcept;
@@ -66,6 +68,7 @@ private:
 
   std::uint64_t moved_ = 0;
   std::uint64_t left_ = 0;
+  bool tries_cache_ = false;  // a read that has not yet looked whether the page cache holds what it wants
   friend class file_transfer;
 };
 
@@ -83,10 +86,14 @@ public:
   io_result<std::int64_t> await_resume() const noexcept;
 };
 
-/// A read or write that goes on until all is moved or the file ends.
+/// Reads up to this size look into the page cache on the worker itself; a larger one would hold it up for too long.
+constexpr std::uint64_t cached_read_max = std::uint64_t{256} << 10;
+
+/// A read or write that goes on until all is moved or the file ends. A read that `may_be_cached` costs no hand-over when it is.
 class file_transfer : public file_wait {
 public:
-  file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes, std::uint64_t size) noexcept;
+  file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes, std::uint64_t size,
+                bool may_be_cached = false) noexcept;
   io_result<std::uint64_t> await_resume() const noexcept;
 };
 
