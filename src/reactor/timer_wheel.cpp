@@ -67,9 +67,12 @@ void timer_wheel::disarm(timer_node& node) noexcept {
       node.unlink();
       removed(neighbour);
     }
+    // Read under the lock: a callback that comes again links the node and ends its firing in one step under it, and who looked for
+    // the node before that step and for the firing after it would find neither.
+    const bool firing = node.firing.load(std::memory_order_acquire);  // E7 acquire: the callback is over.
     lock_.unlock();
-    // E7 acquire: the callback is over. It may have armed the node again.
-    if (!node.firing.load(std::memory_order_acquire)) return;
+    if (!firing) return;
+    // It may arm the node again, so there is another look after it.
     while (node.firing.load(std::memory_order_acquire)) ::sched_yield();  // E7 acquire.
   }
 }
