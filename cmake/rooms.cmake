@@ -215,6 +215,18 @@ function(levity_programs)
   endif()
 endfunction()
 
+# The examples: each a program of one file, examples/<name> in the build folder.
+function(levity_examples)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.cpp)
+  foreach(source IN LISTS sources)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(example_${name} ${source})
+    set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+    target_link_libraries(example_${name} PRIVATE ${LEVITY_OPTIONAL_LIBRARIES} levity levity_flags)
+    add_dependencies(test_programs example_${name})
+  endforeach()
+endfunction()
+
 # What every test may rely on: LEVITY_BUILD_DIR names the folder of the programs `orders` and `levity`.
 function(levity_test_properties name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "LEVITY_BUILD_DIR=${PROJECT_BINARY_DIR}")
@@ -284,7 +296,7 @@ function(levity_tests)
   # Tests of scripts. They do not depend on the build, so a cross-check of compilers needs them once.
   find_package(Python3 COMPONENTS Interpreter)
   if(Python3_FOUND)
-    foreach(place tools bench reference tests)
+    foreach(place tools bench reference examples docs tests)
       file(GLOB_RECURSE scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${place}/*_test.py)
       foreach(script IN LISTS scripts)
         get_filename_component(name ${script} NAME_WE)
