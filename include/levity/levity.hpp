@@ -48,6 +48,7 @@
 #include "levity/io/signal_set.hpp"
 #include "levity/io/standard_stream.hpp"
 #include "levity/io/tcp.hpp"
+#include "levity/io/tcp_listener.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"
 #include "levity/runtime/options.hpp"

@@ -2,7 +2,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -13,8 +12,6 @@
 #include "levity/base/atomic.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/task/detail/scope_state.hpp"
-#include "levity/task/yield.hpp"
-#include "levity/time/sleep.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -75,7 +72,6 @@ void socket_attempt::describe_fd(const waiter& self, char* text, std::size_t siz
 
 namespace {
 
-const wait_reason accept_reason{"accept", &event_wait::take_back, nullptr, &event_wait::describe};
 const wait_reason connect_reason{"connect", &event_wait::take_back, nullptr, &event_wait::describe};
 
 }  // namespace
@@ -294,99 +290,6 @@ socket_attempt::outcome tcp_stream::write_awaiter::attempt() noexcept {
 io_result<void> tcp_stream::write_awaiter::await_resume() const noexcept {
   if (error_ == io_failure::would_block) return {};
   return std::unexpected(error_);
-}
-
-// ---- tcp_listener ----------------------------------------------------------------------------------------------------
-
-tcp_listener::tcp_listener(tcp_listener&& other) noexcept
-    : socket_(std::exchange(other.socket_, nullptr)), early_fd_(std::exchange(other.early_fd_, -1)) {}
-
-tcp_listener& tcp_listener::operator=(tcp_listener&& other) noexcept {
-  if (this != &other) {
-    close();
-    socket_ = std::exchange(other.socket_, nullptr);
-    early_fd_ = std::exchange(other.early_fd_, -1);
-  }
-  return *this;
-}
-
-tcp_listener::~tcp_listener() { close(); }
-
-io_result<tcp_listener> tcp_listener::bind(std::string_view at, int backlog) {
-  const auto parsed = address::parse(at);
-  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, "reading the address to listen on"});
-  return bind(*parsed, backlog);
-}
-
-io_result<tcp_listener> tcp_listener::bind(address at, int backlog) {
-  const listen_request request{at, backlog, false};
-  tcp_listener listener;
-  if (executor* here = current_run().exec; here != nullptr) {
-    const io_result<endpoint*> socket = here->home_reactor().listen(request);
-    if (!socket) return std::unexpected(socket.error());
-    listener.socket_ = *socket;
-    return listener;
-  }
-  const io_result<int> fd = open_listening_socket(request);
-  if (!fd) return std::unexpected(fd.error());
-  listener.early_fd_ = *fd;
-  return listener;
-}
-
-task<io_result<tcp_stream>> tcp_listener::accept() {
-  if (early_fd_ >= 0) {
-    const io_result<endpoint*> socket = current_run().exec->home_reactor().adopt_listener(std::exchange(early_fd_, -1));
-    if (!socket) co_return std::unexpected(socket.error());
-    socket_ = *socket;
-  }
-  if (socket_ == nullptr) co_return std::unexpected(io_error{io_failure::closed, 0, "accepting"});
-  for (;;) {
-    if (!socket_->reading.is_drained()) {
-      // What is there needs no wait, but who takes connections without end lets the others run, and ends when it shall.
-      try {
-        if (spend_budget()) {
-          co_await throw_if_cancelled();
-        } else {
-          co_await yield();
-        }
-      } catch (const cancelled& ended) {
-        co_return std::unexpected(to_io_error(ended.reason(), "accepting"));
-      }
-      socket_->reading.clear();
-      const io_result<endpoint*> peer = socket_->home->try_accept(*socket_, current_run().exec->next_reactor());
-      if (peer) {
-        socket_->reading.mark_ready();  // there may be more in the queue
-        co_return tcp_stream{**peer};
-      }
-      const io_failure failure = peer.error().failure();
-      if (failure == io_failure::no_descriptors || failure == io_failure::no_memory) {
-        static levity::atomic<bool> said{false};
-        if (!said.exchange(true, std::memory_order_relaxed)) {
-          std::fprintf(stderr, "levity: %s; new connections wait until some close\n", peer.error().message().c_str());
-        }
-        socket_->reading.mark_ready();
-        try {
-          co_await sleep(10ms);
-        } catch (const cancelled& ended) {
-          co_return std::unexpected(to_io_error(ended.reason(), "accepting"));
-        }
-        continue;
-      }
-      if (failure != io_failure::would_block) co_return std::unexpected(peer.error());
-    }
-    const cancel_reason why = co_await event_wait{accept_reason, *socket_, true};
-    if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, "accepting"));
-  }
-}
-
-void tcp_listener::close() noexcept {
-  if (const int fd = std::exchange(early_fd_, -1); fd >= 0) ::close(fd);
-  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
-}
-
-address tcp_listener::local_address() const noexcept {
-  if (socket_ != nullptr) return socket_->home->local_address(*socket_);
-  return early_fd_ >= 0 ? socket_local_address(early_fd_) : address{};
 }
 
 }  // namespace levity

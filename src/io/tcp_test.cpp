@@ -525,7 +525,7 @@ TEST_P(tcp, an_operation_in_a_cancelled_task_ends_before_it_begins) {
 TEST_P(tcp, a_connect_ends_by_cancellation) {
   run([]() -> lv::task<> {
     // Nobody accepts, so the queue fills; then connecting waits, or is refused in a simulated network.
-    auto listener = lv::tcp_listener::bind("127.0.0.1:0", 1);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0", {.backlog = 1});
     EXPECT_TRUE(listener);
     std::vector<lv::tcp_stream> open;
     for (int i = 0; i < 20; i++) {

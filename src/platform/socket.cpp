@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,12 +39,17 @@ io_result<int> open_listening_socket(const listen_request& request) noexcept {
   constexpr const char* doing = "listening";
   const int fd = ::socket(request.at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
-  const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (request.reuse_port) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  const auto set = [fd](int level, int option, int value) noexcept {
+    return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
+  };
   sockaddr_storage at;
   const socklen_t size = to_kernel(request.at, at);
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(fd, request.backlog) != 0) {
+  const bool listens =
+      set(SOL_SOCKET, SO_REUSEADDR, 1) && (!request.reuse_port || set(SOL_SOCKET, SO_REUSEPORT, 1)) &&
+      (!request.at.is_v6() || set(IPPROTO_IPV6, IPV6_V6ONLY, request.ipv6_only ? 1 : 0)) &&
+      (request.defer_accept_s == 0 || set(IPPROTO_TCP, TCP_DEFER_ACCEPT, request.defer_accept_s)) &&
+      ::bind(fd, reinterpret_cast<sockaddr*>(&at), size) == 0 && ::listen(fd, request.backlog) == 0;
+  if (!listens) {
     const int code = errno;
     ::close(fd);
     return std::unexpected(io_error::from_errno(code, doing));

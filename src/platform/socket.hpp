@@ -11,6 +11,8 @@ struct listen_request {
   address at;
   int backlog = 4096;
   bool reuse_port = false;
+  bool ipv6_only = false;
+  int defer_accept_s = 0;  // 0: a connection is accepted before its first bytes are there
 };
 
 /// A non-blocking listening TCP socket, close-on-exec.

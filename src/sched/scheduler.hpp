@@ -70,6 +70,8 @@ public:
   unsigned worker_index() noexcept override;
   reactor& home_reactor() noexcept override;
   reactor& next_reactor() noexcept override;
+  unsigned reactor_count() noexcept override { return static_cast<unsigned>(reactors_.size()); }
+  reactor& reactor_at(unsigned index) noexcept override { return *reactors_[index]; }
 
   // For workers.
   [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }

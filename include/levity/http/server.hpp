@@ -14,6 +14,7 @@
 #include "levity/http/message.hpp"
 #include "levity/http/router.hpp"
 #include "levity/io/tcp.hpp"
+#include "levity/io/tcp_listener.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0::http {

@@ -189,31 +189,4 @@ private:
   std::span<iovec> pieces_;  // empty: single_
 };
 
-/// A listening TCP socket. Move-only. Several tasks must not accept from one listener at a time (asserted).
-class tcp_listener {
-public:
-  tcp_listener() = default;
-  tcp_listener(tcp_listener&& other) noexcept;
-  tcp_listener& operator=(tcp_listener&& other) noexcept;
-  ~tcp_listener();
-
-  /// Opens a listener at "127.0.0.1:7000", "[::1]:7000" or ":7000" (port 0: any free one; see local_address). May be called
-  /// before the runtime exists. A malformed address fails with io_failure::invalid, a taken one with address_in_use.
-  static io_result<tcp_listener> bind(std::string_view at, int backlog = 4096);
-  static io_result<tcp_listener> bind(address at, int backlog = 4096);
-
-  /// The next connection. It is watched by the runtime's reactors in turn. When descriptors or memory run out it waits and
-  /// tries again rather than fail, and says so once on standard error. Fails when cancelled or closed.
-  [[nodiscard]] task<io_result<tcp_stream>> accept();
-
-  void close() noexcept;
-  [[nodiscard]] address local_address() const noexcept;
-
-private:
-  explicit tcp_listener(detail::endpoint* socket) noexcept : socket_(socket) {}
-
-  detail::endpoint* socket_ = nullptr;
-  int early_fd_ = -1;  // bound before any runtime; watched at the first accept
-};
-
 }  // namespace levity

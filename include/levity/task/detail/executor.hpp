@@ -87,6 +87,9 @@ struct executor {
   virtual reactor& home_reactor() noexcept = 0;
   /// The reactor that shall watch the next new connection. Any thread.
   virtual reactor& next_reactor() noexcept = 0;
+  /// Its reactors, at least one; constant. Any thread.
+  virtual unsigned reactor_count() noexcept = 0;
+  virtual reactor& reactor_at(unsigned index) noexcept = 0;
 
 protected:
   ~executor() = default;

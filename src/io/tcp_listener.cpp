@@ -1,0 +1,203 @@
+#include "levity/io/tcp_listener.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "io/event_wait.hpp"
+#include "levity/base/assert.hpp"
+#include "levity/base/atomic.hpp"
+#include "levity/task/cancel.hpp"
+#include "levity/task/yield.hpp"
+#include "levity/time/sleep.hpp"
+#include "reactor/reactor.hpp"
+
+namespace levity::inline v0 {
+
+using namespace detail;
+
+namespace {
+
+constexpr const char* accepting = "accepting";
+
+const wait_reason accept_reason{"accept", &event_wait::take_back, nullptr, &event_wait::describe};
+
+listen_request request_for(const address& at, const listen_options& options) noexcept {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.defer_accept);
+  return {at, options.backlog, options.sharding == accept_sharding::reuse_port, options.ipv6_only,
+          static_cast<int>(seconds.count())};
+}
+
+void say_that_connections_wait(const io_error& why) noexcept {
+  static levity::atomic<bool> said{false};
+  if (said.exchange(true, std::memory_order_relaxed)) return;
+  std::fprintf(stderr, "levity: %s; new connections wait until some close\n", why.message().c_str());
+}
+
+}  // namespace
+
+tcp_listener::tcp_listener(tcp_listener&& other) noexcept
+    : options_(other.options_), shards_(std::move(other.shards_)), early_fd_(std::exchange(other.early_fd_, -1)) {
+  other.shards_.clear();
+}
+
+tcp_listener& tcp_listener::operator=(tcp_listener&& other) noexcept {
+  if (this != &other) {
+    close();
+    options_ = other.options_;
+    shards_ = std::move(other.shards_);
+    other.shards_.clear();
+    early_fd_ = std::exchange(other.early_fd_, -1);
+  }
+  return *this;
+}
+
+tcp_listener::~tcp_listener() { close(); }
+
+io_result<tcp_listener> tcp_listener::bind(std::string_view at, const listen_options& options) {
+  const auto parsed = address::parse(at);
+  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, "reading the address to listen on"});
+  return bind(*parsed, options);
+}
+
+io_result<tcp_listener> tcp_listener::bind(address at, const listen_options& options) {
+  const listen_request request = request_for(at, options);
+  tcp_listener listener;
+  listener.options_ = options;
+  executor* here = current_run().exec;
+  if (here == nullptr) {
+    const io_result<int> fd = open_listening_socket(request);
+    if (!fd) return std::unexpected(fd.error());
+    listener.early_fd_ = *fd;
+    return listener;
+  }
+  listener.reserve(*here);
+  const io_result<endpoint*> first = listener.first_reactor(*here).listen(request);
+  if (!first) return std::unexpected(first.error());
+  if (const io_result<void> opened = listener.complete(*here, **first); !opened) return std::unexpected(opened.error());
+  return listener;
+}
+
+reactor& tcp_listener::first_reactor(executor& here) const noexcept {
+  return options_.sharding == accept_sharding::reuse_port ? here.reactor_at(0) : here.home_reactor();
+}
+
+// Room for all shards, before the first one is open and could be lost.
+void tcp_listener::reserve(executor& here) {
+  shards_.reserve(options_.sharding == accept_sharding::reuse_port ? here.reactor_count() : 1);
+}
+
+// With its first shard open, opens those on the other reactors, at the address that the first has got. All or none.
+io_result<void> tcp_listener::complete(executor& here, endpoint& first) {
+  shards_.push_back(&first);
+  if (options_.sharding != accept_sharding::reuse_port) return {};
+  const listen_request request = request_for(first.home->local_address(first), options_);
+  for (unsigned i = 1; i < here.reactor_count(); i++) {
+    const io_result<endpoint*> socket = here.reactor_at(i).listen(request);
+    if (!socket) {
+      close();
+      return std::unexpected(socket.error());
+    }
+    shards_.push_back(*socket);
+  }
+  return {};
+}
+
+io_result<std::size_t> tcp_listener::open_shards() {
+  if (early_fd_ >= 0) {
+    executor* here = current_run().exec;
+    LEVITY_ASSERT(here != nullptr, "the shards of a listener are opened inside a task, where there are reactors");
+    reserve(*here);
+    const io_result<endpoint*> first = first_reactor(*here).adopt_listener(std::exchange(early_fd_, -1));
+    if (!first) return std::unexpected(first.error());
+    if (const io_result<void> opened = complete(*here, **first); !opened) return std::unexpected(opened.error());
+  }
+  if (shards_.empty()) return std::unexpected(io_error{io_failure::closed, 0, accepting});
+  return shards_.size();
+}
+
+// One attempt; keeps the direction's word right. Only a connection uses a turn up: attempts that find nothing come at a
+// regular beat, and would leave reactors out.
+io_result<tcp_stream> tcp_listener::accept_once(endpoint& from) noexcept {
+  reactor* home = from.home;
+  if (options_.sharding == accept_sharding::round_robin) {
+    if (turn_of_ == nullptr) turn_of_ = &current_run().exec->next_reactor();
+    home = turn_of_;
+  }
+  from.reading.clear();
+  const io_result<endpoint*> peer = from.home->try_accept(from, *home);
+  // There may be more in the queue.
+  if (peer || peer.error() != io_failure::would_block) from.reading.mark_ready();
+  if (!peer) return std::unexpected(peer.error());
+  turn_of_ = nullptr;
+  return tcp_stream{**peer};
+}
+
+task<io_result<tcp_stream>> tcp_listener::accept(std::size_t shard) {
+  if (early_fd_ >= 0) {
+    const io_result<std::size_t> opened = open_shards();
+    if (!opened) co_return std::unexpected(opened.error());
+  }
+  if (shard == only_shard) {
+    LEVITY_ASSERT(shards_.size() <= 1, "a listener with several shards is accepted from by accept(shard), a task each, or serve()");
+    shard = 0;
+  }
+  if (!is_open(shard)) co_return std::unexpected(io_error{io_failure::closed, 0, accepting});
+  endpoint& socket = *shards_[shard];
+  for (;;) {
+    if (!socket.reading.is_drained()) {
+      // What is there needs no wait, but who takes connections without end lets the others run, and ends when it shall.
+      try {
+        if (spend_budget()) {
+          co_await throw_if_cancelled();
+        } else {
+          co_await yield();
+        }
+      } catch (const cancelled& ended) {
+        co_return std::unexpected(to_io_error(ended.reason(), accepting));
+      }
+      io_result<tcp_stream> peer = accept_once(socket);
+      if (peer) co_return peer;
+      const io_failure failure = peer.error().failure();
+      if (failure == io_failure::no_descriptors || failure == io_failure::no_memory) {
+        say_that_connections_wait(peer.error());
+        try {
+          co_await sleep(10ms);
+        } catch (const cancelled& ended) {
+          co_return std::unexpected(to_io_error(ended.reason(), accepting));
+        }
+        continue;
+      }
+      if (failure != io_failure::would_block) co_return peer;
+    }
+    const cancel_reason why = co_await event_wait{accept_reason, socket, true};
+    if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, accepting));
+  }
+}
+
+io_result<tcp_stream> tcp_listener::try_accept(std::size_t shard) noexcept {
+  if (!is_open(shard)) return std::unexpected(io_error{io_failure::closed, 0, accepting});
+  return accept_once(*shards_[shard]);
+}
+
+void tcp_listener::close() noexcept {
+  if (const int fd = std::exchange(early_fd_, -1); fd >= 0) ::close(fd);
+  for (std::size_t i = 0; i < shards_.size(); i++) close_shard(i);
+  shards_.clear();
+}
+
+void tcp_listener::close_shard(std::size_t shard) noexcept {
+  if (!is_open(shard)) return;
+  endpoint* socket = std::exchange(shards_[shard], nullptr);
+  socket->home->close(*socket, false);
+}
+
+address tcp_listener::local_address() const noexcept {
+  for (const endpoint* socket : shards_) {
+    if (socket != nullptr) return socket->home->local_address(*socket);
+  }
+  return early_fd_ >= 0 ? socket_local_address(early_fd_) : address{};
+}
+
+}  // namespace levity
