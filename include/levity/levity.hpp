@@ -49,6 +49,7 @@
 #include "levity/io/standard_stream.hpp"
 #include "levity/io/tcp.hpp"
 #include "levity/io/tcp_listener.hpp"
+#include "levity/io/udp.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"
 #include "levity/runtime/options.hpp"

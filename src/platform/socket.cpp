@@ -31,6 +31,7 @@ address from_kernel(const sockaddr_storage& from) noexcept {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(from);
     return address::from_bytes(v6.sin6_addr.s6_addr, true, ntohs(v6.sin6_port));
   }
+  if (from.ss_family != AF_INET) return {};
   const auto& v4 = reinterpret_cast<const sockaddr_in&>(from);
   return address::from_bytes(reinterpret_cast<const std::uint8_t*>(&v4.sin_addr), false, ntohs(v4.sin_port));
 }
@@ -67,6 +68,18 @@ address socket_peer_address(int fd) noexcept {
   sockaddr_storage at{};
   socklen_t size = sizeof at;
   return ::getpeername(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
+}
+
+io_result<void> set_socket_option(int fd, int level, int option, int value) noexcept {
+  if (::setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
+  return std::unexpected(io_error::from_errno(errno, "setting a socket option"));
+}
+
+io_result<int> socket_option(int fd, int level, int option) noexcept {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (::getsockopt(fd, level, option, &value, &size) == 0) return value;
+  return std::unexpected(io_error::from_errno(errno, "asking for a socket option"));
 }
 
 }  // namespace levity::detail

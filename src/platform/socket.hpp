@@ -20,10 +20,14 @@ io_result<int> open_listening_socket(const listen_request& request) noexcept;
 
 /// The kernel's form of an address; returns its size.
 socklen_t to_kernel(const address& from, sockaddr_storage& to) noexcept;
+/// The empty address for another family than IP.
 address from_kernel(const sockaddr_storage& from) noexcept;
 
 /// The address a socket is bound to; the empty address when the kernel does not say.
 address socket_local_address(int fd) noexcept;
 address socket_peer_address(int fd) noexcept;
+
+io_result<void> set_socket_option(int fd, int level, int option, int value) noexcept;
+io_result<int> socket_option(int fd, int level, int option) noexcept;
 
 }  // namespace levity::detail

@@ -9,49 +9,12 @@
 
 #include "levity/base/address.hpp"
 #include "levity/base/error.hpp"
+#include "levity/io/byte_view.hpp"
+#include "levity/io/detail/socket_attempt.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0 {
-
-namespace detail {
-struct endpoint;
-
-/// An attempt on one direction of a socket that is repeated at each event until it succeeds or fails.
-class socket_attempt : public waiter {
-public:
-  socket_attempt(const wait_reason& why, endpoint* socket) noexcept : waiter{&why}, socket_(socket) {}
-
-  bool await_ready() const noexcept { return false; }
-
-  // Whether the attempt has an outcome now; false: the task is parked.
-  [[nodiscard]] bool try_now(std::coroutine_handle<> frame, task_record& record) noexcept;
-
-protected:
-  enum class outcome : unsigned char { again, done };
-
-  static bool take_back(waiter& self, task_record& record) noexcept;
-  static bool settle(waiter& self, task_record& record) noexcept;
-  static void describe_fd(const waiter& self, char* text, std::size_t size) noexcept;
-
-  // The rest of the object, by its reason: reads or writes once, fills in its result or error.
-  virtual outcome attempt() noexcept = 0;
-  virtual bool reads() const noexcept = 0;
-  virtual void before_wait() noexcept {}
-
-  ~socket_attempt() = default;
-
-  endpoint* socket_;
-  io_error error_{io_failure::would_block};
-  bool finished_ = false;
-
-private:
-  bool run(task_record& record) noexcept;
-};
-}  // namespace detail
-
-/// A view of bytes in a buffer of the stream; see tcp_stream::read_some.
-using byte_view = std::span<const std::byte>;
 
 /// One TCP connection. Move-only; closes in its destructor.
 ///
