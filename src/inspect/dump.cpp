@@ -89,9 +89,11 @@ void append_task(std::string& text, scheduler& runs, task_record& record, std::u
     release_hold(record);
     return;
   }
-  bool running = false;
-  for (unsigned i = 0; i < runs.size(); i++) running = running || runs.at(i).current_approx() == &record;
-  text += running ? "running\n" : "ready\n";
+  const char* state = "ready\n";
+  runs.each_worker([&record, &state](const worker& each) {
+    if (each.current_approx() == &record) state = each.in_call_approx() ? "in a blocking call\n" : "running\n";
+  });
+  text += state;
 }
 
 }  // namespace
@@ -124,13 +126,18 @@ void print_tasks(scheduler& runs, int fd) {
                                 scope.name != nullptr ? "\"" : ""));
     }
   });
-  for (unsigned i = 0; i < runs.size(); i++) {
-    const auto running = runs.at(i).runs_unentered_approx();
-    if (!running) continue;
-    write_all(fd, fmt::format("  worker {} runs task {}{}{}{} spawned at {}:{}, which has not waited yet\n", i, running->id,
-                              running->name != nullptr ? " \"" : "", running->name != nullptr ? running->name : "",
-                              running->name != nullptr ? "\"" : "", file_of(running->site), running->site.line()));
-  }
+  std::string text;
+  unsigned number = 0;
+  runs.each_worker([&](const worker& each) {
+    const unsigned thread = number++;
+    const auto running = each.runs_unentered_approx();
+    if (!running) return;
+    fmt::format_to(std::back_inserter(text), "  worker {} runs task {}{}{}{} spawned at {}:{}, which has not waited yet{}\n",
+                   thread, running->id, running->name != nullptr ? " \"" : "", running->name != nullptr ? running->name : "",
+                   running->name != nullptr ? "\"" : "", file_of(running->site), running->site.line(),
+                   each.in_call_approx() ? " and is in a blocking call" : "");
+  });
+  write_all(fd, text);
   write_all(fd, fmt::format("levity: {} tasks\n", tasks));
 }
 

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <memory>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "levity/levity.hpp"
 #include "tests/support/run_tasks.hpp"
@@ -70,6 +72,183 @@ TEST(blocking, many_calls_from_many_tasks_all_return) {
     co_await calls.join();
     EXPECT_EQ(sum.load(std::memory_order_relaxed), tasks * 10);
   });
+}
+
+// On a machine that gives the thread no time a quick call looks slow, so not every one of them.
+TEST(blocking, quick_calls_stay_where_they_are) {
+  run_tasks(2, []() -> lv::task<> {
+    int stayed = 0;
+    for (int i = 0; i < 1000; i++) {
+      const std::thread::id before = std::this_thread::get_id();
+      const std::thread::id inside = co_await lv::blocking([] { return std::this_thread::get_id(); });
+      stayed += before == inside ? 1 : 0;
+    }
+    EXPECT_GE(stayed, 900);
+  });
+}
+
+// The call lasts until the others have run: those that were ready, that sleep, that wait for each other and for a connection.
+TEST(blocking, a_call_that_lasts_strands_nobody) {
+  for (const unsigned workers : {1U, 2U}) {
+    run_tasks(workers, []() -> lv::task<> {
+      std::counting_semaphore<16> all_ran{0};
+      lv::scope others;
+      lv::event rung;
+      auto listener = lv::tcp_listener::bind("127.0.0.1:0");
+      auto client = co_await lv::tcp_stream::connect(listener->local_address());
+      auto server = co_await listener->accept();
+      others.spawn([](std::counting_semaphore<16>* ran, lv::event* ring) -> lv::task<> {
+        co_await lv::sleep(5ms);
+        ring->set();
+        ran->release();
+      }, &all_ran, &rung);
+      others.spawn([](std::counting_semaphore<16>* ran, lv::event* ring) -> lv::task<> {
+        co_await ring->wait();
+        ran->release();
+      }, &all_ran, &rung);
+      others.spawn([](std::counting_semaphore<16>* ran, lv::tcp_stream* from) -> lv::task<> {
+        std::byte byte[1];
+        const auto got = co_await from->read_some(byte);
+        EXPECT_TRUE(got.has_value());
+        ran->release();
+      }, &all_ran, &*server);
+      others.spawn([](lv::tcp_stream* to) -> lv::task<> {
+        co_await lv::sleep(2ms);
+        EXPECT_TRUE((co_await to->write_all("x")).has_value());
+      }, &*client);
+      co_await lv::yield();
+      others.spawn([](std::counting_semaphore<16>* ran) -> lv::task<> {
+        ran->release();
+        co_return;
+      }, &all_ran);
+      co_await lv::blocking([](std::counting_semaphore<16>* ran) {
+        for (int i = 0; i < 4; i++) ran->acquire();
+      }, &all_ran);
+      co_await others.join();
+    });
+  }
+}
+
+TEST(blocking, more_calls_at_a_time_than_there_are_spares) {
+  run_tasks(2, []() -> lv::task<> {
+    constexpr int calls = 100;
+    std::counting_semaphore<calls> go{0};
+    lv::atomic<int> begun{0};
+    lv::scope all;
+    for (int i = 0; i < calls; i++) {
+      all.spawn([](std::counting_semaphore<calls>* let, lv::atomic<int>* count) -> lv::task<> {
+        co_await lv::blocking([](std::counting_semaphore<calls>* wait, lv::atomic<int>* in) {
+          in->fetch_add(1, std::memory_order_relaxed);
+          wait->acquire();
+        }, let, count);
+      }, &go, &begun);
+    }
+    while (begun.load(std::memory_order_relaxed) < calls) co_await lv::sleep(1ms);
+    go.release(calls);
+    co_await all.join();
+  });
+}
+
+TEST(blocking, a_call_may_wake_and_spawn_tasks_of_its_runtime) {
+  run_tasks(1, []() -> lv::task<> {
+    for (int i = 0; i < 200 / lv::test::slow_build_factor + 2; i++) {
+      lv::event rung;
+      lv::scope tasks;
+      int ran = 0;
+      auto wait = [](lv::event* on, int* count) -> lv::task<> {
+        co_await on->wait();
+        ++*count;
+      };
+      tasks.spawn(wait, &rung, &ran);
+      co_await lv::yield();
+      co_await lv::blocking([](lv::event* ring, lv::scope* into, decltype(wait) what, int* count, bool slow) {
+        into->spawn(what, ring, count);
+        ring->set();
+        if (slow) ::usleep(500);
+      }, &rung, &tasks, wait, &ran, i % 2 == 0);
+      co_await tasks.join();
+      EXPECT_EQ(ran, 2);
+    }
+  });
+}
+
+TEST(blocking, calls_of_a_pinned_task_leave_it_where_it_is) {
+  run_tasks(2, []() -> lv::task<> {
+    const int strayed = co_await lv::pinned([]() -> lv::task<int> {
+      int away = 0;
+      const std::thread::id here = std::this_thread::get_id();
+      for (int i = 0; i < 20; i++) {
+        co_await lv::blocking([] { ::usleep(300); });
+        away += std::this_thread::get_id() != here ? 1 : 0;
+      }
+      co_return away;
+    }());
+    EXPECT_EQ(strayed, 0);
+  });
+}
+
+TEST(blocking, a_cancelled_task_waits_for_its_call) {
+  run_tasks(1, []() -> lv::task<> {
+    std::binary_semaphore end{0};
+    bool over = false;
+    lv::scope tasks;
+    tasks.spawn([](std::binary_semaphore* until, bool* done) -> lv::task<> {
+      co_await lv::blocking([](std::binary_semaphore* wait) { wait->acquire(); }, until);
+      *done = true;
+      co_await lv::yield();
+      ADD_FAILURE() << "the cancellation was lost";
+    }, &end, &over);
+    co_await lv::sleep(2ms);
+    tasks.cancel();
+    co_await lv::sleep(2ms);
+    EXPECT_FALSE(over);
+    end.release();
+    co_await tasks.join();
+    EXPECT_TRUE(over);
+  });
+}
+
+// Slots change hands all the time while tasks talk, sleep, spawn and are cancelled.
+TEST(blocking, slow_and_quick_calls_among_everything_else) {
+  for (const unsigned workers : {1U, 2U, 4U}) {
+    run_tasks(workers, []() -> lv::task<> {
+      lv::channel<int> line{8};
+      lv::atomic<int> received{0};
+      constexpr int senders = 12;
+      const int rounds = 200 / lv::test::slow_build_factor + 2;
+      lv::scope all;
+      for (int i = 0; i < senders; i++) {
+        all.spawn([](int number, int times, lv::channel<int>* into) -> lv::task<> {
+          for (int n = 0; n < times; n++) {
+            if ((n + number) % 5 == 0) {
+              co_await lv::blocking([](int us) { ::usleep(static_cast<unsigned>(us)); }, 50 * (number % 8));
+            } else {
+              (void)co_await lv::blocking([](int x) { return x + 1; }, n);
+            }
+            lv::scope children;
+            for (int c = 0; c < 3; c++) {
+              children.spawn([](int kind) -> lv::task<> {
+                if (kind == 0) co_await lv::yield();
+                if (kind == 1) co_await lv::blocking([] { ::usleep(20); });
+                if (kind == 2) co_await lv::sleep(100us);
+              }, c);
+            }
+            if (n % 7 == 0) children.cancel();
+            co_await children.join();
+            EXPECT_TRUE((co_await into->send(n)).has_value());
+          }
+        }, i, rounds, &line);
+      }
+      all.spawn([](lv::channel<int>* from, lv::atomic<int>* count, int wanted) -> lv::task<> {
+        for (int n = 0; n < wanted; n++) {
+          const auto got = co_await from->receive();
+          if (got.has_value()) count->fetch_add(1, std::memory_order_relaxed);
+        }
+      }, &line, &received, senders * rounds);
+      co_await all.join();
+      EXPECT_EQ(received.load(std::memory_order_relaxed), senders * rounds);
+    });
+  }
 }
 
 }  // namespace

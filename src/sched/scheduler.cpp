@@ -11,18 +11,28 @@
 
 namespace levity::inline v0::detail {
 
+namespace {
+
+constexpr std::uint64_t worker_seed = 0x1e71;
+
+}  // namespace
+
 scheduler::scheduler(scheduler_options options)
-    : seed_(options.seed),
+    : guard(*this, static_cast<unsigned>(options.reactors.size())),
+      seed_(options.seed),
       reactors_(std::move(options.reactors)),
       root_(scope_state::create(*this, nullptr, failure_policy::keep_going, "root")) {
   LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
   registries_ = std::make_unique<registry[]>(reactors_.size() + 1);
   idle.size_for(static_cast<unsigned>(reactors_.size()));
+  workers_.reserve(size() + watchdog::spares_max(size()));
+  slots_ = std::make_unique<atomic<worker*>[]>(reactors_.size());
   for (unsigned i = 0; i < reactors_.size(); i++) {
-    workers_.push_back(std::make_unique<worker>(*this, i, *reactors_[i], seed_ != 0 ? seed_ : 0x1e71,
-                                                reactors_.size() == 1));
+    workers_.push_back(std::make_unique<worker>(*this, worker::slot{i, reactors_[i].get()}, seed_ != 0 ? seed_ : worker_seed + i));
+    slots_[i].store(workers_.back().get(), std::memory_order_release);  // E181 release.
   }
+  workers_count_.store(size(), std::memory_order_release);  // E181 release.
 }
 
 scheduler::~scheduler() {
@@ -32,8 +42,10 @@ scheduler::~scheduler() {
 }
 
 void scheduler::start() {
+  has_threads_ = true;
   try {
-    for (auto& each : workers_) {
+    const std::lock_guard guarded{threads_lock_};
+    for (const auto& each : workers_) {
       threads_.emplace_back([&runs = *each] { runs.run(); });
     }
   } catch (const std::system_error& refused) {
@@ -44,16 +56,62 @@ void scheduler::start() {
   }
 }
 
-void scheduler::run_here() { workers_[0]->run(); }
+void scheduler::run_here() { at(0).run(); }
 
+// When the first threads have gone there are no tasks and so no calls; until then the watchdog may add spares.
 void scheduler::join() {
-  for (auto& thread : threads_) thread.join();
-  threads_.clear();
+  const auto join_those_there = [this] {
+    std::vector<std::thread> there;
+    {
+      const std::lock_guard guarded{threads_lock_};
+      there.swap(threads_);
+    }
+    for (auto& thread : there) thread.join();
+  };
+  join_those_there();
+  guard.stop();
+  join_those_there();
 }
 
 void scheduler::start(std::coroutine_handle<> root) noexcept { this_worker->push_fresh(root); }
 
-unsigned scheduler::worker_index() noexcept { return this_worker->index(); }
+unsigned scheduler::pin_here() noexcept { return this_worker->pin(); }
+
+void scheduler::unpin_here() noexcept { this_worker->unpin(); }
+
+worker* scheduler::enter_call() noexcept {
+  worker& here = *this_worker;
+  return has_threads_ && here.enter_call() ? &here : nullptr;
+}
+
+bool scheduler::leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept {
+  return entered.leave_call(record, leaf);
+}
+
+void scheduler::queue_after_call(task_record& record) noexcept {
+  injected.push(record);
+  full_fence();  // E14.
+  wake_one_fenced();
+}
+
+worker* scheduler::add_spare() noexcept {
+  const std::lock_guard guarded{threads_lock_};
+  if (workers_.size() == size() + watchdog::spares_max(size())) return nullptr;
+  try {
+    auto spare = std::make_unique<worker>(*this, worker::slot{}, worker_seed + workers_.size());
+    threads_.emplace_back([&runs = *spare] { runs.run(); });
+    workers_.push_back(std::move(spare));  // there is room
+    workers_count_.store(static_cast<unsigned>(workers_.size()), std::memory_order_release);  // E181 release.
+    return workers_.back().get();
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+void scheduler::move_slot(worker& from, worker& to) noexcept {
+  slots_[from.index()].store(&to, std::memory_order_release);  // E181 release.
+  from.pass_slot(to);
+}
 
 void scheduler::schedule(task_record& record) noexcept {
   if (record.contexts != nullptr) [[unlikely]] {
@@ -83,8 +141,8 @@ void scheduler::schedule_last(task_record& record) noexcept {
 
 bool scheduler::work_visible() noexcept {
   if (!injected.empty_approx() || !spilled.empty_approx()) return true;
-  for (auto& each : workers_) {
-    if (each->has_work_approx()) return true;
+  for (unsigned i = 0; i < size(); i++) {
+    if (at(i).has_work_approx()) return true;
   }
   return false;
 }
@@ -167,7 +225,7 @@ void scheduler::root_empty() noexcept {
   foreign_.fetch_add(1, std::memory_order_relaxed);
   if (on_empty) on_empty();
   stopping_.store(true, std::memory_order_release);  // E17 release.
-  for (auto& each : workers_) each->unpark();
+  each_worker([](worker& each) { each.unpark(); });
   foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "sched/blocking.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
+#include "sched/watchdog.hpp"
 #include "sched/worker.hpp"
 
 namespace levity::inline v0::detail {
@@ -41,7 +43,7 @@ public:
   void run_here();
   /// One turn of the only worker on the calling thread: runs what is ready and returns when nothing is, or after `tasks_max`
   /// tasks. True: the root scope is empty, there will be nothing more.
-  bool turn_here(unsigned tasks_max) noexcept { return workers_[0]->turn(tasks_max); }
+  bool turn_here(unsigned tasks_max) noexcept { return at(0).turn(tasks_max); }
   /// Waits for the worker threads.
   void join();
   /// Who carries file operations out; set before start, outlives the tasks.
@@ -67,15 +69,20 @@ public:
   scope_state& root_scope() noexcept override { return *root_; }
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
-  unsigned worker_index() noexcept override;
+  worker* enter_call() noexcept override;
+  bool leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept override;
+  unsigned pin_here() noexcept override;
+  void unpin_here() noexcept override;
   reactor& home_reactor() noexcept override;
   reactor& next_reactor() noexcept override;
   unsigned reactor_count() noexcept override { return static_cast<unsigned>(reactors_.size()); }
   reactor& reactor_at(unsigned index) noexcept override { return *reactors_[index]; }
 
   // For workers.
-  [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
-  [[nodiscard]] worker& at(unsigned index) noexcept { return *workers_[index]; }
+  /// How many slots there are: so many workers run tasks at a time, and one reactor belongs to each.
+  [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(reactors_.size()); }
+  /// Who holds a slot now.
+  [[nodiscard]] worker& at(unsigned slot) noexcept { return *slots_[slot].load(std::memory_order_acquire); }  // E181 acquire.
   [[nodiscard]] bool seeded() const noexcept { return seed_ != 0; }
   // E17 acquire: what happened before the root scope became empty.
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
@@ -86,6 +93,19 @@ public:
   std::uint32_t reserve_task_ids(std::uint32_t count) noexcept {
     return ids_.fetch_add(count, std::memory_order_relaxed);
   }
+  /// Queues the task whose call kept its thread for so long that others hold its slot now.
+  void queue_after_call(task_record& record) noexcept;
+  /// A spare's worker and thread; null when there are no more to be had. Only for the watchdog.
+  worker* add_spare() noexcept;
+  /// Gives the slot of `from`, which is the caller's to give, to `to`.
+  void move_slot(worker& from, worker& to) noexcept;
+  /// Calls `visit(worker)` for each worker, the spares too, in the order in which they came. Any thread.
+  template <class Visit>
+  void each_worker(Visit&& visit) {
+    const unsigned count = workers_count_.load(std::memory_order_acquire);  // E181 acquire.
+    for (unsigned i = 0; i < count; i++) visit(*workers_[i]);
+  }
+  watchdog guard;
   idle_set idle;
   inject_queue injected;  // woken by or spawned from foreign threads, or yielding
   inject_queue spilled;   // fresh, from full deques
@@ -119,8 +139,12 @@ private:
 
   const std::uint64_t seed_;
   std::vector<std::unique_ptr<reactor>> reactors_;
-  std::vector<std::unique_ptr<worker>> workers_;
-  std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<worker>> workers_;  // those that started with a slot, then the spares; never moves
+  atomic<unsigned> workers_count_{0};             // of those that all may look at
+  std::mutex threads_lock_;
+  std::vector<std::thread> threads_;              // guarded by threads_lock_
+  std::unique_ptr<atomic<worker*>[]> slots_;      // E181; written by whoever gives a slot away
+  bool has_threads_ = false;                      // constant from start() on
   // The scopes that were opened on one worker; the last one for those of other threads. One for all would be a hot lock.
   struct alignas(cache_line_bytes) registry {
     spin_lock lock;

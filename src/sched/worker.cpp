@@ -9,15 +9,17 @@
 #include "levity/memory/buffer.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/pin.hpp"
+#include "levity/task/yield.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
 
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
-worker::worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed, bool alone)
-    : owner_(owner), index_(index), alone_(alone), seeded_(owner.seeded()), home_(home), random_(seed + index),
-      woken_(!alone), fresh_(!alone) {}
+worker::worker(scheduler& owner, slot holds, std::uint64_t seed)
+    : owner_(owner), alone_(owner.size() == 1), seeded_(owner.seeded()), index_(holds.index),
+      has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), home_(holds.home),
+      woken_(!alone_), fresh_(!alone_) {}
 
 namespace {
 
@@ -51,9 +53,13 @@ private:
 }  // namespace
 
 void worker::run() {
-  const presence here(*this, owner_, owner_.seeded() ? &home_ : nullptr);
-  note_time(home_.now_ns());
+  const presence here(*this, owner_, owner_.seeded() ? &home() : nullptr);
   run_state& run = this_run;
+  if (has_slot_) {
+    note_time(home().now_ns());
+  } else {
+    until_fair_ = 1;  // next_task() asks for a slot first
+  }
   while (const ready task = next_task(run)) run_ready(run, task);
   stand_idle(run);
 }
@@ -63,18 +69,18 @@ bool worker::turn(unsigned tasks_max) noexcept {
   const presence here(*this, owner_, nullptr);
   run_state& run = this_run;
   if (std::exchange(asleep_, false)) {
-    home_.wheel.end_wait();
+    home().wheel.end_wait();
     parker_.finish();
-    searching_ = !owner_.idle.leave(index_);
+    searching_ = !owner_.idle.leave(index());
   }
-  poll_now(home_.now_ns());
+  poll_now(home().now_ns());
   bool more = true;
   for (unsigned count = 0; more && count < tasks_max; count++) {
     settle_ends(run);
     if (until_fair_ > 0) until_fair_--;
     ready task = ready_task(run);
     if (!task) {
-      poll_now(home_.now_ns());
+      poll_now(home().now_ns());
       task = ready_task(run);
     }
     if (task) run_ready(run, task);
@@ -84,10 +90,10 @@ bool worker::turn(unsigned tasks_max) noexcept {
   stand_idle(run);
   if (searching_) end_search();
   asleep_ = true;
-  owner_.idle.enter(index_, false);
-  home_.wake_at(home_.wheel.begin_wait());
+  owner_.idle.enter(index(), false);
+  home().wake_at(home().wheel.begin_wait());
   const bool work = owner_.work_visible() || !pinned_.empty_approx();
-  if (!parker_.prepare(true) || work) home_.ring();
+  if (!parker_.prepare(true) || work) home().ring();
   return owner_.stopping();
 }
 
@@ -178,6 +184,7 @@ inline const scope_state* worker::scope_of(fresh_task* task) noexcept {
 worker::ready worker::next_task_slowly(run_state& run) noexcept {
   for (;;) {
     settle_ends(run);
+    if (!has_slot_ && !await_slot(run)) return {};
     const ready task = seeded_ ? seeded_task() : ready_task(run);
     if (task) {
       if (searching_) end_search();
@@ -224,7 +231,7 @@ worker::ready worker::seeded_task() noexcept {
   // Timers and events come first, so that virtual time never stands still under a task that is always ready.
   if (--until_fair_ == 0) {
     until_fair_ = fair_period;
-    poll_home(home_.now_ns());
+    poll_home(home().now_ns());
   }
   while (task_record* task = woken_.pop()) candidates_.push_back({task, nullptr});
   while (fresh_task* task = fresh_.pop()) candidates_.push_back({nullptr, task});
@@ -241,7 +248,7 @@ worker::ready worker::seeded_task() noexcept {
 }
 
 worker::ready worker::fair_turn() noexcept {
-  const std::int64_t now_ns = home_.now_ns();
+  const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
   if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
   // In turns, so that an endless stream of one kind keeps no other waiting.
@@ -277,7 +284,7 @@ worker::ready worker::fair_fresh(std::int64_t now_ns) noexcept {
 
 // Polls without waiting and fires what is due.
 void worker::poll_home(std::int64_t now_ns) noexcept {
-  if (home_.endpoints_approx() > 0 || owner_.seeded()) {
+  if (home().endpoints_approx() > 0 || owner_.seeded()) {
     poll_now(now_ns);
   } else {
     polled_ns_ = now_ns;
@@ -288,14 +295,14 @@ void worker::poll_home(std::int64_t now_ns) noexcept {
 void worker::poll_now(std::int64_t now_ns) noexcept {
   polled_ns_ = now_ns;
   {
-    poll_lease lease(home_.lease);
-    if (lease.held()) home_.poll(lease, 0, batch_);
+    poll_lease lease(home().lease);
+    if (lease.held()) home().poll(lease, 0, batch_);
   }
   fire_due(now_ns);
 }
 
 void worker::fire_due(std::int64_t now_ns) noexcept {
-  while (home_.wheel.expire(now_ns, batch_)) queue_batch();
+  while (home().wheel.expire(now_ns, batch_)) queue_batch();
   queue_batch();
 }
 
@@ -359,9 +366,9 @@ T* worker::steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept {
 }
 
 void worker::sleep() noexcept {
-  owner_.idle.enter(index_, std::exchange(searching_, false));
+  owner_.idle.enter(index(), std::exchange(searching_, false));
   if (owner_.work_visible() || !pinned_.empty_approx() || owner_.stopping()) {
-    searching_ = !owner_.idle.leave(index_);
+    searching_ = !owner_.idle.leave(index());
     return;
   }
   // After a crowd has left, what the magazine holds keeps memory that nobody uses: with nothing to do for a while it is given
@@ -370,21 +377,21 @@ void worker::sleep() noexcept {
   if (tidying_) {
     tidy_ns = 0;  // no sleep, but a look at what has come meanwhile between two slices
   } else if (!seeded_ && magazine_is_scattered()) {
-    tidy_ns = home_.now_ns() + tidy_after_ns;
+    tidy_ns = home().now_ns() + tidy_after_ns;
   }
   {
-    poll_lease lease(home_.lease);
+    poll_lease lease(home().lease);
     if (lease.held()) {
-      const std::int64_t due_ns = std::min(home_.wheel.begin_wait(), tidy_ns);
-      if (parker_.prepare(true)) home_.poll(lease, due_ns, batch_);
-      home_.wheel.end_wait();
+      const std::int64_t due_ns = std::min(home().wheel.begin_wait(), tidy_ns);
+      if (parker_.prepare(true)) home().poll(lease, due_ns, batch_);
+      home().wheel.end_wait();
     } else if (parker_.prepare(false)) {
       parker_.wait();
     }
   }
   parker_.finish();
-  searching_ = !owner_.idle.leave(index_);  // who claimed us gave us a search token
-  const std::int64_t now_ns = home_.now_ns();
+  searching_ = !owner_.idle.leave(index());  // who claimed us gave us a search token
+  const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
   polled_ns_ = now_ns;
   if (now_ns >= tidy_ns) {
@@ -394,6 +401,83 @@ void worker::sleep() noexcept {
     tidying_ = tidy_frames();
   }
   fire_due(now_ns);
+}
+
+bool worker::enter_call() noexcept {
+  if (pins_ != 0 || !owner_.guard.is_ready()) return false;
+  run_state& run = this_run;
+  if (run.ended_scope != nullptr) settle_ends(run);
+  run.exec = nullptr;
+  run.current = nullptr;
+  this_worker = nullptr;
+  // E182 release: what we leave behind, for who takes our slot.
+  call_.store(call_.load(std::memory_order_relaxed) + call_one + in_call_bit, std::memory_order_release);
+  full_fence();  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps.
+  owner_.guard.notice();
+  return true;
+}
+
+// Whoever took the slot wrote nothing that we read.
+bool worker::leave_call(task_record& task, std::coroutine_handle<> leaf) noexcept {
+  run_state& run = this_run;
+  run.exec = &owner_;
+  run.current = &task;
+  this_worker = this;
+  std::uint64_t call = call_.load(std::memory_order_relaxed) & ~taken_bit;
+  if (call_.compare_exchange_strong(call, call - in_call_bit, std::memory_order_relaxed, std::memory_order_relaxed)) [[likely]] {
+    if (--run.budget >= 0) [[likely]] return true;
+    yield_awaiter::suspend(leaf, task);
+    return false;
+  }
+  call_.store(call & ~(in_call_bit | taken_bit), std::memory_order_relaxed);
+  has_slot_ = false;
+  until_fair_ = 1;  // next_task() asks for a slot first
+  if (!task.entered) task.scope->enter(task);
+  task.leaf = leaf;
+  task.waits_on = nullptr;
+  task.since_ms = coarse_now_ms() & 0x7fff'ffffu;
+  run.current = nullptr;
+  owner_.queue_after_call(task);  // from here on it may run elsewhere
+  return false;
+}
+
+void worker::pass_slot(worker& spare) noexcept {
+  spare.granted_ = {index_, &home()};
+  spare.granted_from_.store(this, std::memory_order_release);  // E183 release.
+  spare.unpark();
+}
+
+// A worker without a slot is a spare. False: there is nothing left to run.
+bool worker::await_slot(run_state& run) noexcept {
+  stand_idle(run);
+  flush_magazine();
+  flush_buffers();
+  keep_buffers();
+  if (!std::exchange(is_offered_, false)) owner_.guard.offer_spare(*this);
+  for (;;) {
+    if (worker* from = granted_from_.exchange(nullptr, std::memory_order_acquire)) {  // E183 acquire.
+      take_over(*from);
+      return true;
+    }
+    if (owner_.stopping()) return false;
+    if (parker_.prepare(false)) parker_.wait();
+    parker_.finish();
+  }
+}
+
+void worker::take_over(worker& from) noexcept {
+  has_slot_ = true;
+  index_ = granted_.index;
+  home_.store(granted_.home, std::memory_order_relaxed);
+  until_fair_ = fair_period;
+  // As a thief does, for the others are at it too. Our own are empty.
+  while (from.woken_.size_approx() > 0) {
+    if (task_record* task = from.woken_.steal()) push_quietly(woken_, *task);
+  }
+  while (from.fresh_.size_approx() > 0) {
+    if (fresh_task* task = from.fresh_.steal()) push_quietly(fresh_, *task);
+  }
+  poll_now(home().now_ns());
 }
 
 // Where others may take them, all before the first one runs; the first event on top.
@@ -441,7 +525,7 @@ void worker::push_pinned(task_record& task) noexcept {
 void worker::wake_another() noexcept { owner_.wake_one(); }
 
 void worker::unpark() noexcept {
-  if (parker_.unpark()) home_.ring();
+  if (parker_.unpark()) home().ring();
 }
 
 void worker::note_time(std::int64_t now_ns) noexcept {

@@ -1,7 +1,8 @@
 #pragma once
 
-// worker: a thread that runs tasks. Its deque, parker, clock and batch are its own for life; the reactor it calls home is not:
-// that belongs to the scheduler, and polling it takes its lease.
+// worker: a thread that runs tasks, as long as it holds a slot. Its deques, parker, clock and batch are its own for life; the
+// slot and the reactor that belongs to it, which it calls home, are not: a thread that is kept by a blocking call loses them, and
+// what its deques hold, to a spare (watchdog.hpp). Polling a reactor takes its lease.
 //
 // Ready tasks are of two kinds, each in a deque of its own. Woken ones wait for an answer to something that has happened; fresh
 // ones, spawned and never run, are work that somebody may as well do later. Both are run newest first: what a task wakes
@@ -51,7 +52,13 @@ public:
   static constexpr int task_budget = 128;
   static constexpr std::size_t stack_bytes_for_transfers = 64 * 1024;
 
-  worker(scheduler& owner, unsigned index, reactor& home, std::uint64_t seed, bool alone);
+  /// The right to run tasks: one of so many, and the reactor that goes with it. A spare has none.
+  struct slot {
+    unsigned index = 0;
+    reactor* home = nullptr;
+  };
+
+  worker(scheduler& owner, slot holds, std::uint64_t seed);
 
   /// The thread's whole life.
   void run();
@@ -73,6 +80,7 @@ public:
   // Any thread.
   [[nodiscard]] bool has_work_approx() const noexcept { return woken_.size_approx() > 0 || fresh_.size_approx() > 0; }
   void unpark() noexcept;
+  /// For who holds the slot, and for who may give it away.
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] const task_record* current_approx() const noexcept { return current_.load(std::memory_order_relaxed); }
   /// The task that started here last, and may run still without ever having waited.
@@ -85,9 +93,32 @@ public:
   [[nodiscard]] std::optional<started> runs_unentered_approx() const noexcept;
   [[nodiscard]] std::uint64_t tasks_run_approx() const noexcept { return tasks_run_.load(std::memory_order_relaxed); }
 
+  // A call that may block, of the task that runs here; see watchdog.hpp. Owner thread.
+  [[nodiscard]] bool enter_call() noexcept;
+  [[nodiscard]] bool leave_call(task_record& task, std::coroutine_handle<> leaf) noexcept;
+  [[nodiscard]] unsigned pin() noexcept {
+    pins_++;
+    return index();
+  }
+  void unpin() noexcept { pins_--; }
+
+  // The watchdog.
+  static constexpr std::uint64_t in_call_bit = 1;
+  static constexpr std::uint64_t taken_bit = 2;
+  static constexpr std::uint64_t call_one = 4;
+  [[nodiscard]] std::uint64_t call_seen() const noexcept { return call_.load(std::memory_order_relaxed); }
+  /// Takes the slot from under a call. False: the call is over.
+  [[nodiscard]] bool take_slot(std::uint64_t call) noexcept {
+    // E182 acquire: what the worker left behind when it entered the call.
+    return call_.compare_exchange_strong(call, call | taken_bit, std::memory_order_acquire, std::memory_order_relaxed);
+  }
+  /// Gives a slot that was taken, and the tasks that wait there, to a spare.
+  void pass_slot(worker& spare) noexcept;
+  [[nodiscard]] bool in_call_approx() const noexcept { return (call_seen() & in_call_bit) != 0; }
+
   // Owner thread.
   std::uint32_t next_task_id() noexcept;
-  [[nodiscard]] reactor& home() const noexcept { return home_; }
+  [[nodiscard]] reactor& home() const noexcept { return *home_.load(std::memory_order_relaxed); }
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
 
 private:
@@ -113,6 +144,8 @@ private:
   template <class T>
   T* steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept;
   void sleep() noexcept;
+  [[nodiscard]] bool await_slot(run_state& run) noexcept;
+  void take_over(worker& from) noexcept;
   void poll_home(std::int64_t now_ns) noexcept;
   void poll_now(std::int64_t now_ns) noexcept;
   void fire_due(std::int64_t now_ns) noexcept;
@@ -153,12 +186,14 @@ private:
   void refill_ids(run_state& run) noexcept;
 
   scheduler& owner_;
-  const unsigned index_;
-  const bool alone_;   // the only worker: nobody to wake, nobody to steal
+  const bool alone_;   // there is one slot: nobody to wake, nobody to steal
   const bool seeded_;
-  reactor& home_;
 
   // Owner thread only.
+  unsigned index_;   // of its slot; read by who has taken that, too
+  bool has_slot_;
+  bool is_offered_;  // as a spare
+  unsigned pins_ = 0;
   rng random_;
   unsigned until_fair_ = fair_period;  // tasks until the next fair turn
   bool searching_ = false;
@@ -178,6 +213,10 @@ private:
   atomic<const char*> started_name_{nullptr};
   atomic<const void*> started_site_{nullptr};
   atomic<std::uint64_t> tasks_run_{0};
+  atomic<std::uint64_t> call_{0};  // the number of the last call, whether it lasts, whether it has cost us the slot
+  atomic<reactor*> home_;  // written by the owner; a stale one rings a bell for nothing
+  slot granted_;           // E183: with granted_from_
+  atomic<worker*> granted_from_{nullptr};
   parker parker_;
   deque woken_;
   fresh_deque fresh_;

@@ -28,13 +28,14 @@ public:
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     record_ = parent.promise().record;
-    context_.worker = current_run().exec->worker_index();
+    context_.worker = current_run().exec->pin_here();
     push_context(*record_, context_);
     return inner_.await_suspend(parent);
   }
 
   T await_resume() {
     pop_context(*record_, context_);
+    current_run().exec->unpin_here();
     return inner_.await_resume();
   }
 
@@ -54,8 +55,9 @@ struct pin_object {
 }  // namespace detail
 
 /// Runs `inner` on the worker that runs this task now, whatever it waits for meanwhile: for libraries that must be called from
-/// one thread. Tasks that `inner` spawns are not pinned. While that worker is busy nobody else runs it: keep it short. Throws
-/// what `inner` throws; honours cancellation as `inner` does. About 5 ns, and a queue that is not stolen from at each wake-up.
+/// one thread. Tasks that `inner` spawns are not pinned, nor is what it calls with blocking(). While that worker is busy nobody
+/// else runs it: keep it short. Throws what `inner` throws; honours cancellation as `inner` does. About 5 ns, and a queue that is
+/// not stolen from at each wake-up.
 template <class T>
 [[nodiscard("co_await the pinned task")]] detail::pin_object<T> pinned(task<T> inner) noexcept {
   return {std::move(inner)};

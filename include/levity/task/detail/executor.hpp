@@ -14,6 +14,7 @@ namespace levity::inline v0::detail {
 
 struct reactor;
 struct file_backend;
+class worker;
 
 /// A call that blocks, for a thread that may. Lives in a frame; gone when its call returns.
 struct blocking_job {
@@ -69,14 +70,21 @@ struct executor {
 
   /// Runs a job on a thread that may block. Any thread.
   virtual void offload(blocking_job& job) noexcept = 0;
+  /// The running task is about to make a call that may block, where it stands. Until leave_call() this thread counts as foreign.
+  /// Null: not here; offload it.
+  [[nodiscard]] virtual worker* enter_call() noexcept = 0;
+  /// The call of enter_call() is over. True: the task goes on. False: it has been queued, for others run what was this thread's
+  /// to run: it may run already, touch neither its frame nor its record.
+  [[nodiscard]] virtual bool leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept = 0;
   /// Who carries file operations out.
   virtual file_backend& files() noexcept = 0;
 
   /// Whether its world is made up from a seed: what comes from the real one has no place in it.
   virtual bool simulated() const noexcept = 0;
 
-  /// The number of the worker that this thread is; only on a thread of this executor.
-  virtual unsigned worker_index() noexcept = 0;
+  /// Makes this thread stay what it is until unpin_here(); returns the number of its worker. Only on a thread of this executor.
+  virtual unsigned pin_here() noexcept = 0;
+  virtual void unpin_here() noexcept = 0;
 
   /// The scope of the tasks that belong to the executor itself.
   virtual scope_state& root_scope() noexcept = 0;
