@@ -120,17 +120,15 @@ io_result<std::size_t> tcp_listener::open_shards() {
 // One attempt; keeps the direction's word right. Only a connection uses a turn up: attempts that find nothing come at a
 // regular beat, and would leave reactors out.
 io_result<tcp_stream> tcp_listener::accept_once(endpoint& from) noexcept {
-  reactor* home = from.home;
-  if (options_.sharding == accept_sharding::round_robin) {
-    if (turn_of_ == nullptr) turn_of_ = &current_run().exec->next_reactor();
-    home = turn_of_;
-  }
+  const bool in_turn = options_.sharding == accept_sharding::round_robin;
+  if (in_turn && turn_of_ == nullptr) turn_of_ = &current_run().exec->next_reactor();
+  reactor* home = in_turn ? turn_of_ : from.home;
   from.reading.clear();
   const io_result<endpoint*> peer = from.home->try_accept(from, *home);
   // There may be more in the queue.
   if (peer || peer.error() != io_failure::would_block) from.reading.mark_ready();
   if (!peer) return std::unexpected(peer.error());
-  turn_of_ = nullptr;
+  if (in_turn) turn_of_ = nullptr;  // with one socket for all; tasks on several shards must not meet here
   return tcp_stream{**peer};
 }
 
