@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "levity/task/task_local.hpp"
+#include "platform/syscall.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
@@ -20,7 +22,8 @@ namespace {
 
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
+    const ssize_t written = kernel::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return;
     text.remove_prefix(static_cast<std::size_t>(written));
   }

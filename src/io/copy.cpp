@@ -16,6 +16,7 @@
 #include "levity/task/yield.hpp"
 #include "platform/page_cache.hpp"
 #include "platform/signals.hpp"
+#include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -47,8 +48,8 @@ public:
       }
     }
     int fds[2];
-    if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return;
-    ::fcntl(fds[1], F_SETPIPE_SZ, size_wanted);  // refused where pipes use much memory: it stays smaller
+    if (kernel::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return;
+    kernel::fcntl(fds[1], F_SETPIPE_SZ, size_wanted);  // refused where pipes use much memory: it stays smaller
     ends_ = {fds[0], fds[1]};
   }
   borrowed_pipe(const borrowed_pipe&) = delete;
@@ -62,8 +63,8 @@ public:
         return;
       }
     }
-    ::close(ends_.out);
-    ::close(ends_.in);
+    kernel::close(ends_.out);
+    kernel::close(ends_.in);
   }
 
   [[nodiscard]] bool is_open() const noexcept { return ends_.out >= 0; }
@@ -136,7 +137,8 @@ task<io_error> splice_bulk(endpoint* from, endpoint* to, std::uint64_t* bytes) {
     from->reading.clear();
     ssize_t taken;
     do {
-      taken = ::splice(from->fd, nullptr, between.in(), nullptr, borrowed_pipe::size_wanted, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+      taken =
+          kernel::splice(from->fd, nullptr, between.in(), nullptr, borrowed_pipe::size_wanted, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     } while (taken < 0 && errno == EINTR);
     if (taken < 0 && errno == EAGAIN) co_return io_error{io_failure::would_block, EAGAIN, copying};
     from->reading.mark_ready();
@@ -148,7 +150,7 @@ task<io_error> splice_bulk(endpoint* from, endpoint* to, std::uint64_t* bytes) {
     between.inside = static_cast<std::size_t>(taken);
     while (between.inside > 0) {
       const io_result<std::size_t> moved = write_once(*to, copying, [&between, to]() noexcept {
-        return ::splice(between.out(), nullptr, to->fd, nullptr, between.inside, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        return kernel::splice(between.out(), nullptr, to->fd, nullptr, between.inside, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
       });
       if (moved) {
         between.inside -= *moved;
@@ -193,7 +195,7 @@ task<copy_outcome> send_file(tcp_stream& to, file& from, std::uint64_t offset, s
       }
       auto at = static_cast<off_t>(offset);
       const io_result<std::size_t> moved = write_once(*socket, sending, [&]() noexcept {
-        return ::sendfile(socket->fd, from.native_handle(), &at, static_cast<std::size_t>(chunk));
+        return kernel::sendfile(socket->fd, from.native_handle(), &at, static_cast<std::size_t>(chunk));
       });
       if (moved) {
         outcome.bytes += *moved;

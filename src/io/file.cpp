@@ -14,6 +14,7 @@
 
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0 {
 namespace detail {
@@ -34,24 +35,24 @@ std::int64_t perform(const file_operation& operation) noexcept {
   do {
     switch (operation.what) {
       case file_operation::kind::open:
-        result = ::open(operation.path, operation.flags | O_CLOEXEC, operation.mode);
+        result = kernel::open(operation.path, operation.flags | O_CLOEXEC, operation.mode);
         break;
       case file_operation::kind::read:
-        result = ::pread(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
+        result = kernel::pread(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
         break;
       case file_operation::kind::write:
-        result = ::pwrite(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
+        result = kernel::pwrite(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
         break;
-      case file_operation::kind::sync: result = ::fsync(operation.fd); break;
-      case file_operation::kind::sync_data: result = ::fdatasync(operation.fd); break;
+      case file_operation::kind::sync: result = kernel::fsync(operation.fd); break;
+      case file_operation::kind::sync_data: result = kernel::fdatasync(operation.fd); break;
       case file_operation::kind::truncate:
-        result = ::ftruncate(operation.fd, static_cast<off_t>(operation.offset));
+        result = kernel::ftruncate(operation.fd, static_cast<off_t>(operation.offset));
         break;
       case file_operation::kind::close:
         // A descriptor is gone after close, whatever close says: never twice.
-        return ::close(operation.fd) == 0 || errno == EINTR ? 0 : -errno;
-      case file_operation::kind::rename: result = ::rename(operation.path, operation.other_path); break;
-      case file_operation::kind::unlink: result = ::unlink(operation.path); break;
+        return kernel::close(operation.fd) == 0 || errno == EINTR ? 0 : -errno;
+      case file_operation::kind::rename: result = kernel::rename(operation.path, operation.other_path); break;
+      case file_operation::kind::unlink: result = kernel::unlink(operation.path); break;
     }
   } while (result < 0 && errno == EINTR);
   return result < 0 ? -errno : result;
@@ -116,7 +117,7 @@ bool file_wait::read_cached() noexcept {
   tries_cache_ = false;
   while (left_ > 0) {
     const iovec part{operation_.bytes, operation_.size};
-    const ssize_t got = ::preadv2(operation_.fd, &part, 1, static_cast<off_t>(operation_.offset), RWF_NOWAIT);
+    const ssize_t got = kernel::preadv2(operation_.fd, &part, 1, static_cast<off_t>(operation_.offset), RWF_NOWAIT);
     if (got < 0) return false;
     if (got == 0) return true;
     advance(static_cast<std::uint64_t>(got));
@@ -253,7 +254,7 @@ file_action file::close() noexcept { return {file_operation::kind::close, std::e
 
 io_result<std::uint64_t> file::size() const noexcept {
   struct stat status;
-  if (::fstat(fd_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
+  if (kernel::fstat(fd_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
   return std::unexpected(io_error::from_errno(errno, "file size"));
 }
 

@@ -11,6 +11,7 @@
 #include "levity/memory/buffer.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "platform/signals.hpp"
+#include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -24,8 +25,8 @@ io_result<std::size_t> read_once(endpoint& pipe, std::span<std::byte> into) noex
   pipe.reading.clear();
   ssize_t got;
   do {
-    got = pipe.file_blocks ? ::recv(pipe.fd, into.data(), into.size(), MSG_DONTWAIT)
-                           : ::read(pipe.fd, into.data(), into.size());
+    got = pipe.file_blocks ? kernel::recv(pipe.fd, into.data(), into.size(), MSG_DONTWAIT)
+                           : kernel::read(pipe.fd, into.data(), into.size());
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return std::unexpected(io_error{io_failure::would_block, EAGAIN, "pipe read"});
   // Whether a short read took all there was differs between pipes and terminals: only would_block says so.
@@ -39,11 +40,11 @@ io_result<std::size_t> read_once(endpoint& pipe, std::span<std::byte> into) noex
 
 // As writev().
 ssize_t write_once(const endpoint& pipe, std::span<iovec> pieces) noexcept {
-  if (!pipe.file_blocks) return ::writev(pipe.fd, pieces.data(), static_cast<int>(pieces.size()));
+  if (!pipe.file_blocks) return kernel::writev(pipe.fd, pieces.data(), static_cast<int>(pieces.size()));
   msghdr message{};
   message.msg_iov = pieces.data();
   message.msg_iovlen = pieces.size();
-  return ::sendmsg(pipe.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return kernel::sendmsg(pipe.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 io_result<endpoint*> adopt_descriptor(int fd) noexcept {
@@ -205,7 +206,7 @@ io_result<void> pipe_writer::write_awaiter::await_resume() const noexcept {
 
 io_result<pipe_ends> make_pipe() noexcept {
   int fds[2];
-  if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return std::unexpected(io_error::from_errno(errno, "making a pipe"));
+  if (kernel::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return std::unexpected(io_error::from_errno(errno, "making a pipe"));
   io_result<pipe_reader> reader = pipe_reader::adopt(fds[0]);
   io_result<pipe_writer> writer = pipe_writer::adopt(fds[1]);
   if (!reader) return std::unexpected(reader.error());

@@ -13,6 +13,7 @@
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "platform/child.hpp"
+#include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -98,7 +99,7 @@ struct child_ends {
   int fds[3] = {-1, -1, -1};
   ~child_ends() {
     for (const int fd : fds) {
-      if (fd >= 0) ::close(fd);
+      if (fd >= 0) kernel::close(fd);
     }
   }
 };
@@ -106,10 +107,10 @@ struct child_ends {
 // A pipe whose end for us does not block, and whose end for the child does.
 io_result<int> open_pipe(bool we_write, int& childs) noexcept {
   int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0) return std::unexpected(io_error::from_errno(errno, starting));
+  if (kernel::pipe2(fds, O_CLOEXEC) != 0) return std::unexpected(io_error::from_errno(errno, starting));
   const int ours = fds[we_write ? 1 : 0];
   childs = fds[we_write ? 0 : 1];
-  ::fcntl(ours, F_SETFL, ::fcntl(ours, F_GETFL) | O_NONBLOCK);
+  kernel::fcntl(ours, F_SETFL, kernel::fcntl(ours, F_GETFL) | O_NONBLOCK);
   return ours;
 }
 

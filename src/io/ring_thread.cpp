@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "platform/futex.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -24,11 +25,11 @@ ring_thread::~ring_thread() {
     bell();
     thread_.join();
   }
-  if (bell_fd_ >= 0) ::close(bell_fd_);
+  if (bell_fd_ >= 0) kernel::close(bell_fd_);
 }
 
 io_result<void> ring_thread::start() noexcept {
-  bell_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  bell_fd_ = kernel::eventfd(0, EFD_CLOEXEC);
   if (bell_fd_ < 0) return std::unexpected(io_error::from_errno(errno, "creating the ring thread's doorbell"));
   io_result<void> started;
   atomic<std::uint32_t> told{0};
@@ -141,8 +142,7 @@ void ring_thread::arm_bell() noexcept {
 }
 
 void ring_thread::bell() noexcept {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(bell_fd_, &one, sizeof one);
+  kernel::ring_bell(bell_fd_);
 }
 
 void ring_thread::submit(file_operation& operation) noexcept {

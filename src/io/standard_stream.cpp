@@ -9,6 +9,7 @@
 
 #include "levity/task/detail/executor.hpp"
 #include "platform/signals.hpp"
+#include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -46,7 +47,8 @@ private:
   static void run_it(blocking_job& job) noexcept {
     auto& self = static_cast<transfer_wait&>(job);
     do {
-      self.moved_ = self.reads_ ? ::read(self.fd_, self.bytes_, self.size_) : ::write(self.fd_, self.bytes_, self.size_);
+      self.moved_ =
+          self.reads_ ? kernel::read(self.fd_, self.bytes_, self.size_) : kernel::write(self.fd_, self.bytes_, self.size_);
     } while (self.moved_ < 0 && errno == EINTR);
     if (self.moved_ < 0) self.moved_ = -errno;
     wake(*self.task_);
@@ -77,14 +79,14 @@ struct opened {
 
 io_result<opened> open_again(int fd, int access) noexcept {
   struct stat status;
-  if (::fstat(fd, &status) != 0) return std::unexpected(io_error::from_errno(errno, opening));
+  if (kernel::fstat(fd, &status) != 0) return std::unexpected(io_error::from_errno(errno, opening));
   if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
     char path[32];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const int own = ::open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    const int own = kernel::open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (own >= 0) return opened{own, true, false};
   }
-  const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  const int own = kernel::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (own < 0) return std::unexpected(io_error::from_errno(errno, opening));
   return opened{own, S_ISSOCK(status.st_mode), S_ISSOCK(status.st_mode)};
 }
@@ -106,7 +108,7 @@ io_result<void> watch(int fd, int access, End& polled, int& blocking_fd) noexcep
     }
     if (end.error() != io_failure::permission) return std::unexpected(end.error());
     // A device that cannot be watched, such as /dev/null: it does not wait either.
-    blocking_fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    blocking_fd = kernel::fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (blocking_fd < 0) return std::unexpected(io_error::from_errno(errno, opening));
     return {};
   }
@@ -115,7 +117,7 @@ io_result<void> watch(int fd, int access, End& polled, int& blocking_fd) noexcep
 }
 
 void close_descriptor(int& fd) noexcept {
-  if (const int open = std::exchange(fd, -1); open >= 0) ::close(open);
+  if (const int open = std::exchange(fd, -1); open >= 0) kernel::close(open);
 }
 
 }  // namespace

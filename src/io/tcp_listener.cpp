@@ -11,6 +11,7 @@
 #include "levity/task/cancel.hpp"
 #include "levity/task/yield.hpp"
 #include "levity/time/sleep.hpp"
+#include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -180,7 +181,7 @@ io_result<tcp_stream> tcp_listener::try_accept(std::size_t shard) noexcept {
 }
 
 void tcp_listener::close() noexcept {
-  if (const int fd = std::exchange(early_fd_, -1); fd >= 0) ::close(fd);
+  if (const int fd = std::exchange(early_fd_, -1); fd >= 0) kernel::close(fd);
   for (std::size_t i = 0; i < shards_.size(); i++) close_shard(i);
   shards_.clear();
 }

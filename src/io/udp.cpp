@@ -8,6 +8,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "platform/datagram.hpp"
 #include "platform/socket.hpp"
+#include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -61,7 +62,7 @@ io_result<udp_socket> udp_socket::bind(const address& at, udp_options options) n
 
 io_result<udp_socket> udp_socket::adopt(int fd) noexcept {
   if (const io_result<void> fits = check_datagram_socket(fd); !fits) {
-    if (fd >= 0) ::close(fd);
+    if (fd >= 0) kernel::close(fd);
     return std::unexpected(fits.error());
   }
   udp_socket made;
@@ -125,7 +126,7 @@ address udp_socket::local_address() const noexcept { return socket_local_address
 address udp_socket::peer_address() const noexcept { return socket_peer_address(fd()); }
 
 void udp_socket::close() noexcept {
-  if (const int early = std::exchange(early_fd_, -1); early >= 0) ::close(early);
+  if (const int early = std::exchange(early_fd_, -1); early >= 0) kernel::close(early);
   if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
 }
 

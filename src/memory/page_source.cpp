@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "levity/base/spin_lock.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -26,13 +27,13 @@ slab_store& the_store() noexcept {
 // Maps one region and adds its slabs to the cold ones.
 bool map_region(slab_store& store) noexcept {
   constexpr std::size_t bytes = 2 * page_source::region_bytes;
-  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapped = kernel::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return false;
   const auto address = reinterpret_cast<std::uintptr_t>(mapped);
   const std::uintptr_t first = (address + page_source::region_bytes - 1) & ~(page_source::region_bytes - 1);
-  if (first > address) ::munmap(mapped, first - address);
+  if (first > address) kernel::munmap(mapped, first - address);
   const std::uintptr_t end = first + page_source::region_bytes;
-  if (address + bytes > end) ::munmap(reinterpret_cast<void*>(end), address + bytes - end);
+  if (address + bytes > end) kernel::munmap(reinterpret_cast<void*>(end), address + bytes - end);
 
   std::vector<void*> roomier;  // grown outside the lock: a spin lock never covers the general allocator
   store.lock.lock();
@@ -57,7 +58,7 @@ bool map_region(slab_store& store) noexcept {
   }
   store.lock.unlock();
   if (!added) {
-    ::munmap(reinterpret_cast<void*>(first), page_source::region_bytes);
+    kernel::munmap(reinterpret_cast<void*>(first), page_source::region_bytes);
     return map_region(store);
   }
   return true;
@@ -96,7 +97,7 @@ void page_source::free_slab(void* slab) noexcept {
   store.lock.unlock();
 }
 
-void page_source::release(void* pages, std::size_t bytes) noexcept { ::madvise(pages, bytes, MADV_DONTNEED); }
+void page_source::release(void* pages, std::size_t bytes) noexcept { kernel::madvise(pages, bytes, MADV_DONTNEED); }
 
 bool page_source::has_small_pages() noexcept {
   static const bool small = ::sysconf(_SC_PAGESIZE) == page_bytes;

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <mutex>
 
+#include "platform/syscall.hpp"
+
 namespace levity::inline v0::detail {
 namespace {
 
@@ -50,7 +52,7 @@ public:
   file_actions& operator=(const file_actions&) = delete;
   ~file_actions() {
     ::posix_spawn_file_actions_destroy(&list);
-    for (const int fd : copies_) ::close(fd);
+    for (const int fd : copies_) kernel::close(fd);
   }
 
   // Returns an errno.
@@ -58,11 +60,11 @@ public:
     if (to == spawn_request::null) return ::posix_spawn_file_actions_addopen(&list, stream, "/dev/null", O_RDWR, 0);
     if (to == spawn_request::inherit) {
       // To itself: takes close-on-exec off. What we have closed stays closed.
-      return ::fcntl(stream, F_GETFD) < 0 ? 0 : ::posix_spawn_file_actions_adddup2(&list, stream, stream);
+      return kernel::fcntl(stream, F_GETFD) < 0 ? 0 : ::posix_spawn_file_actions_adddup2(&list, stream, stream);
     }
     if (to <= STDERR_FILENO) {
       // It would be overwritten before its turn.
-      to = ::fcntl(to, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      to = kernel::fcntl(to, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
       if (to < 0) return errno;
       copies_.push_back(to);
     }
@@ -118,7 +120,7 @@ io_result<spawned> spawn_child(const spawn_request& request) {
                             request.environment ? environment.data() : environ);
   }
   if (failed != 0) return std::unexpected(io_error::from_errno(failed, starting));
-  child.pidfd = static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0));
+  child.pidfd = kernel::pidfd_open(child.pid);
   if (child.pidfd < 0) {
     const int code = errno;
     ::kill(child.pid, SIGKILL);
@@ -133,7 +135,7 @@ io_result<child_end> try_reap(int pidfd) noexcept {
   siginfo_t told{};
   int done;
   do {
-    done = ::waitid(wait_by_pidfd, static_cast<id_t>(pidfd), &told, WEXITED | WNOHANG);
+    done = kernel::waitid(wait_by_pidfd, static_cast<id_t>(pidfd), &told, WEXITED | WNOHANG);
   } while (done != 0 && errno == EINTR);
   if (done != 0) return std::unexpected(io_error::from_errno(errno, doing));
   if (told.si_pid == 0) return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
@@ -155,7 +157,7 @@ void leave_child(pid_t pid) {
 }
 
 io_result<void> signal_child(int pidfd, int signal) noexcept {
-  if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0) return {};
+  if (kernel::pidfd_send_signal(pidfd, signal) == 0) return {};
   return std::unexpected(io_error::from_errno(errno, "sending a signal to a process"));
 }
 

@@ -11,6 +11,7 @@
 
 #include "levity/base/atomic.hpp"
 #include "platform/socket.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -46,22 +47,22 @@ datagram_head head_of(const msghdr& message, const sockaddr_storage& from, std::
 
 io_result<int> open_datagram_socket(const address& at, bool reuse_port) noexcept {
   constexpr const char* doing = "binding a datagram socket";
-  const int fd = ::socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int fd = kernel::socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
   const int on = 1;
-  if (reuse_port) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (reuse_port) kernel::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   sockaddr_storage name;
   const socklen_t size = to_kernel(at, name);
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return fd;
+  if (kernel::bind(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return fd;
   const int code = errno;
-  ::close(fd);
+  kernel::close(fd);
   return std::unexpected(io_error::from_errno(code, doing));
 }
 
 io_result<void> connect_datagram_socket(int fd, const address& peer) noexcept {
   sockaddr_storage name;
   const socklen_t size = to_kernel(peer, name);
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return {};
+  if (kernel::connect(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return {};
   return std::unexpected(io_error::from_errno(errno, "connecting a datagram socket"));
 }
 
@@ -95,7 +96,7 @@ io_result<void> send_datagram(int fd, std::span<const std::byte> bytes, const ad
     std::memcpy(CMSG_DATA(segmenting), &size, sizeof size);
   }
   for (;;) {
-    if (::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return {};
+    if (kernel::sendmsg_record(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return {};
     if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, sending));
   }
 }
@@ -108,10 +109,10 @@ bool kernel_cuts() noexcept {
   static levity::atomic<unsigned char> known{unknown};
   // Relaxed: whoever finds nothing asks again and gets the same answer.
   if (const unsigned char answer = known.load(std::memory_order_relaxed); answer != unknown) return answer == yes;
-  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int fd = kernel::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;  // not known this time
   const bool cuts = socket_option(fd, IPPROTO_UDP, UDP_SEGMENT).has_value();
-  ::close(fd);
+  kernel::close(fd);
   known.store(cuts ? yes : no, std::memory_order_relaxed);
   return cuts;
 }
@@ -142,7 +143,7 @@ io_result<datagram_head> receive_datagram(int fd, std::span<std::byte> into, boo
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   for (;;) {
-    const ssize_t got = ::recvmsg(fd, &message, MSG_DONTWAIT);
+    const ssize_t got = kernel::recvmsg_record(fd, &message, MSG_DONTWAIT);
     if (got >= 0) return head_of(message, from, static_cast<std::size_t>(got));
     if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, receiving));
   }
@@ -151,7 +152,7 @@ io_result<datagram_head> receive_datagram(int fd, std::span<std::byte> into, boo
 io_result<void> set_coalescing(int fd, bool on) noexcept {
   constexpr const char* doing = "receiving several datagrams at once";
   const int value = on ? 1 : 0;
-  if (::setsockopt(fd, IPPROTO_UDP, UDP_GRO, &value, sizeof value) == 0) return {};
+  if (kernel::setsockopt(fd, IPPROTO_UDP, UDP_GRO, &value, sizeof value) == 0) return {};
   if (errno == ENOPROTOOPT) return std::unexpected(io_error{io_failure::unsupported, ENOPROTOOPT, doing});
   return std::unexpected(io_error::from_errno(errno, doing));
 }
@@ -159,7 +160,7 @@ io_result<void> set_coalescing(int fd, bool on) noexcept {
 io_result<std::uint64_t> dropped_datagrams(int fd) noexcept {
   std::uint32_t figures[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof figures;
-  if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &size) != 0) {
+  if (kernel::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &size) != 0) {
     return std::unexpected(io_error::from_errno(errno, "counting dropped datagrams"));
   }
   return figures[SK_MEMINFO_DROPS];
@@ -201,7 +202,7 @@ void datagram_rows::set_incoming(std::size_t at, std::span<std::byte> into) noex
 io_result<std::size_t> datagram_rows::send(int fd, std::size_t first, std::size_t end) noexcept {
   const std::size_t count = std::min(end - first, call_max);
   for (;;) {
-    const int sent = ::sendmmsg(fd, &headers_[first], static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const int sent = kernel::sendmmsg(fd, &headers_[first], static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, sending));
   }
@@ -210,7 +211,7 @@ io_result<std::size_t> datagram_rows::send(int fd, std::size_t first, std::size_
 io_result<std::size_t> datagram_rows::receive(int fd, std::size_t end) noexcept {
   const std::size_t count = std::min(end, call_max);
   for (;;) {
-    const int got = ::recvmmsg(fd, headers_.get(), static_cast<unsigned>(count), MSG_DONTWAIT, nullptr);
+    const int got = kernel::recvmmsg(fd, headers_.get(), static_cast<unsigned>(count), MSG_DONTWAIT);
     if (got >= 0) return static_cast<std::size_t>(got);
     if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, receiving));
   }

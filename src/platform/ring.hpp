@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "levity/base/error.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -37,13 +38,18 @@ public:
     unsigned count = 0;
     io_uring_cqe* cqe;
     io_uring_for_each_cqe(&ring_, head, cqe) {
-      visit(cqe->user_data, cqe->res);
+      std::uint64_t user_data = cqe->user_data;
+      std::int32_t result = cqe->res;
+      if (kernel::is_planned(kernel::call::ring_operation)) kernel::restore_completion(user_data, result);
+      visit(user_data, result);
       count++;
     }
     io_uring_cq_advance(&ring_, count);
   }
 
 private:
+  int enter(unsigned completions_wanted) noexcept;
+
   io_uring ring_{};
   bool open_ = false;
 };

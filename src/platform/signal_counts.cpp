@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "levity/base/atomic.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -29,9 +30,8 @@ std::mutex& the_lock() {
 
 void count_and_ring(int signal) noexcept {
   counts[signal].fetch_add(1, std::memory_order_release);  // E113 release.
-  const std::uint64_t one = 1;
   // Relaxed: it was set before the handler was installed.
-  [[maybe_unused]] const ssize_t written = ::write(bell.load(std::memory_order_relaxed), &one, sizeof one);
+  kernel::ring_bell(bell.load(std::memory_order_relaxed));
 }
 
 extern "C" void levity_signal_handler(int signal) {
@@ -58,7 +58,7 @@ bool can_be_caught(int signal) noexcept {
 io_result<int> the_bell() noexcept {
   int fd = bell.load(std::memory_order_relaxed);
   if (fd >= 0) return fd;
-  fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  fd = kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
   bell.store(fd, std::memory_order_relaxed);
   return fd;
@@ -102,7 +102,7 @@ io_result<int> open_signal_bell() noexcept {
   const std::lock_guard guard{the_lock()};
   const io_result<int> shared = the_bell();
   if (!shared) return shared;
-  const int own = ::fcntl(*shared, F_DUPFD_CLOEXEC, 3);
+  const int own = kernel::fcntl(*shared, F_DUPFD_CLOEXEC, 3);
   if (own < 0) return std::unexpected(io_error::from_errno(errno, doing));
   return own;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "levity/base/assert.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -32,14 +33,14 @@ signal_watch::signal_watch() {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &ignore, &pipe_before_);
-  signal_fd_ = ::signalfd(-1, &watched, SFD_CLOEXEC);
-  stop_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  signal_fd_ = kernel::signalfd(-1, &watched, SFD_CLOEXEC);
+  stop_fd_ = kernel::eventfd(0, EFD_CLOEXEC);
   LEVITY_ASSERT(signal_fd_ >= 0 && stop_fd_ >= 0, "descriptors for signals; raise `ulimit -n`");
 }
 
 signal_watch::~signal_watch() {
-  ::close(signal_fd_);
-  ::close(stop_fd_);
+  kernel::close(signal_fd_);
+  kernel::close(stop_fd_);
   ::sigaction(SIGPIPE, &pipe_before_, nullptr);
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
@@ -47,16 +48,15 @@ signal_watch::~signal_watch() {
 int signal_watch::wait() noexcept {
   pollfd watched[2] = {{signal_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
   for (;;) {
-    if (::poll(watched, 2, -1) < 0) continue;
+    if (kernel::poll(watched, 2, -1) < 0) continue;
     if ((watched[1].revents & POLLIN) != 0) return stopped;
     signalfd_siginfo info;
-    if (::read(signal_fd_, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
+    if (kernel::read_record(signal_fd_, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
   }
 }
 
 void signal_watch::stop() noexcept {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(stop_fd_, &one, sizeof one);
+  kernel::ring_bell(stop_fd_);
 }
 
 }  // namespace levity::detail

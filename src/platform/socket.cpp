@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "platform/syscall.hpp"
+
 namespace levity::inline v0::detail {
 
 socklen_t to_kernel(const address& from, sockaddr_storage& to) noexcept {
@@ -38,10 +40,10 @@ address from_kernel(const sockaddr_storage& from) noexcept {
 
 io_result<int> open_listening_socket(const listen_request& request) noexcept {
   constexpr const char* doing = "listening";
-  const int fd = ::socket(request.at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int fd = kernel::socket(request.at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
   const auto set = [fd](int level, int option, int value) noexcept {
-    return ::setsockopt(fd, level, option, &value, sizeof value) == 0;
+    return kernel::setsockopt(fd, level, option, &value, sizeof value) == 0;
   };
   sockaddr_storage at;
   const socklen_t size = to_kernel(request.at, at);
@@ -49,10 +51,10 @@ io_result<int> open_listening_socket(const listen_request& request) noexcept {
       set(SOL_SOCKET, SO_REUSEADDR, 1) && (!request.reuse_port || set(SOL_SOCKET, SO_REUSEPORT, 1)) &&
       (!request.at.is_v6() || set(IPPROTO_IPV6, IPV6_V6ONLY, request.ipv6_only ? 1 : 0)) &&
       (request.defer_accept_s == 0 || set(IPPROTO_TCP, TCP_DEFER_ACCEPT, request.defer_accept_s)) &&
-      ::bind(fd, reinterpret_cast<sockaddr*>(&at), size) == 0 && ::listen(fd, request.backlog) == 0;
+      kernel::bind(fd, reinterpret_cast<sockaddr*>(&at), size) == 0 && kernel::listen(fd, request.backlog) == 0;
   if (!listens) {
     const int code = errno;
-    ::close(fd);
+    kernel::close(fd);
     return std::unexpected(io_error::from_errno(code, doing));
   }
   return fd;
@@ -61,24 +63,24 @@ io_result<int> open_listening_socket(const listen_request& request) noexcept {
 address socket_local_address(int fd) noexcept {
   sockaddr_storage at{};
   socklen_t size = sizeof at;
-  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
+  return kernel::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
 }
 
 address socket_peer_address(int fd) noexcept {
   sockaddr_storage at{};
   socklen_t size = sizeof at;
-  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
+  return kernel::getpeername(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 ? from_kernel(at) : address{};
 }
 
 io_result<void> set_socket_option(int fd, int level, int option, int value) noexcept {
-  if (::setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
+  if (kernel::setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
   return std::unexpected(io_error::from_errno(errno, "setting a socket option"));
 }
 
 io_result<int> socket_option(int fd, int level, int option) noexcept {
   int value = 0;
   socklen_t size = sizeof value;
-  if (::getsockopt(fd, level, option, &value, &size) == 0) return value;
+  if (kernel::getsockopt(fd, level, option, &value, &size) == 0) return value;
   return std::unexpected(io_error::from_errno(errno, "asking for a socket option"));
 }
 

@@ -13,6 +13,7 @@
 #include <new>
 
 #include "levity/base/assert.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -23,30 +24,30 @@ constexpr std::uint64_t address_mask = (std::uint64_t{1} << generation_shift) - 
 }  // namespace
 
 io_result<std::unique_ptr<epoll_reactor>> epoll_reactor::create() noexcept {
-  const int poll_fd = ::epoll_create1(EPOLL_CLOEXEC);
+  const int poll_fd = kernel::epoll_create1(EPOLL_CLOEXEC);
   if (poll_fd < 0) return std::unexpected(io_error::from_errno(errno, "creating an epoll descriptor"));
-  const int bell_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const int bell_fd = kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (bell_fd < 0) {
     const int code = errno;
-    ::close(poll_fd);
+    kernel::close(poll_fd);
     return std::unexpected(io_error::from_errno(code, "creating an event descriptor"));
   }
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
   event.data.u64 = 0;
-  if (::epoll_ctl(poll_fd, EPOLL_CTL_ADD, bell_fd, &event) != 0) {
+  if (kernel::epoll_ctl(poll_fd, EPOLL_CTL_ADD, bell_fd, &event) != 0) {
     const int code = errno;
-    ::close(poll_fd);
-    ::close(bell_fd);
+    kernel::close(poll_fd);
+    kernel::close(bell_fd);
     return std::unexpected(io_error::from_errno(code, "watching the doorbell"));
   }
   return std::unique_ptr<epoll_reactor>(new epoll_reactor(poll_fd, bell_fd));
 }
 
 epoll_reactor::~epoll_reactor() {
-  if (timer_fd_ >= 0) ::close(timer_fd_);
-  ::close(bell_fd_);
-  ::close(poll_fd_);
+  if (timer_fd_ >= 0) kernel::close(timer_fd_);
+  kernel::close(bell_fd_);
+  kernel::close(poll_fd_);
 }
 
 void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept {
@@ -58,16 +59,16 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
   if (wanted == 0) return;
   int count;
   if (until_ns == 0) {
-    count = ::epoll_wait(poll_fd_, events.data(), wanted, 0);
+    count = kernel::epoll_wait(poll_fd_, events.data(), wanted, 0);
   } else if (until_ns == timer_wheel::never_ns) {
-    count = ::epoll_wait(poll_fd_, events.data(), wanted, -1);
+    count = kernel::epoll_wait(poll_fd_, events.data(), wanted, -1);
   } else {
     const std::int64_t left_ns = std::max<std::int64_t>(until_ns - kernel_now_ns(), 0);
     const timespec left{left_ns / 1'000'000'000, left_ns % 1'000'000'000};
-    count = ::epoll_pwait2(poll_fd_, events.data(), wanted, &left, nullptr);
+    count = kernel::epoll_pwait2(poll_fd_, events.data(), wanted, &left);
     if (count < 0 && errno != EINTR) {  // before Linux 5.11, or a filter of system calls that does not know it
       const auto left_ms = static_cast<int>(std::min<std::int64_t>((left_ns + 999'999) / 1'000'000, 1'000'000));
-      count = ::epoll_wait(poll_fd_, events.data(), wanted, left_ms);
+      count = kernel::epoll_wait(poll_fd_, events.data(), wanted, left_ms);
     }
   }
   for (int i = 0; i < count; i++) {
@@ -89,19 +90,18 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
 }
 
 void epoll_reactor::ring() noexcept {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(bell_fd_, &one, sizeof one);
+  kernel::ring_bell(bell_fd_);
 }
 
 // Edge-triggered and never read, as the doorbell: setting it anew takes an expiry back.
 void epoll_reactor::wake_at(std::int64_t due_ns) noexcept {
   if (timer_fd_ < 0) {
     if (due_ns == timer_wheel::never_ns) return;
-    timer_fd_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    timer_fd_ = kernel::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = 0;
-    LEVITY_ASSERT(timer_fd_ >= 0 && ::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, timer_fd_, &event) == 0,
+    LEVITY_ASSERT(timer_fd_ >= 0 && kernel::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, timer_fd_, &event) == 0,
                   "the process may open a descriptor for its timers; raise the limit of descriptors (ulimit -n)");
   }
   itimerspec when{};
@@ -109,7 +109,7 @@ void epoll_reactor::wake_at(std::int64_t due_ns) noexcept {
     const std::int64_t at_ns = std::max<std::int64_t>(due_ns, 1);  // 0 would disarm it
     when.it_value = {at_ns / 1'000'000'000, at_ns % 1'000'000'000};
   }
-  ::timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
+  kernel::timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when);
 }
 
 io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
@@ -117,7 +117,7 @@ io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
   try {
     socket = &allocate_endpoint();
   } catch (const std::bad_alloc&) {
-    ::close(fd);
+    kernel::close(fd);
     return std::unexpected(io_error{io_failure::no_memory, ENOMEM, "watching a socket"});
   }
   socket->fd = fd;
@@ -127,9 +127,9 @@ io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
                           : static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
   event.data.u64 = reinterpret_cast<std::uint64_t>(socket) |
                    static_cast<std::uint64_t>(socket->generation.load(std::memory_order_relaxed)) << generation_shift;
-  if (::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
+  if (kernel::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
     const int code = errno;
-    ::close(fd);
+    kernel::close(fd);
     free_endpoint(*socket);
     return std::unexpected(io_error::from_errno(code, "watching a socket"));
   }
@@ -151,10 +151,10 @@ io_result<endpoint*> epoll_reactor::listen(const listen_request& request) noexce
 
 io_result<endpoint*> epoll_reactor::try_accept(endpoint& listener, reactor& home) noexcept {
   for (;;) {
-    const int fd = ::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = kernel::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       const int on = 1;
-      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      kernel::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       return static_cast<epoll_reactor&>(home).watch(fd, false);
     }
     // A connection that died in the queue is no reason to stop accepting.
@@ -165,15 +165,15 @@ io_result<endpoint*> epoll_reactor::try_accept(endpoint& listener, reactor& home
 
 io_result<endpoint*> epoll_reactor::start_connect(const address& to) noexcept {
   constexpr const char* doing = "connecting";
-  const int fd = ::socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int fd = kernel::socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
   const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  kernel::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_storage at;
   const socklen_t size = to_kernel(to, at);
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&at), size) != 0 && errno != EINPROGRESS && errno != EINTR) {
+  if (kernel::connect(fd, reinterpret_cast<sockaddr*>(&at), size) != 0 && errno != EINPROGRESS && errno != EINTR) {
     const int code = errno;
-    ::close(fd);
+    kernel::close(fd);
     return std::unexpected(io_error::from_errno(code, doing));
   }
   return watch(fd, false);
@@ -183,11 +183,11 @@ io_result<void> epoll_reactor::finish_connect(endpoint& socket) noexcept {
   constexpr const char* doing = "connecting";
   int code = 0;
   socklen_t size = sizeof code;
-  if (::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &code, &size) != 0) code = errno;
+  if (kernel::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &code, &size) != 0) code = errno;
   if (code != 0) return std::unexpected(io_error::from_errno(code, doing));
   sockaddr_storage peer;
   size = sizeof peer;
-  if (::getpeername(socket.fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) return {};
+  if (kernel::getpeername(socket.fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) return {};
   return std::unexpected(errno == ENOTCONN ? io_error{io_failure::would_block, EAGAIN, doing}
                                            : io_error::from_errno(errno, doing));
 }
@@ -208,14 +208,14 @@ bool torn(const endpoint& socket) noexcept {
   if (socket.write_ended.load(std::memory_order_relaxed)) return false;
   std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
   socklen_t size = sizeof state;
-  return ::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
+  return kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
 }
 
 }  // namespace
 
 io_result<std::size_t> epoll_reactor::try_read(endpoint& socket, std::span<std::byte> into) noexcept {
   for (;;) {
-    const ssize_t got = ::read(socket.fd, into.data(), into.size());
+    const ssize_t got = kernel::read(socket.fd, into.data(), into.size());
     if (got > 0) return static_cast<std::size_t>(got);
     if (got == 0) {
       return std::unexpected(torn(socket) ? io_error{io_failure::reset, ECONNRESET, "reading"}
@@ -229,12 +229,12 @@ io_result<std::size_t> epoll_reactor::try_write(endpoint& socket, std::span<cons
   for (;;) {
     ssize_t sent;
     if (from.size() == 1) {
-      sent = ::send(socket.fd, from[0].iov_base, from[0].iov_len, MSG_NOSIGNAL);
+      sent = kernel::send(socket.fd, from[0].iov_base, from[0].iov_len, MSG_NOSIGNAL);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(from.data());
       message.msg_iovlen = from.size();
-      sent = ::sendmsg(socket.fd, &message, MSG_NOSIGNAL);
+      sent = kernel::sendmsg(socket.fd, &message, MSG_NOSIGNAL);
     }
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno == EPIPE && socket.write_ended.load(std::memory_order_relaxed)) {
@@ -245,7 +245,7 @@ io_result<std::size_t> epoll_reactor::try_write(endpoint& socket, std::span<cons
 }
 
 io_result<void> epoll_reactor::shutdown_write(endpoint& socket) noexcept {
-  if (::shutdown(socket.fd, SHUT_WR) == 0) {
+  if (kernel::shutdown(socket.fd, SHUT_WR) == 0) {
     socket.write_ended.store(true, std::memory_order_relaxed);
     return {};
   }
@@ -257,12 +257,12 @@ void epoll_reactor::close(endpoint& socket, bool abort) noexcept {
                 "a socket is closed when no task waits on it");
   if (abort) {
     const linger at_once{1, 0};
-    ::setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    kernel::setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   const int fd = socket.fd;
-  if (socket.adopted) ::epoll_ctl(poll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+  if (socket.adopted) kernel::epoll_ctl(poll_fd_, EPOLL_CTL_DEL, fd, nullptr);
   free_endpoint(socket);  // first: its generation must be another before the number can be reused
-  ::close(fd);
+  kernel::close(fd);
   open_.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -271,7 +271,7 @@ address epoll_reactor::local_address(const endpoint& socket) const noexcept { re
 address epoll_reactor::peer_address(const endpoint& socket) const noexcept { return socket_peer_address(socket.fd); }
 
 io_result<void> epoll_reactor::set_option(endpoint& socket, int level, int option, int value) noexcept {
-  if (::setsockopt(socket.fd, level, option, &value, sizeof value) == 0) return {};
+  if (kernel::setsockopt(socket.fd, level, option, &value, sizeof value) == 0) return {};
   return std::unexpected(io_error::from_errno(errno, "setting a socket option"));
 }
 

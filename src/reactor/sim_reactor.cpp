@@ -18,6 +18,7 @@
 
 #include "levity/base/assert.hpp"
 #include "levity/base/rng.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -485,14 +486,14 @@ io_result<endpoint*> sim_reactor::listen(const listen_request& request) noexcept
 }
 
 io_result<endpoint*> sim_reactor::adopt_listener(int fd) noexcept {
-  ::close(fd);
+  kernel::close(fd);
   return std::unexpected(io_error{
       io_failure::unsupported, 0,
       "listening in a simulated network on a socket that was bound outside of it (bind inside a task of the simulated run)"});
 }
 
 io_result<endpoint*> sim_reactor::adopt(int fd) noexcept {
-  ::close(fd);
+  kernel::close(fd);
   return std::unexpected(io_error{io_failure::unsupported, 0, "watching a descriptor of the real world in a simulated one"});
 }
 

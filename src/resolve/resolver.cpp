@@ -24,6 +24,7 @@
 #include "levity/base/atomic.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
+#include "platform/syscall.hpp"
 
 namespace levity::inline v0 {
 
@@ -200,17 +201,16 @@ struct resolver::shared {
       ring();
       thread.join();
     }
-    if (bell_fd >= 0) ::close(bell_fd);
+    if (bell_fd >= 0) kernel::close(bell_fd);
   }
 
   void ring() noexcept {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(bell_fd, &one, sizeof one);
+    kernel::ring_bell(bell_fd);
   }
 
   // Throws std::system_error.
   void start() {
-    bell_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bell_fd = kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (bell_fd < 0) throw std::system_error(errno, std::generic_category());
     // Every signal stays blocked in the new thread.
     sigset_t all;
@@ -221,7 +221,7 @@ struct resolver::shared {
       thread = std::thread([this] { serve(); });
     } catch (...) {
       ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      ::close(std::exchange(bell_fd, -1));
+      kernel::close(std::exchange(bell_fd, -1));
       throw;
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -276,7 +276,7 @@ struct resolver::shared {
     wanted.sock_state_cb = &watch;
     wanted.sock_state_cb_data = this;
     struct stat file;
-    servers_read = ::stat(servers_file, &file) == 0 ? file.st_mtim : timespec{};
+    servers_read = kernel::stat(servers_file, &file) == 0 ? file.st_mtim : timespec{};
     refusal = ::ares_init_options(&channel, &wanted,
                                   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
     if (refusal != ARES_SUCCESS) {
@@ -297,7 +297,7 @@ struct resolver::shared {
   // A machine that changes its network changes this file.
   [[nodiscard]] bool servers_changed() const noexcept {
     struct stat file;
-    return options.servers.empty() && ::stat(servers_file, &file) == 0 &&
+    return options.servers.empty() && kernel::stat(servers_file, &file) == 0 &&
            (file.st_mtim.tv_sec != servers_read.tv_sec || file.st_mtim.tv_nsec != servers_read.tv_nsec);
   }
 
@@ -346,10 +346,10 @@ struct resolver::shared {
       if (channel != nullptr && ::ares_timeout(channel, nullptr, &left) != nullptr) {
         wait_ms = static_cast<int>(left.tv_sec * 1000 + (left.tv_usec + 999) / 1000);
       }
-      const int count = ::poll(watched.data(), watched.size(), wait_ms);
+      const int count = kernel::poll(watched.data(), watched.size(), wait_ms);
       if (count > 0 && watched[0].revents != 0) {
         std::uint64_t rung;
-        [[maybe_unused]] const ssize_t got = ::read(bell_fd, &rung, sizeof rung);
+        [[maybe_unused]] const ssize_t got = kernel::read_record(bell_fd, &rung, sizeof rung);
       }
       if (channel == nullptr) continue;
       // The callbacks change `watched`.

@@ -7,6 +7,7 @@
 
 #include "levity/base/assert.hpp"
 #include "levity/task/scope.hpp"
+#include "platform/syscall.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace levity::inline v0 {
@@ -47,7 +48,7 @@ runtime::~runtime() {
     return;
   }
   pollfd watched{pollable_fd(), POLLIN, 0};
-  while (!runs.turn_here(turn_tasks_max)) ::poll(&watched, 1, -1);
+  while (!runs.turn_here(turn_tasks_max)) kernel::poll(&watched, 1, -1);
 }
 
 void runtime::adopt(task<> root, const char* name) {
@@ -62,7 +63,7 @@ void runtime::wait(baton& done) {
   for (;;) {
     core_->runs.turn_here(turn_tasks_max);
     if (done.is_posted()) return;
-    ::poll(&watched, 1, -1);
+    kernel::poll(&watched, 1, -1);
   }
 }
 

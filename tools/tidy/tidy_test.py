@@ -132,6 +132,16 @@ class Tidy(unittest.TestCase):
         self.plant('#include "base/flag.hpp"\n', "not granted the private base", "tools/load/planted.cpp")
         self.plant('#include "levity/task/detail/record.hpp"\n', "not promised", "reference/planted.cpp")
 
+    def test_the_kernel_is_called_through_the_seam(self):
+        for call in ("::read(fd, at, 1)", "if (::epoll_ctl(a, b, c, d) != 0)", "!::fsync(fd)", "::syscall(SYS_futex)",
+                     "io_uring_submit(&ring)", "x = ::mmap(nullptr, 1, 2, 3, 4, 5)"):
+            self.plant(f"int f() {{ {call}; }}\n", "past src/platform/syscall.hpp")
+        for fine in ("kernel::read(fd, at, 1)", "file::open(path)", "void pipe::close() {}", "::kill(pid, 9)", "std::rename(a, b)",
+                     "// ::read(fd) is not called here", "io_uring_prep_read(&entry)"):
+            self.assert_green({"src/task/planted.cpp": f"int f() {{ {fine};\n}}\n"})
+        self.assert_green({"src/task/baton_test.cpp": "int f() { return ::close(3); }\n",
+                           "src/base/planted.cpp": "int f() { return ::write(2, 0, 0); }\n"})
+
     def test_rooms_stand_in_order(self):
         rooms = CLEAN["src/rooms.txt"]
         for text, message in (
