@@ -7,9 +7,11 @@
 
 namespace levity::inline v0 {
 
+/// std::atomic under the name by which every shared word of levity is declared. An alias: any thread, orders as written out.
 template <class T>
 using atomic = std::atomic<T>;
 
+/// Defined when the build is instrumented by ThreadSanitizer, whichever compiler does it.
 #if defined(__SANITIZE_THREAD__)
 #define LEVITY_TSAN 1
 #elif defined(__has_feature)
@@ -18,6 +20,7 @@ using atomic = std::atomic<T>;
 #endif
 #endif
 
+/// Defined when the build is instrumented by AddressSanitizer, whichever compiler does it.
 #if defined(__SANITIZE_ADDRESS__)
 #define LEVITY_ASAN 1
 #elif defined(__has_feature)

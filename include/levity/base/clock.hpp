@@ -8,16 +8,22 @@ namespace levity::inline v0 {
 /// The runtime's monotonic clock, in nanoseconds. Inside a task of a simulated runtime it is that runtime's virtual
 /// time; everywhere else CLOCK_MONOTONIC. `now()` costs one vDSO call (about 25 ns), thread-safe.
 struct clock {
+  /// Its unit: signed nanoseconds, which reach 292 years.
   using duration = std::chrono::nanoseconds;
   using rep = duration::rep;
   using period = duration::period;
+  /// A moment of this clock.
   using time_point = std::chrono::time_point<clock>;
+  /// It never goes back.
   static constexpr bool is_steady = true;
 
+  /// The time now: virtual inside a task of a simulated runtime, else CLOCK_MONOTONIC. Any thread.
   static time_point now() noexcept;
 };
 
+/// A moment of the runtime's clock.
 using time_point = clock::time_point;
+/// A span of time, in nanoseconds; 200ms and its like convert to it.
 using duration = clock::duration;
 
 using namespace std::chrono_literals;

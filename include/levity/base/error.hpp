@@ -41,12 +41,14 @@ std::string_view to_string(io_failure failure) noexcept;
 /// being done. Copyable value; thread-safe as any value.
 class io_error {
 public:
+  /// An error of that kind; `code` is the kernel's errno or 0, `doing` a literal or null.
   constexpr io_error(io_failure failure, int code = 0, const char* doing = nullptr) noexcept
       : doing_(doing), code_(code), failure_(failure) {}
 
   /// The error for an errno value, as it was met while `doing` (a literal such as "reading request head").
   static io_error from_errno(int code, const char* doing = nullptr) noexcept;
 
+  /// What happened, for a caller to act on.
   [[nodiscard]] constexpr io_failure failure() const noexcept { return failure_; }
   /// errno of the kernel, 0 when the kernel had no part in it.
   [[nodiscard]] constexpr int code() const noexcept { return code_; }
@@ -65,6 +67,7 @@ private:
   io_failure failure_;
 };
 
+/// A value, or why an operation on the world did not bring one.
 template <class T>
 using io_result = std::expected<T, io_error>;
 

@@ -10,6 +10,7 @@ class rng {
 public:
   using result_type = std::uint64_t;
 
+  /// The sequence that follows from `seed`; every seed is good, 0 too.
   explicit constexpr rng(std::uint64_t seed) noexcept {
     for (auto& word : state_) {
       seed += 0x9e3779b97f4a7c15;
@@ -20,9 +21,12 @@ public:
     }
   }
 
+  /// The least number that it gives: a std::uniform_random_bit_generator.
   static constexpr std::uint64_t min() noexcept { return 0; }
+  /// The greatest number that it gives.
   static constexpr std::uint64_t max() noexcept { return ~std::uint64_t{0}; }
 
+  /// The next 64 random bits.
   constexpr std::uint64_t operator()() noexcept {
     const std::uint64_t result = rotate_left(state_[1] * 5, 7) * 9;
     const std::uint64_t t = state_[1] << 17;

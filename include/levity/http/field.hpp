@@ -6,8 +6,8 @@ namespace levity::inline v0::http {
 
 /// One header field: views into the message it belongs to. Blanks around the value are not part of it.
 struct field {
-  std::string_view name;
-  std::string_view value;
+  std::string_view name;   ///< as it was sent; compare with same_word()
+  std::string_view value;  ///< without blanks around it; may be empty
 
   friend bool operator==(const field&, const field&) = default;
 };

@@ -12,6 +12,7 @@ namespace levity::inline v0::http {
 /// The methods that levity knows; a request with any other is answered 501 before a handler sees it.
 enum class method : std::uint8_t { get, head, post, put, delete_, connect, options, trace, patch };
 
+/// How many methods there are, for tables with a place for each.
 inline constexpr std::size_t method_count = 9;
 
 /// The method as it stands on the wire. Never empty.
@@ -24,13 +25,17 @@ inline constexpr std::size_t method_count = 9;
 class method_set {
 public:
   constexpr method_set() = default;
+  /// The set of those.
   constexpr method_set(std::initializer_list<method> methods) {
     for (const method which : methods) insert(which);
   }
 
+  /// Puts one method, or all of another set, in. Idempotent.
   constexpr void insert(method which) noexcept { bits_ = static_cast<std::uint16_t>(bits_ | bit(which)); }
   constexpr void insert(method_set others) noexcept { bits_ = static_cast<std::uint16_t>(bits_ | others.bits_); }
+  /// Whether it is in.
   [[nodiscard]] constexpr bool contains(method which) const noexcept { return (bits_ & bit(which)) != 0; }
+  /// Whether none is in.
   [[nodiscard]] constexpr bool empty() const noexcept { return bits_ == 0; }
   friend constexpr bool operator==(method_set, method_set) = default;
 
@@ -45,7 +50,9 @@ private:
 /// The value of an Allow field, in a fixed order: "GET, HEAD, POST". Holds its own bytes.
 class allow_text {
 public:
+  /// Writes the names of `methods` into its own bytes.
   explicit allow_text(method_set methods) noexcept;
+  /// The text; valid as long as this.
   [[nodiscard]] std::string_view view() const noexcept { return {text_.data(), size_}; }
 
 private:

@@ -16,8 +16,8 @@ enum class plus : bool { is_plus, is_blank };
 
 /// One `name=value` of a query, still encoded; a piece without `=` has an empty value.
 struct query_pair {
-  std::string_view name;
-  std::string_view value;
+  std::string_view name;   ///< before the first `=`
+  std::string_view value;  ///< after it
 
   friend bool operator==(const query_pair&, const query_pair&) = default;
 };
@@ -25,8 +25,10 @@ struct query_pair {
 /// The pairs of a query in order; empty pieces ("a=1&&b=2") are skipped. A view: `query` must outlive it.
 class query_pairs {
 public:
+  /// The pairs of `query`, the part of a target behind its `?`.
   explicit constexpr query_pairs(std::string_view query) noexcept : query_(query) {}
 
+  /// A place in the range; an input iterator that cuts the next pair out when it is advanced.
   class iterator {
   public:
     using value_type = query_pair;
@@ -47,7 +49,9 @@ public:
     bool ended_ = false;
   };
 
+  /// The first pair.
   [[nodiscard]] iterator begin() const noexcept { return iterator(query_); }
+  /// The end: iterators compare equal to it.
   [[nodiscard]] static std::nullptr_t end() noexcept { return nullptr; }
 
 private:

@@ -10,49 +10,49 @@ namespace levity::inline v0::http {
 /// Why a request was not accepted. Each has a status for the answer, a name for metrics and a sentence for the problem body.
 /// After a refusal nothing more may be read from the connection: where the next request begins is unknown.
 enum class refusal : std::uint8_t {
-  none,
-  bare_lf,
-  bare_cr,
-  control_character,
-  blank_lines_first,
-  garbage_first,
-  request_line_shape,
-  version_shape,
-  version_unsupported,
-  method_unknown,
-  connect_unsupported,
-  target_too_long,
-  target_form,
-  target_character,
-  target_fragment,
-  target_encoding,
-  target_authority,
-  head_too_large,
-  too_many_fields,
-  folded_field,
-  field_without_colon,
-  field_name_empty,
-  field_name_character,
-  space_before_colon,
-  host_missing,
-  host_repeated,
-  host_invalid,
-  length_invalid,
-  length_repeated,
-  length_with_coding,
-  coding_in_http_1_0,
-  coding_repeated,
-  coding_invalid,
-  coding_unknown,
-  expectation_unknown,
-  body_too_large,
-  chunk_size_invalid,
-  chunk_size_too_large,
-  chunk_line_too_long,
-  chunk_extensions_too_long,
-  chunk_end_missing,
-  trailers_too_large,
-  readers_disagree,
+  none,                       ///< it was
+  bare_lf,                    ///< a line ends with LF alone; 400
+  bare_cr,                    ///< a CR without LF behind it; 400
+  control_character,          ///< a control character in the head, other than a tab in a value; 400
+  blank_lines_first,          ///< more than one empty line before the request line; 400
+  garbage_first,              ///< it does not begin with a method, as TLS does not; 400
+  request_line_shape,         ///< not a method, a target and a version with one space between; 400
+  version_shape,              ///< the request line does not end with HTTP/ and a version in that form; 400
+  version_unsupported,        ///< a version other than 1.0 and 1.1; 505
+  method_unknown,             ///< none of the methods known here; 501
+  connect_unsupported,        ///< CONNECT, which is for proxies; 501
+  target_too_long,            ///< beyond limits::target_bytes; 414
+  target_form,                ///< the target begins with neither "/" nor "http://", nor is it "*" with OPTIONS; 400
+  target_character,           ///< the target has a character that must be percent-encoded; 400
+  target_fragment,            ///< the target has a "#"; 400
+  target_encoding,            ///< a "%" without two hexadecimal digits behind it; 400
+  target_authority,           ///< the host in the target is empty or malformed; 400
+  head_too_large,             ///< beyond limits::head_bytes; 431
+  too_many_fields,            ///< beyond limits::fields; 431
+  folded_field,               ///< a line begins with a blank; 400
+  field_without_colon,        ///< a header line has no colon; 400
+  field_name_empty,           ///< a header line begins with a colon; 400
+  field_name_character,       ///< a field name that is no token; 400
+  space_before_colon,         ///< a blank between name and colon; 400
+  host_missing,               ///< HTTP/1.1 without Host; 400
+  host_repeated,              ///< more than one Host; 400
+  host_invalid,               ///< Host is not a host with an optional port; 400
+  length_invalid,             ///< Content-Length is not one number of at most 19 digits; 400
+  length_repeated,            ///< more than one Content-Length; 400
+  length_with_coding,         ///< both Content-Length and Transfer-Encoding; 400
+  coding_in_http_1_0,         ///< Transfer-Encoding in HTTP/1.0; 400
+  coding_repeated,            ///< "chunked" is not last, or stands there twice; 400
+  coding_invalid,             ///< Transfer-Encoding that cannot be read; 400
+  coding_unknown,             ///< a transfer coding other than "chunked"; 501
+  expectation_unknown,        ///< Expect with anything but "100-continue"; 417
+  body_too_large,             ///< beyond limits::body_bytes; 413
+  chunk_size_invalid,         ///< a chunk does not begin with its size; 400
+  chunk_size_too_large,       ///< a chunk size of more than 16 digits; 400
+  chunk_line_too_long,        ///< beyond limits::chunk_line_bytes; 400
+  chunk_extensions_too_long,  ///< beyond limits::chunk_extension_bytes; 400
+  chunk_end_missing,          ///< no CR LF behind a chunk's data; 400
+  trailers_too_large,         ///< beyond limits::trailer_bytes; 431
+  readers_disagree,           ///< where it ends could be read in two ways; 400
 };
 
 /// The status of the answer.

@@ -15,7 +15,11 @@
 
 namespace levity::inline v0::http {
 
-enum class version : std::uint8_t { http_1_0, http_1_1 };
+/// The versions of HTTP that a request may have here.
+enum class version : std::uint8_t {
+  http_1_0,  ///< closes after the answer unless it asked to keep alive
+  http_1_1,  ///< keeps the connection unless it asked to close
+};
 
 /// "HTTP/1.0" or "HTTP/1.1".
 [[nodiscard]] std::string_view to_string(version which) noexcept;
@@ -59,6 +63,7 @@ class request_parser;
 /// The fields of a message in the order of the wire. A view.
 class field_list {
 public:
+  /// A place in the range. Gives fields by value: views into the message.
   class iterator {
   public:
     using value_type = field;
@@ -79,13 +84,19 @@ public:
     const detail::field_pieces* at_ = nullptr;
   };
 
+  /// For the parser: the fields that lie in `text`.
   field_list(const char* text, const std::vector<detail::field_pieces>& fields) noexcept
       : text_(text), first_(fields.data()), size_(fields.size()) {}
 
+  /// The first field.
   [[nodiscard]] iterator begin() const noexcept { return {text_, first_}; }
+  /// Behind the last one.
   [[nodiscard]] iterator end() const noexcept { return {text_, first_ + size_}; }
+  /// How many fields there are; one that was sent twice counts twice.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// Whether there are none.
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  /// The field at `index`, below size(), in the order of the wire.
   [[nodiscard]] field operator[](std::size_t index) const noexcept { return *iterator(text_, first_ + index); }
 
   /// The value of the first field of that name; case is ignored. O(number of fields).
@@ -103,7 +114,9 @@ private:
 /// fragment, `%` always followed by two hexadecimal digits. Target, path and query are as they were sent, still encoded.
 class request {
 public:
+  /// What is asked for; HEAD stays HEAD.
   [[nodiscard]] http::method method() const noexcept { return head_.method; }
+  /// The version of the request line.
   [[nodiscard]] http::version version() const noexcept { return head_.version; }
   /// The target as it was sent: "/orders?after=7", "http://host/orders" or "*".
   [[nodiscard]] std::string_view target() const noexcept { return head_.target.in(text_); }
@@ -116,6 +129,7 @@ public:
   /// Host and port the request is for: from the target if it names one, else the Host field; empty in HTTP/1.0 without.
   [[nodiscard]] std::string_view host() const noexcept { return head_.host.in(text_); }
 
+  /// The header fields, in the order of the wire.
   [[nodiscard]] field_list fields() const noexcept { return {text_, head_.fields}; }
   /// The value of the first field of that name; case is ignored. O(number of fields).
   [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept { return fields().find(name); }
@@ -126,6 +140,7 @@ public:
   [[nodiscard]] std::string_view body() const noexcept { return body_; }
   /// What Content-Length said; none when chunked or without a body.
   [[nodiscard]] std::optional<std::uint64_t> content_length() const noexcept { return head_.content_length; }
+  /// Whether the body comes in chunks, without a length said before.
   [[nodiscard]] bool chunked() const noexcept { return head_.chunked; }
   /// Whether a body follows the head.
   [[nodiscard]] bool has_body() const noexcept { return head_.chunked || head_.content_length.value_or(0) > 0; }

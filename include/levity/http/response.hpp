@@ -18,7 +18,9 @@ public:
   /// 200, no fields, no body; keeps memory.
   void clear() noexcept;
 
+  /// The status as it is set; 200 from the start.
   [[nodiscard]] http::status status() const noexcept { return status_; }
+  /// Sets the status line's code.
   void set_status(http::status which) noexcept { status_ = which; }
 
   /// Sets a field, in the place of all fields of that name. False, and nothing changed, when the name is not a token or the
@@ -40,10 +42,12 @@ public:
   void set_body_view(std::string_view bytes) noexcept;
   /// The memory that is reused, emptied, to write a body into; it is the body from here on.
   [[nodiscard]] std::string& body_buffer() noexcept;
+  /// The body as it is set; valid until the next change of it.
   [[nodiscard]] std::string_view body() const noexcept { return viewed_ ? view_ : std::string_view(own_); }
 
   /// Ends the connection after this answer.
   void close() noexcept { close_ = true; }
+  /// Whether close() was called.
   [[nodiscard]] bool closes() const noexcept { return close_; }
 
   /// Frees the memory that clear() keeps.

@@ -26,21 +26,30 @@ namespace levity::inline v0::http {
 
 /// One `{name}` of a pattern and what stands there in the path (still encoded, never empty).
 struct path_parameter {
-  std::string_view name;
-  std::string_view value;
+  std::string_view name;   ///< as in the pattern, without braces
+  std::string_view value;  ///< as in the path
 };
 
 /// What a router says about a request. The names are views into the router, the values into the path.
 class route_match {
 public:
+  /// The most parameters that one pattern may have; a longer one is refused by router::add().
   static constexpr std::size_t parameters_max = 8;
 
-  enum class outcome : std::uint8_t { found, not_found, method_not_allowed };
+  /// What became of the search.
+  enum class outcome : std::uint8_t {
+    found,               ///< a route matches path and method
+    not_found,           ///< no route matches the path; 404
+    method_not_allowed,  ///< routes match the path, none of them has the method; 405
+  };
 
+  /// What became of the search.
   [[nodiscard]] outcome kind() const noexcept { return kind_; }
+  /// Whether a route was found.
   explicit operator bool() const noexcept { return kind_ == outcome::found; }
   /// The number that was given to the route; only when found.
   [[nodiscard]] std::size_t route() const noexcept { return route_; }
+  /// All parameters, in the order of the path.
   [[nodiscard]] std::span<const path_parameter> parameters() const noexcept { return {parameters_.data(), count_}; }
   /// The value of that parameter; empty when the pattern has none of that name.
   [[nodiscard]] std::string_view parameter(std::string_view name) const noexcept;

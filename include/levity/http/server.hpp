@@ -19,7 +19,9 @@
 
 namespace levity::inline v0::http {
 
+/// What a server lets its peers do.
 struct server_options {
+  /// What one request may weigh.
   limits bounds;
   duration idle_timeout = std::chrono::seconds(75);     ///< between requests; the connection closes silently
   duration head_timeout = std::chrono::seconds(10);     ///< from a request's first byte to the end of its head; 408
@@ -42,6 +44,7 @@ using handler = std::function<task<>(const request&, const route_match&, respons
 /// Routes and the connection loop. route() before serve(); serve() once.
 class server {
 public:
+  /// A server without routes; it opens nothing before serve().
   explicit server(server_options options = {});
   server(const server&) = delete;
   server& operator=(const server&) = delete;
@@ -55,6 +58,7 @@ public:
   /// inside a request after its answer.
   task<> serve(tcp_listener listener);
 
+  /// The figures now. Any thread.
   [[nodiscard]] server_figures look() const noexcept;
 
 private:

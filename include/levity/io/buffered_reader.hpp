@@ -43,6 +43,7 @@ public:
   class view_awaiter;
   class line_awaiter;
 
+  /// Bytes that a reader holds at most unless its maker says otherwise.
   static constexpr std::size_t bytes_max_default = 64 * 1024;
 
   /// Holds at most `bytes_max` bytes at a time; memory is taken when a piece straddles two reads, and grows up to that.

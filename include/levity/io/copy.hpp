@@ -24,9 +24,10 @@ namespace levity::inline v0 {
 
 /// How a copy ended and how many bytes the sink took.
 struct copy_outcome {
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;        ///< that the sink took
   std::optional<io_error> error;  ///< none: the source came to its end, and all of it was taken
 
+  /// Whether all of it went.
   [[nodiscard]] explicit operator bool() const noexcept { return !error.has_value(); }
 };
 
@@ -111,8 +112,9 @@ task<copy_outcome> copy(Source& from, Sink& to) {
 /// What went each way.
 struct copied_both_ways {
   copy_outcome there;  ///< from the first to the second
-  copy_outcome back;
+  copy_outcome back;  ///< from the second to the first
 
+  /// Whether all went, both ways.
   [[nodiscard]] explicit operator bool() const noexcept { return there && back; }
 };
 

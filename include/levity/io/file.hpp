@@ -14,8 +14,8 @@ namespace levity::inline v0 {
 
 /// How to open a file. At least one of read and write.
 struct file_options {
-  bool read = false;
-  bool write = false;
+  bool read = false;       ///< for read_at()
+  bool write = false;      ///< for write_at() and truncate()
   bool create = false;     ///< make it if it does not exist
   bool exclusive = false;  ///< with create: fail with io_failure::exists if it does
   bool truncate = false;   ///< drop what is in it
@@ -37,6 +37,7 @@ public:
   /// Closes without waiting: the close itself runs where operations run. No operation may be in flight.
   ~file();
 
+  /// Opens `path`, to read, to write or for both (asserted). not_found, exists, permission, no_descriptors are the usual failures.
   static task<io_result<file>> open(std::string path, file_options options);
 
   /// Reads at `offset` until `into` is full or the file ends; the count says how much came, 0 at the end.
@@ -46,15 +47,18 @@ public:
                                                                      std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset, std::string_view text) noexcept;
 
-  /// What was written is on the disk, with all metadata (fsync) or with what is needed to read it back (fdatasync).
+  /// When it returns well, what was written is on the disk with all metadata: fsync(2).
   [[nodiscard("co_await the sync")]] detail::file_action sync() noexcept;
+  /// The same with no more metadata than reading it back needs: fdatasync(2).
   [[nodiscard("co_await the sync")]] detail::file_action sync_data() noexcept;
+  /// Makes it `size` bytes long: cuts off what is behind, or adds zeros. Not durable before a sync.
   [[nodiscard("co_await the change")]] detail::file_action truncate(std::uint64_t size) noexcept;
   /// Closes and says how it went.
   [[nodiscard("co_await the close")]] detail::file_action close() noexcept;
 
   /// Bytes in the file; asks the kernel at once, which does not wait for the disk.
   [[nodiscard]] io_result<std::uint64_t> size() const noexcept;
+  /// Whether it was opened and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
   /// The descriptor, which stays this file's; -1 when it is closed.
   [[nodiscard]] int native_handle() const noexcept { return fd_; }

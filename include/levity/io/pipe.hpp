@@ -45,6 +45,7 @@ public:
 
   /// Idempotent. No task may wait on it.
   void close() noexcept;
+  /// Whether it has a descriptor: was adopted or made, and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return pipe_ != nullptr; }
 
   /// For the runtime.
@@ -126,6 +127,7 @@ public:
 
   /// Idempotent. No task may wait on it.
   void close() noexcept;
+  /// Whether it has a descriptor: was adopted or made, and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return pipe_ != nullptr; }
 
   /// For the runtime.
@@ -166,8 +168,8 @@ private:
 
 /// Both ends of a new pipe.
 struct pipe_ends {
-  pipe_reader reader;
-  pipe_writer writer;
+  pipe_reader reader;  ///< gets what is written to `writer`
+  pipe_writer writer;  ///< closing it ends the stream
 };
 
 /// A pipe within this process, or for a child process to inherit an end of. Inside a task. Fails with no_descriptors, and in a

@@ -48,17 +48,18 @@ struct command {
   std::vector<std::string> arguments{};                       ///< without the program's name
   std::optional<std::vector<std::string>> environment{};      ///< "NAME=value"; none: ours
   std::string directory{};                                    ///< empty: ours; a relative program is looked for from there
-  child_stream input = child_stream::inherit();
-  child_stream output = child_stream::inherit();
-  child_stream errors = child_stream::inherit();
+  child_stream input = child_stream::inherit();   ///< its standard input
+  child_stream output = child_stream::inherit();  ///< its standard output
+  child_stream errors = child_stream::inherit();  ///< its standard error
   bool new_group = false;  ///< a process group of its own: signals from the terminal do not reach it
 };
 
 /// How a process ended: with a code, or by a signal.
 struct process_exit {
-  int code = 0;
+  int code = 0;    ///< what it gave to exit(), 0 when a signal ended it
   int signal = 0;  ///< 0: it was none
 
+  /// Whether it ended by itself, with code 0.
   [[nodiscard]] bool success() const noexcept { return code == 0 && signal == 0; }
   friend bool operator==(const process_exit&, const process_exit&) = default;
 };
@@ -88,6 +89,7 @@ public:
   /// Lets it go on by itself. The pipes to it stay open.
   void detach();
 
+  /// Its number, for messages; -1 before spawn() and after a move. wait() and kill() do not go by it.
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
   pipe_writer input;   ///< open when command::input is a pipe; close it to end the child's input

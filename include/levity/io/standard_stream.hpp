@@ -40,10 +40,13 @@ public:
   /// Inside a task. `fd` stays open and as it is, and another may be given. `closed` when there is none.
   static io_result<standard_input> open(int fd = 0) noexcept;
 
+  /// Waits for at least one byte and takes what is there, up to `into`, which must live until it has returned. io_failure::eof at
+  /// the end.
   [[nodiscard]] task<io_result<std::size_t>> read_some(std::span<std::byte> into);
 
   /// Closes ours; `fd` stays open.
   void close() noexcept;
+  /// Whether waits honour cancellation at once: the stream could be reopened for polling.
   [[nodiscard]] bool is_pollable() const noexcept { return polled_.is_open(); }
 
 private:
@@ -67,11 +70,13 @@ public:
   /// Inside a task. Standard error is open(2).
   static io_result<standard_output> open(int fd = 1) noexcept;
 
+  /// Writes all of it. The bytes must live until it has returned. A cancelled write may have written a part.
   [[nodiscard]] task<io_result<void>> write_all(byte_view bytes);
   [[nodiscard]] task<io_result<void>> write_all(std::string_view text);
 
   /// Closes ours; `fd` stays open.
   void close() noexcept;
+  /// Whether waits honour cancellation at once: the stream could be reopened for polling.
   [[nodiscard]] bool is_pollable() const noexcept { return polled_.is_open(); }
 
 private:

@@ -58,13 +58,19 @@ public:
   /// Closes now and resets the connection: the peer sees io_failure::reset.
   void abort() noexcept;
 
+  /// Whether it is connected as far as this side goes: neither closed nor moved from. What the peer did shows in reads and writes.
   [[nodiscard]] bool is_open() const noexcept { return socket_ != nullptr; }
+  /// Our end; the empty address when closed.
   [[nodiscard]] address local_address() const noexcept;
+  /// The other end; the empty address when closed.
   [[nodiscard]] address peer_address() const noexcept;
   /// TCP_NODELAY is on by default.
   io_result<void> set_no_delay(bool on) noexcept;
+  /// SO_KEEPALIVE: the kernel probes a silent peer, and reads fail with timed_out when it is gone. Off by default.
   io_result<void> set_keep_alive(bool on) noexcept;
+  /// Bytes that the kernel holds for the peer (SO_SNDBUF); it doubles what is asked, within its limits, and no longer tunes it.
   io_result<void> set_send_buffer(int bytes) noexcept;
+  /// The same for what has come and was not read (SO_RCVBUF).
   io_result<void> set_receive_buffer(int bytes) noexcept;
 
   /// For the runtime.

@@ -77,9 +77,12 @@ public:
   /// A connection that is there already; would_block if there is none. After open_shards(), while no task accepts from that shard.
   [[nodiscard]] io_result<tcp_stream> try_accept(std::size_t shard) noexcept;
 
-  /// Closes every shard, or one; see the preface for what is still queued. Idempotent. No task may accept from it.
+  /// Closes every shard. Connections that nobody has accepted are reset by the kernel: take them by try_accept() before.
+  /// Idempotent. No task may accept from it.
   void close() noexcept;
+  /// The same for one shard.
   void close_shard(std::size_t shard) noexcept;
+  /// Where it listens, with the port that was given for port 0; the empty address when closed.
   [[nodiscard]] address local_address() const noexcept;
 
 private:

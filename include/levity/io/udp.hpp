@@ -71,11 +71,13 @@ public:
 
   /// Sends one datagram now, or fails with would_block. Any number of tasks and threads at a time.
   io_result<void> try_send(byte_view bytes) noexcept;
+  /// The same to anybody.
   io_result<void> try_send_to(byte_view bytes, const address& to) noexcept;
 
   /// Sends `bytes` as datagrams of `segment_bytes` (at least one), the last one of what remains: up to 64 of them a system call
   /// where the kernel cuts (UDP_SEGMENT), one by one where it will not. No bytes: no datagram. When it fails, a part may have gone.
   [[nodiscard("co_await the send")]] send_segments_awaiter send_segments(byte_view bytes, std::size_t segment_bytes) noexcept;
+  /// The same to anybody.
   [[nodiscard("co_await the send")]] send_segments_awaiter send_segments_to(byte_view bytes, std::size_t segment_bytes,
                                                                              const address& to) noexcept;
 
@@ -94,10 +96,13 @@ public:
   /// Receive into 65,536 bytes then: what does not fit is lost. unsupported before Linux 5.0.
   io_result<void> set_coalescing(bool on) noexcept;
 
-  /// Sizes of the kernel's buffers in bytes of payload and bookkeeping; the kernel doubles what is asked, within its limits.
+  /// Size of the kernel's send buffer in bytes of payload and bookkeeping; the kernel doubles what is asked, within its limits.
   io_result<void> set_send_buffer(int bytes) noexcept;
+  /// The same for what has come and was not received.
   io_result<void> set_receive_buffer(int bytes) noexcept;
+  /// What the kernel made of it, in its count.
   [[nodiscard]] io_result<int> send_buffer() const noexcept;
+  /// The same for what has come and was not received.
   [[nodiscard]] io_result<int> receive_buffer() const noexcept;
   /// Allows broadcast addresses.
   io_result<void> set_broadcast(bool on) noexcept;
@@ -105,12 +110,14 @@ public:
   /// How many datagrams came for this socket since it was opened and were dropped, because its receive buffer was full.
   [[nodiscard]] io_result<std::uint64_t> dropped() const noexcept;
 
-  /// The empty address when closed. peer_address(): also when not connected.
+  /// Where it is bound; the empty address when closed.
   [[nodiscard]] address local_address() const noexcept;
+  /// Whom it is connected to; the empty address when closed or not connected.
   [[nodiscard]] address peer_address() const noexcept;
 
   /// Idempotent. No task may wait on it.
   void close() noexcept;
+  /// Whether it has a descriptor: was bound or adopted, and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return socket_ != nullptr || early_fd_ >= 0; }
 
   /// For the runtime. Null before its first operation inside a runtime.

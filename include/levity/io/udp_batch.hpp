@@ -60,7 +60,9 @@ public:
     std::size_t index_ = 0;
   };
 
+  /// The first datagram.
   [[nodiscard]] iterator begin() const noexcept { return {bytes_, segment_bytes_, 0}; }
+  /// Behind the last one.
   [[nodiscard]] iterator end() const noexcept { return {{}, segment_bytes_, size()}; }
   /// How many there are, at least one: a datagram may be empty.
   [[nodiscard]] std::size_t size() const noexcept {
@@ -97,11 +99,13 @@ public:
   /// The same for any receiver.
   [[nodiscard]] bool add(byte_view bytes, const address& to) noexcept;
 
+  /// The most datagrams that it has room for.
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   /// Datagrams that were added since clear().
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// How many of them the kernel has taken.
   [[nodiscard]] std::size_t sent() const noexcept { return sent_; }
+  /// Whether add() would refuse.
   [[nodiscard]] bool is_full() const noexcept { return size_ == capacity_; }
   /// Leaves out the datagram that is next, such as one that the kernel refuses; it counts as sent.
   void skip() noexcept;
@@ -128,6 +132,7 @@ public:
   udp_receive_batch& operator=(udp_receive_batch&&) noexcept;
   ~udp_receive_batch();
 
+  /// The most buffers that one receive fills.
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   /// How many buffers the last receive filled.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -159,7 +164,9 @@ public:
     std::size_t index_ = 0;
   };
 
+  /// The first datagram of the last receive.
   [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }
+  /// Behind the last one.
   [[nodiscard]] iterator end() const noexcept { return {*this, size_}; }
 
 private:

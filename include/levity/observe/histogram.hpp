@@ -35,6 +35,7 @@ struct histogram_range {
 /// Memory is allocated once, in the constructor: about 270 KB for the default range.
 class histogram {
 public:
+  /// The default range: one nanosecond to one hour, three digits.
   histogram() : histogram(histogram_range{}) {}
 
   /// Fields outside of their bounds are clamped to them.
@@ -60,10 +61,13 @@ public:
   /// Forgets all samples, keeps the memory.
   void clear() noexcept;
 
+  /// What it can tell apart, as it was clamped.
   [[nodiscard]] const histogram_range& range() const noexcept { return range_; }
+  /// Samples so far.
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
   [[nodiscard]] std::uint64_t min() const noexcept { return count_ == 0 ? 0 : min_; }  ///< exact
   [[nodiscard]] std::uint64_t max() const noexcept { return max_; }                    ///< exact up to `highest`
+  /// 0 when empty. Of the samples as they were recorded, but for the rounding of double.
   [[nodiscard]] double mean() const noexcept { return count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_); }
 
   /// The smallest value v such that at least `quantile` (0..1) of the samples are <= v, rounded up by at most
@@ -73,8 +77,9 @@ public:
   /// How many samples are in buckets that end at or below `value`, plus those of the bucket that holds it. O(buckets).
   [[nodiscard]] std::uint64_t count_at_or_below(std::uint64_t value) const noexcept;
 
-  /// Lowest and highest value that share a bucket with `value`.
+  /// The lowest value that shares a bucket with `value`.
   [[nodiscard]] std::uint64_t bucket_low(std::uint64_t value) const noexcept;
+  /// The highest one.
   [[nodiscard]] std::uint64_t bucket_high(std::uint64_t value) const noexcept;
 
   /// Calls `visit(low, high, count)` for every bucket that is not empty, in rising order.

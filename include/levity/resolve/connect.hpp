@@ -32,26 +32,30 @@ struct connect_options {
 
 /// An attempt that came to nothing.
 struct failed_attempt {
-  address to;
-  io_error why;
+  address to;    ///< whom it was made to
+  io_error why;  ///< how it ended
 };
 
 /// Why no address of a name could be reached, in one error and in all.
 class connect_error {
 public:
+  /// `summary` for callers, `target` and `attempts` for message().
   connect_error(io_error summary, std::string target, std::vector<failed_attempt> attempts) noexcept
       : summary_(summary), target_(std::move(target)), attempts_(std::move(attempts)) {}
 
   /// What a caller acts on: cancelled or timed_out by its own deadline; else what the first attempt failed with; without an
   /// attempt, what the look-up failed with (a failure that may pass counts before not_found).
   [[nodiscard]] io_error summary() const noexcept { return summary_; }
+  /// The kind of summary().
   [[nodiscard]] io_failure failure() const noexcept { return summary_.failure(); }
   /// In the order in which they failed.
   [[nodiscard]] std::span<const failed_attempt> attempts() const noexcept { return attempts_; }
   /// One sentence with every attempt. Allocates.
   [[nodiscard]] std::string message() const;
 
+  /// summary(), for functions that return an io_result.
   operator io_error() const noexcept { return summary_; }
+  /// Whether summary() is of that kind.
   friend bool operator==(const connect_error& error, io_failure failure) noexcept { return error.failure() == failure; }
 
 private:
@@ -60,6 +64,7 @@ private:
   std::vector<failed_attempt> attempts_;
 };
 
+/// A connection, or why there is none.
 using connect_result = std::expected<tcp_stream, connect_error>;
 
 /// Connects to `service` (a port or a name of /etc/services) at `host` (a name or a number). Honours cancellation and deadlines:

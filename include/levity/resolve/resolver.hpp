@@ -51,6 +51,7 @@ struct resolver_options {
 /// Looks names up. Any number of tasks at a time, from any runtime; outlives the tasks that ask it. Not movable.
 class resolver {
 public:
+  /// Starts its thread at the first query. Throws nothing but std::bad_alloc.
   explicit resolver(resolver_options options = {});
   /// Ends its thread; queries in flight fail with io_failure::cancelled.
   ~resolver();

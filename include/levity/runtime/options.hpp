@@ -23,6 +23,7 @@ struct runtime_options {
     epoll,  ///< the kernel's sockets, by epoll
     sim,    ///< an in-memory network in virtual time, in an order drawn from `seed`
   };
+  /// Which world the program lives in.
   sockets backend = sockets::epoll;
 
   /// Who carries file operations out.

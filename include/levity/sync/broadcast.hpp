@@ -33,10 +33,13 @@ enum class broadcast_failure : std::uint8_t {
 /// The failure in words. Never null.
 std::string_view to_string(broadcast_failure why) noexcept;
 
+/// Why a receive from a broadcast brought no value.
 struct broadcast_error {
+  /// What happened.
   broadcast_failure why;
   std::uint64_t missed = 0;  ///< with `lagged`: how many values, at least one
 
+  /// Whether it is that failure, whatever was missed.
   friend bool operator==(const broadcast_error& failed, broadcast_failure reason) noexcept { return failed.why == reason; }
 };
 

@@ -19,9 +19,12 @@ namespace levity::inline v0 {
 /// A send that failed: why, and the value, which is whole.
 template <class T>
 struct unsent {
+  /// Why it was not sent.
   channel_error error;
+  /// What was to be sent.
   T value;
 
+  /// Whether that is why, whatever the value.
   friend bool operator==(const unsent& failed, channel_error why) noexcept { return failed.error == why; }
 };
 
@@ -132,6 +135,7 @@ public:
   class send_awaiter;
   using receive_awaiter = detail::receive_operation<T, packed>;
 
+  /// Room for `capacity` values; without any, senders and receivers meet. Throws std::bad_alloc.
   explicit channel(std::size_t capacity = 0) : core_(capacity) {}
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
@@ -168,7 +172,9 @@ public:
   /// No more values. Idempotent. O(waiting tasks).
   void close() noexcept { core_.close(); }
 
+  /// Whether close() was called; values may be left in it. Any thread.
   [[nodiscard]] bool is_closed() noexcept { return core_.closed(); }
+  /// As it was made.
   [[nodiscard]] std::size_t capacity() const noexcept { return core_.capacity(); }
   /// Values in it that no task has taken; racy by nature.
   [[nodiscard]] std::size_t size_approx() noexcept { return core_.size(); }

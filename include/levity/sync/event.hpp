@@ -25,8 +25,11 @@ public:
   /// Nobody waits for it.
   ~event() = default;
 
+  /// It has happened: lets go who waits, and who comes until reset(). Idempotent. Any thread; O(waiting tasks).
   void set() noexcept;
+  /// It has not happened, as far as later waits go. Any thread.
   void reset() noexcept;
+  /// Whether it has happened; what was written before set() is visible then. Any thread.
   [[nodiscard]] bool is_set() const noexcept {
     return set_.load(std::memory_order_acquire);  // E51 acquire.
   }

@@ -15,12 +15,14 @@ namespace levity::inline v0 {
 /// Order: all are let go together; which of them runs first is not promised.
 class latch {
 public:
+  /// Opens after `count` things; 0: it is open.
   explicit latch(std::uint64_t count) noexcept : left_(count) {}
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
   /// Nobody waits for it.
   ~latch() = default;
 
+  /// That many have happened; not more than are left (asserted). Any thread; the last one is O(waiting tasks).
   void count_down(std::uint64_t count = 1) noexcept { left_.done(count); }
 
   /// Waits until the count is zero. Throws `cancelled` on cancellation.

@@ -48,9 +48,11 @@ public:
     }
     ~guard() { unlock(); }
 
+    /// Whether it owns the mutex.
     [[nodiscard]] explicit operator bool() const noexcept { return mutex_ != nullptr; }
     /// The mutex that it owns; not for an empty one.
     [[nodiscard]] mutex& owned() const noexcept { return *mutex_; }
+    /// Gives the mutex to the longest waiting task now; empty afterwards. Idempotent. Any thread.
     void unlock() noexcept {
       if (mutex* held = std::exchange(mutex_, nullptr)) held->unlock();
     }

@@ -27,6 +27,7 @@ public:
   /// Nobody is in call().
   ~once() = default;
 
+  /// Returns when the work is done: by this call, which runs `work()` within the calling task, or by another.
   template <class Work>
   task<> call(Work work) {
     if (is_done()) co_return;
@@ -36,6 +37,7 @@ public:
     done_.store(true, std::memory_order_release);  // E52 release.
   }
 
+  /// Whether it is done; what the work wrote is visible then. Any thread.
   [[nodiscard]] bool is_done() const noexcept {
     return done_.load(std::memory_order_acquire);  // E52 acquire.
   }

@@ -35,6 +35,7 @@ class oneshot {
   };
 
 public:
+  /// Who brings the value. Copyable; the last copy that goes ends the wait.
   class completer {
   public:
     /// Brings the value. False: it was brought before, or the oneshot has gone; `value` is destroyed. Any thread.

@@ -17,6 +17,7 @@ class semaphore {
 public:
   class acquire_awaiter;
 
+  /// With `permits` free ones; release() may make more.
   explicit semaphore(std::uint64_t permits) noexcept : permits_(permits) {}
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;

@@ -69,8 +69,9 @@ class shared_mutex {
   };
 
 public:
-  /// Own the mutex, alone or with other readers, until they are destroyed or unlock() is called. Empty when a try failed.
+  /// Owns the mutex alone until it is destroyed or unlock() is called. Empty when a try failed.
   using guard = basic_guard<whole>;
+  /// The same beside other readers.
   using shared_guard = basic_guard<1>;
 
   shared_mutex() noexcept : turns_(whole) {}
@@ -86,6 +87,7 @@ public:
 
   /// The guard, empty if somebody is in the way or waits. Any thread.
   [[nodiscard]] guard try_lock() noexcept { return turns_.try_acquire(whole) ? guard{*this} : guard{}; }
+  /// The same for a reader: empty if a writer is in, or somebody waits. Any thread.
   [[nodiscard]] shared_guard try_lock_shared() noexcept { return turns_.try_acquire(1) ? shared_guard{*this} : shared_guard{}; }
 
 private:

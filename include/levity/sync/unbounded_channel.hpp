@@ -80,6 +80,7 @@ public:
   /// No more values. Idempotent. O(waiting tasks).
   void close() noexcept { core_.close(); }
 
+  /// Whether close() was called; values may be left in it. Any thread.
   [[nodiscard]] bool is_closed() noexcept { return core_.closed(); }
   /// Values in it that no task has taken; racy by nature.
   [[nodiscard]] std::size_t size_approx() noexcept { return core_.size(); }

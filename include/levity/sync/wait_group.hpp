@@ -17,13 +17,16 @@ class wait_group {
 public:
   class wait_awaiter;
 
+  /// Begins with `count` pieces of work under way.
   explicit wait_group(std::uint64_t count = 0) noexcept : count_(count) {}
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
   /// Nobody waits for it.
   ~wait_group() = default;
 
+  /// That much more work is under way. Before it begins, and before a wait() that is to see it. Any thread.
   void add(std::uint64_t count = 1) noexcept;
+  /// That much has ended; not more than is under way (asserted). Any thread.
   void done(std::uint64_t count = 1) noexcept;
 
   /// Waits until the count is zero. Throws `cancelled` on cancellation.

@@ -80,12 +80,14 @@ public:
     bool closed = false;             ///< no further version will come
   };
 
+  /// With a first version, number 0. Throws std::bad_alloc.
   explicit watch(T first) : value_(std::make_shared<const T>(std::move(first))) {}
   watch(const watch&) = delete;
   watch& operator=(const watch&) = delete;
   /// Nobody waits for it.
   ~watch() = default;
 
+  /// The newest version. Any thread; a lock for a few instructions and a shared count.
   [[nodiscard]] state get() const {
     core_.begin();
     state now{value_, core_.version(), core_.closed()};

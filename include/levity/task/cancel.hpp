@@ -31,8 +31,11 @@ std::string_view to_string(cancel_reason reason) noexcept;
 /// Thrown by waits that have no value to say "cancelled" with. Catch it only to clean up, then rethrow.
 class cancelled : public std::exception {
 public:
+  /// For waits that are made by hand.
   explicit cancelled(cancel_reason reason) noexcept : reason_(reason) {}
+  /// Why the task was told to end.
   [[nodiscard]] cancel_reason reason() const noexcept { return reason_; }
+  /// The reason in a sentence; a literal.
   [[nodiscard]] const char* what() const noexcept override;
 
 private:

@@ -20,8 +20,8 @@ namespace levity::inline v0 {
 /// The branch of a contest among many tasks of one type that decided it, and its value (std::monostate for void).
 template <class T>
 struct race_winner {
-  std::size_t index;
-  detail::value_or_unit<T> value;
+  std::size_t index;               ///< its place among the branches, from 0
+  detail::value_or_unit<T> value;  ///< what it returned
 };
 
 namespace detail {

@@ -37,6 +37,7 @@ enum class on_failure : std::uint8_t {
 /// one at a time. Not movable. spawn costs about 60 ns, join about 10 ns plus the wait.
 class scope {
 public:
+  /// Opens an empty scope in the running task (asserted). `name`, a literal, is shown in dumps. Throws std::bad_alloc.
   explicit scope(on_failure policy = on_failure::cancel_siblings, const char* name = nullptr);
   scope(const scope&) = delete;
   scope& operator=(const scope&) = delete;

@@ -115,6 +115,7 @@ public:
   /// A value in force. Ends in the task and in the reverse of the order in which they were made, as a block's variables do.
   class [[nodiscard("the value is bound until this goes")]] binding {
   public:
+    /// As task_local::bind().
     binding(const task_local& to, T value) {
       auto* made = new detail::local_value<T>(std::move(value));
       made->key = &to;

@@ -9,6 +9,7 @@ namespace levity::inline v0 {
 /// late caller gets one tick at once and the missed ones are dropped. One task at a time; not thread-safe.
 class interval {
 public:
+  /// The first tick is one period, which is longer than nothing (asserted), from now.
   explicit interval(duration period) noexcept : next_(detail::time_after(period)), period_(period) {
     LEVITY_ASSERT(period > duration::zero(), "an interval's period is longer than nothing");
   }
