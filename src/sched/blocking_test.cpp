@@ -208,6 +208,15 @@ TEST(blocking, a_cancelled_task_waits_for_its_call) {
   });
 }
 
+// A call that ends just when the watchdog starts a thread to take its slot: that thread is born while the runtime ends.
+TEST(blocking, a_runtime_ends_while_a_spare_is_born) {
+  for (int i = 0; i < 500 / lv::test::slow_build_factor; i++) {
+    run_tasks(1, [](unsigned us) -> lv::task<> {
+      co_await lv::blocking([](unsigned wait) { ::usleep(wait); }, us);
+    }, static_cast<unsigned>(i % 100) * 5);
+  }
+}
+
 // Slots change hands all the time while tasks talk, sleep, spawn and are cancelled.
 TEST(blocking, slow_and_quick_calls_among_everything_else) {
   for (const unsigned workers : {1U, 2U, 4U}) {

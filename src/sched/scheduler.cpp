@@ -225,7 +225,11 @@ void scheduler::root_empty() noexcept {
   foreign_.fetch_add(1, std::memory_order_relaxed);
   if (on_empty) on_empty();
   stopping_.store(true, std::memory_order_release);  // E17 release.
-  each_worker([](worker& each) { each.unpark(); });
+  {
+    // A spare that is being added is either woken here, or finds that it is the end.
+    const std::lock_guard guarded{threads_lock_};
+    each_worker([](worker& each) { each.unpark(); });
+  }
   foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
 
