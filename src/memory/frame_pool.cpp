@@ -7,7 +7,6 @@
 #include <new>
 #include <utility>
 
-#include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/base/cache_line.hpp"
 #include "levity/base/intrusive_list.hpp"
@@ -491,8 +490,8 @@ void frame_free_slowly(void* memory, std::size_t bytes) noexcept {
 
 #endif
 
-frame_magazine_scope::frame_magazine_scope() {
-  LEVITY_ASSERT(own_magazine() == nullptr, "a thread has one magazine");
+frame_magazine_scope::frame_magazine_scope() : is_outermost(own_magazine() == nullptr) {
+  if (!is_outermost) return;
   auto* own = new magazine;
   magazine_registry& registry = the_registry();
   registry.lock.lock();
@@ -519,6 +518,7 @@ bool tidy_frames() noexcept {
 }
 
 frame_magazine_scope::~frame_magazine_scope() {
+  if (!is_outermost) return;
   magazine* own = own_magazine();
   std::int64_t bytes = 0;
   std::int64_t blocks = 0;

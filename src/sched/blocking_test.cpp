@@ -208,6 +208,28 @@ TEST(blocking, a_cancelled_task_waits_for_its_call) {
   });
 }
 
+// A thread in a call belongs to no runtime, so it may run another one.
+TEST(blocking, a_call_may_run_a_runtime_of_its_own) {
+  run_tasks(1, []() -> lv::task<> {
+    auto three = []() -> lv::task<int> {
+      co_await lv::sleep(1ms);
+      co_return 3;
+    };
+    const int embedded = co_await lv::blocking([](decltype(three) work) {
+      lv::runtime_options options;
+      options.embedded = true;
+      lv::runtime inner(options);
+      return inner.block_on(work);
+    }, three);
+    EXPECT_EQ(embedded, 3);
+    const int simulated = co_await lv::blocking([](decltype(three) work) {
+      return lv::run_with({.backend = lv::runtime_options::sockets::sim}, work);
+    }, three);
+    EXPECT_EQ(simulated, 3);
+    co_await lv::yield();
+  });
+}
+
 // A call that ends just when the watchdog starts a thread to take its slot: that thread is born while the runtime ends.
 TEST(blocking, a_runtime_ends_while_a_spare_is_born) {
   for (int i = 0; i < 500 / lv::test::slow_build_factor; i++) {

@@ -37,7 +37,7 @@ public:
   presence& operator=(const presence&) = delete;
   ~presence() {
     if (this_run.blank != nullptr) frame_free(this_run.blank, sizeof(task_record));
-    flush_buffers();
+    if (magazine_.is_outermost) flush_buffers();
     this_worker = outer_worker_;
     this_run = outer_run_;
     exchange_time_source(outer_time_);

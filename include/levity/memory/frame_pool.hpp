@@ -100,13 +100,16 @@ extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("init
   stack.room.store(room - 1, std::memory_order_relaxed);
 }
 
-/// A worker's magazine, in force for its thread while it lives.
+/// A worker's magazine, in force for its thread while it lives. Inside another one, on a thread that runs a second runtime in a
+/// blocking call of the first, it does nothing: the thread goes on with the magazine it has.
 class frame_magazine_scope {
 public:
   frame_magazine_scope();
   ~frame_magazine_scope();
   frame_magazine_scope(const frame_magazine_scope&) = delete;
   frame_magazine_scope& operator=(const frame_magazine_scope&) = delete;
+
+  const bool is_outermost;
 };
 
 /// Whether this thread's magazine gave blocks back since it was flushed last: what it holds is then spread over many slabs, and
