@@ -114,21 +114,23 @@ void scheduler::move_slot(worker& from, worker& to) noexcept {
 }
 
 void scheduler::schedule(task_record& record) noexcept {
+  worker* here = this_worker;
+  if (here == nullptr || &here->owner() != this) return inject(record);
   if (record.contexts != nullptr) [[unlikely]] {
     if (const pin_context* pin = pin_of(record)) return at(pin->worker).push_pinned(record);
   }
-  if (worker* here = this_worker; here != nullptr && &here->owner() == this) {
-    here->push_woken(record);
-  } else {
-    inject(record);
-  }
+  here->push_woken(record);
 }
 
 void scheduler::inject(task_record& record) noexcept {
   // Until it is pushed the task is ours, so the scheduler lives; then it may run and everything end before we have left.
   foreign_.fetch_add(1, std::memory_order_relaxed);
-  injected.push(record);
-  wake_one();
+  if (const pin_context* pin = pin_of(record)) {
+    at(pin->worker).push_pinned(record);
+  } else {
+    injected.push(record);
+    wake_one();
+  }
   foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
 

@@ -92,6 +92,27 @@ TEST(pin, a_cancelled_task_ends_where_it_is_pinned) {
   });
 }
 
+// The guest pushes the task; the worker, awake, runs it to its end and that of the runtime; only then the guest looks whether the
+// worker sleeps.
+TEST(pin, who_wakes_the_last_task_from_outside_finds_the_worker_alive) {
+  for (int i = 0; i < 2000 / slow_build_factor; i++) {
+    lv::channel<int> line(1);
+    std::thread guest;
+    run_tasks(1, [](lv::channel<int>* from, std::thread* waker) -> lv::task<> {
+      lv::atomic<bool> stop{false};
+      lv::scope others;
+      others.spawn(keeps_busy, &stop);
+      co_await lv::pinned([](lv::channel<int>* in, std::thread* starts) -> lv::task<> {
+        *starts = std::thread([in] { (void)in->try_send(1); });
+        (void)co_await in->receive();
+      }(from, waker));
+      stop.store(true, std::memory_order_relaxed);
+      co_await others.join();
+    }, &line, &guest);
+    guest.join();
+  }
+}
+
 TEST(pin, in_a_seeded_run_it_changes_nothing) {
   lv::runtime_options options;
   options.backend = lv::runtime_options::sockets::sim;
