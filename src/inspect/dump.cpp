@@ -102,7 +102,8 @@ void append_task(std::string& text, scheduler& runs, task_record& record, std::u
 }  // namespace
 
 void print_tasks(scheduler& runs, int fd) {
-  const auto now_ms = static_cast<std::uint32_t>(runs.at(0).home().now_ns() / 1'000'000);
+  // Not from a worker: one that has just been given a slot has no reactor yet.
+  const auto now_ms = static_cast<std::uint32_t>(runs.reactor_at(0).now_ns() / 1'000'000);
   const frame_pool_stats frames = frame_statistics();
   write_all(fd, fmt::format("levity: tasks of process {}; {} workers, {} bytes in {} frames and records\n", ::getpid(),
                             runs.size(), frames.bytes_in_use, frames.blocks_in_use));

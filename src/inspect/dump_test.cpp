@@ -3,14 +3,19 @@
 #include "inspect/dump.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <string>
 #include <string_view>
 
 #include "levity/levity.hpp"
+#include "sched/scheduler.hpp"
+#include "tests/support/run_tasks.hpp"
 
 namespace {
 
@@ -102,6 +107,50 @@ TEST(dump, sigterm_ends_by_cancelling_and_says_so_in_the_exit_code) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
+// What one dump of the runtime of the calling task says. Meant for a blocking call too.
+std::string dump_of(lv::detail::scheduler* runs) {
+  const int fd = ::memfd_create("dump", MFD_CLOEXEC);
+  EXPECT_GE(fd, 0);
+  lv::detail::print_tasks(*runs, fd);
+  std::string text(static_cast<std::size_t>(::lseek(fd, 0, SEEK_END)), '\0');
+  EXPECT_EQ(::pread(fd, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  ::close(fd);
+  return text;
+}
+
+// The spare has never run anything before: it has neither a reactor nor a clock until it takes the slot over.
+TEST(dump, while_a_spare_takes_a_slot_over_and_after_it_the_times_are_right) {
+  for (int i = 0; i < 20; i++) {
+    lv::test::run_tasks(1, []() -> lv::task<> {
+      lv::event over;
+      lv::atomic<bool> waits{false};
+      lv::scope others;
+      others.spawn("the waiting one", [](lv::event* end, lv::atomic<bool>* told) -> lv::task<> {
+        told->store(true, std::memory_order_relaxed);
+        co_await end->wait();
+      }, &over, &waits);
+      auto* runs = static_cast<lv::detail::scheduler*>(lv::detail::current_run().exec);
+      const std::string text = co_await lv::blocking([](lv::detail::scheduler* of, lv::atomic<bool>* told) {
+        const auto since = std::chrono::steady_clock::now();
+        while (!told->load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < since + 30s) (void)dump_of(of);
+        std::string said;
+        while (said.find("waits: event wait") == std::string::npos && std::chrono::steady_clock::now() < since + 30s) {
+          said = dump_of(of);
+        }
+        return said;
+      }, runs, &waits);
+      constexpr std::string_view before_time = ", for ";
+      const std::size_t at = text.find(before_time, std::min(text.find("waits: event wait"), text.size()));
+      EXPECT_NE(at, std::string::npos) << text;
+      if (at != std::string::npos) {
+        EXPECT_LT(std::stod(text.substr(at + before_time.size())), 40.0) << text;
+      }
+      over.set();
+      co_await others.join();
+    });
+  }
 }
 
 }  // namespace

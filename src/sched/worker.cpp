@@ -477,7 +477,9 @@ void worker::take_over(worker& from) noexcept {
   while (from.fresh_.size_approx() > 0) {
     if (fresh_task* task = from.fresh_.steal()) push_quietly(fresh_, *task);
   }
-  poll_now(home().now_ns());
+  const std::int64_t now_ns = home().now_ns();
+  note_time(now_ns);
+  poll_now(now_ns);
 }
 
 // Where others may take them, all before the first one runs; the first event on top.
