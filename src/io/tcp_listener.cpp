@@ -121,15 +121,15 @@ io_result<std::size_t> tcp_listener::open_shards() {
 // One attempt; keeps the direction's word right. Only a connection uses a turn up: attempts that find nothing come at a
 // regular beat, and would leave reactors out.
 io_result<tcp_stream> tcp_listener::accept_once(endpoint& from) noexcept {
-  const bool in_turn = options_.sharding == accept_sharding::round_robin;
-  if (in_turn && turn_of_ == nullptr) turn_of_ = &current_run().exec->next_reactor();
-  reactor* home = in_turn ? turn_of_ : from.home;
+  // Shards have no turns, and a task each: they must not touch what is the only socket's.
+  const bool deals = options_.sharding == accept_sharding::round_robin;
+  if (deals && turn_of_ == nullptr) turn_of_ = &current_run().exec->next_reactor();
   from.reading.clear();
-  const io_result<endpoint*> peer = from.home->try_accept(from, *home);
+  const io_result<endpoint*> peer = from.home->try_accept(from, deals ? *turn_of_ : *from.home);
   // There may be more in the queue.
   if (peer || peer.error() != io_failure::would_block) from.reading.mark_ready();
   if (!peer) return std::unexpected(peer.error());
-  if (in_turn) turn_of_ = nullptr;  // with one socket for all; tasks on several shards must not meet here
+  if (deals) turn_of_ = nullptr;
   return tcp_stream{**peer};
 }
 
@@ -184,6 +184,7 @@ void tcp_listener::close() noexcept {
   if (const int fd = std::exchange(early_fd_, -1); fd >= 0) kernel::close(fd);
   for (std::size_t i = 0; i < shards_.size(); i++) close_shard(i);
   shards_.clear();
+  turn_of_ = nullptr;  // a reactor of this runtime; the next address may belong to another one
 }
 
 void tcp_listener::close_shard(std::size_t shard) noexcept {

@@ -214,3 +214,26 @@ TEST(tcp_listener, an_accept_of_one_shard_that_is_cancelled_before_while_or_afte
     EXPECT_EQ(taken, rounds);
   });
 }
+
+// The turn that an attempt found nothing for is kept for the next connection: not beyond the runtime whose reactor it names.
+TEST(tcp_listener, a_listener_that_served_one_runtime_deals_to_the_reactors_of_the_next) {
+  lv::runtime_options two;
+  two.workers = 2;
+  lv::runtime former(two);
+  lv::runtime latter(two);
+  lv::tcp_listener listener;
+  former.block_on([](lv::tcp_listener* reused) -> lv::task<> {
+    *reused = listen_with({.sharding = accept_sharding::round_robin});
+    EXPECT_EQ(reused->try_accept(0).error(), io_failure::would_block);
+    reused->close();
+    co_return;
+  }, &listener);
+  latter.block_on([](lv::tcp_listener* reused) -> lv::task<> {
+    *reused = listen_with({.sharding = accept_sharding::round_robin});
+    const auto homes = co_await homes_of(*reused, 2);
+    lv::detail::executor& here = *lv::detail::current_run().exec;
+    for (const auto& [home, count] : homes) EXPECT_TRUE(home == &here.reactor_at(0) || home == &here.reactor_at(1));
+    EXPECT_EQ(homes.size(), 2u);
+    reused->close();
+  }, &listener);
+}
