@@ -227,6 +227,28 @@ function(levity_examples)
   endforeach()
 endfunction()
 
+# The guides: of the examples of each, a program guides/<name>, which docs/guides_test.py runs.
+function(levity_guides)
+  file(GLOB guides CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/guides/*.md ${PROJECT_SOURCE_DIR}/docs/footguns.md)
+  foreach(guide IN LISTS guides)
+    get_filename_component(name ${guide} NAME_WE)
+    set(source ${PROJECT_BINARY_DIR}/guides/${name}.cpp)
+    set(maker ${PROJECT_SOURCE_DIR}/tools/docs/snippets.py)
+    add_custom_command(OUTPUT ${source} DEPENDS ${guide} ${maker} VERBATIM
+                       COMMAND ${Python3_EXECUTABLE} ${maker} ${guide} ${source})
+    add_executable(guide_${name} ${source})
+    set_target_properties(guide_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/guides)
+    # Examples name what they do not use; and since their lines are said to lie in the guide, g++ takes them for a header.
+    target_compile_options(guide_${name} PRIVATE -Wno-unused -Wno-shadow)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      target_compile_options(guide_${name} PRIVATE -Wno-subobject-linkage)
+    endif()
+    target_compile_definitions(guide_${name} PRIVATE COMPILER="${CMAKE_CXX_COMPILER}")
+    target_link_libraries(guide_${name} PRIVATE ${LEVITY_OPTIONAL_LIBRARIES} levity levity_flags)
+    add_dependencies(test_programs guide_${name})
+  endforeach()
+endfunction()
+
 # What every test may rely on: LEVITY_BUILD_DIR names the folder of the programs `orders` and `levity`.
 function(levity_test_properties name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "LEVITY_BUILD_DIR=${PROJECT_BINARY_DIR}")
@@ -296,6 +318,7 @@ function(levity_tests)
   # Tests of scripts. They do not depend on the build, so a cross-check of compilers needs them once.
   find_package(Python3 COMPONENTS Interpreter)
   if(Python3_FOUND)
+    levity_guides()
     foreach(place tools bench reference examples docs tests)
       file(GLOB_RECURSE scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${place}/*_test.py)
       foreach(script IN LISTS scripts)

@@ -1,0 +1,136 @@
+"""Makes one C++ program of the examples in a guide: `snippets.py GUIDE.md PROGRAM.cpp`; `guides_test.py` runs them.
+
+A block that opens with ```cpp is compiled, in a namespace of its own, after what the guide gives before in comments:
+
+    <!-- given
+    struct order {};
+    -->
+
+What stands behind `cpp` says more:
+
+    run               example(), a task or a function, runs and the program ends with 0
+    prints: REGEX     the same, and somewhere in its output, whatever it ends with, is REGEX
+    hangs: REGEX      example() does not end, and the dump that SIGQUIT asks for has REGEX
+    asan: REGEX       the same as prints, where the program is built with the address sanitizer
+    refused: REGEX    the compiler refuses the block with such a message
+
+`g++12` before one of them: only there; other compilers compile the block.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROLES = ("run", "prints", "hangs", "asan", "refused")
+
+BEFORE = """// Made of {guide} by tools/docs/snippets.py.
+#undef NDEBUG
+#include <levity/http/server.hpp>
+#include <levity/levity.hpp>
+#include <levity/resolve/connect.hpp>
+
+#include <cassert>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+"""
+
+AFTER = """
+template <class F>
+static int start(F example) {{
+  if constexpr (std::is_void_v<std::invoke_result_t<F>>) {{
+    example();
+    return 0;
+  }} else {{
+    return lv::run(example);
+  }}
+}}
+
+int main(int count, char** arguments) {{
+  const std::string which = count > 1 ? arguments[1] : "";
+  if (which == "--list") {{
+#ifdef LEVITY_ASAN
+    std::puts("asan");
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+    std::puts("g++12");
+#endif
+    std::printf("compiler %s\\n", COMPILER);
+{listed}    return 0;
+  }}
+{started}  return 2;
+}}
+"""
+
+
+class Block:
+    def __init__(self, line, info, text):
+        self.line, self.text = line, text
+        words = re.fullmatch(r"(g\+\+12 )?(?:(\w+)(?:: (.+))?)?", info)
+        if words is None or (words.group(2) or "run") not in ROLES:
+            sys.exit(f"line {line}: cannot read ```cpp {info}; known are {', '.join(ROLES)}")
+        self.old_only, self.role, self.pattern = bool(words.group(1)), words.group(2) or "", words.group(3) or ""
+
+
+def blocks_of(text):
+    """What the guide gives, and its blocks."""
+    comments = re.finditer(r"<!-- given\n(.*?)-->", text, re.S)
+    given = [(text.count("\n", 0, found.start(1)) + 1, found.group(1)) for found in comments]
+    blocks, lines, at = [], text.splitlines(), 0
+    while at < len(lines):
+        if (found := re.match(r"```cpp ?(.*)$", lines[at])) is not None:
+            end = lines.index("```", at)
+            blocks.append(Block(at + 2, found.group(1).strip(), "\n".join(lines[at + 1:end])))
+            at = end
+        at += 1
+    return given, blocks
+
+
+def quoted(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def program_of(guide, text):
+    given, blocks = blocks_of(text)
+    parts = [BEFORE.format(guide=guide)]
+    parts += [f"#line {line} {quoted(guide)}\n{code}" for line, code in given]
+    listed, started = "", ""
+    for each in blocks:
+        kind = f"{'g++12 ' if each.old_only else ''}{each.role or 'compiled'} {each.line} {each.pattern}"
+        listed += f"    std::puts({quoted(kind)});\n"
+        if each.role == "refused":
+            continue
+        parts.append(f"namespace block_{each.line} {{\n#line {each.line} {quoted(guide)}\n{each.text}\n}}\n")
+        if each.role:
+            started += f'  if (which == "{each.line}") return start(block_{each.line}::example);\n'
+    parts.append(AFTER.format(listed=listed, started=started))
+    refused = {each.line: BEFORE.format(guide=guide) + "".join(code for _, code in given) + each.text + "\n"
+               for each in blocks if each.role == "refused"}
+    return "\n".join(parts), refused
+
+
+def main():
+    guide, program = Path(sys.argv[1]), Path(sys.argv[2])
+    text, refused = program_of(str(guide), guide.read_text())
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(text)
+    for line, code in refused.items():
+        program.with_name(f"{program.stem}_refused_{line}.cpp").write_text(code)
+
+
+if __name__ == "__main__":
+    main()
