@@ -112,9 +112,14 @@ io_result<std::size_t> write_once(endpoint& to, const char* doing, Transfer&& tr
   keep_sigpipe_out();
   for (bool cleared = false;;) {
     const ssize_t moved = transfer();
-    if (moved >= 0) return static_cast<std::size_t>(moved);
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN) return std::unexpected(transfer_error(to, errno, doing));
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved >= 0 || errno != EAGAIN) {
+      const int code = errno;
+      // The clear may have taken the only event there was, and the next write would wait for it.
+      if (cleared) to.writing.mark_ready();
+      if (moved >= 0) return static_cast<std::size_t>(moved);
+      return std::unexpected(transfer_error(to, code, doing));
+    }
     // An event that came before the clear may have been for room that is gone again: once more after it.
     if (cleared) return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
     to.writing.clear();

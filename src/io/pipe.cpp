@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <new>
+#include <utility>
 
 #include "levity/memory/buffer.hpp"
 #include "levity/task/detail/scope_state.hpp"
@@ -185,10 +186,13 @@ socket_attempt::outcome pipe_writer::write_awaiter::attempt() noexcept {
         moved -= part;
         if (moved == 0) break;
       }
+      // The clear may have taken the only event there was, and the next write would wait for it.
+      if (std::exchange(cleared, false)) socket_->writing.mark_ready();
       continue;
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN) {
+      if (cleared) socket_->writing.mark_ready();
       error_ = io_error::from_errno(errno, "pipe write");
       return outcome::done;
     }

@@ -219,9 +219,12 @@ socket_attempt::outcome tcp_stream::write_awaiter::attempt() noexcept {
         moved -= part;
         if (moved == 0) break;
       }
+      // The clear may have taken the only event there was, and the next write would wait for it.
+      if (std::exchange(cleared, false)) socket_->writing.mark_ready();
       continue;
     }
     if (sent.error() != io_failure::would_block) {
+      if (cleared) socket_->writing.mark_ready();
       error_ = sent.error();
       return outcome::done;
     }

@@ -25,7 +25,12 @@ auto send_once(endpoint& socket, Transfer&& transfer) noexcept {
   for (bool cleared = false;;) {
     const auto sent = transfer();
     // An event that came before the clear may have been for room that is gone again: once more after it.
-    if (sent || sent.error() != io_failure::would_block || cleared) return sent;
+    if (sent || sent.error() != io_failure::would_block) {
+      // The clear may have taken the only event there was, and the next send would wait for it.
+      if (cleared) socket.writing.mark_ready();
+      return sent;
+    }
+    if (cleared) return sent;
     socket.writing.clear();
     cleared = true;
   }
