@@ -7,7 +7,7 @@
 namespace levity::inline v0::detail {
 
 void idle_set::enter(unsigned worker, bool searching) noexcept {
-  idle_[worker / 64].fetch_or(std::uint64_t{1} << (worker % 64), std::memory_order_relaxed);
+  idle_[worker / 64].fetch_or(std::uint64_t{1} << (worker % 64), std::memory_order_release);  // E250 release.
   if (searching) searchers_.fetch_sub(1, std::memory_order_relaxed);
   full_fence();  // E14.
 }
@@ -26,7 +26,7 @@ int idle_set::claim() noexcept {
       while (seen != 0) {
         const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
         const std::uint64_t bit = std::uint64_t{1} << lowest;
-        seen = idle_[word].fetch_and(~bit, std::memory_order_relaxed);
+        seen = idle_[word].fetch_and(~bit, std::memory_order_acquire);  // E250 acquire.
         if ((seen & bit) != 0) return static_cast<int>(word * 64 + lowest);
       }
     }
