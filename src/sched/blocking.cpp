@@ -7,7 +7,6 @@
 #include <system_error>
 #include <thread>
 
-#include "levity/base/assert.hpp"
 #include "levity/sched/blocking.hpp"
 
 namespace levity::inline v0::detail {
@@ -53,24 +52,32 @@ void blocking_pool::submit(blocking_job& job) noexcept {
   try {
     std::thread([this] { serve(); }).detach();
   } catch (const std::system_error&) {
-    const std::lock_guard guard{lock_};
-    threads_--;
-    LEVITY_ASSERT(threads_ > 0, "at least one thread for blocking calls; raise the limit of threads (ulimit -u)");
+    start = false;
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (start) return;
+  // No thread is to be had. Where there is none at all, the caller does what no other would ever do.
+  std::unique_lock guard{lock_};
+  threads_--;
+  if (threads_ == 0) run_queued(guard);
+}
+
+// Runs what waits, without the lock.
+void blocking_pool::run_queued(std::unique_lock<std::mutex>& guard) noexcept {
+  while (blocking_job* job = first_) {
+    first_ = job->next;
+    if (first_ == nullptr) last_ = nullptr;
+    queued_--;
+    guard.unlock();
+    job->run(*job);  // it may be gone when this returns
+    guard.lock();
+  }
 }
 
 void blocking_pool::serve() noexcept {
   std::unique_lock guard{lock_};
   for (;;) {
-    while (blocking_job* job = first_) {
-      first_ = job->next;
-      if (first_ == nullptr) last_ = nullptr;
-      queued_--;
-      guard.unlock();
-      job->run(*job);  // it may be gone when this returns
-      guard.lock();
-    }
+    run_queued(guard);
     if (closing_) break;
     idle_++;
     const bool woken = work_.wait_for(guard, std::chrono::seconds(idle_seconds_max),

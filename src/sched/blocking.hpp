@@ -21,13 +21,15 @@ public:
   /// Waits for every job and thread.
   ~blocking_pool();
 
-  /// Any thread. The job is called once, on a thread of the pool; it may be gone when its call returns.
+  /// Any thread. The job is called once, on a thread of the pool; it may be gone when its call returns. Where the kernel refuses
+  /// the first thread it is called here, before submit() returns.
   void submit(blocking_job& job) noexcept;
 
   [[nodiscard]] unsigned threads_approx() noexcept;
 
 private:
   void serve() noexcept;
+  void run_queued(std::unique_lock<std::mutex>& guard) noexcept;
 
   std::mutex lock_;
   std::condition_variable work_;

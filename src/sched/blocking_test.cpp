@@ -3,6 +3,8 @@
 #include "levity/sched/blocking.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <memory>
@@ -207,6 +209,25 @@ TEST(blocking, a_cancelled_task_waits_for_its_call) {
     EXPECT_TRUE(over);
   });
 }
+
+#if !defined(LEVITY_ASAN) && !defined(LEVITY_TSAN)
+// A stack for a new thread needs address space: in a process that may have no more of it there are neither spares nor a pool. Both
+// ways that a call can take, in place and over the pool, end at the same place then.
+TEST(blocking, where_no_thread_is_to_be_had_calls_are_made_all_the_same) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(run_tasks(1, []() -> lv::task<int> {
+      rlimit least{0, 0};
+      if (::setrlimit(RLIMIT_AS, &least) != 0) co_return 1;
+      if (co_await lv::blocking([] { return 2; }) != 2) co_return 2;
+      co_return co_await lv::pinned([]() -> lv::task<int> { co_return co_await lv::blocking([] { return 0; }); }());
+    }));
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+#endif
 
 // A thread in a call belongs to no runtime, so it may run another one.
 TEST(blocking, a_call_may_run_a_runtime_of_its_own) {
