@@ -79,10 +79,12 @@ class Page:
     def __init__(self, names, root):
         self.root = root
         self.rooms = self.order_of_rooms()
-        self.known = {}
-        self.taken = {}
+        self.known, self.ids, count = {}, {}, {}
         for each in self.all(names):
             self.known.setdefault(each.path, each)
+            # Functions of one name stand in several headers; the first has the plain anchor.
+            count[each.path] = count.get(each.path, 0) + 1
+            self.ids[id(each)] = anchor(each.path) + (f"-{count[each.path]}" if count[each.path] > 1 else "")
         # A word that is the name of an enumerator, too: which one is meant the text does not say.
         self.values = {each.name for each in self.known.values() if each.kind == "enumerator"}
         self.sections = {}
@@ -128,7 +130,7 @@ class Page:
             if not word.startswith("lv::") and (target.kind not in TYPES or names_it and word != of):
                 continue
             made.append(html.escape(text[last:found.start()], quote=False))
-            made.append(f'<a href="#{anchor(target.path)}">{html.escape(found.group())}</a>')
+            made.append(f'<a href="#{self.id_of(target)}">{html.escape(found.group())}</a>')
             last = found.end()
         made.append(html.escape(text[last:], quote=False))
         return "".join(made)
@@ -145,7 +147,7 @@ class Page:
                 code = piece[1:-1]
                 target = self.find(code, around) if WORD.fullmatch(code) and code not in self.values else None
                 target = target if target is not None and ("::" in code or target.kind in TYPES) else None
-                shown = html.escape(code) if target is None else f'<a href="#{anchor(target.path)}">{html.escape(code)}</a>'
+                shown = html.escape(code) if target is None else f'<a href="#{self.id_of(target)}">{html.escape(code)}</a>'
                 made.append(f"<code>{shown}</code>")
                 continue
             last = 0
@@ -158,7 +160,7 @@ class Page:
                 end = found.end() + (2 if piece.startswith("()", found.end()) else 0)
                 target = self.find(word, around) if word not in self.values else None
                 shown = html.escape(piece[found.start():end])
-                made.append(f'<code><a href="#{anchor(target.path)}">{shown}</a></code>' if target else f"<code>{shown}</code>")
+                made.append(f'<code><a href="#{self.id_of(target)}">{shown}</a></code>' if target else f"<code>{shown}</code>")
                 last = end
             made.append(html.escape(piece[last:], quote=False))
         return "".join(made)
@@ -206,10 +208,8 @@ class Page:
         around = each.path.rpartition("::")[0]
         return self.link(text, each.path if each.kind == "class" else around, each.path)
 
-    def id_of(self, path):
-        self.taken[path] = self.taken.get(path, 0) + 1
-        count = self.taken[path]
-        return anchor(path) if count == 1 else f"{anchor(path)}-{count}"
+    def id_of(self, each):
+        return self.ids[id(each)]
 
     def gives(self, each):
         if not each.gives:
@@ -229,7 +229,7 @@ class Page:
         if len(signatures) > 4:
             signatures[1:] = [f"<details><summary>{len(group) - 1} more</summary>{''.join(signatures[1:])}</details>"]
         around = each.path if each.kind == "class" else each.path.rpartition("::")[0]
-        parts = [f'<article id="{self.id_of(each.path)}"><h3>{html.escape(each.path)} <small>{each.kind}</small></h3>', *signatures,
+        parts = [f'<article id="{self.id_of(each)}"><h3>{html.escape(each.path)} <small>{each.kind}</small></h3>', *signatures,
                  self.gives(each), self.doc(each.doc, around)]
         rows = [one for one in each.members if one.kind in ("enumerator", "value")]
         if rows:
@@ -237,7 +237,7 @@ class Page:
             for one in rows:
                 text = one.name if one.kind == "enumerator" else one.signature
                 text = one.signature if "=" in one.signature else text
-                parts.append(f'<tr id="{self.id_of(one.path)}"><td><code>{self.link(text, each.path, one.path)}</code></td>'
+                parts.append(f'<tr id="{self.id_of(one)}"><td><code>{self.link(text, each.path, one.path)}</code></td>'
                              f"<td>{self.prose(' '.join(one.doc.split()), each.path)}</td></tr>")
             parts.append("</table>")
         parts += [self.entry(more, level + 1) for more in self.groups(one for one in each.members if one not in rows)]
@@ -275,7 +275,7 @@ class Page:
                 if each.path in seen:
                     continue
                 seen.add(each.path)
-                index.append(f'<a class="member" href="#{anchor(each.path)}" data-find="{html.escape(each.path.lower())}">'
+                index.append(f'<a class="member" href="#{self.id_of(each)}" data-find="{html.escape(each.path.lower())}">'
                              f"{html.escape(each.path)}</a>")
             body.append(f'<section id="{title}"><h2>{room}: {header.stem}</h2>'
                         f'<p class="include">#include "{path}" &nbsp; {library}</p>')
