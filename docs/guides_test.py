@@ -101,9 +101,18 @@ class Guides(unittest.TestCase):
     def test_every_link_to_a_file_of_the_house_leads_to_one(self):
         for path in [*GUIDES, HERE.parent / "README.md", HERE.parent / "ARCHITECTURE.md", HERE / "HACKING.md"]:
             prose = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(), flags=re.S)
-            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
-                with self.subTest(f"{path.name}: {target}"):
-                    self.assertTrue((path.parent / target).exists())
+            for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", prose):
+                with self.subTest(f"{path.name}: {target}#{anchor}"):
+                    place = path.parent / target if target else path
+                    self.assertTrue(place.exists())
+                    if anchor:
+                        self.assertIn(anchor, headings(place))
+
+
+def headings(path):
+    """The anchors that a page of Markdown has."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.S)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in re.findall(r"^#+ (.*)$", text, re.M)}
 
 
 def takes_sigquit(pid):
