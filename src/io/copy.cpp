@@ -42,6 +42,7 @@ public:
   borrowed_pipe() noexcept {
     {
       const std::lock_guard guard{lock_};
+      drop_inherited();
       if (kept_count_ > 0) {
         ends_ = kept_[--kept_count_];
         return;
@@ -74,10 +75,22 @@ public:
   std::size_t inside = 0;  // bytes
 
 private:
+  // What was kept before a fork() is the parent's too, and bytes of two processes must not meet in it.
+  static void drop_inherited() noexcept {
+    const pid_t self = ::getpid();
+    if (std::exchange(kept_by_, self) == self) return;
+    while (kept_count_ > 0) {
+      const pipe_fds& each = kept_[--kept_count_];
+      ::close(each.out);
+      ::close(each.in);
+    }
+  }
+
   static constexpr int kept_max = 16;
   static inline std::mutex lock_;
   static inline pipe_fds kept_[kept_max];  // guarded by lock_
   static inline int kept_count_ = 0;       // guarded by lock_
+  static inline pid_t kept_by_ = 0;        // the process that did; guarded by lock_
 
   pipe_fds ends_;
 };

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <set>
 #include <string>
 
 #include "levity/base/rng.hpp"
@@ -71,6 +73,20 @@ int open_descriptors() {
   while (::readdir(folder) != nullptr) count++;
   ::closedir(folder);
   return count;
+}
+
+// The pipes that this process has made itself: those that it was started with are not close-on-exec.
+std::set<std::string> own_pipes() {
+  std::set<std::string> found;
+  for (int fd = 0; fd < 1024; fd++) {
+    const int flags = ::fcntl(fd, F_GETFD);
+    if (flags < 0 || (flags & FD_CLOEXEC) == 0) continue;
+    char target[64];
+    const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target, sizeof target);
+    const std::string name(target, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    if (name.starts_with("pipe:")) found.insert(name);
+  }
+  return found;
 }
 
 const lv::runtime_options::sockets backends[] = {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::sim};
@@ -244,6 +260,39 @@ TEST(copy, cut_off_in_the_middle_of_bulk_leaves_no_descriptor_behind) {
     }
     EXPECT_LE(open_descriptors(), before);
   });
+}
+
+TEST(copy, a_child_process_uses_no_pipe_that_its_parent_kept) {
+  const auto copy_much = [] {
+    run_tasks(1, []() -> lv::task<> {
+      const std::string much = pattern(1'000'000, 3);
+      proxied all = co_await proxied_pair();
+      std::string got;
+      io_failure end = io_failure::other;
+      lv::copied_both_ways outcome;
+      lv::scope work;
+      work.spawn(carry, &all, &outcome);
+      work.spawn(write_and_end, &all.front.client, &much, std::size_t{300'000});
+      work.spawn(read_all<lv::tcp_stream>, &all.back.server, &got, &end);
+      EXPECT_TRUE(all.back.server.shutdown_write());
+      co_await work.join();
+      EXPECT_TRUE(got == much);
+    });
+  };
+  copy_much();
+  const std::set<std::string> parents = own_pipes();
+  EXPECT_FALSE(parents.empty());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    copy_much();
+    for (const std::string& each : own_pipes()) {
+      if (parents.contains(each)) ::_exit(1);
+    }
+    ::_exit(testing::Test::HasFailure() ? 2 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(copy, from_a_connection_into_a_pipe_and_back) {
