@@ -43,7 +43,8 @@ public:
   ~udp_socket() { close(); }
 
   /// Opens a socket at "127.0.0.1:7000", "[::1]:7000" or ":7000" (port 0: any free one; see local_address). May be called
-  /// before the runtime exists. A malformed address fails with io_failure::invalid, a taken one with address_in_use.
+  /// before the runtime exists; its first operation then has it watched, and must be over before another task uses it. A malformed
+  /// address fails with io_failure::invalid, a taken one with address_in_use.
   static io_result<udp_socket> bind(std::string_view at, udp_options options = {}) noexcept;
   static io_result<udp_socket> bind(const address& at, udp_options options = {}) noexcept;
 
