@@ -128,6 +128,18 @@ extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec"
 /// Milliseconds, good for "since when": of this thread's worker, or of the kernel's clock where there is none. Not in coroutines.
 std::uint32_t coarse_now_ms() noexcept;
 
+/// Where this thread's stack stands, near enough. Asked for the address of its frame, the last act of a coroutine would set up a
+/// frame for nothing else.
+inline const char* stack_position() noexcept {
+#ifdef __x86_64__
+  const char* position;
+  asm("mov %%rsp, %0" : "=r"(position));
+  return position;
+#else
+  return static_cast<const char*>(__builtin_frame_address(0));
+#endif
+}
+
 /// Hands control from one frame to another by symmetric transfer.
 ///
 /// Clang turns the transfer into a tail call in every build. GCC does so only when it optimises and no sanitizer watches;
@@ -136,7 +148,7 @@ std::uint32_t coarse_now_ms() noexcept;
 /// thread outlives a suspension. With Clang it would not be, and is not needed.
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
 #ifndef __clang__
-  if (static_cast<const char*>(__builtin_frame_address(0)) < this_run.stack_low) [[unlikely]] {
+  if (stack_position() < this_run.stack_low) [[unlikely]] {
     this_run.bounced = next;
     return std::noop_coroutine();
   }

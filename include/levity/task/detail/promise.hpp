@@ -104,6 +104,11 @@ struct final_awaiter {
   void await_resume() const noexcept {}
 };
 
+/// Throws what an awaited coroutine threw. Not inline: an exception_ptr on the stack would cost every frame that awaits one.
+[[noreturn, gnu::cold, gnu::noinline]] inline void rethrow(std::exception_ptr& failure) {
+  std::rethrow_exception(std::exchange(failure, nullptr));
+}
+
 // What an awaited coroutine hands to the frame that awaits it: nothing yet, a value or an exception.
 template <class T>
 class result_slot {
@@ -137,7 +142,7 @@ public:
   [[nodiscard]] bool has_failure() const noexcept { return state_ == state::failure; }
 
   T take() {
-    if (state_ == state::failure) [[unlikely]] std::rethrow_exception(std::exchange(failure_, nullptr));
+    if (state_ == state::failure) [[unlikely]] rethrow(failure_);
     return std::move(value_);
   }
 
@@ -163,7 +168,7 @@ public:
   [[nodiscard]] bool has_failure() const noexcept { return failure_ != nullptr; }
 
   void take() {
-    if (failure_ != nullptr) [[unlikely]] std::rethrow_exception(std::exchange(failure_, nullptr));
+    if (failure_ != nullptr) [[unlikely]] rethrow(failure_);
   }
 
 private:
