@@ -116,7 +116,7 @@ class House:
             for name in sorted(names):
                 path = os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
                 self.paths.append(path)
-                if name.endswith(TEXTS) or path in ("dev", ".ci/run", "bench/run", "reference/run"):
+                if name.endswith(TEXTS) or path in ("dev", ".ci/run", "bench/run", "bench/race/run", "reference/run"):
                     self.sources.append(Source(root, path))
         self.existing = set(self.paths)
         self.by_path = {source.path: source for source in self.sources}

@@ -1,0 +1,3 @@
+module levity_race
+
+go 1.25
