@@ -27,7 +27,8 @@ runtime_core::runtime_core(const runtime_options& options)
     : embedded(options.embedded),
       simulated(options.backend == runtime_options::sockets::sim),
       runs({make_reactors(options), simulated ? options.seed | 1 : 0}),
-      files(runs, options.files, simulated) {
+      files(runs, options.files, simulated),
+      listed(runs, simulated) {
   runs.use_files(files);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "inspect/layout.hpp"
 #include "io/file_service.hpp"
 #include "levity/runtime/options.hpp"
 #include "reactor/reactor.hpp"
@@ -25,6 +26,7 @@ public:
   const bool simulated;
   scheduler runs;
   file_service files;
+  listed_runtime listed;
 };
 
 }  // namespace levity::detail

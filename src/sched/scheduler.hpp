@@ -135,6 +135,7 @@ public:
   }
 
 private:
+  friend struct layout_of;  // tells debuggers where things are
   void inject(task_record& record) noexcept;
 
   const std::uint64_t seed_;

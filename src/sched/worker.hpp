@@ -122,6 +122,8 @@ public:
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
 
 private:
+  friend struct layout_of;  // tells debuggers where things are
+
   // A task that is about to run: a record, or a fresh frame.
   struct ready {
     task_record* record = nullptr;
