@@ -6,6 +6,7 @@
 #include <string>
 
 #include "levity/memory/frame_pool.hpp"
+#include "platform/ring_host.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -19,17 +20,6 @@ void carry_out(blocking_job& job) noexcept {
   file_operation& operation = *own.operation;
   frame_free(&own, sizeof own);
   complete(operation, perform(operation));
-}
-
-const char* likely_cause(int code) noexcept {
-  switch (code) {
-    case EPERM:
-    case EACCES: return "EPERM: a seccomp profile or kernel.io_uring_disabled forbids it";
-    case ENOSYS: return "ENOSYS: this kernel or sandbox has none";
-    case ENOMEM: return "ENOMEM: the limit of locked memory is too low, see `ulimit -l`";
-    case EINVAL: return "EINVAL: this kernel's is too old";
-    default: return nullptr;
-  }
 }
 
 }  // namespace
@@ -52,7 +42,7 @@ file_service::carrier file_service::decide() noexcept {
       chosen = carrier::ring;
     } else {
       refusal_ = started.error().code();
-      const char* cause = likely_cause(refusal_);
+      const char* cause = cause_of_ring_refusal(refusal_);
       const bool fall_back = means_ == file_means::automatic;
       std::fprintf(stderr, "levity: io_uring is refused (%s); %s\n",
                    cause != nullptr ? cause : started.error().message().c_str(),

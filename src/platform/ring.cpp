@@ -5,8 +5,16 @@
 
 namespace levity::inline v0::detail {
 
-ring::~ring() {
+void ring::close() noexcept {
   if (open_) io_uring_queue_exit(&ring_);
+  open_ = false;
+}
+
+bool ring::knows(int operation) noexcept {
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
+  const bool known = probe != nullptr && io_uring_opcode_supported(probe, operation) != 0;
+  io_uring_free_probe(probe);
+  return known;
 }
 
 io_result<void> ring::open(unsigned entries) noexcept {
@@ -37,18 +45,28 @@ io_uring_sqe& ring::next_entry() noexcept {
   }
 }
 
-// What a plan of faults does to the entries is done before the kernel sees them.
-int ring::enter(unsigned completions_wanted) noexcept {
+// What a plan of faults does to the entries is done before the kernel sees them. True: the kernel is not entered at all.
+bool ring::planned() noexcept {
   if (kernel::is_planned(kernel::call::ring_operation)) {
     const unsigned mask = ring_.sq.ring_mask;
     for (unsigned at = ring_.sq.sqe_head; at != ring_.sq.sqe_tail; at++) kernel::strike_submission(&ring_.sq.sqes[at & mask]);
   }
-  if (kernel::strikes(kernel::call::ring_enter)) return -errno;
-  return io_uring_submit_and_wait(&ring_, completions_wanted);
+  return kernel::strikes(kernel::call::ring_enter);
 }
 
-void ring::submit_and_wait() noexcept { enter(1); }
+void ring::submit_and_wait(std::int64_t wait_ns) noexcept {
+  if (planned()) return;
+  if (wait_ns == for_ever_ns) {
+    io_uring_submit_and_wait(&ring_, 1);
+    return;
+  }
+  __kernel_timespec limit{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+  io_uring_cqe* first = nullptr;
+  io_uring_submit_and_wait_timeout(&ring_, &first, 1, &limit, nullptr);
+}
 
-void ring::submit() noexcept { enter(0); }
+void ring::submit() noexcept {
+  if (!planned()) io_uring_submit_and_get_events(&ring_);
+}
 
 }  // namespace levity::detail

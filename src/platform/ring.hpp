@@ -1,6 +1,6 @@
 #pragma once
 
-// ring: an io_uring of one thread. Created, used and destroyed by that thread (SINGLE_ISSUER, DEFER_TASKRUN where the kernel has
+// ring: an io_uring of one thread. Created, used and closed by that thread (SINGLE_ISSUER, DEFER_TASKRUN where the kernel has
 // them: completions are then produced only when this thread asks for them).
 
 #include <liburing.h>
@@ -12,10 +12,21 @@
 
 namespace levity::inline v0::detail {
 
+/// What the kernel says of an operation.
+struct completion {
+  std::uint64_t data;    // the operation's user data
+  std::int32_t result;   // a count or descriptor, or a negative errno
+  std::uint32_t flags;   // IORING_CQE_F_*
+
+  [[nodiscard]] bool is_last() const noexcept { return (flags & IORING_CQE_F_MORE) == 0; }
+};
+
 class ring {
 public:
+  static constexpr std::int64_t for_ever_ns = INT64_MAX;
+
   ring() = default;
-  ~ring();
+  ~ring() { close(); }
   ring(const ring&) = delete;
   ring& operator=(const ring&) = delete;
 
@@ -23,32 +34,39 @@ public:
   /// takes. The error's code tells why it is refused: EPERM (a seccomp profile, kernel.io_uring_disabled), ENOSYS (none in
   /// this kernel or sandbox), ENOMEM (the limit of locked memory).
   io_result<void> open(unsigned entries) noexcept;
+  void close() noexcept;
+
+  /// Whether the kernel knows an operation (IORING_OP_*).
+  [[nodiscard]] bool knows(int operation) noexcept;
 
   /// A free submission entry; submits what is queued if there is none. Never null.
   io_uring_sqe& next_entry() noexcept;
 
-  /// Submits and waits for at least one completion. Returns early on signals.
-  void submit_and_wait() noexcept;
+  /// Submits and waits for at least one completion, for `wait_ns` at most. Returns early on signals.
+  void submit_and_wait(std::int64_t wait_ns = for_ever_ns) noexcept;
+  /// Submits, and produces the completions that are due, without waiting.
   void submit() noexcept;
 
-  /// Calls `visit(user_data, result)` for each completion there is, and gives their slots back.
+  /// Calls `visit(completion)` for each completion there is, and gives their slots back.
   template <class Visit>
   void reap(Visit&& visit) noexcept {
     unsigned head;
     unsigned count = 0;
     io_uring_cqe* cqe;
     io_uring_for_each_cqe(&ring_, head, cqe) {
-      std::uint64_t user_data = cqe->user_data;
-      std::int32_t result = cqe->res;
-      if (kernel::is_planned(kernel::call::ring_operation)) kernel::restore_completion(user_data, result);
-      visit(user_data, result);
+      completion what{cqe->user_data, cqe->res, cqe->flags};
+      if (kernel::is_planned(kernel::call::ring_operation)) kernel::restore_completion(what.data, what.result);
+      visit(what);
       count++;
     }
     io_uring_cq_advance(&ring_, count);
   }
 
+  /// For what else is registered with it. Null: not open.
+  [[nodiscard]] io_uring* native() noexcept { return open_ ? &ring_ : nullptr; }
+
 private:
-  int enter(unsigned completions_wanted) noexcept;
+  bool planned() noexcept;
 
   io_uring ring_{};
   bool open_ = false;
