@@ -280,7 +280,8 @@ TEST(buffered_reader, holds_no_memory_while_it_waits_for_the_next_piece) {
 }
 
 TEST(buffered_reader, over_a_connection_a_deadline_in_the_middle_of_a_line_loses_no_byte) {
-  for (const auto backend : {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::sim}) {
+  for (const auto backend : {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::ring,
+                             lv::runtime_options::sockets::sim}) {
     lv::runtime_options options;
     options.backend = backend;
     options.workers = 1;

@@ -147,7 +147,8 @@ TEST(buffered_writer, after_a_gap_that_nobody_knows_every_write_fails) {
 }
 
 TEST(buffered_writer, over_a_full_connection_flushes_cut_off_by_deadlines_send_every_byte_once) {
-  for (const auto backend : {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::sim}) {
+  for (const auto backend : {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::ring,
+                             lv::runtime_options::sockets::sim}) {
     lv::runtime_options options;
     options.backend = backend;
     options.workers = 1;

@@ -89,7 +89,8 @@ std::set<std::string> own_pipes() {
   return found;
 }
 
-const lv::runtime_options::sockets backends[] = {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::sim};
+const lv::runtime_options::sockets backends[] = {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::ring,
+                                                 lv::runtime_options::sockets::sim};
 
 template <class F>
 void run_on_every_backend(F f) {

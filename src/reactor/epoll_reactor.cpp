@@ -14,6 +14,7 @@
 
 #include "levity/base/assert.hpp"
 #include "platform/syscall.hpp"
+#include "reactor/stream_failure.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -191,27 +192,6 @@ io_result<void> epoll_reactor::finish_connect(endpoint& socket) noexcept {
   return std::unexpected(errno == ENOTCONN ? io_error{io_failure::would_block, EAGAIN, doing}
                                            : io_error::from_errno(errno, doing));
 }
-
-namespace {
-
-// A failed transfer; a reset is remembered.
-io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept {
-  const io_error error = io_error::from_errno(code, doing);
-  if (error == io_failure::reset) socket.was_reset.store(true, std::memory_order_relaxed);
-  return error;
-}
-
-// The kernel reports a reset to one system call only, be it a read or a write; from then on reads say 0, as at the end of a
-// stream that ended in order. A connection whose own side was not ended is closed only after a reset.
-bool torn(const endpoint& socket) noexcept {
-  if (socket.was_reset.load(std::memory_order_relaxed)) return true;
-  if (socket.write_ended.load(std::memory_order_relaxed)) return false;
-  std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
-  socklen_t size = sizeof state;
-  return kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
-}
-
-}  // namespace
 
 io_result<std::size_t> epoll_reactor::try_read(endpoint& socket, std::span<std::byte> into) noexcept {
   for (;;) {

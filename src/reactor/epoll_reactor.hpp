@@ -36,6 +36,7 @@ public:
   io_result<std::size_t> try_write(endpoint& socket, std::span<const iovec> from) noexcept override;
   io_result<void> shutdown_write(endpoint& socket) noexcept override;
   void close(endpoint& socket, bool abort) noexcept override;
+  bool lends_descriptor(const endpoint&) const noexcept override { return true; }
   address local_address(const endpoint& socket) const noexcept override;
   address peer_address(const endpoint& socket) const noexcept override;
   io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept override;

@@ -76,6 +76,8 @@ struct reactor : time_source {
   virtual io_result<void> shutdown_write(endpoint& socket) noexcept = 0;
   /// Closes at once and in order; `abort` resets the connection instead.
   virtual void close(endpoint& socket, bool abort) noexcept = 0;
+  /// Whether bytes may be moved by system calls on the endpoint's descriptor, beside the functions above.
+  virtual bool lends_descriptor(const endpoint& socket) const noexcept = 0;
   virtual address local_address(const endpoint& socket) const noexcept = 0;
   virtual address peer_address(const endpoint& socket) const noexcept = 0;
   /// TCP_NODELAY, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF by their names in <sys/socket.h>; a backend may ignore what it cannot do.

@@ -18,6 +18,7 @@
 
 #include "levity/base/rng.hpp"
 #include "reactor/epoll_reactor.hpp"
+#include "reactor/ring/ring_reactor.hpp"
 #include "reactor/sim_reactor.hpp"
 
 namespace levity::inline v0::detail {
@@ -35,13 +36,24 @@ std::unique_ptr<reactor> make_epoll() {
   return std::move(*made);
 }
 
+template <bool hosted>
+std::unique_ptr<reactor> make_ring() {
+  auto shared = socket_ring::create({});
+  EXPECT_TRUE(shared) << shared.error().message();
+  if (!shared) return nullptr;
+  auto made = ring_reactor::create(std::move(*shared), hosted);
+  EXPECT_TRUE(made);
+  return std::move(*made);
+}
+
 template <std::uint64_t seed>
 std::unique_ptr<reactor> make_sim() {
   return make_sim_reactor(seed);
 }
 
 const backend backends[] = {
-    {"epoll", &make_epoll, true},      {"sim_1", &make_sim<1>, false},   {"sim_2", &make_sim<2>, false},
+    {"epoll", &make_epoll, true},      {"ring", &make_ring<false>, true},
+    {"ring_hosted", &make_ring<true>, true}, {"sim_1", &make_sim<1>, false},   {"sim_2", &make_sim<2>, false},
     {"sim_3", &make_sim<3>, false},    {"sim_42", &make_sim<42>, false}, {"sim_1981", &make_sim<1981>, false},
 };
 

@@ -61,6 +61,7 @@ public:
   io_result<std::size_t> try_write(endpoint& socket, std::span<const iovec> from) noexcept override;
   io_result<void> shutdown_write(endpoint& socket) noexcept override;
   void close(endpoint& socket, bool abort) noexcept override;
+  bool lends_descriptor(const endpoint&) const noexcept override { return false; }
   address local_address(const endpoint& socket) const noexcept override;
   address peer_address(const endpoint& socket) const noexcept override;
   /// SO_SNDBUF and SO_RCVBUF set the window; other options are taken and ignored.

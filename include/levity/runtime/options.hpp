@@ -20,11 +20,18 @@ struct runtime_options {
 
   /// Where sockets live.
   enum class sockets : std::uint8_t {
-    epoll,  ///< the kernel's sockets, by epoll
-    sim,    ///< an in-memory network in virtual time, in an order drawn from `seed`
+    automatic,      ///< what the environment's LEVITY_SOCKETS says, `epoll`, `ring` or `ring_or_epoll`; epoll without it
+    epoll,          ///< the kernel's sockets, by epoll
+    ring,           ///< the kernel's sockets, by io_uring on a thread of its own (Linux 6.0 or later); refused: no runtime
+    ring_or_epoll,  ///< by io_uring; where the kernel refuses it, by epoll, and one line on standard error names the cause
+    sim,            ///< an in-memory network in virtual time, in an order drawn from `seed`
   };
   /// Which world the program lives in.
-  sockets backend = sockets::epoll;
+  sockets backend = sockets::automatic;
+
+  /// Sockets by io_uring: what a full socket leaves over of a write goes out without a copy by the kernel if it is at least so many
+  /// bytes (of 64 KiB at most). 0: it is copied. Over loopback the kernel copies all the same.
+  std::uint32_t zero_copy_from = 0;
 
   /// Who carries file operations out.
   file_means files = file_means::automatic;

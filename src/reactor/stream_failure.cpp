@@ -1,0 +1,25 @@
+#include "reactor/stream_failure.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "platform/syscall.hpp"
+
+namespace levity::inline v0::detail {
+
+io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept {
+  const io_error error = io_error::from_errno(code, doing);
+  if (error == io_failure::reset) socket.was_reset.store(true, std::memory_order_relaxed);
+  return error;
+}
+
+bool torn(const endpoint& socket) noexcept {
+  if (socket.was_reset.load(std::memory_order_relaxed)) return true;
+  if (socket.write_ended.load(std::memory_order_relaxed)) return false;
+  std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
+  socklen_t size = sizeof state;
+  return kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
+}
+
+}  // namespace levity::detail

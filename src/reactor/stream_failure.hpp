@@ -1,0 +1,17 @@
+#pragma once
+
+// How a TCP stream of the kernel ended. The kernel reports a reset to one system call only, be it a read or a write; from then on
+// reads say 0, as at the end of a stream that ended in order. The endpoint remembers what was met.
+
+#include "levity/base/error.hpp"
+#include "reactor/endpoint.hpp"
+
+namespace levity::inline v0::detail {
+
+/// A failed transfer; a reset is remembered.
+io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept;
+
+/// Whether an end that a read met is that of a torn stream: a connection whose own side was not ended is closed only after a reset.
+bool torn(const endpoint& socket) noexcept;
+
+}  // namespace levity::detail
