@@ -89,11 +89,11 @@ def free_port():
 class Server:
     """A server program with PORT as its first argument."""
 
-    def __init__(self, bench, name, *arguments, count_allocations=False):
+    def __init__(self, bench, name, *arguments, count_allocations=False, environment=None):
         self.port = free_port()
         self.name = name
         self.errors = tempfile.TemporaryFile()
-        environment = dict(os.environ)
+        environment = {**os.environ, **(environment or {})}
         self.count_file = None
         if count_allocations:
             self.count_file = tempfile.NamedTemporaryFile(prefix="allocations")

@@ -8,7 +8,7 @@ import tempfile
 import time
 
 from ..processes import Driver, Failure, Server, context_switches, cpu_ns, rss_bytes
-from ..record import at_most, of_pairs, of_values
+from ..record import at_most, no_target, of_pairs, of_values
 from .row import Row, server_pairs
 
 
@@ -20,6 +20,20 @@ def echo_row(size, connections, mode):
         with Server(bench, "echo_floor") as floor, Server(bench, bench.subject("echo_server")) as subject:
             pairs, note = server_pairs(bench, floor, subject, connections, mode, ["--size", size])
         yield of_pairs(name, pairs, "ns CPU per request", at_most(1.12), judged="ratio_upper", note=note)
+
+    return Row([name], measure)
+
+
+def ring_row(size, connections):
+    """The same server by both backends: io_uring by epoll."""
+    name = f"echo/{'16KiB' if size == 16384 else f'{size}B'}/{connections}conn/ring"
+
+    def measure(bench):
+        subject = bench.subject("echo_server")
+        with Server(bench, subject, environment={"LEVITY_SOCKETS": "epoll"}) as epoll, \
+             Server(bench, subject, environment={"LEVITY_SOCKETS": "ring"}) as ring:
+            pairs, note = server_pairs(bench, epoll, ring, connections, "saturated", ["--size", size])
+        yield of_pairs(name, pairs, "ns CPU per request", no_target(), judged="ratio", note=f"by epoll; {note}")
 
     return Row([name], measure)
 
@@ -116,6 +130,7 @@ ROWS = [
     *[echo_row(size, connections, mode)
       for size, connections in ((64, 16), (64, 256), (64, 2000), (16384, 16))
       for mode in ("saturated", "rate:20000")],
+    *[ring_row(size, connections) for size, connections in ((64, 16), (64, 256), (64, 2000), (16384, 16))],
     Row(["echo/connect_request_close"], connect_request_close),
     Row(["idle_connections/cpu", "idle_connections/system_calls", "idle_connections/bytes"], idle_connections),
     Row(["idle/wakeups", "idle/cpu"], idle),
