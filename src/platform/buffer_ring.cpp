@@ -44,7 +44,7 @@ io_result<void> buffer_ring::open(ring& on, std::uint32_t count, std::uint32_t b
 std::uint16_t buffer_ring::took(std::uint32_t flags) noexcept {
   const auto buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
   LEVITY_ASSERT((flags & IORING_CQE_F_BUFFER) != 0 && buffer < count_, "received bytes lie in one of our buffers");
-  free_.fetch_sub(1, std::memory_order_relaxed);
+  free_.fetch_sub(1, std::memory_order_acquire);  // E208 acquire.
   return buffer;
 }
 
@@ -54,10 +54,10 @@ void buffer_ring::add(std::uint16_t buffer) noexcept {
 }
 
 void buffer_ring::give(std::uint16_t buffer) noexcept {
+  free_.fetch_add(1, std::memory_order_release);  // E208 release.
   lock_.lock();
   add(buffer);
   lock_.unlock();
-  free_.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace levity::detail

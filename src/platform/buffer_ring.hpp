@@ -8,6 +8,10 @@
 //
 // Buffers return from any thread, straight into the ring the kernel reads: who has read one need not wake the ring thread. What
 // a completion has not told yet still counts as the kernel's, so free_approx() may be too high, by one batch.
+//
+// Edges
+//   E208  give -> took: who read the buffer is done with it. The kernel, between them, orders the two as well, but no checker sees
+//         that; so the count goes up before the buffer is in the ring.
 
 #include <liburing.h>
 

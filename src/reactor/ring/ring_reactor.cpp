@@ -80,7 +80,7 @@ bool ring_reactor::deliver(ready_batch& ready) noexcept {
   while (undelivered_ != nullptr && ready.room() >= 2) {
     ring_socket& socket = *std::exchange(undelivered_, undelivered_->next_event);
     // From here on it may be in the inbox again.
-    const std::uint32_t events = socket.events.exchange(0, std::memory_order_acquire);  // E201 acquire.
+    const std::uint32_t events = socket.events.exchange(0, std::memory_order_acq_rel);  // E201 acquire, release.
     if ((events & ring_socket::event_read) != 0) {
       task_record* reader = socket.reading.event();
       if (reader != nullptr && wake_deferred(*reader)) ready.add(*reader);

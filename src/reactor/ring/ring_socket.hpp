@@ -26,8 +26,8 @@
 // generation, as epoll_reactor's do, and one that comes late finds out (try_hold).
 //
 // Edges
-//   E200  wants: what the worker wrote before it asked.
-//   E201  events: what the ring thread did before the poller hears of it.
+//   E200  wants: what the worker wrote before it asked. Back: who finds no bits may use the link, the taker is done with it.
+//   E201  events: what the ring thread did before the poller hears of it. Back: as E200.
 //   E202  the last reference: what the others did with the socket before its memory is reused or its descriptor closed; publish()
 //         -> try_hold(): the constants.
 //   E203  sending: the end of a send -> the next write: how it ended.

@@ -87,8 +87,8 @@ io_result<void> socket_ring::opened(ring& on) noexcept {
 // ---- from workers ----------------------------------------------------------------------------------------------------
 
 void socket_ring::request(ring_socket& from, std::uint32_t wants) noexcept {
-  // E200 release.
-  if (from.wants.fetch_or(wants, std::memory_order_release) != 0) return;  // queued, and not looked at yet
+  // E200 release, acquire.
+  if (from.wants.fetch_or(wants, std::memory_order_acq_rel) != 0) return;  // queued, and not looked at yet
   from.references.fetch_add(ring_socket::one_use, std::memory_order_relaxed);
   inbox_.push(from);
   host_.knock();
@@ -140,7 +140,7 @@ unsigned socket_ring::take(ring& on) noexcept {
 }
 
 void socket_ring::carry_out(ring& on, ring_socket& socket) noexcept {
-  const std::uint32_t wants = socket.wants.exchange(0, std::memory_order_acquire);  // E200 acquire.
+  const std::uint32_t wants = socket.wants.exchange(0, std::memory_order_acq_rel);  // E200 acquire, release.
   socket.aborting = socket.aborting || (wants & ring_socket::want_abort) != 0;
   socket.closing = socket.closing || (wants & (ring_socket::want_close | ring_socket::want_abort)) != 0;
   if (!socket.closing && !swept_) {
@@ -261,8 +261,8 @@ void socket_ring::cancel(ring& on, std::uint64_t data) noexcept {
 
 void socket_ring::post(ring_socket& socket, std::uint32_t events) noexcept {
   if (socket.closing) return;
-  // E201 release.
-  if (socket.events.fetch_or(events, std::memory_order_release) != 0) return;  // queued, and not looked at yet
+  // E201 release, acquire.
+  if (socket.events.fetch_or(events, std::memory_order_acq_rel) != 0) return;  // queued, and not looked at yet
   socket.references.fetch_add(ring_socket::one_event, std::memory_order_relaxed);
   event_sink& sink = *socket.sink;
   sink.inbox.push(socket);
