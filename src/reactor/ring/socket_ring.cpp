@@ -75,8 +75,9 @@ socket_ring::~socket_ring() {
 io_result<void> socket_ring::opened(ring& on) noexcept {
   // As old as multishot receives (Linux 6.0), which cannot be asked for.
   if (!on.knows(IORING_OP_SEND_ZC)) return std::unexpected(io_error::from_errno(EINVAL, "looking for multishot receives"));
-  if (const io_result<void> registered = pool_.open(on, options_.buffers, options_.buffer_bytes); !registered) return registered;
-  for (std::uint32_t i = 0; i < options_.buffers; i++) {
+  const io_result<void> registered = pool_.open(on, kernel::buffer_entries(options_.buffers), options_.buffer_bytes);
+  if (!registered) return registered;
+  for (std::uint32_t i = 0; i < pool_.count(); i++) {
     chunks_[i].buffer = static_cast<std::uint16_t>(i);
     chunks_[i].bytes = pool_.at(static_cast<std::uint16_t>(i));
   }
@@ -473,7 +474,7 @@ void socket_ring::arm_watch(ring& on) noexcept {
 void socket_ring::watched(ring& on, const completion& what) noexcept {
   constexpr int events_max = 64;
   epoll_event events[events_max];
-  for (int count = events_max; count == events_max;) {
+  for (int count = 1; count > 0 || (count < 0 && errno == EINTR);) {  // what is left there would raise no event any more
     count = kernel::epoll_wait(watch_fd_, events, events_max, 0);
     for (int i = 0; i < count; i++) {
       const epoll_event& event = events[i];
