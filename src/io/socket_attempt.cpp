@@ -5,6 +5,7 @@
 #include "io/event_wait.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "platform/unix_socket.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -59,6 +60,11 @@ bool socket_attempt::take_back(waiter& self, task_record& record) noexcept {
 void socket_attempt::describe_fd(const waiter& self, char* text, std::size_t size) noexcept {
   const endpoint* on = static_cast<const socket_attempt&>(self).socket_;
   std::snprintf(text, size, "fd %d", on->fd);
+}
+
+// The kernel is asked for the name, so that no socket carries a copy: who waits on it keeps it open.
+void socket_attempt::describe_unix(const waiter& self, char* text, std::size_t size) noexcept {
+  describe_unix_socket(static_cast<const socket_attempt&>(self).socket_->fd, text, size);
 }
 
 }  // namespace levity::detail

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "io/accepting.hpp"
 #include "io/event_wait.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
@@ -30,13 +31,13 @@ listen_request request_for(const address& at, const listen_options& options) noe
           static_cast<int>(seconds.count())};
 }
 
-void say_that_connections_wait(const io_error& why) noexcept {
+}  // namespace
+
+void detail::say_that_connections_wait(const io_error& why) noexcept {
   static levity::atomic<bool> said{false};
   if (said.exchange(true, std::memory_order_relaxed)) return;
   std::fprintf(stderr, "levity: %s; new connections wait until some close\n", why.message().c_str());
 }
-
-}  // namespace
 
 tcp_listener::tcp_listener(tcp_listener&& other) noexcept
     : options_(other.options_), shards_(std::move(other.shards_)), early_fd_(std::exchange(other.early_fd_, -1)) {

@@ -15,6 +15,7 @@
 // Rejected: interposing on the C library's symbols (the tests would run another binary than users do, and io_uring has no
 // symbols); a virtual interface (an indirect call for each read, and nobody but the tests would ever implement it).
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -125,6 +126,9 @@ inline ssize_t sendfile(int to, int from, off_t* offset, std::size_t size) noexc
 inline int socket(int family, int type, int protocol) noexcept {
   return strikes(call::socket) ? -1 : ::socket(family, type, protocol);
 }
+inline int socketpair(int family, int type, int protocol, int (&fds)[2]) noexcept {
+  return strikes(call::socket) ? -1 : ::socketpair(family, type, protocol, fds);
+}
 inline int bind(int fd, const sockaddr* at, socklen_t size) noexcept { return strikes(call::bind) ? -1 : ::bind(fd, at, size); }
 inline int listen(int fd, int backlog) noexcept { return strikes(call::listen) ? -1 : ::listen(fd, backlog); }
 inline int accept4(int fd, sockaddr* from, socklen_t* size, int flags) noexcept {
@@ -225,6 +229,24 @@ inline int fdatasync(int fd) noexcept { return strikes(call::fsync) ? -1 : ::fda
 inline int ftruncate(int fd, off_t size) noexcept { return strikes(call::truncate) ? -1 : ::ftruncate(fd, size); }
 inline int fstat(int fd, struct stat* status) noexcept { return strikes(call::stat) ? -1 : ::fstat(fd, status); }
 inline int stat(const char* path, struct stat* status) noexcept { return strikes(call::stat) ? -1 : ::stat(path, status); }
+inline int lstat(const char* path, struct stat* status) noexcept { return strikes(call::stat) ? -1 : ::lstat(path, status); }
+inline int statx(int folder, const char* path, int flags, unsigned wanted, struct statx* status) noexcept {
+  return strikes(call::stat) ? -1 : ::statx(folder, path, flags, wanted, status);
+}
+inline ssize_t getdents64(int fd, void* into, std::size_t size) noexcept {
+  return strikes(call::stat) ? -1 : ::getdents64(fd, into, size);
+}
+inline int fallocate(int fd, int mode, off_t offset, off_t size) noexcept {
+  return strikes(call::truncate) ? -1 : ::fallocate(fd, mode, offset, size);
+}
+inline int mkdir(const char* path, mode_t mode) noexcept { return strikes(call::rename) ? -1 : ::mkdir(path, mode); }
+inline int rmdir(const char* path) noexcept { return strikes(call::unlink) ? -1 : ::rmdir(path); }
+inline int link(const char* existing, const char* made) noexcept {
+  return strikes(call::rename) ? -1 : ::link(existing, made);
+}
+inline int symlink(const char* target, const char* made) noexcept {
+  return strikes(call::rename) ? -1 : ::symlink(target, made);
+}
 inline int rename(const char* from, const char* to) noexcept { return strikes(call::rename) ? -1 : ::rename(from, to); }
 inline int unlink(const char* path) noexcept { return strikes(call::unlink) ? -1 : ::unlink(path); }
 

@@ -30,6 +30,7 @@ protected:
   static bool take_back(waiter& self, task_record& record) noexcept;
   static bool settle(waiter& self, task_record& record) noexcept;
   static void describe_fd(const waiter& self, char* text, std::size_t size) noexcept;
+  static void describe_unix(const waiter& self, char* text, std::size_t size) noexcept;  // with its name
 
   // The rest of the object, by its reason: reads or writes once, fills in its result or error.
   virtual outcome attempt() noexcept = 0;

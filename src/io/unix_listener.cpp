@@ -1,0 +1,170 @@
+#include "levity/io/unix_listener.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/accepting.hpp"
+#include "io/event_wait.hpp"
+#include "levity/base/assert.hpp"
+#include "levity/task/cancel.hpp"
+#include "levity/task/detail/scope_state.hpp"
+#include "levity/task/yield.hpp"
+#include "levity/time/sleep.hpp"
+#include "platform/socket.hpp"
+#include "platform/syscall.hpp"
+#include "platform/unix_socket.hpp"
+#include "reactor/reactor.hpp"
+
+namespace levity::inline v0 {
+
+using namespace detail;
+
+namespace {
+
+constexpr const char* accepting = "accepting";
+
+// As event_wait's, with the name.
+class accept_wait : public event_wait {
+public:
+  explicit accept_wait(endpoint& socket) noexcept : event_wait(why_it_waits, socket, true), fd_(socket.fd) {}
+
+private:
+  static void describe(const waiter& self, char* text, std::size_t size) noexcept {
+    describe_unix_socket(static_cast<const accept_wait&>(self).fd_, text, size);
+  }
+  static const wait_reason why_it_waits;
+
+  int fd_;
+};
+
+const wait_reason accept_wait::why_it_waits{"unix accept", &accept_wait::take_back, nullptr, &accept_wait::describe};
+
+}  // namespace
+
+io_result<unix_listener> unix_listener::bind(std::string_view at, const unix_listen_options& options) noexcept {
+  const auto parsed = unix_address::parse(at);
+  if (parsed) return bind(*parsed, options);
+  return std::unexpected(
+      io_error{io_failure::invalid, 0, "reading the name of a Unix socket (a path or @name, at most 107 bytes)"});
+}
+
+io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_listen_options& options) noexcept {
+  constexpr const char* doing = "listening at a Unix socket";
+  if (at.is_empty()) return std::unexpected(io_error{io_failure::invalid, 0, doing});
+  const executor* here = current_run().exec;
+  if (here != nullptr && here->simulated()) return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+  const io_result<int> fd = open_unix_socket(SOCK_STREAM);
+  if (!fd) return std::unexpected(fd.error());
+  unix_listener listener;
+  listener.early_fd_ = *fd;
+  const int mode = options.bind.mode ? static_cast<int>(*options.bind.mode) : -1;
+  const io_result<socket_file> file = bind_unix_socket(*fd, {at, options.backlog, mode, options.bind.replace_stale});
+  if (!file) return std::unexpected(file.error());
+  listener.file_device_ = file->device;
+  listener.file_inode_ = file->inode;
+  return listener;
+}
+
+io_result<unix_listener> unix_listener::adopt(int fd) noexcept {
+  const io_result<void> fits = check_unix_socket(fd, SOCK_STREAM);
+  const bool listens = fits && socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN).value_or(0) != 0;
+  if (!listens) {
+    if (fd >= 0) kernel::close(fd);
+    return std::unexpected(fits ? io_error{io_failure::invalid, 0, "adopting a Unix socket that does not listen"} : fits.error());
+  }
+  unix_listener listener;
+  listener.early_fd_ = fd;
+  return listener;
+}
+
+void unix_listener::swap(unix_listener& other) noexcept {
+  std::swap(socket_, other.socket_);
+  std::swap(early_fd_, other.early_fd_);
+  std::swap(file_device_, other.file_device_);
+  std::swap(file_inode_, other.file_inode_);
+}
+
+// The endpoint; inside a task.
+io_result<endpoint*> unix_listener::watched() noexcept {
+  if (early_fd_ >= 0) {
+    executor* here = current_run().exec;
+    LEVITY_ASSERT(here != nullptr, "a listener accepts inside a task");
+    const io_result<endpoint*> socket = here->home_reactor().adopt(std::exchange(early_fd_, -1));
+    if (!socket) return socket;
+    socket_ = *socket;
+  }
+  if (socket_ == nullptr) return std::unexpected(io_error{io_failure::closed, 0, accepting});
+  return socket_;
+}
+
+io_result<unix_stream> unix_listener::try_accept() noexcept {
+  const io_result<endpoint*> from = watched();
+  if (!from) return std::unexpected(from.error());
+  (*from)->reading.clear();
+  const io_result<int> fd = accept_unix_socket((*from)->fd);
+  // There may be more in the queue.
+  if (fd || fd.error() != io_failure::would_block) (*from)->reading.mark_ready();
+  if (!fd) return std::unexpected(fd.error());
+  const io_result<endpoint*> peer = current_run().exec->next_reactor().adopt(*fd);
+  if (!peer) return std::unexpected(peer.error());
+  return unix_stream{**peer};
+}
+
+task<io_result<unix_stream>> unix_listener::accept() {
+  const io_result<endpoint*> from = watched();
+  if (!from) co_return std::unexpected(from.error());
+  endpoint& socket = **from;
+  for (;;) {
+    if (!socket.reading.is_drained()) {
+      // What is there needs no wait, but who takes connections without end lets the others run, and ends when it shall.
+      try {
+        if (spend_budget()) {
+          co_await throw_if_cancelled();
+        } else {
+          co_await yield();
+        }
+      } catch (const cancelled& ended) {
+        co_return std::unexpected(to_io_error(ended.reason(), accepting));
+      }
+      io_result<unix_stream> peer = try_accept();
+      if (peer) co_return peer;
+      const io_failure failure = peer.error().failure();
+      if (failure == io_failure::no_descriptors || failure == io_failure::no_memory) {
+        say_that_connections_wait(peer.error());
+        try {
+          co_await sleep(10ms);
+        } catch (const cancelled& ended) {
+          co_return std::unexpected(to_io_error(ended.reason(), accepting));
+        }
+        continue;
+      }
+      if (failure != io_failure::would_block) co_return peer;
+    }
+    const cancel_reason why = co_await accept_wait{socket};
+    if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, accepting));
+  }
+}
+
+int unix_listener::fd() const noexcept { return socket_ != nullptr ? socket_->fd : early_fd_; }
+
+void unix_listener::remove_file() noexcept {
+  if (file_inode_ == 0) return;
+  remove_socket_file(local_address(), {file_device_, file_inode_});
+  file_inode_ = 0;
+}
+
+void unix_listener::stop() noexcept {
+  if (!is_open()) return;
+  remove_file();
+  stop_listening(fd());
+}
+
+void unix_listener::close() noexcept {
+  remove_file();
+  if (const int early = std::exchange(early_fd_, -1); early >= 0) kernel::close(early);
+  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+}
+
+unix_address unix_listener::local_address() const noexcept { return unix_local_name(fd()); }
+
+}  // namespace levity
