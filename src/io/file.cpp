@@ -28,6 +28,13 @@ constexpr std::uint64_t transfer_max = std::uint64_t{1} << 30;
 
 const char* name_of(const file_operation& operation) noexcept { return names[static_cast<int>(operation.what)]; }
 
+// Nobody cancels an operation on a file: a kernel that says so, or that it cannot now, is one that cannot do it for the moment.
+io_error error_of(const file_operation& operation) noexcept {
+  const auto code = static_cast<int>(-operation.result);
+  if (code == ECANCELED || code == EAGAIN) return {io_failure::unavailable, code, name_of(operation)};
+  return io_error::from_errno(code, name_of(operation));
+}
+
 }  // namespace
 
 std::int64_t perform(const file_operation& operation) noexcept {
@@ -118,6 +125,7 @@ bool file_wait::read_cached() noexcept {
   while (left_ > 0) {
     const iovec part{operation_.bytes, operation_.size};
     const ssize_t got = kernel::preadv2(operation_.fd, &part, 1, static_cast<off_t>(operation_.offset), RWF_NOWAIT);
+    if (got < 0 && errno == EINTR) continue;
     if (got < 0) return false;
     if (got == 0) return true;
     advance(static_cast<std::uint64_t>(got));
@@ -159,7 +167,7 @@ file_action::file_action(file_operation::kind what, std::int32_t fd, std::uint64
 io_result<void> file_action::await_resume() const noexcept {
   if (operation_.fd == closed) return std::unexpected(io_error{io_failure::closed, 0, name_of(operation_)});
   if (operation_.result >= 0) return {};
-  return std::unexpected(io_error::from_errno(static_cast<int>(-operation_.result), name_of(operation_)));
+  return std::unexpected(error_of(operation_));
 }
 
 path_action::path_action(file_operation::kind what, const char* path, const char* other, std::int32_t flags,
@@ -173,7 +181,7 @@ path_action::path_action(file_operation::kind what, const char* path, const char
 
 io_result<std::int64_t> path_action::await_resume() const noexcept {
   if (operation_.result >= 0) return operation_.result;
-  return std::unexpected(io_error::from_errno(static_cast<int>(-operation_.result), name_of(operation_)));
+  return std::unexpected(error_of(operation_));
 }
 
 file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes,
@@ -188,9 +196,7 @@ file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::ui
 
 io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
   if (operation_.fd == closed) return std::unexpected(io_error{io_failure::closed, 0, name_of(operation_)});
-  if (operation_.result < 0) {
-    return std::unexpected(io_error::from_errno(static_cast<int>(-operation_.result), name_of(operation_)));
-  }
+  if (operation_.result < 0) return std::unexpected(error_of(operation_));
   // A write of nothing although something is left: the device takes no more.
   if (operation_.what == file_operation::kind::write && left_ > 0) {
     return std::unexpected(io_error{io_failure::no_space, 0, name_of(operation_)});

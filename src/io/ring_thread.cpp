@@ -6,6 +6,19 @@
 
 namespace levity::inline v0::detail {
 
+namespace {
+
+// Whether the kernel did not carry an operation out although nothing is wrong with it: interrupted, short of something at the
+// moment, or cancelled, which nobody here ever asks for. After so many refusals it is told as it is.
+bool goes_again(file_operation& operation, std::int32_t result) noexcept {
+  constexpr std::uint8_t refusals_max = 100;
+  if (result != -EINTR && result != -EAGAIN && result != -ECANCELED) return false;
+  if (operation.what == file_operation::kind::close && result == -EINTR) return false;  // it has closed
+  return ++operation.refusals <= refusals_max;
+}
+
+}  // namespace
+
 unsigned ring_thread::take(ring& on) noexcept {
   return inbox_.take([this, &on](file_operation& operation) {
     queue(on, operation);
@@ -15,12 +28,13 @@ unsigned ring_thread::take(ring& on) noexcept {
 
 void ring_thread::completed(ring& on, const completion& what) noexcept {
   auto& operation = *reinterpret_cast<file_operation*>(what.data);
-  if (what.result == -EINTR || what.result == -EAGAIN) {
+  if (goes_again(operation, what.result)) {
     queue(on, operation);
     return;
   }
   in_flight_--;
-  complete(operation, what.result);
+  const bool closed = operation.what == file_operation::kind::close && what.result == -EINTR;
+  complete(operation, closed ? 0 : what.result);
 }
 
 void ring_thread::queue(ring& on, file_operation& operation) noexcept {

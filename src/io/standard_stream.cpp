@@ -83,7 +83,10 @@ io_result<opened> open_again(int fd, int access) noexcept {
   if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
     char path[32];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const int own = kernel::open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int own;
+    do {
+      own = kernel::open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    } while (own < 0 && errno == EINTR);
     if (own >= 0) return opened{own, true, false};
   }
   const int own = kernel::fcntl(fd, F_DUPFD_CLOEXEC, 3);

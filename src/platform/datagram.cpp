@@ -62,7 +62,11 @@ io_result<int> open_datagram_socket(const address& at, bool reuse_port) noexcept
 io_result<void> connect_datagram_socket(int fd, const address& peer) noexcept {
   sockaddr_storage name;
   const socklen_t size = to_kernel(peer, name);
-  if (kernel::connect(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return {};
+  int connected;
+  do {
+    connected = kernel::connect(fd, reinterpret_cast<sockaddr*>(&name), size);
+  } while (connected != 0 && errno == EINTR);
+  if (connected == 0) return {};
   return std::unexpected(io_error::from_errno(errno, "connecting a datagram socket"));
 }
 

@@ -23,6 +23,7 @@ struct file_operation {
   std::uint32_t mode = 0;
   std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
   kind what = kind::sync;
+  std::uint8_t refusals = 0;  // how often a ring did not carry it out for no reason of its own
 };
 
 /// Who carries file operations out. submit() from any thread of the runtime; the operation completes exactly once.
