@@ -20,8 +20,9 @@ namespace levity::inline v0 {
 namespace detail {
 namespace {
 
-constexpr const char* names[] = {"file open",     "file read",  "file write",  "file sync",  "file sync of data",
-                                 "file truncate", "file close", "file rename", "file unlink"};
+constexpr const char* names[] = {"file open",  "file read",   "file write",  "file sync",     "file sync of data", "file truncate",
+                                 "file close", "file rename", "file unlink", "file allocate", "directory make",
+                                 "directory remove", "file link", "file symlink", "file status", "directory read"};
 
 // The kernel moves at most this much at a time.
 constexpr std::uint64_t transfer_max = std::uint64_t{1} << 30;
@@ -60,6 +61,19 @@ std::int64_t perform(const file_operation& operation) noexcept {
         return kernel::close(operation.fd) == 0 || errno == EINTR ? 0 : -errno;
       case file_operation::kind::rename: result = kernel::rename(operation.path, operation.other_path); break;
       case file_operation::kind::unlink: result = kernel::unlink(operation.path); break;
+      case file_operation::kind::allocate:
+        result = kernel::fallocate(operation.fd, operation.flags, static_cast<off_t>(operation.offset),
+                             static_cast<off_t>(operation.size));
+        break;
+      case file_operation::kind::make_directory: result = kernel::mkdir(operation.path, operation.mode); break;
+      case file_operation::kind::remove_directory: result = kernel::rmdir(operation.path); break;
+      case file_operation::kind::link: result = kernel::link(operation.path, operation.other_path); break;
+      case file_operation::kind::symlink: result = kernel::symlink(operation.path, operation.other_path); break;
+      case file_operation::kind::status:
+        result = kernel::statx(AT_FDCWD, operation.path, operation.flags, STATX_BASIC_STATS,
+                         reinterpret_cast<struct statx*>(operation.bytes));
+        break;
+      case file_operation::kind::list: result = kernel::getdents64(operation.fd, operation.bytes, operation.size); break;
     }
   } while (result < 0 && errno == EINTR);
   return result < 0 ? -errno : result;
@@ -81,7 +95,10 @@ const wait_reason file_wait::reasons_[] = {
     {names[2], &never_taken_back, &settle, &describe}, {names[3], &never_taken_back, nullptr, &describe},
     {names[4], &never_taken_back, nullptr, &describe}, {names[5], &never_taken_back, nullptr, &describe},
     {names[6], &never_taken_back, nullptr, &describe}, {names[7], &never_taken_back, nullptr, &describe},
-    {names[8], &never_taken_back, nullptr, &describe},
+    {names[8], &never_taken_back, nullptr, &describe}, {names[9], &never_taken_back, nullptr, &describe},
+    {names[10], &never_taken_back, nullptr, &describe}, {names[11], &never_taken_back, nullptr, &describe},
+    {names[12], &never_taken_back, nullptr, &describe}, {names[13], &never_taken_back, nullptr, &describe},
+    {names[14], &never_taken_back, nullptr, &describe}, {names[15], &never_taken_back, nullptr, &describe},
 };
 
 file_wait::file_wait(file_operation::kind what, std::int32_t fd) noexcept : waiter{&reasons_[static_cast<int>(what)]} {
@@ -115,7 +132,7 @@ void file_wait::advance(std::uint64_t moved) noexcept {
   left_ -= std::min(moved, left_);
   operation_.bytes += moved;
   operation_.offset += moved;
-  operation_.size = static_cast<std::uint32_t>(std::min(left_, transfer_max));
+  operation_.size = std::min(left_, transfer_max);
 }
 
 // Takes what the page cache gives without waiting for a disk or a lock. True: nothing is left to do. Whatever speaks against it
@@ -164,6 +181,14 @@ file_action::file_action(file_operation::kind what, std::int32_t fd, std::uint64
   operation_.offset = size;
 }
 
+file_action::file_action(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::uint64_t size,
+                         std::int32_t flags) noexcept
+    : file_wait(what, fd) {
+  operation_.offset = offset;
+  operation_.size = size;
+  operation_.flags = flags;
+}
+
 io_result<void> file_action::await_resume() const noexcept {
   if (operation_.fd == closed) return std::unexpected(io_error{io_failure::closed, 0, name_of(operation_)});
   if (operation_.result >= 0) return {};
@@ -179,6 +204,15 @@ path_action::path_action(file_operation::kind what, const char* path, const char
   operation_.mode = mode;
 }
 
+path_action::path_action(file_operation::kind what, const char* path, std::int32_t fd, std::span<std::byte> into,
+                         std::int32_t flags) noexcept
+    : file_wait(what, fd) {
+  operation_.path = path;
+  operation_.bytes = into.data();
+  operation_.size = into.size();
+  operation_.flags = flags;
+}
+
 io_result<std::int64_t> path_action::await_resume() const noexcept {
   if (operation_.result >= 0) return operation_.result;
   return std::unexpected(error_of(operation_));
@@ -189,7 +223,7 @@ file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::ui
     : file_wait(what, fd) {
   operation_.offset = offset;
   operation_.bytes = bytes;
-  operation_.size = static_cast<std::uint32_t>(std::min(size, transfer_max));
+  operation_.size = std::min(size, transfer_max);
   left_ = size;
   tries_cache_ = may_be_cached && what == file_operation::kind::read && size <= cached_read_max;
 }
@@ -202,6 +236,18 @@ io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
     return std::unexpected(io_error{io_failure::no_space, 0, name_of(operation_)});
   }
   return moved_;
+}
+
+void close_later(std::int32_t fd) noexcept {
+  file_operation last;
+  last.what = file_operation::kind::close;
+  last.fd = fd;
+  executor* here = current_run().exec;
+  if (here == nullptr) {
+    perform(last);
+    return;
+  }
+  here->files().submit(*new (frame_allocate(sizeof last)) file_operation(last));
 }
 
 }  // namespace detail
@@ -217,16 +263,7 @@ file& file::operator=(file&& other) noexcept {
 }
 
 file::~file() {
-  if (fd_ < 0) return;
-  file_operation last;
-  last.what = file_operation::kind::close;
-  last.fd = fd_;
-  executor* here = current_run().exec;
-  if (here == nullptr) {
-    perform(last);
-    return;
-  }
-  here->files().submit(*new (frame_allocate(sizeof last)) file_operation(last));
+  if (fd_ >= 0) close_later(fd_);
 }
 
 task<io_result<file>> file::open(std::string path, file_options options) {
@@ -235,6 +272,7 @@ task<io_result<file>> file::open(std::string path, file_options options) {
   if (options.create) flags |= O_CREAT;
   if (options.exclusive) flags |= O_EXCL;
   if (options.truncate) flags |= O_TRUNC;
+  if (options.append) flags |= O_APPEND;
   if (options.direct) flags |= O_DIRECT;
   const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, flags, options.mode};
   if (!opened) co_return std::unexpected(opened.error());
@@ -253,6 +291,16 @@ file_transfer file::write_at(std::uint64_t offset, std::string_view text) noexce
   return write_at(offset, std::as_bytes(std::span{text.data(), text.size()}));
 }
 
+file_transfer file::append(std::span<const std::byte> bytes) noexcept { return write_at(0, bytes); }
+file_transfer file::append(std::string_view text) noexcept { return write_at(0, text); }
+
+file_action file::allocate(std::uint64_t offset, std::uint64_t size) noexcept {
+  return {file_operation::kind::allocate, fd_, offset, size, 0};
+}
+file_action file::punch_hole(std::uint64_t offset, std::uint64_t size) noexcept {
+  return {file_operation::kind::allocate, fd_, offset, size, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
+}
+
 file_action file::sync() noexcept { return {file_operation::kind::sync, fd_}; }
 file_action file::sync_data() noexcept { return {file_operation::kind::sync_data, fd_}; }
 file_action file::truncate(std::uint64_t size) noexcept { return {file_operation::kind::truncate, fd_, size}; }
@@ -262,6 +310,25 @@ io_result<std::uint64_t> file::size() const noexcept {
   struct stat status;
   if (kernel::fstat(fd_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
   return std::unexpected(io_error::from_errno(errno, "file size"));
+}
+
+io_result<direct_alignment> file::alignment() const noexcept {
+  struct statx status {};
+#ifdef STATX_DIOALIGN
+  constexpr unsigned wanted = STATX_BASIC_STATS | STATX_DIOALIGN;
+#else
+  constexpr unsigned wanted = STATX_BASIC_STATS;
+#endif
+  if (kernel::statx(fd_, "", AT_EMPTY_PATH, wanted, &status) != 0) {
+    return std::unexpected(io_error::from_errno(errno, "file alignment"));
+  }
+#ifdef STATX_DIOALIGN
+  if ((status.stx_mask & STATX_DIOALIGN) != 0) {
+    if (status.stx_dio_offset_align == 0) return std::unexpected(io_error{io_failure::unsupported, 0, "direct I/O on this file"});
+    return direct_alignment{status.stx_dio_mem_align, status.stx_dio_offset_align};
+  }
+#endif
+  return direct_alignment{};
 }
 
 task<io_result<void>> rename_file(std::string from, std::string to) {

@@ -60,8 +60,8 @@ void file_service::submit(file_operation& operation) noexcept {
   if (by == carrier::undecided) by = decide();
   switch (by) {
     case carrier::ring:
-      // Older kernels cannot truncate on a ring.
-      if (operation.what == file_operation::kind::truncate) break;
+      // Older kernels cannot truncate on a ring, and none can read a directory.
+      if (operation.what == file_operation::kind::truncate || operation.what == file_operation::kind::list) break;
       return ring_->submit(operation);
     case carrier::here: return complete(operation, perform(operation));
     case carrier::refused: return complete(operation, -refusal_);

@@ -1,6 +1,7 @@
 #include "io/ring_thread.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 
@@ -44,10 +45,10 @@ void ring_thread::queue(ring& on, file_operation& operation) noexcept {
       io_uring_prep_openat(&entry, AT_FDCWD, operation.path, operation.flags | O_CLOEXEC, operation.mode);
       break;
     case file_operation::kind::read:
-      io_uring_prep_read(&entry, operation.fd, operation.bytes, operation.size, operation.offset);
+      io_uring_prep_read(&entry, operation.fd, operation.bytes, static_cast<unsigned>(operation.size), operation.offset);
       break;
     case file_operation::kind::write:
-      io_uring_prep_write(&entry, operation.fd, operation.bytes, operation.size, operation.offset);
+      io_uring_prep_write(&entry, operation.fd, operation.bytes, static_cast<unsigned>(operation.size), operation.offset);
       break;
     case file_operation::kind::sync: io_uring_prep_fsync(&entry, operation.fd, 0); break;
     case file_operation::kind::sync_data: io_uring_prep_fsync(&entry, operation.fd, IORING_FSYNC_DATASYNC); break;
@@ -56,7 +57,22 @@ void ring_thread::queue(ring& on, file_operation& operation) noexcept {
       io_uring_prep_renameat(&entry, AT_FDCWD, operation.path, AT_FDCWD, operation.other_path, 0);
       break;
     case file_operation::kind::unlink: io_uring_prep_unlinkat(&entry, AT_FDCWD, operation.path, 0); break;
-    case file_operation::kind::truncate: io_uring_prep_nop(&entry); break;  // never comes here: see file_service
+    case file_operation::kind::allocate:
+      io_uring_prep_fallocate(&entry, operation.fd, operation.flags, static_cast<off_t>(operation.offset),
+                              static_cast<off_t>(operation.size));
+      break;
+    case file_operation::kind::make_directory: io_uring_prep_mkdirat(&entry, AT_FDCWD, operation.path, operation.mode); break;
+    case file_operation::kind::remove_directory: io_uring_prep_unlinkat(&entry, AT_FDCWD, operation.path, AT_REMOVEDIR); break;
+    case file_operation::kind::link:
+      io_uring_prep_linkat(&entry, AT_FDCWD, operation.path, AT_FDCWD, operation.other_path, 0);
+      break;
+    case file_operation::kind::symlink: io_uring_prep_symlinkat(&entry, operation.path, AT_FDCWD, operation.other_path); break;
+    case file_operation::kind::status:
+      io_uring_prep_statx(&entry, AT_FDCWD, operation.path, operation.flags, STATX_BASIC_STATS,
+                          reinterpret_cast<struct statx*>(operation.bytes));
+      break;
+    case file_operation::kind::truncate:
+    case file_operation::kind::list: io_uring_prep_nop(&entry); break;  // never come here: see file_service
   }
   io_uring_sqe_set_data64(&entry, reinterpret_cast<std::uint64_t>(&operation));
 }

@@ -19,8 +19,15 @@ struct file_options {
   bool create = false;     ///< make it if it does not exist
   bool exclusive = false;  ///< with create: fail with io_failure::exists if it does
   bool truncate = false;   ///< drop what is in it
+  bool append = false;     ///< every write goes behind the last byte, whatever its offset and whoever else appends
   bool direct = false;     ///< O_DIRECT: past the page cache; buffers, sizes and offsets must be aligned for the device
   unsigned mode = 0644;    ///< permissions of a file that is made, before the process's umask
+};
+
+/// What direct I/O on a file asks for, in bytes.
+struct direct_alignment {
+  std::size_t memory = 4096;  ///< of buffers
+  std::size_t offset = 4096;  ///< of offsets and sizes
 };
 
 /// A file. Move-only; operations at explicit offsets, any number of them at a time from any tasks.
@@ -47,17 +54,30 @@ public:
                                                                      std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset, std::string_view text) noexcept;
 
+  /// Writes behind the last byte of a file that was opened with append; one write(2) unless the disk is full. Appends of others
+  /// never lie inside it.
+  [[nodiscard("co_await the write")]] detail::file_transfer append(std::span<const std::byte> bytes) noexcept;
+  [[nodiscard("co_await the write")]] detail::file_transfer append(std::string_view text) noexcept;
+
   /// When it returns well, what was written is on the disk with all metadata: fsync(2).
   [[nodiscard("co_await the sync")]] detail::file_action sync() noexcept;
   /// The same with no more metadata than reading it back needs: fdatasync(2).
   [[nodiscard("co_await the sync")]] detail::file_action sync_data() noexcept;
   /// Makes it `size` bytes long: cuts off what is behind, or adds zeros. Not durable before a sync.
   [[nodiscard("co_await the change")]] detail::file_action truncate(std::uint64_t size) noexcept;
+  /// Reserves room on the disk, and makes the file so long if it is shorter: writes there cannot fail with no_space. unsupported
+  /// where the file system cannot.
+  [[nodiscard("co_await the change")]] detail::file_action allocate(std::uint64_t offset, std::uint64_t size) noexcept;
+  /// Gives room back: what was there reads as zero, and the file stays as long as it is.
+  [[nodiscard("co_await the change")]] detail::file_action punch_hole(std::uint64_t offset, std::uint64_t size) noexcept;
   /// Closes and says how it went.
   [[nodiscard("co_await the close")]] detail::file_action close() noexcept;
 
   /// Bytes in the file; asks the kernel at once, which does not wait for the disk.
   [[nodiscard]] io_result<std::uint64_t> size() const noexcept;
+  /// What the device asks of direct I/O, for an aligned_buffer; 4096 where the kernel does not say (before Linux 6.1), which does
+  /// for nearly all. unsupported: this file takes none. Asks at once.
+  [[nodiscard]] io_result<direct_alignment> alignment() const noexcept;
   /// Whether it was opened and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
   /// The descriptor, which stays this file's; -1 when it is closed.

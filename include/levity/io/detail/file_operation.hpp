@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "levity/base/error.hpp"
 #include "levity/task/detail/promise.hpp"
@@ -9,21 +11,24 @@ namespace levity::inline v0::detail {
 
 /// One operation on a file, and who waits for it. Lives in the awaiter; whoever carries it out owns it from submit to complete.
 struct file_operation {
-  enum class kind : std::uint8_t { open, read, write, sync, sync_data, truncate, close, rename, unlink };
+  enum class kind : std::uint8_t {
+    open, read, write, sync, sync_data, truncate, close, rename, unlink,
+    allocate, make_directory, remove_directory, link, symlink, status, list
+  };
 
   file_operation* next = nullptr;  // the carrier's list
   task_record* task = nullptr;     // null: nobody waits, the carrier frees it
   const char* path = nullptr;
   const char* other_path = nullptr;
-  std::byte* bytes = nullptr;
-  std::uint64_t offset = 0;  // truncate: the size
-  std::uint32_t size = 0;
+  std::byte* bytes = nullptr;  // status: a struct statx
+  std::uint64_t offset = 0;    // truncate: the size
+  std::uint64_t size = 0;
   std::int32_t fd = -1;
-  std::int32_t flags = 0;
+  std::int32_t flags = 0;  // open, allocate, status
   std::uint32_t mode = 0;
-  std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
   kind what = kind::sync;
   std::uint8_t refusals = 0;  // how often a ring did not carry it out for no reason of its own
+  std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
 };
 
 /// Who carries file operations out. submit() from any thread of the runtime; the operation completes exactly once.
@@ -77,6 +82,8 @@ private:
 class file_action : public file_wait {
 public:
   file_action(file_operation::kind what, std::int32_t fd, std::uint64_t size = 0) noexcept;
+  /// Of a part of a file.
+  file_action(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::uint64_t size, std::int32_t flags) noexcept;
   io_result<void> await_resume() const noexcept;
 };
 
@@ -84,8 +91,13 @@ public:
 class path_action : public file_wait {
 public:
   path_action(file_operation::kind what, const char* path, const char* other, std::int32_t flags, std::uint32_t mode) noexcept;
+  /// One that fills bytes of the caller: of a path, or of the descriptor that was opened by it.
+  path_action(file_operation::kind what, const char* path, std::int32_t fd, std::span<std::byte> into, std::int32_t flags) noexcept;
   io_result<std::int64_t> await_resume() const noexcept;
 };
+
+/// Closes a descriptor where operations run, without waiting.
+void close_later(std::int32_t fd) noexcept;
 
 /// Reads up to this size look into the page cache on the worker itself; a larger one would hold it up for too long.
 constexpr std::uint64_t cached_read_max = std::uint64_t{256} << 10;
