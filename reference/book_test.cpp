@@ -1,6 +1,7 @@
 // Goal: the book answers as a plain model would, and the same records always make the same book.
 #include "reference/book.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include <gtest/gtest.h>

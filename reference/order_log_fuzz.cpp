@@ -5,6 +5,7 @@
 // rotation and snapshot and then breaks some of its bytes.
 // Whatever it is, recovery either says one sentence and changes no log, or succeeds; and what it made recovers again,
 // without a warning, to the same book. Giving damage up always succeeds.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

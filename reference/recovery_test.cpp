@@ -3,6 +3,7 @@
 // recovered. What power loss does to a batch that was never acknowledged is drawn from a seed, sector by sector.
 #include "reference/recovery.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 

@@ -10,6 +10,7 @@
 
 #include "levity/io/copy.hpp"
 #include "levity/io/tcp.hpp"
+#include "levity/io/tcp_listener.hpp"
 #include "levity/runtime/run.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/when_all.hpp"

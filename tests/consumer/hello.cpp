@@ -3,6 +3,7 @@
 #include <levity/levity.hpp>
 
 #include <cstdio>
+#include <functional>
 namespace lv = levity;
 
 lv::task<> echo(lv::tcp_stream peer) {

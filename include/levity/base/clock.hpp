@@ -1,6 +1,12 @@
 #pragma once
 
+// Durations, clocks and literals are all that is needed here. libstdc++ keeps them in a header of their own; its <chrono> has the
+// calendar and, for its output, all of the streams besides: a fifth of a second for each file of a user.
+#if __has_include(<bits/chrono.h>)
+#include <bits/chrono.h>
+#else
 #include <chrono>
+#endif
 #include <cstdint>
 
 namespace levity::inline v0 {

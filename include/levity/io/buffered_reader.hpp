@@ -8,8 +8,8 @@
 // Bytes are copied only when a piece that was asked for straddles two reads of the source. A source that lends (tcp_stream) is
 // read without a buffer here: while a task waits for the next request its connection holds none.
 
-#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <optional>
@@ -128,8 +128,9 @@ private:
   }
 
   std::size_t take_into(std::span<std::byte> into) noexcept {
-    const byte_view here = buffered().first(std::min(buffered().size(), into.size()));
-    std::copy(here.begin(), here.end(), into.begin());
+    const byte_view all = buffered();
+    const byte_view here = all.size() < into.size() ? all : all.first(into.size());
+    if (!here.empty()) std::memcpy(into.data(), here.data(), here.size());
     window_.take(here.size());
     return here.size();
   }

@@ -11,7 +11,6 @@
 // network; 65,536 a row, and few rows, where datagrams are coalesced (udp_socket::set_coalescing).
 
 #include <cstddef>
-#include <iterator>
 #include <memory>
 
 #include "levity/base/address.hpp"

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <exception>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "levity/base/invoke.hpp"
 #include "levity/runtime/options.hpp"
 #include "levity/task/detach.hpp"
 #include "levity/task/detail/callable.hpp"
@@ -31,9 +31,9 @@ task<> main_task(main_outcome& outcome, F f, Args... args) {
   const end_of_main at_last;
   using result = typename std::invoke_result_t<F&, Args...>::value_type;
   if constexpr (std::is_convertible_v<result, int> && !std::is_void_v<result>) {
-    outcome.code = static_cast<int>(co_await std::invoke(f, std::move(args)...));
+    outcome.code = static_cast<int>(co_await detail::invoke(f, std::move(args)...));
   } else {
-    co_await std::invoke(f, std::move(args)...);
+    co_await detail::invoke(f, std::move(args)...);
   }
 }
 

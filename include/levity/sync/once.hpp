@@ -5,7 +5,6 @@
 // Edges
 //   E52  the end of the work -> call() that finds it done: what the work wrote is visible. Those that waited have it by the mutex.
 
-#include <functional>
 #include <utility>
 
 #include "levity/base/atomic.hpp"
@@ -33,7 +32,7 @@ public:
     if (is_done()) co_return;
     const mutex::guard held = co_await turn_.lock();
     if (is_done()) co_return;
-    co_await std::invoke(work);
+    co_await work();
     done_.store(true, std::memory_order_release);  // E52 release.
   }
 

@@ -26,7 +26,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -86,6 +85,14 @@ private:
 
 inline flight_core::board_awaiter flight_core::board() noexcept { return board_awaiter{*this}; }
 
+/// What compares keys where the user says nothing: their own ==.
+struct equal_keys {
+  template <class Key>
+  bool operator()(const Key& a, const Key& b) const {
+    return a == b;
+  }
+};
+
 /// Whether the awaiting task is cancelled right now. Never suspends.
 class cancel_look {
 public:
@@ -117,7 +124,7 @@ private:
 ///
 /// run() in any task. A call costs two looks into a table of 64 lists, O(keys that are being fetched / 64); who leads allocates one
 /// block. Order: followers are let go together, in no promised order; who leads next is first come, first served.
-template <class Key, class T, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>>
+template <class Key, class T, class Hash = std::hash<Key>, class Equal = detail::equal_keys>
 class single_flight {
   static_assert(std::is_object_v<T> && std::is_copy_constructible_v<T>,
                 "all who asked get a copy of the result; return a std::shared_ptr to what cannot be copied");
@@ -139,7 +146,7 @@ public:
     std::optional<T> value;
     std::exception_ptr failure;
     try {
-      T fetched = co_await std::invoke(work);
+      T fetched = co_await work();
       value.emplace(std::move(fetched));
     } catch (...) {
       failure = std::current_exception();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <source_location>
 #include <tuple>
 #include <type_traits>

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "levity/base/invoke.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0::detail {
@@ -57,7 +57,7 @@ constexpr bool keeps_nothing_outside() {
 /// Keeps a callable and its arguments alive in a frame of its own while the call runs.
 template <class F, class... Args>
 std::invoke_result_t<F&, Args...> run_with(F f, Args... args) {
-  co_return co_await std::invoke(f, std::move(args)...);
+  co_return co_await detail::invoke(f, std::move(args)...);
 }
 
 /// `f(args...)` as the root frame of a task of its own. Where the callable has no state and takes each argument over as it is,
@@ -67,7 +67,7 @@ auto as_root(F f, Args&&... args) {
   using result = std::invoke_result_t<F&, std::decay_t<Args>...>;
   static_assert(is_task<result>::value, "spawn needs a callable that returns a levity::task");
   if constexpr (keeps_nothing_outside<F, std::decay_t<Args>...>() && std::is_invocable_v<F&, Args...>) {
-    return std::invoke(f, std::forward<Args>(args)...);
+    return detail::invoke(f, std::forward<Args>(args)...);
   } else {
     return run_with(std::move(f), std::decay_t<Args>(std::forward<Args>(args))...);
   }
