@@ -196,7 +196,8 @@ class Values(Gdb):
         with open(source, "w", encoding="utf-8") as file:
             file.write(VALUES)
         compiler = cached("CMAKE_CXX_COMPILER")
-        subprocess.run([compiler, "-std=c++23", "-g", "-O0", "-I", os.path.join(HOUSE, "include"), source,
+        whole = ["-fstandalone-debug"] if "clang" in compiler else []
+        subprocess.run([compiler, "-std=c++23", "-g", "-O0", *whole, "-I", os.path.join(HOUSE, "include"), source,
                         os.path.join(BUILD, "liblevity.a"), "-lfmt", "-luring", "-pthread", "-o", program], check=True)
         text = self.gdb(program, "-ex", f"source {SCRIPT}", "-ex", "break stop_here", "-ex", "run", "-ex", "up",
                         *[word for name in ("where", "gone", "good", "bad", "free_one", "flag", "permits", "jobs", "children")

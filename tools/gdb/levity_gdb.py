@@ -362,7 +362,8 @@ With full debug information (-g) the locals of each of its frames too. Reads mem
 
 
 # What compilers add to a frame: their own state and temporaries.
-NOT_LOCALS = ("_Coro_", "__coro_", "__resume_fn", "__destroy_fn", "__promise", "__int_", "Aw", "D.", "T0")
+NOT_LOCALS = ("_Coro_", "__coro_", "__resume_fn", "__destroy_fn", "__promise", "Aw", "D.", "T0",  # g++
+              "__int_", "class_", "struct_", "union_", "PointerType")  # clang
 
 
 def _locals(frame):
@@ -417,11 +418,18 @@ class _Printer:
     def __init__(self, value):
         self.value = value
 
+    def to_string(self):
+        try:
+            return self.said()
+        except gdb.error:
+            # clang leaves out the members of a class whose constructors are elsewhere; -fstandalone-debug keeps them.
+            return "(its members are not in the debug information)"
+
 
 class IoError(_Printer):
     """eof, or: reset (errno 104) while "read" """
 
-    def to_string(self):
+    def said(self):
         said = _enumerator(self.value["failure_"])
         if int(self.value["code_"]) != 0:
             said += f" (errno {int(self.value['code_'])}: {os.strerror(int(self.value['code_']))})"
@@ -432,7 +440,7 @@ class IoError(_Printer):
 class Address(_Printer):
     """127.0.0.1:7000"""
 
-    def to_string(self):
+    def said(self):
         raw = bytes(int(self.value["bytes_"][i]) for i in range(16))
         port = int(self.value["port_"])
         if bool(self.value["v6_"]):
@@ -444,7 +452,7 @@ class Address(_Printer):
 class Expected(_Printer):
     """The value, or the error, of an io_result."""
 
-    def to_string(self):
+    def said(self):
         if bool(self.value["_M_has_value"]):
             try:
                 return f"a value: {self.value['_M_val'].format_string(max_depth=2)}"
@@ -456,7 +464,7 @@ class Expected(_Printer):
 class TaskHandle(_Printer):
     """A task that was not awaited yet, or nothing."""
 
-    def to_string(self):
+    def said(self):
         frame = int(self.value["frame_"]["_M_fr_ptr"])
         return f"a task not awaited yet, frame {frame:#x}" if frame else "no task: moved from"
 
@@ -464,7 +472,7 @@ class TaskHandle(_Printer):
 class ScopeValue(_Printer):
     """How many live in it."""
 
-    def to_string(self):
+    def said(self):
         state = int(self.value["state_"])
         if not state:
             return "a scope that was left"
@@ -477,7 +485,7 @@ class ScopeValue(_Printer):
 class Mutex(_Printer):
     """Free, or who holds it."""
 
-    def to_string(self):
+    def said(self):
         state = _enumerator(_atomic(self.value["word_"]))
         if state == "free":
             return "free"
@@ -487,28 +495,28 @@ class Mutex(_Printer):
 class Semaphore(_Printer):
     """How many permits are left."""
 
-    def to_string(self):
+    def said(self):
         return f"{int(self.value['permits_'])} permits left"
 
 
 class Event(_Printer):
     """set, or not set"""
 
-    def to_string(self):
+    def said(self):
         return "set" if bool(_atomic(self.value["set_"])) else "not set"
 
 
 class WaitGroup(_Printer):
     """How many are awaited."""
 
-    def to_string(self):
+    def said(self):
         return f"waits for {int(self.value['count_'])}"
 
 
 class Channel(_Printer):
     """How full it is."""
 
-    def to_string(self):
+    def said(self):
         core = self.value["core_"]
         return f"{int(core['count_'])} of {int(core['capacity_'])} values{', closed' if bool(core['closed_']) else ''}"
 
@@ -516,7 +524,7 @@ class Channel(_Printer):
 class TcpStream(_Printer):
     """Open, or closed; the endpoint that a dump names."""
 
-    def to_string(self):
+    def said(self):
         socket = int(self.value["socket_"])
         return f"an open stream, endpoint {socket:#x}" if socket else "closed"
 
@@ -524,7 +532,7 @@ class TcpStream(_Printer):
 class File(_Printer):
     """Its descriptor."""
 
-    def to_string(self):
+    def said(self):
         fd = int(self.value["fd_"])
         return f"descriptor {fd}" if fd >= 0 else "closed"
 
@@ -532,7 +540,7 @@ class File(_Printer):
 class Record(_Printer):
     """What levity-tasks says of it in one line."""
 
-    def to_string(self):
+    def said(self):
         address = int(self.value.address)
         for runtime in runtimes():
             return Task(runtime.layout, runtime, address).title()

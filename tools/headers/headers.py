@@ -3,8 +3,8 @@
 
 usage: headers.py [--runs N] [--with COMPILER]... [HEADER...]
 
-A header is measured alone, `-std=c++23 -fsyntax-only`, the median of N runs (1). `levity/levity.hpp`, the headers that the echo program
-of the README needs, and that program compiled as a whole are always measured, 7 times at least. Without HEADER: all of them, dearest
+A header is measured alone, `-std=c++23 -fsyntax-only`, the median of N runs (1). `levity/levity.hpp`, the headers that the README's
+echo program needs, and that program compiled as a whole are always measured, 7 times at least. Without HEADER: all of them, dearest
 first. Fails when what the echo program needs costs more than 0.8 s.
 Other work on the machine makes the figures larger: caches and sibling threads count as user time.
 """
