@@ -1,6 +1,6 @@
 # What `cmake --install` lays down: the libraries, the public headers, and how other builds find them.
 #
-#   CMake        find_package(levity COMPONENTS http)   levity::levity, levity::http
+#   CMake        find_package(levity COMPONENTS http)   levity::levity, levity::http; `static` or `shared` picks one of both kinds
 #   pkg-config   levity, levity-http                    --static names what a static library leaves to its user
 #
 # Every path is relative to the prefix, so an installed tree can be moved.
@@ -29,11 +29,16 @@ function(levity_install_library target name summary)
   else()
     set(module levity-${name})
   endif()
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${LEVITY_SOVERSION})
-  install(TARGETS ${target} EXPORT levity_${name}_targets
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-  install(EXPORT levity_${name}_targets NAMESPACE levity:: FILE ${name}_targets.cmake DESTINATION ${LEVITY_CMAKE_DIR})
+  foreach(kind IN LISTS LEVITY_KINDS)
+    levity_of_kind(of_kind ${target} ${kind})
+    set_target_properties(${of_kind} PROPERTIES EXPORT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${LEVITY_SOVERSION})
+    install(TARGETS ${of_kind} EXPORT levity_${name}_${kind}_targets
+      LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${module} NAMELINK_COMPONENT dev
+      ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
+      INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    install(EXPORT levity_${name}_${kind}_targets NAMESPACE levity:: FILE ${name}_${kind}_targets.cmake
+      DESTINATION ${LEVITY_CMAKE_DIR} COMPONENT dev)
+  endforeach()
   list(JOIN PC_REQUIRES ", " PC_REQUIRES)
   list(JOIN PC_REQUIRES_PRIVATE ", " PC_REQUIRES_PRIVATE)
   list(JOIN PC_LIBS_PRIVATE " " PC_LIBS_PRIVATE)
@@ -41,7 +46,7 @@ function(levity_install_library target name summary)
   set(PC_NAME ${module})
   set(PC_SUMMARY ${summary})
   configure_file(${PROJECT_SOURCE_DIR}/cmake/levity.pc.in ${PROJECT_BINARY_DIR}/${module}.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/${module}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(FILES ${PROJECT_BINARY_DIR}/${module}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 endfunction()
 
 function(levity_install)
@@ -73,18 +78,34 @@ function(levity_install)
     levity_install_library(levity_${room} ${room} "the ${room} component of levity"
       REQUIRES ${requires} REQUIRES_PRIVATE fmt LIBS_PRIVATE ${libs})
     string(APPEND LEVITY_COMPONENT_NEEDS "set(levity_needs_${room} ${needs})\n")
+    list(APPEND LEVITY_COMPONENTS_THERE ${room})
   endforeach()
 
   # Public headers: those of the core, and those of the rooms that were built.
   set(omitted)
   foreach(room IN LISTS LEVITY_OMITTED_ROOMS)
     list(APPEND omitted PATTERN include/levity/${room} EXCLUDE)
+    if(EXISTS ${PROJECT_SOURCE_DIR}/src/${room})
+      list(APPEND LEVITY_COMPONENTS_OMITTED ${room})
+    endif()
   endforeach()
+  list(JOIN LEVITY_COMPONENTS_THERE ", " LEVITY_COMPONENTS_LIST)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/levity DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-    FILES_MATCHING PATTERN *.hpp ${omitted})
+    COMPONENT dev FILES_MATCHING PATTERN *.hpp ${omitted})
   configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/levity_config.cmake.in ${PROJECT_BINARY_DIR}/levity-config.cmake
     INSTALL_DESTINATION ${LEVITY_CMAKE_DIR})
   write_basic_package_version_file(${PROJECT_BINARY_DIR}/levity-config-version.cmake COMPATIBILITY SameMinorVersion)
   install(FILES ${PROJECT_BINARY_DIR}/levity-config.cmake ${PROJECT_BINARY_DIR}/levity-config-version.cmake
-    DESTINATION ${LEVITY_CMAKE_DIR})
+    DESTINATION ${LEVITY_CMAKE_DIR} COMPONENT dev)
+
+  # gdb loads a script by the path of the library that it is for; for a static library it is read by `source`.
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/gdb/levity_gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/levity COMPONENT dev)
+  if(BUILD_SHARED_LIBS)
+    install(FILES ${PROJECT_SOURCE_DIR}/tools/gdb/levity_gdb.py
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR}
+      RENAME liblevity.so.${PROJECT_VERSION}-gdb.py COMPONENT dev)
+  endif()
+  if(LEVITY_PACKAGE)
+    install(TARGETS levity_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+  endif()
 endfunction()

@@ -94,11 +94,29 @@ class Installed(unittest.TestCase):
                     self.assertNotIn(HOUSE, text, name)
                     self.assertNotIn("/first/", text, name)
 
-    def test_a_component_that_was_not_built_is_one_clear_sentence(self):
-        self.install(BUILD)
-        done = self.configure("-DCOMPONENT=teleport")
+    def refusal(self, *options):
+        done = self.configure(*options)
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("levity was built without the component 'teleport'", " ".join(done.stdout.split()))
+        return " ".join(done.stdout.split())
+
+    def test_what_find_package_cannot_give_is_one_clear_sentence(self):
+        self.install(BUILD)
+        folder = self.pkg_config("levity-config.cmake")
+        self.assertRegex(self.refusal("-DCOMPONENT=teleport"),
+                         "levity has no component 'teleport'; this one has: core, (http, resolve|resolve, http)[a-z, ]*\\.")
+        os.remove(os.path.join(folder, "http_static_targets.cmake"))  # as if it had not been built
+        self.assertIn("this levity was built without its component 'http': leave it out, or install a levity that has it.",
+                      self.refusal("-DCOMPONENT=http"))
+        self.assertIn("this levity was installed without its shared libraries: ask for 'static', or install those too.",
+                      self.refusal("-DKIND=shared"))
+
+    def test_a_header_that_is_not_installed_is_missed(self):
+        self.install(BUILD)
+        os.remove(os.path.join(self.prefix, "include", "levity", "base", "invoke.hpp"))
+        self.assertEqual(self.configure().returncode, 0)
+        done = run("cmake", "--build", os.path.join(self.top, "out"))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("invoke.hpp", done.stdout)
 
     def test_another_version_is_refused(self):
         self.install(BUILD)
@@ -121,4 +139,4 @@ class Installed(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)  # says what is skipped, and why
