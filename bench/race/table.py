@@ -60,9 +60,10 @@ def block(written):
         text.append(f"{name} did not take part: {why}.")
     for failure in written["failures"]:
         text.append(f"Failed: {failure}.")
-    text.append(f"{written['date'][:10]}, {written['mode']} run of {written['seconds']:.0f} s: {where['cpu']}, {kind}"
-                f"{where['cores']} cores, Linux {where['kernel']}; malloc: {written['malloc']}; load average {written['load_at_start']:.1f} as it "
-                f"began, {written['load_at_end']:.1f} as it ended, the races themselves included.")
+    machine_text = f"{where['cpu']}, {kind}{where['cores']} cores, Linux {where['kernel']}"
+    load = f"{written['load_at_start']:.1f} as it began, {written['load_at_end']:.1f} as it ended"
+    text.append(f"{written['date'][:10]}, {written['mode']} run of {written['seconds']:.0f} s: {machine_text}; malloc: "
+                f"{written['malloc']}; load average {load}, the races themselves included.")
     return "\n".join([*text, END])
 
 
