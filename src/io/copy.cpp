@@ -81,8 +81,8 @@ private:
     if (std::exchange(kept_by_, self) == self) return;
     while (kept_count_ > 0) {
       const pipe_fds& each = kept_[--kept_count_];
-      ::close(each.out);
-      ::close(each.in);
+      kernel::close(each.out);
+      kernel::close(each.in);
     }
   }
 
