@@ -48,9 +48,10 @@ def block(written):
     text.append("Medians, and half the distance of the quartiles by the median; bold is the least of the row. The last column is "
                 "the median of the ratios within the rounds: below 1 levity is ahead of everybody.")
     text.append("")
+    notes = {}
     for record in written["races"]:
-        if record["note"]:
-            text.append(f"- `{record['name']}`: {record['note']}.")
+        notes.setdefault(record["note"], []).append(f"`{record['name']}`")
+    text += [f"- {', '.join(races)}: {note}." for note, races in notes.items() if note]
     text.append("")
     text.append("| runtime | version | built with |")
     text.append("|---|---|---|")
