@@ -235,7 +235,7 @@ io_result<endpoint*> ring_reactor::start_connect(const address& to) noexcept {
     close(socket, true);
     return std::unexpected(io_error{io_failure::no_memory, ENOMEM, doing});
   }
-  to_kernel(to, *socket.connect_to);
+  socket.connect_to_size = to_kernel(to, *socket.connect_to);
   socket.connecting.store(ring_socket::connect_pending, std::memory_order_relaxed);
   ring_->request(socket, ring_socket::want_connect);
   return &socket;

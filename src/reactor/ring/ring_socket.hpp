@@ -122,6 +122,7 @@ struct ring_socket : endpoint {
   static constexpr int connect_pending = 1;
   atomic<int> connecting{0};  // pending, 0 or a negative errno
   sockaddr_storage* connect_to = nullptr;
+  socklen_t connect_to_size = 0;
 
   // -- ring thread
   std::uint32_t in_flight = 0;

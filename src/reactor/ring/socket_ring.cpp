@@ -1,7 +1,6 @@
 #include "reactor/ring/socket_ring.hpp"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -24,6 +23,7 @@ namespace {
 constexpr unsigned entries = 1024;
 constexpr std::int64_t linger_ns = 60'000'000'000;
 constexpr std::int64_t linger_at_end_ns = 2'000'000'000;
+constexpr std::int64_t linger_look_ns = 500'000'000;  // how often those that linger are looked at
 constexpr std::int64_t starving_retry_ns = 1'000'000;
 
 // The user data of an operation: the address of what it belongs to, and which it is in the low bits. Never 0.
@@ -37,7 +37,8 @@ std::uint64_t mark(const void* of, operation what) noexcept {
   return reinterpret_cast<std::uint64_t>(of) | static_cast<std::uint64_t>(what);
 }
 
-bool is_passing(int code) noexcept { return code == EAGAIN || code == EINTR; }
+// Of an operation that nobody cancelled: it is worth another attempt.
+bool is_passing(int code) noexcept { return code == EAGAIN || code == EINTR || code == ECANCELED; }
 
 void reset_on_close(int fd) noexcept {
   const linger at_once{1, 0};
@@ -195,17 +196,7 @@ void socket_ring::settled(ring& on) noexcept {
       socket.next_starving = std::exchange(starving_, &socket);
     }
   }
-  if (!lingering_.empty()) {
-    const std::int64_t now_ns = kernel_now_ns();
-    for (std::size_t i = lingering_.size(); i-- > 0;) {
-      if (i >= lingering_.size() || lingering_[i]->linger_due_ns > now_ns) continue;
-      ring_socket& socket = *lingering_[i];
-      stop_lingering(socket);
-      socket.aborting = true;
-      reset_on_close(socket.fd);
-      advance_close(on, socket);
-    }
-  }
+  if (!lingering_.empty()) end_lingering(on, kernel_now_ns());
   while (touched_ != nullptr) {
     event_sink& sink = *std::exchange(touched_, touched_->next_touched);
     sink.touched = false;
@@ -216,8 +207,7 @@ void socket_ring::settled(ring& on) noexcept {
 std::int64_t socket_ring::due_ns() const noexcept {
   std::int64_t due_ns = ring::for_ever_ns;
   if (starving_ != nullptr) due_ns = kernel_now_ns() + starving_retry_ns;
-  for (const ring_socket* each : lingering_) due_ns = std::min(due_ns, each->linger_due_ns);
-  return due_ns;
+  return lingering_.empty() ? due_ns : std::min(due_ns, linger_look_at_ns_);
 }
 
 bool socket_ring::may_end(ring& on) noexcept {
@@ -441,8 +431,7 @@ void socket_ring::end_of_stream(ring_socket& socket, int code) noexcept {
 
 void socket_ring::arm_connect(ring& on, ring_socket& socket) noexcept {
   io_uring_sqe& entry = on.next_entry();
-  const socklen_t size = socket.connect_to->ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
-  io_uring_prep_connect(&entry, socket.fd, reinterpret_cast<const sockaddr*>(socket.connect_to), size);
+  io_uring_prep_connect(&entry, socket.fd, reinterpret_cast<const sockaddr*>(socket.connect_to), socket.connect_to_size);
   io_uring_sqe_set_data64(&entry, mark(&socket, operation::connect));
   socket.connect_armed = true;
   begin(socket);
@@ -451,7 +440,7 @@ void socket_ring::arm_connect(ring& on, ring_socket& socket) noexcept {
 void socket_ring::connected(ring& on, ring_socket& socket, const completion& what) noexcept {
   socket.connect_armed = false;
   const int code = what.result == -EISCONN ? 0 : what.result;
-  if (!socket.closing && !swept_ && (is_passing(-code) || code == -EALREADY || code == -EINPROGRESS)) {
+  if (!socket.closing && !swept_ && is_passing(-code)) {
     arm_connect(on, socket);
   } else {
     socket.connecting.store(code, std::memory_order_release);  // E204 release.
@@ -562,7 +551,23 @@ void socket_ring::linger(ring_socket& socket) noexcept {
   }
   socket.lingering = true;
   socket.linger_index = static_cast<std::uint32_t>(lingering_.size() - 1);
-  socket.linger_due_ns = kernel_now_ns() + (ending_ ? linger_at_end_ns : linger_ns);
+  const std::int64_t now_ns = kernel_now_ns();
+  socket.linger_due_ns = now_ns + (ending_ ? linger_at_end_ns : linger_ns);
+  if (lingering_.size() == 1) linger_look_at_ns_ = now_ns + linger_look_ns;
+}
+
+// Those whose time is over.
+void socket_ring::end_lingering(ring& on, std::int64_t now_ns) noexcept {
+  if (now_ns < linger_look_at_ns_) return;
+  linger_look_at_ns_ = now_ns + linger_look_ns;
+  for (std::size_t i = lingering_.size(); i-- > 0;) {
+    ring_socket& socket = *lingering_[i];
+    if (socket.linger_due_ns > now_ns) continue;
+    stop_lingering(socket);  // the last one, which was looked at, takes its place
+    socket.aborting = true;
+    reset_on_close(socket.fd);
+    advance_close(on, socket);
+  }
 }
 
 void socket_ring::stop_lingering(ring_socket& socket) noexcept {

@@ -109,6 +109,7 @@ private:
   void finish_send(ring_socket& socket, int code) noexcept;
 
   void linger(ring_socket& socket) noexcept;
+  void end_lingering(ring& on, std::int64_t now_ns) noexcept;
   void stop_lingering(ring_socket& socket) noexcept;
   void advance_close(ring& on, ring_socket& socket) noexcept;
   void finish_close(ring_socket& socket) noexcept;
@@ -122,6 +123,7 @@ private:
   std::uint64_t operations_ = 0;
   ring_socket* starving_ = nullptr;
   std::vector<ring_socket*> lingering_;
+  std::int64_t linger_look_at_ns_ = 0;
   event_sink* touched_ = nullptr;
   bool ending_ = false;
   bool swept_ = false;
