@@ -1,6 +1,7 @@
 # Turns the folders of the house into targets. Which rooms exist, and in which order, is read from src/rooms.txt.
 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/rooms.txt)
+include(${CMAKE_CURRENT_LIST_DIR}/fault_lanes.cmake)
 set(LEVITY_CORE_ROOMS)
 set(LEVITY_OPTIONAL_ROOMS)
 set(LEVITY_OMITTED_ROOMS)
@@ -94,11 +95,17 @@ endfunction()
 # A folder may say what it needs beside levity, in room.cmake:
 #   ROOM_LIBS       libraries          ROOM_SOURCES    sources that lie elsewhere
 #   ROOM_INCLUDES   include folders    ROOM_TEST_LIBS  libraries of its companions alone
+#   ROOM_LANES      the faults of cmake/fault_lanes.cmake under which its tests run once more each
+#   ROOM_LANE_<lane>_LEAVES_OUT   tests whose subject that fault contradicts
 macro(levity_read_room folder)
   set(ROOM_LIBS)
   set(ROOM_SOURCES)
   set(ROOM_INCLUDES)
   set(ROOM_TEST_LIBS)
+  foreach(lane IN LISTS ROOM_LANES)
+    set(ROOM_LANE_${lane}_LEAVES_OUT)
+  endforeach()
+  set(ROOM_LANES)
   if(EXISTS ${folder}/room.cmake)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/room.cmake)
     include(${folder}/room.cmake)
@@ -287,13 +294,26 @@ function(levity_add_test name folder libraries)
     return()
   endif()
   levity_companion_program(${name} ${folder} "${libraries}" ${ARGN})
-  target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE levity GTest::gtest GTest::gtest_main)
+  target_sources(${name} PRIVATE $<TARGET_OBJECTS:levity_fault_lane>)
   add_dependencies(test_programs ${name})
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   levity_test_properties(${name})
+  levity_read_room(${folder})
+  foreach(lane IN LISTS ROOM_LANES)
+    list(JOIN ROOM_LANE_${lane}_LEAVES_OUT ":" left_out)
+    add_test(NAME ${name}.under_${lane} COMMAND ${name} --gtest_brief=1 "--gtest_filter=-${left_out}")
+    levity_test_properties(${name}.under_${lane})
+    set_property(TEST ${name}.under_${lane} APPEND PROPERTY ENVIRONMENT "LEVITY_FAULTS=${LEVITY_LANE_${lane}}")
+    set_tests_properties(${name}.under_${lane} PROPERTIES TIMEOUT 300 LABELS faults)
+  endforeach()
 endfunction()
 
 function(levity_tests)
+  # In every test program: LEVITY_FAULTS is heard.
+  add_library(levity_fault_lane OBJECT ${PROJECT_SOURCE_DIR}/tests/support/fault_lane.cpp)
+  target_include_directories(levity_fault_lane PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(levity_fault_lane PRIVATE levity levity_flags GTest::gtest)
   foreach(program orders levity_command)
     if(TARGET ${program})
       add_dependencies(test_programs ${program})

@@ -44,15 +44,16 @@ struct traits {
 };
 
 constexpr unsigned receives = interrupted | refused_now | cut | awaits_event | no_memory;
-constexpr unsigned sends = interrupted | refused_now | cut | no_memory | no_buffers;
+constexpr unsigned writes = interrupted | refused_now | cut | awaits_event;
+constexpr unsigned sends = writes | no_memory | no_buffers;
 constexpr unsigned opens = no_descriptor | no_memory;
 
 constexpr std::array<traits, calls> table{{
     {"read", receives},
-    {"write", interrupted | refused_now | cut},
+    {"write", writes},
     {"bell", interrupted},
     {"readv", receives},
-    {"writev", interrupted | refused_now | cut},
+    {"writev", writes},
     {"recv", receives},
     {"send", sends},
     {"recvmsg", interrupted | refused_now | no_memory},
@@ -154,9 +155,11 @@ constinit rule rules[fault_plan::rules_max];
 constinit atomic<std::uint64_t> seed{0};
 constinit atomic<unsigned> completions{0};
 constinit atomic<unsigned> buffers{0};
+constinit atomic<std::uint64_t> overflows{0};   // a queue of that many completions had no room
+constinit atomic<std::uint64_t> buffer_rings{0};  // buffer rings made that small
 
 // A loop on one thread that tries again gets through.
-constinit thread_local std::uint8_t in_a_row[fault_plan::rules_max][calls] = {};
+constinit thread_local std::array<std::array<std::uint8_t, calls>, fault_plan::rules_max> in_a_row{};
 
 // Who watches a descriptor, and for what; from the first epoll_ctl under a plan that owes events.
 struct watch {
@@ -326,14 +329,15 @@ bool add_word(std::string_view word, std::size_t& used) noexcept {
 
 }  // namespace
 
-const char* to_string(call which) noexcept { return table[static_cast<std::size_t>(which)].name; }
-
 void fault_plan::remove() noexcept {
   kernel::planned_calls.store(0, std::memory_order_relaxed);
   for (rule& one : rules) clear(one);
+  in_a_row = {};
   seed.store(0, std::memory_order_relaxed);
   completions.store(0, std::memory_order_relaxed);
   buffers.store(0, std::memory_order_relaxed);
+  overflows.store(0, std::memory_order_relaxed);
+  buffer_rings.store(0, std::memory_order_relaxed);
 }
 
 std::optional<std::string> fault_plan::install(std::string_view text) {
@@ -364,18 +368,22 @@ void fault_plan::install_one(int code, std::uint64_t number, std::optional<call>
 }
 
 void fault_plan::restart() noexcept {
+  in_a_row = {};
   for (rule& one : rules) {
     for (auto& number : one.numbers) number.store(0, std::memory_order_relaxed);
   }
 }
 
-std::array<fault_plan::tally, fault_plan::rules_max> fault_plan::tallies() noexcept {
-  std::array<tally, rules_max> all;
-  for (std::size_t i = 0; i < rules_max; i++) {
-    const fault* what = rules[i].what.load(std::memory_order_relaxed);
+std::array<fault_plan::tally, fault_plan::tallies_max> fault_plan::tallies() noexcept {
+  std::array<tally, tallies_max> all;
+  std::size_t used = 0;
+  for (const rule& one : rules) {
+    const fault* what = one.what.load(std::memory_order_relaxed);
     if (what == nullptr) continue;
-    all[i] = {what->name, rules[i].struck.load(std::memory_order_relaxed), rules[i].seen.load(std::memory_order_relaxed)};
+    all[used++] = {what->name, one.struck.load(std::memory_order_relaxed), one.seen.load(std::memory_order_relaxed)};
   }
+  if (completions.load(std::memory_order_relaxed) != 0) all[used++] = {"completions", overflows.load(std::memory_order_relaxed), 0};
+  if (buffers.load(std::memory_order_relaxed) != 0) all[used++] = {"buffers", buffer_rings.load(std::memory_order_relaxed), 0};
   return all;
 }
 
@@ -388,6 +396,8 @@ std::optional<call> fault_plan::struck_call() noexcept {
 // ---- what is done to calls ---------------------------------------------------------------------------------------------------
 
 namespace kernel {
+
+const char* name_of(call which) noexcept { return table[static_cast<std::size_t>(which)].name; }
 
 bool struck(call which, int fd, std::size_t& size) noexcept {
   const int code = look_all(which, fd, size);
@@ -490,8 +500,12 @@ int planned_close(int fd) noexcept {
 
 unsigned planned_entries(bool of_completions, unsigned wanted) noexcept {
   const unsigned planned = (of_completions ? completions : buffers).load(std::memory_order_relaxed);
-  return planned != 0 ? std::min(planned, wanted) : wanted;
+  if (planned == 0) return wanted;
+  if (!of_completions) buffer_rings.fetch_add(1, std::memory_order_relaxed);
+  return std::min(planned, wanted);
 }
+
+void note_overflow() noexcept { overflows.fetch_add(1, std::memory_order_relaxed); }
 
 // ---- the ring ------------------------------------------------------------------------------------------------------------
 

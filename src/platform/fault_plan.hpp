@@ -54,20 +54,19 @@ public:
   /// Counts calls from the beginning again, so that the same calls meet the same faults. Counters of what was done stay.
   static void restart() noexcept;
 
-  /// How often each rule struck, and how many calls it looked at, in the order of the text.
+  /// How often each rule struck and how many calls it looked at, in the order of the text; then how often a small completion
+  /// queue overflowed and how many small buffer rings there were.
   struct tally {
     const char* fault = nullptr;
     std::uint64_t struck = 0;
     std::uint64_t seen = 0;
   };
   static constexpr std::size_t rules_max = 12;
-  static std::array<tally, rules_max> tallies() noexcept;
+  static constexpr std::size_t tallies_max = rules_max + 2;
+  static std::array<tally, tallies_max> tallies() noexcept;
 
   /// The call that the rule of install_one() struck; nothing when it has not come to that.
   static std::optional<kernel::call> struck_call() noexcept;
 };
-
-/// The name in a plan's text.
-const char* to_string(kernel::call which) noexcept;
 
 }  // namespace levity::detail

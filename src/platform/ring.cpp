@@ -51,6 +51,7 @@ bool ring::planned() noexcept {
     const unsigned mask = ring_.sq.ring_mask;
     for (unsigned at = ring_.sq.sqe_head; at != ring_.sq.sqe_tail; at++) kernel::strike_submission(&ring_.sq.sqes[at & mask]);
   }
+  if (kernel::is_planned(kernel::call::ring_setup) && (*ring_.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0) kernel::note_overflow();
   return kernel::strikes(kernel::call::ring_enter);
 }
 

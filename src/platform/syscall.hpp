@@ -50,6 +50,9 @@ enum class call : std::uint8_t {
 };
 static_assert(static_cast<int>(call::count) <= 64, "a call is a bit of a word");
 
+/// The name in a plan's text.
+const char* name_of(call which) noexcept;
+
 /// The calls that the installed plan concerns, a bit each; 0 in an ordinary run.
 extern constinit atomic<std::uint64_t> planned_calls;
 
@@ -70,6 +73,7 @@ int planned_epoll_ctl(int epoll_fd, int what, int fd, epoll_event* event) noexce
 int planned_connect(int fd, const sockaddr* to, socklen_t size) noexcept;
 int planned_close(int fd) noexcept;
 unsigned planned_entries(bool completions, unsigned wanted) noexcept;
+void note_overflow() noexcept;
 
 [[nodiscard]] inline bool strikes(call which, int fd, std::size_t& size) noexcept {
   if (!is_planned(which)) [[likely]] return false;

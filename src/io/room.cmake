@@ -1,0 +1,28 @@
+# Its tests run once more under each of these faults; see cmake/fault_lanes.cmake.
+set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions all)
+# try_accept() and try_send() tell what the kernel said: there the caller sees the fault, and these tests expect none.
+set(listeners tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing
+              tcp_listener.an_accept_of_one_shard_that_is_cancelled_before_while_or_after_loses_no_connection)
+set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_waits
+              udp.a_send_cancelled_before_while_or_by_a_deadline_sends_nothing
+              udp.a_send_without_room_waits_and_goes_on_when_there_is
+              udp.bound_before_the_runtime_it_serves_within
+              udp.side_by_side_any_number_of_tasks_send)
+# One read takes the five bytes of one write.
+set(whole pipe.cancellation_racing_a_write_takes_all_or_nothing)
+# One call takes two datagrams.
+set(pairs udp.what_does_not_fit_is_cut_off_and_said_so)
+# The page cache has what it is asked for.
+set(cached */files.a_read_of_what_is_cached_does_not_leave_the_worker/*)
+# Seconds of volume over calls that the others make too.
+set(volume udp.a_hundred_thousand_datagrams_in_batches_arrive_once_each udp.a_hundred_pairs_play_ping_pong_and_nobody_is_forgotten
+           buffered_writer.over_a_full_connection_flushes_cut_off_by_deadlines_send_every_byte_once
+           signal_set.what_the_sender_wrote_before_is_seen_after)
+foreach(lane IN LISTS ROOM_LANES)
+  set(ROOM_LANE_${lane}_LEAVES_OUT ${volume})
+endforeach()
+list(APPEND ROOM_LANE_eagain_LEAVES_OUT ${listeners} ${datagrams} ${cached})
+list(APPEND ROOM_LANE_short_LEAVES_OUT ${whole})
+list(APPEND ROOM_LANE_one_by_one_LEAVES_OUT ${pairs})
+list(APPEND ROOM_LANE_no_room_LEAVES_OUT ${listeners})
+list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${datagrams} ${whole} ${pairs} ${cached})
