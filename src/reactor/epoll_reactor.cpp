@@ -132,7 +132,9 @@ io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
     const int code = errno;
     kernel::close(fd);
     free_endpoint(*socket);
-    return std::unexpected(io_error::from_errno(code, "watching a socket"));
+    // Not a disk: the limit of watches (fs.epoll.max_user_watches).
+    return std::unexpected(code == ENOSPC ? io_error{io_failure::no_memory, code, "watching a socket"}
+                                          : io_error::from_errno(code, "watching a socket"));
   }
   open_.fetch_add(1, std::memory_order_relaxed);
   return socket;
@@ -150,6 +152,29 @@ io_result<endpoint*> epoll_reactor::listen(const listen_request& request) noexce
   return watch(*fd, true);
 }
 
+namespace {
+
+// A connection that died before it was accepted is no reason to stop accepting. The kernel tells its errors by accept(2), and
+// EPERM for one that a firewall forbids.
+bool died_in_the_queue(int code) noexcept {
+  switch (code) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EOPNOTSUPP:
+    case ETIMEDOUT:
+    case EPERM: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
 io_result<endpoint*> epoll_reactor::try_accept(endpoint& listener, reactor& home) noexcept {
   for (;;) {
     const int fd = kernel::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -158,9 +183,7 @@ io_result<endpoint*> epoll_reactor::try_accept(endpoint& listener, reactor& home
       kernel::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       return static_cast<epoll_reactor&>(home).watch(fd, false);
     }
-    // A connection that died in the queue is no reason to stop accepting.
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
-    return std::unexpected(io_error::from_errno(errno, "accepting"));
+    if (errno != EINTR && !died_in_the_queue(errno)) return std::unexpected(io_error::from_errno(errno, "accepting"));
   }
 }
 
