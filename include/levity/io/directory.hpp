@@ -3,10 +3,10 @@
 // Directories and what is known of paths. Like all of a file's operations these run on the ring thread or on threads; no worker
 // waits for the disk, and a cancelled task waits for the operation that is in flight.
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 
+#include "levity/base/clock.hpp"
 #include "levity/base/error.hpp"
 #include "levity/task/generator.hpp"
 #include "levity/task/task.hpp"
