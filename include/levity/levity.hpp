@@ -43,6 +43,7 @@
 #include "levity/io/aligned_buffer.hpp"
 #include "levity/io/buffered_reader.hpp"
 #include "levity/io/buffered_writer.hpp"
+#include "levity/io/close_gracefully.hpp"
 #include "levity/io/copy.hpp"
 #include "levity/io/descriptor.hpp"
 #include "levity/io/directory.hpp"

@@ -12,6 +12,7 @@
 #include "http/response_writer.hpp"
 #include "levity/http/problem.hpp"
 #include "levity/http/refusal.hpp"
+#include "levity/io/close_gracefully.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/shield.hpp"
 #include "levity/time/deadline.hpp"
@@ -35,18 +36,25 @@ using detail::request_parser;
 using detail::response_writer;
 
 // with_deadline() takes a task; a read is not one.
-task<io_result<byte_view>> read_more(tcp_stream& peer) { co_return co_await peer.read_some(); }
+template <class Stream>
+task<io_result<byte_view>> read_more(Stream& peer) {
+  co_return co_await peer.read_some();
+}
 
-task<io_result<void>> write_pieces(tcp_stream& peer, std::span<iovec> pieces) { co_return co_await peer.write_all(pieces); }
+template <class Stream>
+task<io_result<void>> write_pieces(Stream& peer, std::span<iovec> pieces) {
+  co_return co_await peer.write_all(pieces);
+}
 
 }  // namespace
 
 // One connection: a loop that reads until the parser has a request, has it answered, and goes on.
+template <class Stream>
 class server::connection {
 public:
-  connection(state& serves, tcp_stream peer) : serves_(serves), peer_(std::move(peer)), parser_(serves.options.bounds) {}
+  connection(state& serves, Stream peer) : serves_(serves), peer_(std::move(peer)), parser_(serves.options.bounds) {}
 
-  static task<> run(state* serves, tcp_stream peer) {
+  static task<> run(state* serves, Stream peer) {
     const open_count counted{*serves};
     if (counted.before >= serves->options.connections_max) {
       connection late{*serves, std::move(peer)};
@@ -55,6 +63,12 @@ public:
     }
     connection own{*serves, std::move(peer)};
     co_await own.converse();
+  }
+
+  // For one that was established, but never accepted while the server still took work.
+  static task<> turn_away(state* serves, Stream peer) {
+    connection late{*serves, std::move(peer)};
+    co_await shield(late.send_problem(status::service_unavailable, "The server is ending; try again."));
   }
 
 private:
@@ -105,6 +119,7 @@ private:
           // A request that was accepted is answered even when the server is told to end.
           const outcome ended = co_await shield(answer_until(until));
           serves_.requests.fetch_add(1, std::memory_order_relaxed);
+          has_answered_ = true;
           if (ended == outcome::late) {
             co_await shield(send_problem(status::service_unavailable, "The request took too long and was given up."));
           }
@@ -130,6 +145,8 @@ private:
         if (more.error() == io_failure::timed_out && stage != reading::nothing) {
           co_await send_problem(status::request_timeout, "The request did not arrive in time.");
         }
+        // The last answer may still be on its way, and what the peer sends meanwhile would reset it.
+        if (more.error() == io_failure::cancelled && has_answered_) co_await shield(close_in_order());
         co_return;
       }
       bytes = *more;
@@ -187,30 +204,22 @@ private:
     if (co_await with_deadline(last_words_timeout, write_pieces(peer_, pieces))) co_await close_in_order();
   }
 
-  task<bool> write_text(std::string_view text) { co_return (co_await peer_.write_all(text)).has_value(); }
-
-  // Closing while the peer still sends resets the connection, and the peer may never see the answer: ends our side and reads
-  // what comes, for a while.
-  task<> close_in_order() {
-    constexpr auto patience = std::chrono::seconds(1);
-    constexpr std::size_t bytes_max = 256 * 1024;
-    if (!peer_.shutdown_write()) co_return;
-    const time_point until = clock::now() + patience;
-    for (std::size_t taken = 0; taken < bytes_max;) {
-      const io_result<byte_view> more = co_await with_deadline(until, read_more(peer_));
-      if (!more) co_return;
-      taken += more->size();
-    }
+  task<bool> write_text(std::string_view text) {
+    const io_result<void> sent = co_await peer_.write_all(text);
+    co_return sent.has_value();
   }
+
+  task<> close_in_order() { (void)co_await close_gracefully(&peer_); }
 
   std::string_view date() noexcept { return date_.at(std::time(nullptr)); }
 
   state& serves_;
-  tcp_stream peer_;
+  Stream peer_;
   request_parser parser_;
   response answer_;
   response_writer writer_;
   detail::date_text date_;
+  bool has_answered_ = false;
 };
 
 server::server(server_options options) : state_(std::make_unique<state>()) { state_->options = options; }
@@ -223,21 +232,28 @@ void server::route(method which, std::string_view pattern, handler answers) {
   state_->handlers.push_back(std::move(answers));
 }
 
-task<> server::serve(tcp_listener listener) {
+template <class Stream, class Listener>
+task<> server::serve_from(Listener listener) {
   scope connections{on_failure::report, "http connections"};
   for (;;) {
-    io_result<tcp_stream> peer = co_await listener.accept();
+    io_result<Stream> peer = co_await listener.accept();
     if (!peer) {
       if (peer.error() != io_failure::cancelled) {
         std::fprintf(stderr, "levity: the server stops accepting: %s\n", peer.error().message().c_str());
       }
       break;
     }
-    connections.spawn("http connection", &connection::run, state_.get(), std::move(*peer));
+    connections.spawn("http connection", &connection<Stream>::run, state_.get(), std::move(*peer));
   }
-  listener.close();
+  drain(listener, [&connections, this](Stream peer) {
+    connections.spawn("http farewell", &connection<Stream>::turn_away, state_.get(), std::move(peer));
+  });
   co_await connections.join();
 }
+
+task<> server::serve(tcp_listener listener) { return serve_from<tcp_stream>(std::move(listener)); }
+
+task<> server::serve(unix_listener listener) { return serve_from<unix_stream>(std::move(listener)); }
 
 server_figures server::look() const noexcept {
   return {state_->connections.load(std::memory_order_relaxed), state_->requests.load(std::memory_order_relaxed),

@@ -3,6 +3,7 @@
 #include "levity/http/server.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <stdexcept>
 #include <string>
@@ -289,5 +290,71 @@ TEST(http_server, serves_many_connections_at_once) {
       }, at, i);
     }
     co_await clients.join();
+  });
+}
+
+TEST(http_server, serves_over_a_unix_socket_as_over_any_connection) {
+  run_tasks(2, []() -> lv::task<> {
+    const std::string at = "@levity-test-http-" + std::to_string(::getpid());
+    http::server server{{}};
+    server.route(http::method::post, "/echo", echo);
+    auto listener = lv::unix_listener::bind(at).value();
+    lv::scope parts;
+    parts.spawn([](http::server* serves, lv::unix_listener* from) { return serves->serve(std::move(*from)); }, &server, &listener);
+    auto peer = (co_await lv::unix_stream::connect(at)).value();
+    EXPECT_TRUE(co_await peer.write_all("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nunix"));
+    std::string answer;
+    while (auto chunk = co_await peer.read_some()) answer.append(reinterpret_cast<const char*>(chunk->data()), chunk->size());
+    EXPECT_EQ(status_of(answer), "200");
+    EXPECT_EQ(body_of(answer), "unix");
+    parts.cancel();
+    co_await parts.join();
+  });
+}
+
+TEST(http_server, one_that_ends_answers_those_that_nobody_has_accepted) {
+  run_tasks(2, []() -> lv::task<> {
+    http::server server{{}};
+    server.route(http::method::get, "/hello", hello);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    std::vector<lv::tcp_stream> waiting;
+    for (int i = 0; i < 3; i++) {
+      waiting.push_back((co_await lv::tcp_stream::connect(listener.local_address())).value());
+      EXPECT_TRUE(co_await waiting.back().write_all("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    lv::scope parts;
+    parts.cancel();
+    parts.spawn([](http::server* serves, lv::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server, &listener);
+    for (lv::tcp_stream& each : waiting) {
+      const std::string answer = co_await read_all(each);
+      EXPECT_EQ(status_of(answer), "503");
+      each.close();
+    }
+    co_await parts.join();
+  });
+}
+
+TEST(http_server, one_that_ends_loses_no_answer_to_what_the_peer_still_sends) {
+  run_tasks(2, []() -> lv::task<> {
+    constexpr std::size_t body_bytes = 300'000;  // more than the peer's kernel takes, less than ours keeps
+    http::server server{{}};
+    server.route(http::method::post, "/echo", echo);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    const lv::address at = listener.local_address();
+    lv::scope parts;
+    parts.spawn([](http::server* serves, lv::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server, &listener);
+    auto peer = (co_await lv::tcp_stream::connect(at)).value();
+    EXPECT_TRUE(peer.set_receive_buffer(32'768));
+    EXPECT_TRUE(co_await peer.write_all("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n"));
+    EXPECT_TRUE(co_await peer.write_all(std::string(body_bytes, 'b')));
+    // Until it is answered, as far as the server knows.
+    for (int i = 0; server.look().requests == 0 && i < 20'000; i++) co_await lv::sleep(1ms);
+    parts.cancel();
+    EXPECT_TRUE(co_await peer.write_all("GET /hello HTTP/1.1\r\n"));  // the beginning of another request
+    const std::string answer = co_await read_all(peer);
+    EXPECT_EQ(status_of(answer), "200");
+    EXPECT_EQ(body_of(answer).size(), body_bytes);
+    peer.close();
+    co_await parts.join();
   });
 }

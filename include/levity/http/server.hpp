@@ -15,6 +15,7 @@
 #include "levity/http/router.hpp"
 #include "levity/io/tcp.hpp"
 #include "levity/io/tcp_listener.hpp"
+#include "levity/io/unix_listener.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0::http {
@@ -54,15 +55,20 @@ public:
   /// pattern is malformed or taken.
   void route(method which, std::string_view pattern, handler answers);
 
-  /// Accepts and serves until it is cancelled or the listener fails. Then open connections end: idle ones at once, those
-  /// inside a request after its answer.
+  /// Accepts and serves until it is cancelled or the listener fails. Then open connections end in order: those inside a request
+  /// after its answer, those that were never asked anything at once, the others when the peer has seen the end, or after a
+  /// second; those that nobody has accepted yet are answered 503.
   task<> serve(tcp_listener listener);
+  task<> serve(unix_listener listener);
 
   /// The figures now. Any thread.
   [[nodiscard]] server_figures look() const noexcept;
 
 private:
+  template <class Stream>
   class connection;
+  template <class Stream, class Listener>
+  task<> serve_from(Listener listener);
 
   struct state;
   std::unique_ptr<state> state_;

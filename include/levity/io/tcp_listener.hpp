@@ -11,9 +11,9 @@
 // has no such queue, but few or unequal clients fall unequally, and a shard that nobody accepts from keeps what it was given.
 //
 // Closing. What a socket's queue still holds when it closes is reset by the kernel: the peer's connect had succeeded, its first
-// read fails. So empty the queue with try_accept() before (serve() does). With net.ipv4.tcp_migrate_req=1 (Linux 5.14) what comes
-// between the last try_accept() and the close moves to another socket of the same address: to the next shard, or to those of
-// a process that takes over. Without it, or with no other socket, that remainder is reset.
+// read fails. So empty the queue before: drain() in close_gracefully.hpp does. With net.ipv4.tcp_migrate_req=1 (Linux 5.14) what
+// comes between the last try_accept() and the close moves to another socket of the same address: to the next shard, or to those
+// of a process that takes over. Without it, or with no other socket, that remainder is reset.
 
 #include <cstddef>
 #include <cstdint>
