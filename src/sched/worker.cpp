@@ -10,7 +10,9 @@
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/pin.hpp"
 #include "levity/task/yield.hpp"
+#include "platform/lock_counting.hpp"
 #include "sched/scheduler.hpp"
+#include "task/lock_check.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -53,6 +55,9 @@ private:
 }  // namespace
 
 void worker::run() {
+#if defined(LEVITY_CHECK_LOCKS)
+  count_locks();
+#endif
   const presence here(*this, owner_, owner_.seeded() ? &home() : nullptr);
   run_state& run = this_run;
   if (has_slot_) {
@@ -108,8 +113,11 @@ inline void worker::run_ready(run_state& run, const ready& task) noexcept {
 }
 
 inline void worker::resume(run_state& run, std::coroutine_handle<> frame) noexcept {
-  frame.resume();
-  while (run.bounced) std::exchange(run.bounced, {}).resume();
+  {
+    [[maybe_unused]] const watched_run watched{};
+    frame.resume();
+    while (run.bounced) std::exchange(run.bounced, {}).resume();
+  }
   // The task may be gone or run elsewhere by now; `current` names it until the next one, or until there is none.
   tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
@@ -432,6 +440,7 @@ bool worker::leave_call(task_record& task, std::coroutine_handle<> leaf) noexcep
   call_.store(call & ~(in_call_bit | taken_bit), std::memory_order_relaxed);
   has_slot_ = false;
   until_fair_ = 1;  // next_task() asks for a slot first
+  note_wait(task, leaf, "after a blocking call");
   if (!task.entered) task.scope->enter(task);
   task.leaf = leaf;
   task.waits_on = nullptr;

@@ -6,6 +6,7 @@
 #include "levity/base/clock.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "task/lock_check.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -120,6 +121,7 @@ void ask_scope(task_record& record) noexcept {
 }
 
 void prepare_wait(task_record& record, std::coroutine_handle<> leaf, waiter& on) noexcept {
+  note_wait(record, leaf, on.reason->name);
   record.leaf = leaf;
   record.waits_on = &on;
   record.since_ms = coarse_now_ms() & 0x7fff'ffffu;
