@@ -272,6 +272,49 @@ class Crawler(unittest.TestCase):
                          f"{fetched} pages, {timed_out} timed out, {missing} missing, at most 8 at a time\n")
 
 
+class UdpTelemetrySink(unittest.TestCase):
+    def setUp(self):
+        self.sink = Server(self, "udp_telemetry_sink", "127.0.0.1:0")
+        self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(self.sender.close)
+        self.sender.connect(("127.0.0.1", self.sink.port))
+
+    def until(self, wanted):
+        """Reads the lines of every second until one begins with what is wanted."""
+        for _ in range(PATIENCE):
+            if self.sink.process.stdout.readline().startswith(wanted):
+                return
+        self.fail(f"never said {wanted}")
+
+    def test_adds_up_what_comes_and_tells_it_in_the_end(self):
+        for number in range(100):
+            self.sender.send(f"db.query_ms {number}\ncache.hits 1\n".encode())
+        self.sender.send(b"temperature -3.5")
+        self.until("201 samples, ")
+        code, out, errors = self.sink.end(signal.SIGINT)
+        self.assertEqual((code, errors), (0, ""))
+        self.assertRegex(out, r"(?m)^cache\.hits +100 times, sum 100, min 1, max 1$")
+        self.assertRegex(out, r"(?m)^db\.query_ms +100 times, sum 4950, min 0, max 99$")
+        self.assertRegex(out, r"(?m)^temperature +1 times, sum -3\.5, min -3\.5, max -3\.5$")
+        self.assertIn(" of 3 metrics; 0 malformed, 0 refused, 0 datagrams dropped\n", out)
+
+    def test_strangers_cannot_make_it_grow_or_count_wrong(self):
+        self.sender.send(b"")  # no line, and nothing wrong
+        for line in (b"noise", b"a b", b"a 1 2", b"a nan", b"a inf", b"a 1e999", b" 1", b"x" * 65 + b" 1", b"\x1b[2J 1", b"\xff"):
+            self.sender.send(line)
+        self.sender.send(b"cut 1\n" + b"c" * 4000 + b" 2\n")
+        self.sender.send(b"".join(b"m%d 1\n" % number for number in range(100)))
+        for first in range(100, 1200, 100):
+            self.sender.send(b"".join(b"m%d 1\n" % number for number in range(first, first + 100)))
+            if first % 300 == 0:
+                self.until("")  # a second: nothing is dropped for our haste
+        self.until("1000 samples, ")
+        out = self.sink.end(signal.SIGTERM)[1]
+        self.assertIn("1000 samples, ", out)
+        self.assertIn(" of 1000 metrics; 11 malformed, 201 refused, 0 datagrams dropped\n", out)
+        self.assertEqual(len(out.splitlines()) - len([line for line in out.splitlines() if "samples" in line]), 1000)
+
+
 class FileCopier(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="levity-copy-")
