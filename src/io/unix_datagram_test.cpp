@@ -117,8 +117,8 @@ TEST(unix_datagram, a_sender_that_is_not_connected_says_whom_it_waits_for_and_an
   run_tasks(2, [](std::string path) -> lv::task<> {
     auto server = lv::unix_datagram::bind(path).value();
     auto client = lv::unix_datagram::unnamed().value();
-    const auto send = [](lv::unix_datagram* from, lv::unix_address to, lv::detail::task_record** self) -> lv::task<> {
-      *self = levity::test::own_record();
+    const auto send = [](lv::unix_datagram* from, lv::unix_address to, levity::test::task_place* self) -> lv::task<> {
+      levity::test::be_seen(*self);
       for (;;) {
         const auto sent = co_await from->send_to("x", to);
         if (sent) continue;
@@ -126,11 +126,10 @@ TEST(unix_datagram, a_sender_that_is_not_connected_says_whom_it_waits_for_and_an
         co_return;
       }
     };
-    lv::detail::task_record* record = nullptr;
+    levity::test::task_place record{nullptr};
     lv::scope sending;
     sending.spawn(send, &client, server.local_address(), &record);
-    while (record == nullptr) co_await lv::sleep(1ms);
-    EXPECT_EQ(co_await levity::test::wait_seen(record), "unix datagram send to (" + path + ")");
+    EXPECT_EQ(co_await levity::test::wait_seen(&record), "unix datagram send to (" + path + ")");
     sending.cancel();
     co_await sending.join();
     const auto timed = [](lv::unix_datagram* from, lv::unix_address to) -> lv::task<io_failure> {

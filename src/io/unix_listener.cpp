@@ -62,6 +62,10 @@ io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_
   if (!file) return std::unexpected(file.error());
   listener.file_device_ = file->device;
   listener.file_inode_ = file->inode;
+  if (here != nullptr) {
+    const io_result<endpoint*> socket = listener.watched();
+    if (!socket) return std::unexpected(socket.error());
+  }
   return listener;
 }
 

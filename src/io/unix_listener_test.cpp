@@ -110,11 +110,12 @@ TEST(unix_listener, serves_by_path_and_by_abstract_name_bound_inside_and_before)
         if (early) before = lv::unix_listener::bind(name).value();
         run_tasks(workers, [](lv::unix_listener given, std::string at) -> lv::task<> {
           lv::unix_listener listener = given.is_open() ? std::move(given) : lv::unix_listener::bind(at).value();
-          EXPECT_EQ(listener.local_address().to_string(), at);
+          const lv::unix_address where = listener.local_address();
+          EXPECT_EQ(where.to_string(), at);
           lv::scope serving;
           serving.spawn(serve, &listener);
           lv::scope asking;
-          for (int i = 0; i < 50; i++) asking.spawn(ask, listener.local_address(), i);
+          for (int i = 0; i < 50; i++) asking.spawn(ask, where, i);
           co_await asking.join();
           serving.cancel();
           co_await serving.join();
@@ -257,16 +258,15 @@ TEST(unix_listener, a_connect_waits_for_room_in_the_backlog_and_answers_cancella
       queued.push_back(std::move(*peer));
     }
     EXPECT_GE(queued.size(), 1u);
-    const auto connect = [](std::string to, lv::io_result<lv::unix_stream>* into, lv::detail::task_record** self) -> lv::task<> {
-      *self = levity::test::own_record();
+    const auto connect = [](std::string to, lv::io_result<lv::unix_stream>* into, levity::test::task_place* self) -> lv::task<> {
+      levity::test::be_seen(*self);
       *into = co_await lv::unix_stream::connect(to);
     };
     lv::io_result<lv::unix_stream> outcome;
-    lv::detail::task_record* record = nullptr;
+    levity::test::task_place record{nullptr};
     lv::scope given_up;
     given_up.spawn(connect, path, &outcome, &record);
-    while (record == nullptr) co_await lv::sleep(1ms);
-    EXPECT_EQ(co_await levity::test::wait_seen(record), "unix connect (" + path + ")");
+    EXPECT_EQ(co_await levity::test::wait_seen(&record), "unix connect (" + path + ")");
     given_up.cancel();
     co_await given_up.join();
     EXPECT_TRUE(!outcome && outcome.error() == io_failure::cancelled);
@@ -351,15 +351,14 @@ TEST(unix_listener, one_that_was_stopped_refuses_new_connections_and_gives_out_t
 TEST(unix_listener, one_that_waits_is_told_when_it_is_stopped) {
   run_tasks(2, []() -> lv::task<> {
     auto listener = lv::unix_listener::bind("@levity-test-told-" + std::to_string(::getpid())).value();
-    const auto accept = [](lv::unix_listener* from, lv::detail::task_record** self) -> lv::task<> {
-      *self = levity::test::own_record();
+    const auto accept = [](lv::unix_listener* from, levity::test::task_place* self) -> lv::task<> {
+      levity::test::be_seen(*self);
       EXPECT_EQ((co_await from->accept()).error(), io_failure::closed);
     };
-    lv::detail::task_record* record = nullptr;
+    levity::test::task_place record{nullptr};
     lv::scope waiting;
     waiting.spawn(accept, &listener, &record);
-    while (record == nullptr) co_await lv::sleep(1ms);
-    (void)co_await levity::test::wait_seen(record);
+    (void)co_await levity::test::wait_seen(&record);
     listener.stop();
     co_await waiting.join();
   });

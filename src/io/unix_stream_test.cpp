@@ -174,17 +174,17 @@ TEST(unix_stream, one_that_waits_is_told_of_the_end_and_of_the_reset) {
       const auto wait = [](lv::unix_stream* from, io_failure expected) -> lv::task<> {
         EXPECT_EQ(co_await read_failure(from), expected);
       };
-      const auto fill = [](lv::unix_stream* to, lv::detail::task_record** record) -> lv::task<> {
-        *record = levity::test::own_record();
+      const auto fill = [](lv::unix_stream* to, levity::test::task_place* record) -> lv::task<> {
+        levity::test::be_seen(*record);
         const std::string much(4 << 20, 'x');
         EXPECT_EQ((co_await to->write_all(much)).error(), io_failure::reset);
       };
-      lv::detail::task_record* writer = nullptr;
+      levity::test::task_place writer{nullptr};
       waiting.spawn(wait, &ends.first, torn ? io_failure::reset : io_failure::eof);
       if (torn) {
         waiting.spawn(fill, &ends.first, &writer);
         co_await lv::sleep(1ms);
-        EXPECT_TRUE((co_await levity::test::wait_seen(writer)).starts_with("unix write (fd "));
+        EXPECT_TRUE((co_await levity::test::wait_seen(&writer)).starts_with("unix write (fd "));
       }
       ends.second.close();
       co_await waiting.join();
@@ -248,20 +248,19 @@ TEST(unix_stream, a_dump_says_where_each_end_waits) {
   const temporary_folder folder;
   run_tasks(2, [](std::string path) -> lv::task<> {
     auto listener = lv::unix_listener::bind(path).value();
-    const auto accept = [](lv::unix_listener* at, lv::unix_stream* into, lv::detail::task_record** self) -> lv::task<> {
-      *self = levity::test::own_record();
+    const auto accept = [](lv::unix_listener* at, lv::unix_stream* into, levity::test::task_place* self) -> lv::task<> {
+      levity::test::be_seen(*self);
       *into = (co_await at->accept()).value();
     };
-    const auto read = [](lv::unix_stream* from, lv::detail::task_record** self) -> lv::task<> {
-      *self = levity::test::own_record();
+    const auto read = [](lv::unix_stream* from, levity::test::task_place* self) -> lv::task<> {
+      levity::test::be_seen(*self);
       (void)co_await from->read_some();
     };
     lv::unix_stream accepted;
-    lv::detail::task_record* record = nullptr;
+    levity::test::task_place record{nullptr};
     lv::scope tasks;
     tasks.spawn(accept, &listener, &accepted, &record);
-    while (record == nullptr) co_await lv::sleep(1ms);
-    const std::string accepts = co_await levity::test::wait_seen(record);
+    const std::string accepts = co_await levity::test::wait_seen(&record);
     EXPECT_TRUE(accepts.starts_with("unix accept (fd ") && accepts.ends_with(path + ")")) << accepts;
     auto client = (co_await lv::unix_stream::connect(path)).value();
     co_await tasks.join();
@@ -270,10 +269,9 @@ TEST(unix_stream, a_dump_says_where_each_end_waits) {
     EXPECT_TRUE(client.local_address().is_empty());
     for (lv::unix_stream* each : {&accepted, &client}) {
       lv::scope reading;
-      record = nullptr;
+      record.store(nullptr, std::memory_order_relaxed);
       reading.spawn(read, each, &record);
-      while (record == nullptr) co_await lv::sleep(1ms);
-      const std::string reads = co_await levity::test::wait_seen(record);
+      const std::string reads = co_await levity::test::wait_seen(&record);
       EXPECT_TRUE(reads.starts_with("unix read (fd ") && reads.ends_with(path + ")")) << reads;
       reading.cancel();
       co_await reading.join();

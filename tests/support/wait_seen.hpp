@@ -4,17 +4,22 @@
 
 #include <string>
 
+#include "levity/base/atomic.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/record.hpp"
 
 namespace levity::test {
 
-/// The record of the task that runs.
-inline detail::task_record* own_record() noexcept { return detail::current_run().current; }
+/// Where a task says that it runs, for others to look at its waits.
+using task_place = atomic<detail::task_record*>;
 
-/// Lets others run until the task waits; then what a dump says of its wait: "name (details)". The record must live.
-inline task<std::string> wait_seen(detail::task_record* record) {
+/// The running task is the one to look at.
+inline void be_seen(task_place& place) noexcept { place.store(detail::current_run().current, std::memory_order_release); }
+
+/// Lets others run until the task waits; then what a dump says of its wait: "name (details)". The task must live.
+inline task<std::string> wait_seen(task_place* place) {
   for (;;) {
+    detail::task_record* record = place->load(std::memory_order_acquire);
     if (record != nullptr && detail::try_hold(*record)) {
       const wait_reason& reason = *record->waits_on->reason;
       char text[160] = "";
