@@ -8,6 +8,11 @@ set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_
               udp.a_send_without_room_waits_and_goes_on_when_there_is
               udp.bound_before_the_runtime_it_serves_within
               udp.side_by_side_any_number_of_tasks_send)
+# Nothing waits at a listener that was stopped when the kernel says so twice.
+set(stopped unix_listener.one_that_was_stopped_refuses_new_connections_and_gives_out_those_that_wait)
+# They count connections and datagrams until there is no room for more: a refusal that is none looks like it.
+set(full unix_listener.a_connect_waits_for_room_in_the_backlog_and_answers_cancellation
+         unix_datagram.a_sender_that_is_not_connected_says_whom_it_waits_for_and_answers_cancellation)
 # One read takes the five bytes of one write.
 set(whole pipe.cancellation_racing_a_write_takes_all_or_nothing)
 # One call takes two datagrams.
@@ -21,8 +26,8 @@ set(volume udp.a_hundred_thousand_datagrams_in_batches_arrive_once_each udp.a_hu
 foreach(lane IN LISTS ROOM_LANES)
   set(ROOM_LANE_${lane}_LEAVES_OUT ${volume})
 endforeach()
-list(APPEND ROOM_LANE_eagain_LEAVES_OUT ${listeners} ${datagrams} ${cached})
+list(APPEND ROOM_LANE_eagain_LEAVES_OUT ${listeners} ${stopped} ${full} ${datagrams} ${cached})
 list(APPEND ROOM_LANE_short_LEAVES_OUT ${whole})
 list(APPEND ROOM_LANE_one_by_one_LEAVES_OUT ${pairs})
 list(APPEND ROOM_LANE_no_room_LEAVES_OUT ${listeners})
-list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${datagrams} ${whole} ${pairs} ${cached})
+list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${stopped} ${full} ${datagrams} ${whole} ${pairs} ${cached})

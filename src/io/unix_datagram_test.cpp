@@ -136,7 +136,11 @@ TEST(unix_datagram, a_sender_that_is_not_connected_says_whom_it_waits_for_and_an
       const auto sent = co_await from->send_to("x", to);
       co_return sent ? io_failure::other : sent.error().failure();
     };
-    EXPECT_EQ(co_await lv::with_deadline(1ms, timed(&client, server.local_address())), io_failure::timed_out);
+    io_failure last = io_failure::other;  // until the queue is full
+    for (int i = 0; i < 10'000 && last == io_failure::other; i++) {
+      last = co_await lv::with_deadline(1ms, timed(&client, server.local_address()));
+    }
+    EXPECT_EQ(last, io_failure::timed_out);
   }, folder.file("a.sock"));
 }
 

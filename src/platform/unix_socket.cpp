@@ -66,7 +66,9 @@ public:
       std::memcpy(folder, path.data(), size);
       folder[size] = '\0';
     }
-    fd_ = kernel::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    do {
+      fd_ = kernel::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (fd_ < 0 && errno == EINTR);
     if (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
     code_ = errno;
   }
@@ -183,17 +185,18 @@ io_result<void> connect_unix_socket(int fd, const unix_address& to) noexcept {
 
 io_result<int> accept_unix_socket(int fd) noexcept {
   constexpr const char* doing = "accepting";
-  for (;;) {
+  for (bool stopped = false;;) {
     const int peer = kernel::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (peer >= 0) return peer;
     if (errno == EINTR) continue;
-    // Of an empty queue the kernel says "not now", also when nobody can come any more.
-    const int code = errno;
+    if (errno != EAGAIN) return std::unexpected(io_error::from_errno(errno, doing));
+    if (stopped) return std::unexpected(io_error{io_failure::closed, 0, doing});
+    // Of an empty queue the kernel says "not now", also when nobody can come any more. Then once more, for who came just before.
     pollfd seen{fd, POLLRDHUP, 0};
-    while (code == EAGAIN && kernel::poll(&seen, 1, 0) < 0 && errno == EINTR) {
+    while (kernel::poll(&seen, 1, 0) < 0 && errno == EINTR) {
     }
-    if (seen.revents != 0) return std::unexpected(io_error{io_failure::closed, 0, doing});
-    return std::unexpected(io_error::from_errno(code, doing));
+    stopped = seen.revents != 0;
+    if (!stopped) return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
   }
 }
 
