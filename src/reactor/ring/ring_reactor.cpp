@@ -389,13 +389,6 @@ void ring_reactor::close(endpoint& socket, bool abort) noexcept {
                 "a socket is closed when no task waits on it");
   ring_socket& closes = own(socket);
   open_.fetch_sub(1, std::memory_order_relaxed);
-  if (drop_unread(closes)) abort = true;
-  if (abort && closes.what == ring_socket::kind::stream) {
-    const linger at_once{1, 0};
-    kernel::setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  }
-  // Nobody shall come any more, and the address be free at once. (Of one that was opened elsewhere others may take connections.)
-  if (closes.what == ring_socket::kind::listener) kernel::shutdown(socket.fd, SHUT_RDWR);
   if (closes.what == ring_socket::kind::watched) {
     ring_->unwatch(closes);
     const int fd = socket.fd;
@@ -403,8 +396,17 @@ void ring_reactor::close(endpoint& socket, bool abort) noexcept {
     kernel::close(fd);
     return;
   }
-  // E202 acquire.
-  if ((closes.references.load(std::memory_order_acquire) & ring_socket::uses_mask) == ring_socket::one_use) {
+  // Nobody shall come any more, and the address be free at once. (Of one that was opened elsewhere others may take connections.)
+  if (closes.what == ring_socket::kind::listener) kernel::shutdown(socket.fd, SHUT_RDWR);
+  // Before what was not taken is dropped: behind that, the last completion could bring more, and the memory would keep it for its
+  // next user. E202 acquire.
+  const bool alone = (closes.references.load(std::memory_order_acquire) & ring_socket::uses_mask) == ring_socket::one_use;
+  if (drop_unread(closes)) abort = true;
+  if (abort && closes.what == ring_socket::kind::stream) {
+    const linger at_once{1, 0};
+    kernel::setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  if (alone) {
     if (closes.connect_to != nullptr) frame_free(std::exchange(closes.connect_to, nullptr), sizeof(sockaddr_storage));
     kernel::close(socket.fd);
     drop_references(closes, ring_socket::one_use);

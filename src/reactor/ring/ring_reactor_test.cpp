@@ -342,6 +342,25 @@ TEST_F(ring_backend, connections_wait_in_the_kernel_while_nobody_takes_them) {
   for (const int each : clients) ::close(each);
 }
 
+// A close meets the last completions of its receive: bytes and the end behind them.
+TEST_F(ring_backend, bytes_that_arrive_while_their_socket_is_closed_go_back_and_never_to_the_next_connection) {
+  start();
+  std::byte byte;
+  for (int round = 0; round < 3000; round++) {
+    const int client = dial();
+    endpoint* server = accept();
+    open.pop_back();
+    const auto early = r->try_read(*server, {&byte, 1});
+    ASSERT_FALSE(early) << "round " << round << ": bytes of a connection before";
+    ASSERT_EQ(::send(client, "mine", 4, MSG_NOSIGNAL), 4);
+    ::close(client);
+    for (const std::int64_t end_ns = kernel_now_ns() + round % 100 * 500; kernel_now_ns() < end_ns;) continue;
+    r->close(*server, round % 2 == 0);
+  }
+  EXPECT_TRUE(poll_until([&] { return shared->buffers_free_approx() == shared->buffers(); }))
+      << shared->buffers() - shared->buffers_free_approx() << " buffers did not come back";
+}
+
 // Two reactors, sockets that are closed by one thread while the other polls, writes and closes what is connected to them.
 TEST_F(ring_backend, closing_races_with_every_completion_and_nothing_is_mixed_up) {
   const int before = open_descriptors();

@@ -1,5 +1,7 @@
 #include "reactor/ring/ring_socket.hpp"
 
+#include "levity/base/assert.hpp"
+
 namespace levity::inline v0::detail {
 namespace {
 
@@ -83,6 +85,8 @@ bool try_hold(ring_socket& perhaps) noexcept {
 void drop_references(ring_socket& used, std::uint32_t count) noexcept {
   // E202 release, acquire.
   if (used.references.fetch_sub(count, std::memory_order_acq_rel) != count) return;
+  LEVITY_ASSERT(used.front == nullptr && used.arrived == nullptr && used.accepted.empty() && used.out == nullptr,
+                "a socket that is gone leaves nothing to the next user of its memory");
   used.generation.fetch_add(1, std::memory_order_relaxed);
   used.fd = -1;
   used.home = nullptr;
