@@ -325,7 +325,7 @@ io_result<std::size_t> ring_reactor::try_write(endpoint& socket, std::span<const
   const std::size_t size = std::min(left, socket_ring::taken_over_max);
   outgoing_bytes* out;
   try {
-    out = new (frame_allocate(sizeof(outgoing_bytes) + size)) outgoing_bytes{&to, static_cast<std::uint32_t>(size), 0, 0, false};
+    out = new (frame_allocate(sizeof(outgoing_bytes) + size)) outgoing_bytes(to, static_cast<std::uint32_t>(size));
   } catch (const std::bad_alloc&) {
     if (moved > 0) return moved;
     return std::unexpected(io_error{io_failure::no_memory, ENOMEM, doing});

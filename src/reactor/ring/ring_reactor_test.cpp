@@ -6,8 +6,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -359,6 +362,107 @@ TEST_F(ring_backend, bytes_that_arrive_while_their_socket_is_closed_go_back_and_
   }
   EXPECT_TRUE(poll_until([&] { return shared->buffers_free_approx() == shared->buffers(); }))
       << shared->buffers() - shared->buffers_free_approx() << " buffers did not come back";
+}
+
+// Sent without a copy, bytes are the kernel's until the peer has got them. The socket has taken all of them, and nothing else is
+// in flight.
+class ring_backend_without_copies : public ring_backend {
+protected:
+  // A socket with many bytes on their way to a peer that does not read, all of them taken by the socket.
+  void send_to_nobody() {
+    before = open_descriptors();
+    socket_ring_options options;
+    options.zero_copy_from = 1;
+    start(options);
+    client = dial();
+    server = accept();
+    open.pop_back();
+    const std::string block(100'000, 'x');
+    const iovec piece{const_cast<char*>(block.data()), block.size()};
+    while (r->try_write(*server, {&piece, 1})) continue;
+    std::vector<char> chunk(30'000);
+    EXPECT_TRUE(poll_until([&] {
+      (void)::recv(client, chunk.data(), chunk.size(), 0);
+      return !static_cast<ring_socket*>(server)->sending.load(std::memory_order_acquire);
+    }));
+  }
+
+  int before = 0;
+  int client = -1;
+  endpoint* server = nullptr;
+};
+
+TEST_F(ring_backend_without_copies, bytes_that_the_peer_does_not_take_end_with_the_runtime) {
+  send_to_nobody();
+  r->close(*server, false);
+  const std::int64_t began_ns = kernel_now_ns();
+  stop();
+  EXPECT_LT(kernel_now_ns() - began_ns, patience_ns);
+  ::close(client);
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_F(ring_backend_without_copies, bytes_that_the_peer_does_not_take_are_no_reason_to_put_an_abort_off) {
+  send_to_nobody();
+  r->close(*server, true);
+  std::vector<char> chunk(30'000);
+  int code = 0;
+  EXPECT_TRUE(poll_until([&] {
+    const ssize_t moved = ::recv(client, chunk.data(), 1, MSG_PEEK);
+    int pending = 0;
+    socklen_t size = sizeof pending;
+    ::getsockopt(client, SOL_SOCKET, SO_ERROR, &pending, &size);
+    if (pending != 0) code = pending;
+    return moved == 0 || code != 0;
+  }));
+  EXPECT_EQ(code, ECONNRESET);
+  ::close(client);
+}
+
+// Memory that is lent to the kernel counts as locked.
+TEST_F(ring_backend_without_copies, sends_that_would_lock_too_much_memory_are_copied) {
+  rlimit was;
+  ASSERT_EQ(::getrlimit(RLIMIT_MEMLOCK, &was), 0);
+  std::thread unprivileged([&] {
+    __user_cap_header_struct whose{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct may[2];
+    ASSERT_EQ(::syscall(SYS_capget, &whose, may), 0);
+    may[0].effective &= ~(1U << CAP_IPC_LOCK);
+    ASSERT_EQ(::syscall(SYS_capset, &whose, may), 0);
+    socket_ring_options options;
+    options.zero_copy_from = 1;
+    start(options);
+  });
+  unprivileged.join();
+  ASSERT_NE(r, nullptr);
+  const rlimit little{4096, was.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &little), 0);
+  client = dial();
+  server = accept();
+  constexpr std::size_t size = 10'000'000;
+  std::size_t sent = 0;
+  std::size_t got = 0;
+  const std::string block(100'000, 'x');
+  const iovec piece{const_cast<char*>(block.data()), block.size()};
+  std::vector<char> chunk(60'000);
+  io_failure failure = io_failure::would_block;
+  EXPECT_TRUE(poll_until([&] {
+    while (sent < size && failure == io_failure::would_block) {
+      const auto moved = r->try_write(*server, {&piece, 1});
+      if (!moved) {
+        failure = moved.error().failure();
+        break;
+      }
+      sent += *moved;
+    }
+    const ssize_t moved = ::recv(client, chunk.data(), chunk.size(), 0);
+    if (moved > 0) got += static_cast<std::size_t>(moved);
+    return failure != io_failure::would_block || (sent >= size && got == sent);
+  }));
+  EXPECT_EQ(::setrlimit(RLIMIT_MEMLOCK, &was), 0);
+  EXPECT_EQ(failure, io_failure::would_block);
+  EXPECT_EQ(got, sent);
+  ::close(client);
 }
 
 // Two reactors, sockets that are closed by one thread while the other polls, writes and closes what is connected to them.

@@ -61,11 +61,14 @@ struct received_chunk {
 
 /// Bytes on their way out, which follow this header. Belongs to the kernel until its last completion.
 struct outgoing_bytes {
+  outgoing_bytes(ring_socket& to, std::uint32_t bytes) noexcept : socket(&to), size(bytes) {}
+
   ring_socket* socket;
   std::uint32_t size;
-  std::uint32_t sent;
-  std::uint32_t in_flight;  // sends that have not had their last completion: one, or more when the last ones were zero-copy
-  bool done;                // nothing more will be sent from it
+  std::uint32_t sent = 0;
+  std::uint32_t in_flight = 0;  // sends that have not had their last completion: one, or more when the last ones were zero-copy
+  bool done = false;            // nothing more will be sent from it
+  bool copies = false;          // the kernel would not send without a copy
 
   [[nodiscard]] std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
 };
@@ -126,6 +129,7 @@ struct ring_socket : endpoint {
 
   // -- ring thread
   std::uint32_t in_flight = 0;
+  std::uint32_t sends = 0;  // of those; one without a copy lasts until the kernel has let go of the bytes
   bool receive_armed = false;  // or accept
   bool receive_cancelled = false;
   bool connect_armed = false;

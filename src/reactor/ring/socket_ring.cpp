@@ -40,6 +40,9 @@ std::uint64_t mark(const void* of, operation what) noexcept {
 // Of an operation that nobody cancelled: it is worth another attempt.
 bool is_passing(int code) noexcept { return code == EAGAIN || code == EINTR || code == ECANCELED; }
 
+// The limit of locked memory is reached, or the socket cannot.
+bool is_refusal_without_copy(int code) noexcept { return code == ENOMEM || code == ENOBUFS || code == EOPNOTSUPP; }
+
 void reset_on_close(int fd) noexcept {
   const linger at_once{1, 0};
   kernel::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -492,13 +495,14 @@ void socket_ring::send(ring& on, ring_socket& socket, outgoing_bytes& bytes) noe
   io_uring_sqe& entry = on.next_entry();
   const std::byte* from = bytes.bytes() + bytes.sent;
   const std::size_t size = bytes.size - bytes.sent;
-  if (size >= options_.zero_copy_from) {
+  if (size >= options_.zero_copy_from && !bytes.copies) {
     io_uring_prep_send_zc(&entry, socket.fd, from, size, MSG_NOSIGNAL | MSG_WAITALL, 0);
   } else {
     io_uring_prep_send(&entry, socket.fd, from, size, MSG_NOSIGNAL | MSG_WAITALL);
   }
   io_uring_sqe_set_data64(&entry, mark(&bytes, operation::send));
   bytes.in_flight++;
+  socket.sends++;
   begin(socket);
 }
 
@@ -506,7 +510,9 @@ void socket_ring::sent(ring& on, outgoing_bytes& bytes, const completion& what) 
   ring_socket& socket = *bytes.socket;
   if ((what.flags & IORING_CQE_F_NOTIF) == 0) {  // otherwise it tells only that the kernel has let go of the bytes
     if (what.result > 0) bytes.sent += static_cast<std::uint32_t>(what.result);
-    const bool failed = what.result < 0 && !is_passing(-what.result);
+    const bool refused = !bytes.copies && is_refusal_without_copy(-what.result);
+    if (refused) bytes.copies = true;
+    const bool failed = what.result < 0 && !is_passing(-what.result) && !refused;
     if (failed || bytes.sent == bytes.size) {
       bytes.done = true;
       finish_send(socket, failed ? -what.result : 0);
@@ -517,14 +523,17 @@ void socket_ring::sent(ring& on, outgoing_bytes& bytes, const completion& what) 
       send(on, socket, bytes);
     }
   }
-  if (!what.is_last()) return;
+  if (!what.is_last()) {
+    if (socket.closing) advance_close(on, socket);
+    return;
+  }
+  socket.sends--;
   if (--bytes.in_flight == 0 && bytes.done) free_outgoing(bytes);
   end(on, socket);
 }
 
 void socket_ring::finish_send(ring_socket& socket, int code) noexcept {
   socket.out = nullptr;
-  if (socket.lingering) stop_lingering(socket);
   if (code == 0) {
     if (socket.end_wanted) kernel::shutdown(socket.fd, SHUT_WR);
   } else {
@@ -583,12 +592,15 @@ void socket_ring::advance_close(ring& on, ring_socket& socket) noexcept {
     const bool accepts = socket.what == ring_socket::kind::listener || socket.what == ring_socket::kind::shared_listener;
     if (socket.receive_armed) cancel(on, mark(&socket, accepts ? operation::accept : operation::receive));
     if (socket.connect_armed) cancel(on, mark(&socket, operation::connect));
-    if (socket.out != nullptr && !socket.aborting) linger(socket);
+    if (socket.sends != 0 && !socket.aborting) linger(socket);
   }
-  if (socket.out != nullptr && socket.aborting && !std::exchange(socket.send_cancelled, true)) {
-    cancel(on, mark(socket.out, operation::send));
+  if (socket.sends == 0 && socket.lingering) stop_lingering(socket);
+  if (socket.out != nullptr) {
+    if (socket.aborting && !std::exchange(socket.send_cancelled, true)) cancel(on, mark(socket.out, operation::send));
+    return;
   }
-  if (socket.in_flight == 0) finish_close(socket);
+  // What was sent without a copy is let go of when the peer has got it, which may be never, or by a reset.
+  if (socket.in_flight == (socket.aborting ? socket.sends : 0)) finish_close(socket);
 }
 
 void socket_ring::finish_close(ring_socket& socket) noexcept {

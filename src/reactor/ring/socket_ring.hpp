@@ -21,7 +21,7 @@
 //
 // Closing. The descriptor is closed after the last completion. What a write took over and the socket has not taken goes out
 // first: such a socket lingers, for `linger_ns` at most, at the runtime's end for `linger_at_end_ns`; then the peer hears of a
-// reset, never of an end in order.
+// reset, never of an end in order. Bytes that were sent without a copy count as not taken until the kernel has let go of them.
 //
 // Edges
 //   E207  a farewell is taken -> leave(): what the ring thread did with the reactor that goes.
