@@ -286,7 +286,8 @@ io_result<std::size_t> ring_reactor::try_read(endpoint& socket, std::span<std::b
   if (ask) ring_->request(from, ring_socket::want_receive);
   if (moved > 0) return moved;
   if (ended && code != 0) return std::unexpected(transfer_error(socket, code, doing));
-  if (ended || socket.was_reset.load(std::memory_order_relaxed)) {
+  // A reset that a write met is waited for here, too: the kernel still has what arrived before it, and then says that it ended.
+  if (ended) {
     return std::unexpected(torn(socket) ? io_error{io_failure::reset, ECONNRESET, doing} : io_error{io_failure::eof, 0, doing});
   }
   return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
@@ -295,6 +296,8 @@ io_result<std::size_t> ring_reactor::try_read(endpoint& socket, std::span<std::b
 io_result<std::size_t> ring_reactor::try_write(endpoint& socket, std::span<const iovec> from) noexcept {
   constexpr const char* doing = "writing";
   ring_socket& to = own(socket);
+  // The end may be on its way to the ring thread: it must not meet a send behind it. Our own doing: reads go on.
+  if (socket.write_ended.load(std::memory_order_relaxed)) return std::unexpected(io_error::from_errno(EPIPE, doing));
   // E203 acquire.
   if (to.sending.load(std::memory_order_acquire)) return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
   if (to.send_code != 0) return std::unexpected(transfer_error(socket, to.send_code, doing));
@@ -310,9 +313,6 @@ io_result<std::size_t> ring_reactor::try_write(endpoint& socket, std::span<const
     }
   } while (sent < 0 && errno == EINTR);
   if (sent < 0 && errno != EAGAIN) {
-    if (errno == EPIPE && socket.write_ended.load(std::memory_order_relaxed)) {
-      return std::unexpected(io_error::from_errno(EPIPE, doing));  // our own doing: reads go on
-    }
     return std::unexpected(transfer_error(socket, errno, doing));
   }
   const std::size_t moved = sent < 0 ? 0 : static_cast<std::size_t>(sent);

@@ -269,7 +269,8 @@ TEST_F(ring_backend, an_end_behind_taken_over_bytes_comes_after_them) {
   while (const auto moved = r->try_write(*server, {&piece, 1})) sent += *moved;
   ASSERT_TRUE(r->shutdown_write(*server));
   const auto after = r->try_write(*server, {&piece, 1});
-  EXPECT_FALSE(after);
+  ASSERT_FALSE(after);
+  EXPECT_EQ(after.error(), io_failure::reset) << "the end is not there yet, but its own side knows of it";
   std::size_t got = 0;
   std::vector<char> chunk(30'000);
   EXPECT_TRUE(poll_until([&] {
@@ -343,6 +344,35 @@ TEST_F(ring_backend, connections_wait_in_the_kernel_while_nobody_takes_them) {
   EXPECT_TRUE(poll_until([&] { return held(listener) >= socket_ring::accepted_max; }));
   for (std::size_t i = 0; i < clients.size(); i++) ASSERT_NE(accept(), nullptr);
   for (const int each : clients) ::close(each);
+}
+
+// A service that answers early and closes: whoever meets the reset while writing can still read the answer.
+TEST_F(ring_backend, what_arrived_before_a_reset_that_a_write_met_is_read) {
+  start();
+  const int client = dial();
+  endpoint* server = accept();
+  ASSERT_EQ(::send(client, "no", 2, MSG_NOSIGNAL), 2);
+  const linger at_once{1, 0};
+  ::setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  ::close(client);
+  const std::string block(1000, 'x');
+  const iovec piece{const_cast<char*>(block.data()), block.size()};
+  ASSERT_TRUE(poll_until([&] {
+    const auto sent = r->try_write(*server, {&piece, 1});
+    return !sent && sent.error() == io_failure::reset;
+  }));
+  std::byte bytes[3];
+  auto got = r->try_read(*server, bytes);
+  EXPECT_TRUE(poll_until([&] {
+    if (!got && got.error() == io_failure::would_block) got = r->try_read(*server, bytes);
+    return got || got.error() != io_failure::would_block;
+  }));
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(*got, 2u);
+  EXPECT_TRUE(poll_until([&] {
+    got = r->try_read(*server, bytes);
+    return !got && got.error() == io_failure::reset;
+  }));
 }
 
 // A close meets the last completions of its receive: bytes and the end behind them.
