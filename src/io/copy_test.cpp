@@ -266,7 +266,11 @@ TEST(copy, cut_off_in_the_middle_of_bulk_leaves_no_descriptor_behind) {
 
 TEST(copy, a_child_process_uses_no_pipe_that_its_parent_kept) {
   const auto copy_much = [] {
-    run_tasks(1, []() -> lv::task<> {
+    lv::runtime_options options;
+    options.backend = lv::runtime_options::sockets::epoll;  // which lends its sockets to splice
+    options.workers = 1;
+    options.handle_signals = false;
+    lv::run_with(options, []() -> lv::task<> {
       const std::string much = pattern(1'000'000, 3);
       proxied all = co_await proxied_pair();
       std::string got;

@@ -152,29 +152,6 @@ io_result<endpoint*> epoll_reactor::listen(const listen_request& request) noexce
   return watch(*fd, true);
 }
 
-namespace {
-
-// A connection that died before it was accepted is no reason to stop accepting. The kernel tells its errors by accept(2), and
-// EPERM for one that a firewall forbids.
-bool died_in_the_queue(int code) noexcept {
-  switch (code) {
-    case ECONNABORTED:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EOPNOTSUPP:
-    case ETIMEDOUT:
-    case EPERM: return true;
-    default: return false;
-  }
-}
-
-}  // namespace
-
 io_result<endpoint*> epoll_reactor::try_accept(endpoint& listener, reactor& home) noexcept {
   for (;;) {
     const int fd = kernel::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -1,5 +1,5 @@
 # Its tests run once more under each of these faults; see cmake/fault_lanes.cmake. Not without room for new connections: what
 # try_accept() says then is the listener's business, in io.
-set(ROOM_LANES eintr eagain short one_by_one)
+set(ROOM_LANES eintr eagain short one_by_one ring_refuses two_completions one_buffer)
 # A signal ends a wait before its time, which these two measure.
 set(ROOM_LANE_eintr_LEAVES_OUT */reactor_contract.a_wait_ends_at_its_limit/epoll */reactor_contract.a_ring_is_heard_once/epoll)

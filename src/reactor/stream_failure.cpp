@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -20,6 +22,23 @@ bool torn(const endpoint& socket) noexcept {
   std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
   socklen_t size = sizeof state;
   return kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
+}
+
+bool died_in_the_queue(int code) noexcept {
+  switch (code) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EOPNOTSUPP:
+    case ETIMEDOUT:
+    case EPERM: return true;
+    default: return false;
+  }
 }
 
 }  // namespace levity::detail

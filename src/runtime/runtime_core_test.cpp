@@ -209,9 +209,13 @@ TEST(ring_sockets, an_embedded_runtime_serves_and_is_quiet_when_nothing_happens)
     tasks.run_ready();
   }
   EXPECT_EQ(sum.load(std::memory_order_relaxed), 110);
-  tasks.run_ready();
-  tasks.run_ready();
-  EXPECT_EQ(::poll(&watched, 1, 50), 0);
+  // What the ring thread had to say of the closed sockets may come late; then there is nothing.
+  bool quiet = false;
+  for (int turns = 0; !quiet && turns < 100; turns++) {
+    tasks.run_ready();
+    quiet = ::poll(&watched, 1, 50) == 0;
+  }
+  EXPECT_TRUE(quiet);
 }
 
 namespace {

@@ -201,8 +201,7 @@ io_result<endpoint*> ring_reactor::try_accept(endpoint& listener, reactor& home)
   if (tries) {
     do {
       fd = kernel::accept4(from.fd, nullptr, nullptr, SOCK_CLOEXEC);
-      // A connection that died in the queue is no reason to stop accepting.
-    } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EPROTO));
+    } while (fd < 0 && (errno == EINTR || died_in_the_queue(errno)));
     if (fd < 0) {
       code = errno;
       if (code == EAGAIN) {
@@ -272,7 +271,7 @@ io_result<std::size_t> ring_reactor::try_read(endpoint& socket, std::span<std::b
       ring_->give_back(chunk);
       emptied++;
     }
-    if (moved == into.size() && emptied == 0) return moved;
+    if (moved == into.size() && emptied == 0) break;  // not before what was asked for is handed over
     from.lock.lock();
     from.held -= std::exchange(emptied, 0);
     const bool more = from.front == nullptr && from.arrived != nullptr;

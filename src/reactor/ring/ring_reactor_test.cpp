@@ -97,7 +97,10 @@ protected:
     std::size_t moved = 0;
     for (;;) {
       const auto got = r->try_read(*from, chunk);
-      if (!got) return moved;
+      if (!got) {
+        if (got.error() != io_failure::would_block) ADD_FAILURE() << got.error().message();
+        return moved;
+      }
       for (std::size_t i = 0; i < *got; i++) {
         if (static_cast<char>(chunk[i]) != letter(already + moved + i)) ADD_FAILURE() << "byte " << already + moved + i;
       }
@@ -164,7 +167,7 @@ TEST_F(ring_backend, peers_that_flood_while_nobody_reads_keep_little_memory_and_
     most = std::max(most, held(servers[i]));
     EXPECT_LT(sent[i], 8U << 20) << "nobody pushed back";
   }
-  EXPECT_GE(shared->buffers_free_approx(), shared->buffers() / 2 - 1);
+  EXPECT_GE(shared->buffers_free_approx() + 1, shared->buffers() / 2);
   RecordProperty("chunks_held_most", static_cast<int>(most));
   // Another connection is served meanwhile.
   const int other = dial();
@@ -341,7 +344,7 @@ TEST_F(ring_backend, connections_wait_in_the_kernel_while_nobody_takes_them) {
   EXPECT_FALSE(r->try_accept(*listener, *r));
   std::vector<int> clients;
   for (int i = 0; i < 300; i++) clients.push_back(dial());
-  EXPECT_TRUE(poll_until([&] { return held(listener) >= socket_ring::accepted_max; }));
+  EXPECT_TRUE(poll_until([&] { return held(listener) >= socket_ring::accepted_max / 2; }));
   for (std::size_t i = 0; i < clients.size(); i++) ASSERT_NE(accept(), nullptr);
   for (const int each : clients) ::close(each);
 }

@@ -16,6 +16,7 @@
 #include "levity/memory/frame_pool.hpp"
 #include "platform/futex.hpp"
 #include "platform/syscall.hpp"
+#include "reactor/stream_failure.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -123,6 +124,8 @@ io_result<void> socket_ring::watch(ring_socket& watched) noexcept {
   event.data.u64 = reinterpret_cast<std::uint64_t>(&watched) |
                    static_cast<std::uint64_t>(watched.generation.load(std::memory_order_relaxed)) << generation_shift;
   if (kernel::epoll_ctl(watch_fd_, EPOLL_CTL_ADD, watched.fd, &event) == 0) return {};
+  // Not a disk: the limit of watches (fs.epoll.max_user_watches).
+  if (errno == ENOSPC) return std::unexpected(io_error{io_failure::no_memory, ENOSPC, "watching a descriptor"});
   return std::unexpected(io_error::from_errno(errno, "watching a descriptor"));
 }
 
@@ -315,11 +318,11 @@ void socket_ring::accepted(ring& on, ring_socket& listener, const completion& wh
         kernel::fcntl(listener.fd, F_SETFL, kernel::fcntl(listener.fd, F_GETFL) & ~O_NONBLOCK);
         arm_accept(on, listener);
         break;
-      // A connection that died in the queue is no reason to stop accepting.
-      case EINTR:
-      case ECONNABORTED:
-      case EPROTO: arm_accept(on, listener); break;
       default: {
+        if (what.result == -EINTR || died_in_the_queue(-what.result)) {
+          arm_accept(on, listener);
+          break;
+        }
         listener.lock.lock();
         listener.end_code = -what.result;
         listener.receiving = false;
@@ -365,7 +368,7 @@ received_chunk& socket_ring::chunk_of(const completion& what) noexcept {
   received_chunk& pooled = chunks_[pool_.took(what.flags)];
   pooled.next = nullptr;
   pooled.size = static_cast<std::uint32_t>(what.result);
-  if (pool_.free_approx() >= pool_.count() / 2) return pooled;
+  if (pool_.free_approx() >= (pool_.count() + 1) / 2) return pooled;
   try {
     auto* own = new (frame_allocate(sizeof(received_chunk) + pooled.size)) received_chunk;
     auto* bytes = reinterpret_cast<std::byte*>(own + 1);
