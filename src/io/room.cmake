@@ -1,7 +1,8 @@
 # Its tests run once more under each of these faults; see cmake/fault_lanes.cmake.
-set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions all)
-# try_accept() and try_send() tell what the kernel said: there the caller sees the fault, and these tests expect none.
-set(listeners tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing
+set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions one_buffer all)
+# try_accept(), drain() and try_send() tell what the kernel said: there the caller sees the fault, and these tests expect none.
+set(listeners drain.gives_every_connection_that_waits_and_then_refuses
+              tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing
               tcp_listener.an_accept_of_one_shard_that_is_cancelled_before_while_or_after_loses_no_connection)
 set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_waits
               udp.a_send_cancelled_before_while_or_by_a_deadline_sends_nothing
@@ -27,15 +28,8 @@ set(volume udp.a_hundred_thousand_datagrams_in_batches_arrive_once_each udp.a_hu
 foreach(lane IN LISTS ROOM_LANES)
   set(ROOM_LANE_${lane}_LEAVES_OUT ${volume})
 endforeach()
-# These two are for files: sockets over io_uring stand still under them, see docs/design/0013.
-set(sockets copy.* send_file.* over/* backends/* tcp* udp* unix_* buffered_* pipe* process* standard_* signal_set.*)
-foreach(lane ring_refuses two_completions)
-  list(APPEND ROOM_LANE_${lane}_LEAVES_OUT ${sockets})
-endforeach()
-# See docs/design/0013, too.
-set(refused unix_listener.serves_by_path_and_by_abstract_name_bound_inside_and_before)
-list(APPEND ROOM_LANE_eagain_LEAVES_OUT ${refused} ${listeners} ${datagrams} ${stopped} ${full} ${cached})
+list(APPEND ROOM_LANE_eagain_LEAVES_OUT ${listeners} ${datagrams} ${stopped} ${full} ${cached})
 list(APPEND ROOM_LANE_short_LEAVES_OUT ${whole})
 list(APPEND ROOM_LANE_one_by_one_LEAVES_OUT ${pairs})
 list(APPEND ROOM_LANE_no_room_LEAVES_OUT ${listeners})
-list(APPEND ROOM_LANE_all_LEAVES_OUT ${refused} ${listeners} ${datagrams} ${stopped} ${full} ${whole} ${pairs} ${cached})
+list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${datagrams} ${stopped} ${full} ${whole} ${pairs} ${cached})

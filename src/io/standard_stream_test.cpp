@@ -57,11 +57,16 @@ void make_sockets(inherited& pair) {
 
 bool blocks(int fd) { return (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0; }
 
-lv::task<lv::io_result<std::string>> read_text(lv::standard_input* from) {
-  std::byte bytes[100];
-  const auto got = co_await from->read_some(std::span(bytes));
-  if (!got) co_return std::unexpected(got.error());
-  co_return std::string(reinterpret_cast<const char*>(bytes), *got);
+// At least `wanted` bytes: the kernel may give them in pieces.
+lv::task<lv::io_result<std::string>> read_text(lv::standard_input* from, std::size_t wanted = 1) {
+  std::string text;
+  while (text.size() < wanted) {
+    std::byte bytes[100];
+    const auto got = co_await from->read_some(std::span(bytes));
+    if (!got) co_return std::unexpected(got.error());
+    text.append(reinterpret_cast<const char*>(bytes), *got);
+  }
+  co_return text;
 }
 
 lv::task<> read_and_wait(const inherited* pair, bool ends) {
@@ -69,7 +74,7 @@ lv::task<> read_and_wait(const inherited* pair, bool ends) {
   EXPECT_TRUE(input.is_pollable());
   EXPECT_TRUE(blocks(pair->ours));
   EXPECT_EQ(::write(pair->theirs, "hello\n", 6), 6);
-  EXPECT_EQ((co_await read_text(&input)).value(), "hello\n");
+  EXPECT_EQ((co_await read_text(&input, 6)).value(), "hello\n");
   EXPECT_EQ((co_await lv::with_deadline(2ms, read_text(&input))).error(), io_failure::timed_out);
   const auto wait = [](lv::standard_input* from) -> lv::task<> {
     EXPECT_EQ((co_await read_text(from)).error(), io_failure::cancelled);
@@ -80,7 +85,7 @@ lv::task<> read_and_wait(const inherited* pair, bool ends) {
   waiting.cancel();
   co_await waiting.join();
   EXPECT_EQ(::write(pair->theirs, "more\n", 5), 5);
-  EXPECT_EQ((co_await read_text(&input)).value(), "more\n");
+  EXPECT_EQ((co_await read_text(&input, 5)).value(), "more\n");
   ::close(pair->theirs);
   if (ends) {
     EXPECT_EQ((co_await read_text(&input)).error(), io_failure::eof);
@@ -119,7 +124,7 @@ TEST(standard_input, of_a_file_reads_on_from_where_it_stands) {
   run_tasks(1, [](int inherited_fd) -> lv::task<> {
     auto input = lv::standard_input::open(inherited_fd).value();
     EXPECT_FALSE(input.is_pollable());
-    EXPECT_EQ((co_await read_text(&input)).value(), "456789");
+    EXPECT_EQ((co_await read_text(&input, 6)).value(), "456789");
     EXPECT_EQ((co_await read_text(&input)).error(), io_failure::eof);
     const auto read = [](lv::standard_input* from) -> lv::task<> {
       EXPECT_EQ((co_await read_text(from)).error(), io_failure::cancelled);
