@@ -49,6 +49,21 @@ TEST(task, moves_values_that_cannot_be_copied) {
   EXPECT_EQ(run_tasks(1, []() -> lv::task<int> { co_return co_await probe::take(co_await probe::make()); }), 7);
 }
 
+TEST(task, returns_what_empty_braces_make_of_its_result) {
+  struct probe {
+    static lv::task<lv::io_result<void>> done() { co_return {}; }
+    static lv::task<std::string> nothing() { co_return {}; }
+    static lv::task<std::pair<int, std::string>> both() { co_return {7, "seven"}; }
+  };
+  run_tasks(1, []() -> lv::task<> {
+    const lv::io_result<void> done = co_await probe::done();
+    EXPECT_TRUE(done.has_value());
+    EXPECT_EQ(co_await probe::nothing(), "");
+    const std::pair<int, std::string> both = co_await probe::both();
+    EXPECT_EQ(both.second, "seven");
+  });
+}
+
 TEST(task, hands_its_exception_to_who_awaits_it) {
   run_tasks(1, []() -> lv::task<> {
     std::string caught;

@@ -191,8 +191,9 @@ struct task_promise_base : promise_base {
 
 template <class T>
 struct task_promise : task_promise_base<T> {
-  template <class U>
-    requires std::constructible_from<T, U>
+  // What `return` takes in a function that returns T: with the default `co_return {}` too, without what T is only built from.
+  template <class U = T>
+    requires std::convertible_to<U, T>
   void return_value(U&& value) {
     if (this->result != nullptr) static_cast<result_slot<T>*>(this->result)->set_value(std::forward<U>(value));
   }
