@@ -48,8 +48,18 @@ task<> main_task(main_outcome& outcome, F f, Args... args) {
 /// is 130 or 143, if it returns (a server that stops accepting and joins its connections) it is what it returned.
 template <class F, class... Args>
 int run_with(const runtime_options& options, F f, Args... args) {
-  detail::main_outcome outcome;
-  return detail::run_main(options, detail::main_task(outcome, std::move(f), std::move(args)...), outcome);
+  constexpr bool fits = std::is_invocable_v<F&, Args...>;
+  static_assert(fits, "run moves its arguments into the main task, and these do not fit the callable; where a parameter is a "
+                      "reference to something that outlives the run, pass a pointer or std::ref()");
+  if constexpr (fits) {
+    constexpr bool gives_a_task = detail::is_task<std::invoke_result_t<F&, Args...>>::value;
+    static_assert(gives_a_task, "run needs a callable that returns a levity::task");
+    if constexpr (gives_a_task) {
+      detail::main_outcome outcome;
+      return detail::run_main(options, detail::main_task(outcome, std::move(f), std::move(args)...), outcome);
+    }
+  }
+  std::unreachable();  // was refused above
 }
 
 /// The same with default options.

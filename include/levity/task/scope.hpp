@@ -126,10 +126,12 @@ public:
 private:
   template <class F, class... Args>
   void spawn_named(const std::source_location& site, const char* name, F f, Args&&... args) {
+    constexpr bool moves = (std::is_constructible_v<std::decay_t<Args>, Args> && ...);
+    static_assert(moves, "spawn keeps its arguments in the new task, and one of these cannot be copied there: std::move it");
     constexpr bool fits = std::is_invocable_v<F&, std::decay_t<Args>...>;
     static_assert(fits, "spawn moves its arguments into the new task, and these do not fit the callable; where a parameter is a "
                         "reference to something that outlives the task, pass a pointer or std::ref()");
-    if constexpr (fits) adopt(detail::as_root(std::move(f), std::forward<Args>(args)...), name, site);
+    if constexpr (moves && fits) adopt(detail::as_root(std::move(f), std::forward<Args>(args)...), name, site);
   }
 
   template <class T>
