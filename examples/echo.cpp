@@ -17,7 +17,7 @@ lv::task<> echo(lv::tcp_stream peer) {
 }                                                       // the connection closes with its stream
 
 lv::task<> serve(lv::tcp_listener listener) {
-  lv::scope connections;                                // ends after all its children have ended
+  lv::scope connections{lv::on_failure::report};        // one that throws is reported, and does not end the others
   while (auto peer = co_await listener.accept())        // SIGINT and SIGTERM cancel the main task: then accept fails
     connections.spawn("echo", echo, std::move(*peer));  // the stream moves into the new task
   co_await connections.join();                          // cancelled too, by now: so are the children, and it waits for them

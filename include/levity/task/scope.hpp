@@ -22,9 +22,13 @@ enum class on_failure : std::uint8_t {
 
 /// A group of tasks that end before it does.
 ///
-///     lv::scope connections;
+///     lv::scope connections{lv::on_failure::report};
 ///     while (auto peer = co_await listener.accept()) connections.spawn(echo, std::move(*peer));
 ///     co_await connections.join();
+///
+/// By default the children are parts of one piece of work: the first that fails cancels the others, and whoever is spawned
+/// later, and nothing is said of it before join(). Children that have nothing to do with each other, as the connections of a
+/// server, want on_failure::report.
 ///
 /// spawn() moves the callable and its arguments into the new task and never runs it inside the call. join() returns when
 /// every child has ended. When the task that joins is cancelled, the children are cancelled first. A scope that is
