@@ -29,6 +29,8 @@ BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #include <levity/levity.hpp>
 #include <levity/resolve/connect.hpp>
 
+#include <unistd.h>
+
 #include <cassert>
 #include <chrono>
 #include <csignal>

@@ -46,6 +46,9 @@ task<> main_task(main_outcome& outcome, F f, Args... args) {
 /// The exit code is what the task returns, if that converts to int; else 0. An exception that leaves the main task is
 /// reported on standard error and gives 1. SIGINT or SIGTERM cancels the main task; if it then ends by being cancelled the code
 /// is 130 or 143, if it returns (a server that stops accepting and joins its connections) it is what it returned.
+///
+/// A task that wants the signal sent sends it to the process, `::kill(::getpid(), SIGTERM)`: raise() sends it to the worker,
+/// which blocks it, and nothing happens. Without a signal: main joins a scope, and whoever may end the program cancels it.
 template <class F, class... Args>
 int run_with(const runtime_options& options, F f, Args... args) {
   constexpr bool fits = std::is_invocable_v<F&, Args...>;

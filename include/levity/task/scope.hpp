@@ -108,7 +108,9 @@ public:
   class join_awaiter;
 
   /// Waits until every child has ended, then rethrows the first failure, if any (not with on_failure::report).
-  /// Cancelling the joining task cancels the children; join() itself always waits for them.
+  /// When the joining task is cancelled, before or meanwhile, or a deadline around it passes, the children are cancelled for
+  /// the same reason; join() still waits for all of them and returns normally, and what is answered to the cancellation is
+  /// the task's next wait. Until it joins, or leaves the scope, the children of a cancelled task go on.
   [[nodiscard("co_await the join")]] join_awaiter join() noexcept;
 
   /// Cancels every child, and every child that is spawned later. Idempotent; O(children), in slices.
