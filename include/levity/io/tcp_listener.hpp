@@ -60,7 +60,8 @@ public:
 
   /// Opens a listener at "127.0.0.1:7000", "[::1]:7000" or ":7000" (port 0: any free one; see local_address). May be called
   /// before the runtime exists. A malformed address fails with io_failure::invalid, a taken one with address_in_use. Another
-  /// process of the same user that asked for reuse_port, too, takes no address: the kernel deals connections to both.
+  /// process of the same user that asked for reuse_port, too, takes no address: the kernel deals connections to both. One that is
+  /// bound before a simulated runtime exists is the kernel's: there the first accept() fails with unsupported; bind inside a task.
   static io_result<tcp_listener> bind(std::string_view at, const listen_options& options = {});
   static io_result<tcp_listener> bind(address at, const listen_options& options = {});
 
