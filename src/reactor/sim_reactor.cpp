@@ -419,13 +419,12 @@ public:
 
 namespace {
 
-[[noreturn]] void report_deadlock(std::int64_t now_ns, std::uint64_t sockets) noexcept {
+void report_deadlock(std::int64_t now_ns, std::uint64_t sockets) noexcept {
   std::fprintf(stderr,
                "levity: the simulated program is deadlocked %.6f s after its start: every task waits (sockets open: %llu), "
                "and no timer, segment or connection is on its way that could wake one; look for a wait whose partner has "
                "ended, or give it a deadline\n",
                static_cast<double>(now_ns - start_ns) / 1e9, static_cast<unsigned long long>(sockets));
-  std::abort();
 }
 
 }  // namespace
@@ -461,6 +460,8 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
     if (next_ns == timer_wheel::never_ns) {
       if (rung_.exchange(false, std::memory_order_acquire)) return;  // E70 acquire.
       report_deadlock(w.now_ns_, w.watched_);
+      if (on_deadlock) on_deadlock();
+      std::abort();
     }
     w.now_ns_ = next_ns;
   }

@@ -31,9 +31,10 @@
 //        runtime has one thread.
 //
 // A poll for ever with nothing on its way can only end by ring() from a foreign thread, and a simulated world has none to
-// wait for: that is a deadlock of the simulated program, and reported as one.
+// wait for: that is a deadlock of the simulated program, and reported as one, with what `on_deadlock` has to say.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "levity/base/atomic.hpp"
@@ -67,6 +68,10 @@ public:
   /// SO_SNDBUF and SO_RCVBUF set the window; other options are taken and ignored.
   io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept override;
   std::uint64_t endpoints_approx() const noexcept override;
+
+  /// Called before a deadlock ends the process, after the line that reports it: for a dump of the tasks, which a reactor does not
+  /// know.
+  std::function<void()> on_deadlock;
 
   /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept;

@@ -165,4 +165,14 @@ TEST(sim_reactor, a_deadlock_is_reported) {
   }), "the simulated program is deadlocked 0\\.[0-9]+ s after its start: every task waits .sockets open: 1.");
 }
 
+TEST(sim_reactor, a_deadlock_names_every_task_and_what_it_waits_for) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(simulate([]() -> task<> {
+    channel<int> orders(1);
+    scope others;
+    others.spawn("the taker", [](channel<int>* from) -> task<> { (void)co_await from->receive(); }, &orders);
+    co_await others.join();
+  }), "\"the taker\" spawned at [^\n]* waits: channel receive(.|\n)*\"main\" spawned at [^\n]* waits: join(.|\n)*levity: 2 tasks");
+}
+
 }  // namespace levity::detail

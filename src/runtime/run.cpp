@@ -10,6 +10,7 @@
 #include "levity/base/assert.hpp"
 #include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
+#include "reactor/sim_reactor.hpp"
 #include "runtime/runtime_core.hpp"
 #include "sched/scheduler.hpp"
 
@@ -27,6 +28,7 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   }
   auto frame = std::move(main).release_frame();
   if (here) {
+    static_cast<sim_reactor&>(runs.reactor_at(0)).on_deadlock = [&runs] { print_tasks(runs, STDERR_FILENO); };
     runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
     runs.run_here();
   } else {
