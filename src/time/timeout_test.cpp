@@ -36,6 +36,29 @@ TEST(timeout, is_a_value_and_so_is_what_came_in_time) {
   });
 }
 
+TEST(timeout, goes_around_an_operation_that_is_no_task) {
+  run_tasks(1, []() -> lv::task<> {
+    const auto late = co_await lv::with_timeout(1ms, lv::sleep(1h));
+    EXPECT_FALSE(late.has_value());
+    lv::channel<std::string> words(1);
+    const auto nothing = co_await lv::with_timeout(1ms, words.receive());
+    EXPECT_TRUE(nothing.has_value() && !*nothing);  // a channel has a value of its own for it
+    co_await words.send("hello");
+    const auto word = co_await lv::with_timeout(1h, words.receive());
+    EXPECT_TRUE(word.has_value() && *word == "hello");
+    lv::mutex door;
+    {
+      const auto held = co_await lv::with_timeout(1h, door.lock());  // what it gives can only be moved
+      EXPECT_TRUE(held.has_value());
+      const auto second = co_await lv::with_timeout(1ms, door.lock());
+      EXPECT_FALSE(second.has_value());
+    }
+    const auto again = co_await lv::with_timeout(1h, door.lock());
+    EXPECT_TRUE(again.has_value());
+    co_await lv::with_timeout(1h, lv::with_deadline(1h, words.send("nested")));
+  });
+}
+
 TEST(timeout, a_result_that_comes_late_is_no_timeout) {
   run_tasks(1, []() -> lv::task<> {
     struct probe {

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
 #include "levity/base/clock.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/shield.hpp"
@@ -62,6 +66,32 @@ struct with_deadline_object {
   deadline_awaiter<T> operator co_await() && noexcept { return {due_ns, inner}; }
 };
 
+/// What `co_await` of an awaitable gives.
+template <class Awaitable>
+struct awaited {
+  using type = decltype(std::declval<Awaitable&>().await_resume());
+};
+template <class Awaitable>
+  requires requires(Awaitable inner) { std::move(inner).operator co_await(); }
+struct awaited<Awaitable> {
+  using type = decltype(std::declval<Awaitable>().operator co_await().await_resume());
+};
+
+/// An operation that can be awaited and is no task.
+template <class Awaitable>
+concept operation = !is_task<Awaitable>::value && std::move_constructible<Awaitable> && requires {
+  typename awaited<Awaitable>::type;
+};
+
+template <operation Awaitable>
+using awaited_value_of = std::remove_cvref_t<typename awaited<Awaitable>::type>;
+
+/// The operation as a task: where what surrounds it needs a frame of its own.
+template <operation Awaitable>
+task<awaited_value_of<Awaitable>> as_task(Awaitable inner) {
+  co_return co_await std::move(inner);
+}
+
 }  // namespace detail
 
 /// Runs `inner`; when `until` passes first, every wait in it ends: I/O and channels with io_failure::timed_out, other waits
@@ -77,6 +107,21 @@ template <class T>
 template <class T>
 [[nodiscard("co_await the task")]] detail::with_deadline_object<T> with_deadline(duration span, task<T> inner) noexcept {
   return with_deadline(detail::time_after(span), std::move(inner));
+}
+
+/// The same around an operation that is no task, moved into the frame of a small one (some 150 bytes more than the operation
+/// itself, while it runs); may throw std::bad_alloc.
+///
+///     auto line = co_await lv::with_deadline(60s, in.read_line(1024));
+template <detail::operation Awaitable>
+[[nodiscard("co_await the operation")]] detail::with_deadline_object<detail::awaited_value_of<Awaitable>> with_deadline(
+    time_point until, Awaitable inner) {
+  return with_deadline(until, detail::as_task(std::move(inner)));
+}
+template <detail::operation Awaitable>
+[[nodiscard("co_await the operation")]] detail::with_deadline_object<detail::awaited_value_of<Awaitable>> with_deadline(
+    duration span, Awaitable inner) {
+  return with_deadline(detail::time_after(span), detail::as_task(std::move(inner)));
 }
 
 }  // namespace levity

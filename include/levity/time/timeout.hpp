@@ -79,4 +79,16 @@ template <class T>
   return with_timeout(detail::time_after(span), std::move(inner));
 }
 
+/// The same around an operation that is no task; costs the frame that with_deadline() of one does.
+template <detail::operation Awaitable>
+[[nodiscard("co_await the operation")]] detail::with_timeout_object<detail::awaited_value_of<Awaitable>> with_timeout(
+    time_point until, Awaitable inner) {
+  return with_timeout(until, detail::as_task(std::move(inner)));
+}
+template <detail::operation Awaitable>
+[[nodiscard("co_await the operation")]] detail::with_timeout_object<detail::awaited_value_of<Awaitable>> with_timeout(
+    duration span, Awaitable inner) {
+  return with_timeout(detail::time_after(span), detail::as_task(std::move(inner)));
+}
+
 }  // namespace levity
