@@ -22,7 +22,8 @@ struct runtime_options {
   enum class sockets : std::uint8_t {
     automatic,      ///< what the environment's LEVITY_SOCKETS says, `epoll`, `ring` or `ring_or_epoll`; epoll without it
     epoll,          ///< the kernel's sockets, by epoll
-    ring,           ///< the kernel's sockets, by io_uring on a thread of its own (Linux 6.0 or later); refused: no runtime
+    ring,           ///< the kernel's sockets, by io_uring on a thread of its own (Linux 6.0 or later); refused: no runtime. At its
+                    ///< end a runtime waits for up to 2 s until what closed sockets still had to send is out
     ring_or_epoll,  ///< by io_uring; where the kernel refuses it, by epoll, and one line on standard error names the cause
     sim,            ///< an in-memory network in virtual time, in an order drawn from `seed`
   };
