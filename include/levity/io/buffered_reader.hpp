@@ -34,6 +34,15 @@ namespace levity::inline v0 {
 /// Views are valid until the next operation on the reader, or on the source. Outcomes: `eof` when the stream ends before the
 /// first byte of what was asked for, `truncated` when it ends inside it (the part stays in buffered()), `too_large` when it does
 /// not fit into the bound, `no_memory`, and what the source fails with: reset, cancelled, timed_out.
+/// A read that fails consumes nothing, so after `too_large` the same read fails at once again: end the conversation, or
+/// consume() what is there and read on. This skips the rest of a line:
+///
+///     for (;;) {
+///       const auto rest = co_await in.read_until("\n");
+///       if (rest || rest.error() != lv::io_failure::too_large) break;
+///       in.consume(in.buffered().size());
+///     }
+///
 /// What is buffered already is handed out without a wait, to a cancelled task too.
 ///
 /// One task at a time; not movable. A read that needs no wait costs the search and about 5 ns.
