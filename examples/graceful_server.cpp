@@ -30,7 +30,7 @@ lv::task<std::string> work(unsigned ms) {
 // One request, from its last byte to the last byte of its answer.
 lv::task<lv::io_result<void>> answer(lv::tcp_stream* to, unsigned ms) {
   const auto text = co_await lv::with_timeout(request_time_max, work(ms));
-  // First the value, then the await: g++ 12 runs both sides of a ?: that has a co_await in it.
+  // First the value, then the await: with a co_await in it g++ 12 may run both sides of a ?: (docs/footguns.md).
   const std::string_view reply = text ? std::string_view(*text) : std::string_view("too late\n");
   co_return co_await to->write_all(reply);
 }

@@ -111,7 +111,8 @@ public:
 ///     co_await jobs.send(std::move(one));                       // waits while 64 are in it
 ///     while (auto next = co_await jobs.receive()) run(*next);   // ends when it is closed and empty
 ///
-/// Name the result in a loop's condition, as above: g++ 12 miscompiles `while (co_await jobs.receive())`.
+/// Name the result in a loop's condition, as above: g++ 12 miscompiles `while (co_await jobs.receive())`. Name a value that braces
+/// make, too: it destroys that of `co_await jobs.send({1, "one"})` twice.
 ///
 /// Any number of senders and receivers. First come, first served, on both sides; values arrive in the order in which their sends
 /// succeeded. close() ends it: sends fail from then on, also those that wait, and receivers get what is left, then `closed`.
