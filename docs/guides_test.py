@@ -99,7 +99,7 @@ class Guides(unittest.TestCase):
         self.each("refused", check)
 
     def test_every_link_to_a_file_of_the_house_leads_to_one(self):
-        for path in [*GUIDES, HERE.parent / "README.md", HERE.parent / "ARCHITECTURE.md", HERE / "HACKING.md"]:
+        for path in [*GUIDES, HERE.parent / "README.md", HERE.parent / "ARCHITECTURE.md", *HERE.glob("*.md")]:
             prose = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(), flags=re.S)
             for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", prose):
                 with self.subTest(f"{path.name}: {target}#{anchor}"):
