@@ -127,13 +127,13 @@ lv::task<> serve_shards(lv::tcp_listener listener) {
 }  // namespace
 
 TEST(ring_sockets, a_stuck_worker_does_not_keep_connections_of_others_from_being_accepted_and_served) {
+  stall all;  // outlives the runtime, whose end waits for who hogs
   lv::runtime tasks(over(sockets::ring, 2));
   lv::tcp_listener listener = lv::tcp_listener::bind("127.0.0.1:0", {.sharding = lv::accept_sharding::reuse_port}).value();
   const lv::address at = listener.local_address();
   tasks.spawn(serve_shards, std::move(listener));
   std::vector<int> clients{dial(at)};
   EXPECT_TRUE(answers(clients.front()));
-  stall all;
   tasks.spawn(hogs, &all);
   const auto end = std::chrono::steady_clock::now() + 20s;
   while (!all.begun.load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < end) std::this_thread::yield();

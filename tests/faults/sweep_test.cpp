@@ -186,6 +186,7 @@ TEST_F(fault_sweep, without_buffers_each_call_tells_it_and_leaks_none) {
   levity::test::run_tasks(1, sweep, ENOBUFS, io_failure::no_memory);
 }
 
+#ifndef LEVITY_ASAN  // there each frame is a block of malloc's, so that its end is seen
 TEST_F(fault_sweep, a_mapping_that_fails_is_a_bad_alloc_and_the_next_one_is_made) {
   levity::test::run_tasks(1, []() -> lv::task<> {
     constexpr std::size_t bytes = 8 * 1024;
@@ -207,6 +208,7 @@ TEST_F(fault_sweep, a_mapping_that_fails_is_a_bad_alloc_and_the_next_one_is_made
     co_return;
   });
 }
+#endif
 
 TEST_F(fault_sweep, a_listener_outlives_the_limit_of_watches_and_connections_that_died_waiting) {
   levity::test::run_tasks(1, []() -> lv::task<> {
