@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -14,20 +13,14 @@
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "levity/task/task_local.hpp"
-#include "platform/syscall.hpp"
+#include "platform/bounded_writer.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
 
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = kernel::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
+// A dump that makes no headway for so long is broken off: who asked for it must still be able to ask for the end.
+constexpr int patience_ms = 1000;
 
 std::string_view file_of(const std::source_location& at) {
   const std::string_view path = at.file_name();
@@ -102,10 +95,11 @@ void append_task(std::string& text, scheduler& runs, task_record& record, std::u
 }  // namespace
 
 void print_tasks(scheduler& runs, int fd) {
+  bounded_writer to(fd, patience_ms);
   // Not from a worker: one that has just been given a slot has no reactor yet.
   const auto now_ms = static_cast<std::uint32_t>(runs.reactor_at(0).now_ns() / 1'000'000);
   const frame_pool_stats frames = frame_statistics();
-  write_all(fd, fmt::format("levity: tasks of process {}; {} workers, {} bytes in {} frames and records\n", ::getpid(),
+  to.write(fmt::format("levity: tasks of process {}; {} workers, {} bytes in {} frames and records\n", ::getpid(),
                             runs.size(), frames.bytes_in_use, frames.blocks_in_use));
   std::uint64_t tasks = 0;
   runs.each_scope([&](scope_state& scope) {
@@ -119,13 +113,13 @@ void print_tasks(scheduler& runs, int fd) {
           append_task(text, runs, record, now_ms);
         },
         [&] {
-          write_all(fd, text);
+          to.write(text);
           text.clear();
         });
     const std::uint64_t live = std::max(scope.size_approx(), entered);
     tasks += live;
     if (live > entered) {
-      write_all(fd, fmt::format("  {} of scope {}{}{} ready for the first time, or running and never waited yet\n", live - entered,
+      to.write(fmt::format("  {} of scope {}{}{} ready for the first time, or running and never waited yet\n", live - entered,
                                 scope.name != nullptr ? "\"" : "", scope.name != nullptr ? scope.name : "without a name",
                                 scope.name != nullptr ? "\"" : ""));
     }
@@ -141,8 +135,9 @@ void print_tasks(scheduler& runs, int fd) {
                    running->name != nullptr ? "\"" : "", file_of(running->site), running->site.line(),
                    each.in_call_approx() ? " and is in a blocking call" : "");
   });
-  write_all(fd, text);
-  write_all(fd, fmt::format("levity: {} tasks\n", tasks));
+  to.write(text);
+  to.write(fmt::format("levity: {} tasks\n", tasks));
+  if (to.gave_up()) to.write_last("\nlevity: the dump is not whole: nobody read it for a second\n");
 }
 
 }  // namespace levity::detail

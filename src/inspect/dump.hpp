@@ -9,7 +9,8 @@ namespace levity::inline v0::detail {
 
 class scheduler;
 
-/// Writes all tasks to `fd`. Any thread outside the runtime; one at a time.
+/// Writes all tasks to `fd`. Any thread outside the runtime; one at a time. When nobody reads what is written for a second the
+/// rest is left out; a file takes all.
 void print_tasks(scheduler& runs, int fd);
 
 }  // namespace levity::detail

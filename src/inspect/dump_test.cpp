@@ -2,6 +2,7 @@
 
 #include "inspect/dump.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -93,6 +94,117 @@ TEST(dump, sigquit_shows_every_task_and_the_process_goes_on) {
                                "with attempt 3, order a-7\n", "innermost", "middle", "dump_test.cpp", "levity: 3 tasks"}) {
     EXPECT_NE(text.find(expected), std::string::npos) << "missing: " << expected << "\n" << text;
   }
+}
+
+lv::task<> wait_with_many(int ready_fd) {
+  lv::scope children;
+  for (int i = 0; i < 2000; i++) children.spawn("one of many", middle);
+  EXPECT_EQ(::write(ready_fd, "r", 1), 1);
+  co_await children.join();
+}
+
+lv::task<> deaf(int ready_fd) {
+  EXPECT_EQ(::write(ready_fd, "r", 1), 1);
+  co_await lv::shield(innermost());
+}
+
+// Starts `main` in a process that has `said` as its standard error, and waits until it is there.
+pid_t start(lv::task<> (*main)(int), int said) {
+  int ready[2];
+  EXPECT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(said, STDERR_FILENO);
+    ::_exit(lv::run(main, ready[1]));
+  }
+  ::close(ready[1]);
+  char byte;
+  EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+  ::close(ready[0]);
+  return child;
+}
+
+TEST(dump, into_a_pipe_that_nobody_reads_is_broken_off_and_sigterm_is_heard) {
+  int said[2];
+  ASSERT_EQ(::pipe(said), 0);
+  const pid_t child = start(wait_with_many, said[1]);
+  ::close(said[1]);
+  ::kill(child, SIGQUIT);
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);  // a dump that waits for a reader would never let it come here
+  ASSERT_TRUE(WIFEXITED(status));
+  const std::string text = read_until(said[0], "nothing says this");
+  ::close(said[0]);
+  EXPECT_NE(text.find("one of many"), std::string::npos);
+  EXPECT_EQ(text.find("levity: 2001 tasks"), std::string::npos) << "the pipe had room for all: the test tests nothing";
+}
+
+TEST(dump, with_a_pipe_full_to_the_brim_a_second_sigterm_ends_the_process) {
+  int said[2];
+  ASSERT_EQ(::pipe(said), 0);
+  ASSERT_EQ(::fcntl(said[1], F_SETFL, O_NONBLOCK), 0);
+  const std::string page(4096, 'x');
+  while (::write(said[1], page.data(), page.size()) > 0) {
+  }
+  ASSERT_EQ(::fcntl(said[1], F_SETFL, 0), 0);
+  const pid_t child = start(deaf, said[1]);
+  ::kill(child, SIGQUIT);
+  int status = 0;
+  pid_t ended = 0;
+  // Two that come while the first is not yet taken are one: again until it is gone.
+  for (int i = 0; i < 30'000 && ended == 0; i++) {
+    ::kill(child, SIGTERM);
+    ::usleep(1000);
+    ended = ::waitpid(child, &status, WNOHANG);
+  }
+  if (ended == 0) ::kill(child, SIGKILL);
+  ASSERT_EQ(ended, child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  ::close(said[0]);
+  ::close(said[1]);
+}
+
+// Ends with bytes still on their way to a peer that reads nothing, so that the runtime lingers for them.
+lv::task<> leave_bytes_behind(int ready_fd) {
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+  auto both = co_await lv::when_all(lv::tcp_stream::connect(listener.local_address()), listener.accept());
+  lv::tcp_stream writer = std::move(std::get<0>(both).value());
+  static const lv::tcp_stream* deaf_peer = new lv::tcp_stream(std::move(std::get<1>(both).value()));
+  EXPECT_TRUE(deaf_peer->native_endpoint() != nullptr);
+  const std::string page(64 * 1024, 'x');
+  for (int i = 0; i < 10'000; i++) {
+    const auto written = co_await lv::with_deadline(50ms, writer.write_all(page));
+    if (!written) break;
+  }
+  EXPECT_EQ(::write(ready_fd, "r", 1), 1);
+}
+
+TEST(dump, sigquit_while_the_runtime_lingers_for_what_was_written_ends_nothing) {
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    lv::runtime_options options;
+    options.backend = lv::runtime_options::sockets::ring;
+    ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);  // a dump for each signal until the main task has ended
+    ::_exit(lv::run_with(options, leave_bytes_behind, ready[1]));
+  }
+  ::close(ready[1]);
+  char byte;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  int status = 0;
+  pid_t ended = 0;
+  for (int i = 0; i < 30'000 && ended == 0; i++) {
+    ::kill(child, SIGQUIT);
+    ::usleep(1000);
+    ended = ::waitpid(child, &status, WNOHANG);
+  }
+  if (ended == 0) ::kill(child, SIGKILL);
+  ASSERT_EQ(ended, child);
+  ASSERT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(dump, sigterm_ends_by_cancelling_and_says_so_in_the_exit_code) {

@@ -42,6 +42,14 @@ signal_watch::~signal_watch() {
   kernel::close(signal_fd_);
   kernel::close(stop_fd_);
   ::sigaction(SIGPIPE, &pipe_before_, nullptr);
+  if (::sigismember(&before_, SIGQUIT) == 0) {
+    sigset_t quit;
+    ::sigemptyset(&quit);
+    ::sigaddset(&quit, SIGQUIT);
+    const timespec at_once{};
+    while (::sigtimedwait(&quit, nullptr, &at_once) == SIGQUIT) {
+    }
+  }
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 

@@ -3,7 +3,8 @@
 // signal_watch: SIGINT, SIGTERM and SIGQUIT of this process, for one thread to wait on.
 //
 // Blocks them for the calling thread, and so for every thread it starts, before any of those exists; restores the mask in the
-// end. SIGPIPE is ignored meanwhile: a peer that went away is an error value.
+// end: a SIGINT or SIGTERM that nobody waited for then means what it means without a runtime, a SIGQUIT asked for a dump of what is
+// no longer there and means nothing. SIGPIPE is ignored meanwhile: a peer that went away is an error value.
 
 #include <signal.h>
 

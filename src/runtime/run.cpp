@@ -2,12 +2,13 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 
 #include "inspect/dump.hpp"
 #include "levity/base/assert.hpp"
+#include "platform/bounded_writer.hpp"
 #include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
 #include "reactor/sim_reactor.hpp"
@@ -47,7 +48,7 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
       if (signal == SIGQUIT) {
         print_tasks(runs, STDERR_FILENO);
       } else if (asked) {
-        std::fprintf(stderr, "levity: second signal, ending at once\n");
+        bounded_writer(STDERR_FILENO, 0).write("levity: second signal, ending at once\n");
         std::_Exit(128 + signal);
       } else {
         asked = true;
@@ -70,13 +71,11 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
 int run_main(const runtime_options& options, task<> main, const main_outcome& outcome) {
   LEVITY_ASSERT(!options.embedded, "runtime_options::embedded is for lv::runtime; lv::run has no loop to be embedded in");
   const bool simulated = options.backend == runtime_options::sockets::sim;
+  // Blocks them before any thread exists, and until the last one, which may yet send what was written, has ended.
+  std::optional<signal_watch> signals;
+  if (!simulated && options.handle_signals) signals.emplace();
   runtime_core core(options);
-  scheduler& runs = core.runs;
-  if (simulated || !options.handle_signals) {
-    return run_to_end(runs, std::move(main), outcome, simulated, nullptr);
-  }
-  signal_watch signals;  // blocks them before any thread exists
-  return run_to_end(runs, std::move(main), outcome, false, &signals);
+  return run_to_end(core.runs, std::move(main), outcome, simulated, signals ? &*signals : nullptr);
 }
 
 }  // namespace levity::detail
