@@ -14,6 +14,7 @@ std::string_view to_string(io_failure failure) noexcept {
     case io_failure::refused: return "connection refused";
     case io_failure::unreachable: return "unreachable";
     case io_failure::address_in_use: return "address in use";
+    case io_failure::no_address: return "address not available";
     case io_failure::closed: return "already closed";
     case io_failure::would_block: return "would block";
     case io_failure::no_descriptors: return "out of file descriptors";
@@ -45,8 +46,8 @@ io_failure classify(int code) noexcept {
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN: return io_failure::unreachable;
-    case EADDRINUSE:
-    case EADDRNOTAVAIL: return io_failure::address_in_use;
+    case EADDRNOTAVAIL: return io_failure::no_address;
+    case EADDRINUSE: return io_failure::address_in_use;
     case EBADF:
     case ENOTCONN:
     case ESHUTDOWN: return io_failure::closed;
@@ -76,6 +77,8 @@ const char* remedy(io_failure failure) noexcept {
   switch (failure) {
     case io_failure::no_descriptors: return "raise `ulimit -n` or accept fewer connections";
     case io_failure::address_in_use: return "stop the process that owns it or choose another port";
+    case io_failure::no_address:
+      return "listen on an address of this machine (`ip address` lists them); where a connection fails so, no local port is left";
     case io_failure::refused: return "start the server there or check host and port";
     case io_failure::no_space: return "free space on the disk";
     case io_failure::permission: return "check owner, mode and the sandbox's rules";

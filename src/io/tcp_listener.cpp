@@ -22,6 +22,8 @@ using namespace detail;
 namespace {
 
 constexpr const char* accepting = "accepting";
+constexpr const char* wrong_address =
+    "reading the address to listen on (expected IP:port, as 127.0.0.1:7000, with a port from 0 to 65535; names need lv::resolve)";
 
 const wait_reason accept_reason{"accept", &event_wait::take_back, nullptr, &event_wait::describe};
 
@@ -59,7 +61,7 @@ tcp_listener::~tcp_listener() { close(); }
 
 io_result<tcp_listener> tcp_listener::bind(std::string_view at, const listen_options& options) {
   const auto parsed = address::parse(at);
-  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, "reading the address to listen on"});
+  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, wrong_address});
   return bind(*parsed, options);
 }
 

@@ -80,6 +80,15 @@ lv::task<> accept_shard(lv::tcp_listener* listener, std::size_t shard, shard_cou
 
 }  // namespace
 
+TEST(tcp_listener, an_address_of_another_machine_is_not_called_taken) {
+  const auto listener = lv::tcp_listener::bind("192.0.2.1:0");  // of documentation, nobody's
+  ASSERT_FALSE(listener);
+  EXPECT_EQ(listener.error(), io_failure::no_address);
+  const std::string said = listener.error().message();
+  EXPECT_NE(said.find("an address of this machine"), std::string::npos) << said;
+  EXPECT_EQ(said.find("stop the process"), std::string::npos) << said;
+}
+
 TEST(tcp_listener, round_robin_deals_connections_to_the_reactors_in_turn) {
   run_tasks(workers, []() -> lv::task<> {
     auto listener = listen_with({.sharding = accept_sharding::round_robin});

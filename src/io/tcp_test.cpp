@@ -175,6 +175,20 @@ TEST_P(tcp, a_malformed_and_a_taken_address_are_told_apart) {
   });
 }
 
+TEST_P(tcp, an_address_text_that_cannot_be_listened_on_is_told_what_is_expected) {
+  run([]() -> lv::task<> {
+    for (const char* text : {"127.0.0.1", "localhost:1", ":99999"}) {
+      const auto listener = lv::tcp_listener::bind(text);
+      EXPECT_FALSE(listener) << text;
+      if (listener) continue;
+      const std::string said = listener.error().message();
+      EXPECT_NE(said.find("expected IP:port"), std::string::npos) << said;
+      EXPECT_NE(said.find("names need lv::resolve"), std::string::npos) << said;
+    }
+    co_return;
+  });
+}
+
 TEST_P(tcp, a_closed_listener_and_a_closed_stream_say_so) {
   run([]() -> lv::task<> {
     lv::tcp_listener listener = listen_anywhere();

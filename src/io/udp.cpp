@@ -17,6 +17,10 @@ using namespace detail;
 
 namespace {
 
+constexpr const char* wrong_address =
+    "reading the address of a datagram socket (expected IP:port, as 127.0.0.1:7000, with a port from 0 to 65535; names need "
+    "lv::resolve)";
+
 byte_view bytes_of(std::string_view text) noexcept { return std::as_bytes(std::span(text)); }
 
 // One system call that sends, tried once more when the send buffer is full. Error would_block: wait for an event.
@@ -52,7 +56,7 @@ auto receive_once(endpoint& socket, Transfer&& transfer) noexcept {
 
 io_result<udp_socket> udp_socket::bind(std::string_view at, udp_options options) noexcept {
   const auto parsed = address::parse(at);
-  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, "reading the address of a datagram socket"});
+  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, wrong_address});
   return bind(*parsed, options);
 }
 

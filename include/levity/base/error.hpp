@@ -18,6 +18,7 @@ enum class io_failure : std::uint8_t {
   refused,           ///< nobody listens there
   unreachable,       ///< no route
   address_in_use,    ///< another socket owns the address
+  no_address,        ///< no address of this machine, or no local port is left to connect from
   closed,            ///< this side was closed before
   would_block,       ///< only from try_ operations: not now
   no_descriptors,    ///< the process or the system is out of file descriptors

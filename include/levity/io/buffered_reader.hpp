@@ -193,6 +193,8 @@ template <byte_source Source>
 class buffered_reader<Source>::view_awaiter {
 public:
   view_awaiter(buffered_reader& reader, const detail::read_request& request) noexcept : reader_(reader), request_(request) {}
+  /// Before it is awaited: into what puts a deadline around it.
+  view_awaiter(view_awaiter&& other) noexcept : reader_(other.reader_), request_(other.request_) {}
 
   bool await_ready() noexcept {
     at_once_ = request_.look(reader_.buffered(), reader_.window_.bytes_max());
