@@ -1,7 +1,8 @@
 # What `cmake --install` lays down: the libraries, the public headers, and how other builds find them.
 #
 #   CMake        find_package(levity COMPONENTS http)   levity::levity, levity::http; `static` or `shared` picks one of both kinds
-#   pkg-config   levity, levity-http                    --static names what a static library leaves to its user
+#   pkg-config   levity, levity-http                    --static names what a static library leaves to its user; not needed where
+#                                                       only that one is installed
 #
 # Every path is relative to the prefix, so an installed tree can be moved.
 #
@@ -39,10 +40,18 @@ function(levity_install_library target name summary)
     install(EXPORT levity_${name}_${kind}_targets NAMESPACE levity:: FILE ${name}_${kind}_targets.cmake
       DESTINATION ${LEVITY_CMAKE_DIR} COMPONENT dev)
   endforeach()
+  # An archive leaves these to its user: where there is no shared library beside it, whether --static was asked for or not.
+  set(PC_LIBS "-l${target}")
+  if(LEVITY_KINDS STREQUAL "static")
+    list(APPEND PC_REQUIRES ${PC_REQUIRES_PRIVATE})
+    list(APPEND PC_LIBS ${PC_LIBS_PRIVATE})
+    set(PC_REQUIRES_PRIVATE)
+    set(PC_LIBS_PRIVATE)
+  endif()
+  list(JOIN PC_LIBS " " PC_LIBS)
   list(JOIN PC_REQUIRES ", " PC_REQUIRES)
   list(JOIN PC_REQUIRES_PRIVATE ", " PC_REQUIRES_PRIVATE)
   list(JOIN PC_LIBS_PRIVATE " " PC_LIBS_PRIVATE)
-  set(PC_LIB ${target})
   set(PC_NAME ${module})
   set(PC_SUMMARY ${summary})
   configure_file(${PROJECT_SOURCE_DIR}/cmake/levity.pc.in ${PROJECT_BINARY_DIR}/${module}.pc @ONLY)

@@ -84,6 +84,10 @@ class Installed(unittest.TestCase):
         self.install(BUILD)
         self.make("STATIC=--static")
 
+    def test_archives_alone_by_pkg_config_as_by_a_user_who_never_heard_of_static(self):
+        self.install(BUILD)
+        self.make()
+
     def test_nothing_installed_names_the_house_or_the_first_prefix(self):
         self.install(BUILD)
         for folder, _, files in os.walk(self.prefix):
