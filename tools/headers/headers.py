@@ -5,7 +5,7 @@ usage: headers.py [--runs N] [--with COMPILER]... [HEADER...]
 
 A header is measured alone, `-std=c++23 -fsyntax-only`, the median of N runs (1). `levity/levity.hpp`, the headers that the README's
 echo program needs, and that program compiled as a whole are always measured, 7 times at least. Without HEADER: all of them, dearest
-first. Fails when what the echo program needs costs more than 0.8 s.
+first. Fails when levity.hpp, which that program includes, costs more than 0.8 s.
 Other work on the machine makes the figures larger: caches and sibling threads count as user time.
 """
 
@@ -21,7 +21,7 @@ import tempfile
 
 HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INCLUDE = os.path.join(HOUSE, "include")
-TARGET_S = 0.8  # of HELLO, for each compiler
+TARGET_S = 0.8  # of levity.hpp, for each compiler
 HELLO = ("levity/io/tcp.hpp", "levity/io/tcp_listener.hpp", "levity/runtime/run.hpp", "levity/task/scope.hpp")
 
 
@@ -82,9 +82,10 @@ def main():
 
     print("".join(f"{each:>11}" for each in compilers) + "  seconds of user CPU")
     empty = row("an empty file", "", often, "-fsyntax-only")
-    needed = row(f"what the echo program needs, over an empty file; at most {TARGET_S}",
-                 "".join(f"#include <{header}>\n" for header in HELLO), often, "-fsyntax-only", over=empty)
-    row("levity/levity.hpp, over an empty file", "#include <levity/levity.hpp>\n", often, "-fsyntax-only", over=empty)
+    row("what the echo program needs, over an empty file",
+        "".join(f"#include <{header}>\n" for header in HELLO), often, "-fsyntax-only", over=empty)
+    whole = row(f"levity/levity.hpp, over an empty file; at most {TARGET_S}", "#include <levity/levity.hpp>\n", often,
+                "-fsyntax-only", over=empty)
     hello = hello_service()
     for level in ("-O0", "-O2"):
         row(f"the README's echo program in all, {level}", hello, often, level)
@@ -95,7 +96,7 @@ def main():
         costs.append(([value - base for value, base in zip(taken, empty)], header))
     for values, header in sorted(costs, reverse=True):
         print("".join(f"{value:11.2f}" for value in values) + f"  {header}")
-    return 0 if max(needed) <= TARGET_S else 1
+    return 0 if max(whole) <= TARGET_S else 1
 
 
 if __name__ == "__main__":
