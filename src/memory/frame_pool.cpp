@@ -22,7 +22,7 @@ constexpr std::size_t fine_bytes_max = frame_fine_bytes_max;
 constexpr std::size_t block_bytes_max = 16 * 1024;
 constexpr std::size_t fine_classes = fine_bytes_max / granule_bytes;
 constexpr std::size_t class_count = frame_classes;
-constexpr std::int64_t magazine_bytes_max = 16 * 1024;
+constexpr std::int64_t magazine_bytes_max = 32 * 1024;
 
 // Classes 0..63 are 16, 32 .. 1024 bytes; then 1280, 1536, 1792, 2048, 2560 .. 16384: four steps a doubling.
 constexpr std::size_t class_of(std::size_t bytes) {
@@ -47,7 +47,7 @@ using free_block = frame_block;
 
 // How many blocks travel between a magazine and the depot at once.
 constexpr unsigned batch_of(std::size_t index) {
-  return static_cast<unsigned>(std::clamp<std::size_t>(2048 / class_bytes(index), 1, 32));
+  return static_cast<unsigned>(std::clamp<std::size_t>(4096 / class_bytes(index), 1, 32));
 }
 
 // How many blocks of a class a magazine may hold once it was granted room for them.
@@ -328,10 +328,9 @@ struct alignas(cache_line_bytes) magazine : frame_stacks, list_link {
   bool scattered = false;  // gave blocks back since the last flush
 };
 
-// Owner only: a plain addition, not a locked one.
-template <class T>
-void add_owned(atomic<T>& sum, T delta) noexcept {
-  sum.store(static_cast<T>(sum.load(std::memory_order_relaxed) + delta), std::memory_order_relaxed);
+// Owner only, as add_owned().
+void count_owned(atomic<std::int64_t>& sum, std::int64_t delta) noexcept {
+  sum.store(sum.load(std::memory_order_relaxed) + delta, std::memory_order_relaxed);
 }
 
 struct counts {
@@ -378,7 +377,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   }
   if (spilled == nullptr) return;
   add_owned(stack.room, blocks);
-  add_owned(stack.taken, -static_cast<std::int64_t>(blocks));
+  count_owned(stack.taken, -static_cast<std::int64_t>(blocks));
   the_depot().give(index, spilled);
 }
 
@@ -414,7 +413,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   frame_stack& stack = own->classes[index];
   stack.top = blocks->next;
   add_owned(stack.room, -(got - 1));
-  add_owned(stack.taken, static_cast<std::int64_t>(got));
+  count_owned(stack.taken, static_cast<std::int64_t>(got));
   return blocks;
 }
 

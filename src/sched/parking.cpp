@@ -17,6 +17,13 @@ bool idle_set::leave(unsigned worker) noexcept {
   return (idle_[worker / 64].fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
 }
 
+bool idle_set::any_idle_beyond_approx() const noexcept {
+  for (unsigned word = 1; word < words_; word++) {
+    if (idle_[word].load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
 int idle_set::claim() noexcept {
   while (searchers_.load(std::memory_order_relaxed) == 0 && any_idle_approx()) {
     int none = 0;

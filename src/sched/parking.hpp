@@ -65,14 +65,14 @@ public:
   bool end_search() noexcept { return searchers_.fetch_sub(1, std::memory_order_relaxed) == 1; }
 
   [[nodiscard]] bool any_idle_approx() const noexcept {
-    for (unsigned word = 0; word < words_; word++) {
-      if (idle_[word].load(std::memory_order_relaxed) != 0) return true;
-    }
-    return false;
+    // Each push and each pop looks here, and few have more than 64 workers.
+    return idle_[0].load(std::memory_order_relaxed) != 0 || (words_ > 1 && any_idle_beyond_approx());
   }
   [[nodiscard]] int searchers_approx() const noexcept { return searchers_.load(std::memory_order_relaxed); }
 
 private:
+  [[nodiscard]] bool any_idle_beyond_approx() const noexcept;
+
   alignas(cache_line_bytes) atomic<int> searchers_{0};
   alignas(cache_line_bytes) std::array<atomic<std::uint64_t>, workers_max / 64> idle_{};
   unsigned words_ = workers_max / 64;  // of idle_ that are used

@@ -20,11 +20,11 @@ constexpr std::uint64_t worker_seed = 0x1e71;
 scheduler::scheduler(scheduler_options options)
     : guard(*this, static_cast<unsigned>(options.reactors.size())),
       seed_(options.seed),
-      reactors_(std::move(options.reactors)),
-      root_(scope_state::create(*this, nullptr, failure_policy::keep_going, "root")) {
+      reactors_(std::move(options.reactors)) {
   LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
   registries_ = std::make_unique<registry[]>(reactors_.size() + 1);
+  root_ = scope_state::create(*this, nullptr, failure_policy::keep_going, "root");
   idle.size_for(static_cast<unsigned>(reactors_.size()));
   workers_.reserve(size() + watchdog::spares_max(size()));
   slots_ = std::make_unique<atomic<worker*>[]>(reactors_.size());
@@ -203,8 +203,25 @@ bool scheduler::retire(scope_state& scope) noexcept {
   part.lock.lock();
   scope.lock.lock();
   const bool over = --scope.pins == 0 && scope.drained;
-  if (over && scope.registry.linked()) scope.registry.unlink();
+  if (over) scope.registry.unlink();
   scope.lock.unlock();
+  part.lock.unlock();
+  return over;
+}
+
+// Whoever pins the scope found it here, or is cancelling it, and then its owner has been held, or a child not ended, meanwhile:
+// either way we see that it was pinned, and where it never was, nobody can be about to touch it.
+bool scheduler::drain(scope_state& scope) noexcept {
+  registry& part = registries_[scope.registry_index];
+  part.lock.lock();
+  bool over = !scope.was_pinned;
+  if (!over) {
+    scope.lock.lock();
+    scope.drained = true;
+    over = scope.pins == 0;
+    scope.lock.unlock();
+  }
+  if (over) scope.registry.unlink();
   part.lock.unlock();
   return over;
 }

@@ -62,6 +62,7 @@ public:
   bool unsleep(task_record& record, sleep_waiter& waiter) noexcept override;
   void enlist(scope_state& scope) noexcept override;
   bool retire(scope_state& scope) noexcept override;
+  bool drain(scope_state& scope) noexcept override;
   std::uint64_t live_tasks_approx() noexcept override;
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
@@ -155,7 +156,7 @@ private:
   std::unique_ptr<registry[]> registries_;
   blocking_pool blocking_;
   file_backend* files_ = nullptr;
-  scope_state* root_;
+  scope_state* root_ = nullptr;
   atomic<bool> stopping_{false};
   atomic<std::uint32_t> foreign_{0};  // threads that are inside without being ours
   atomic<std::uint32_t> ids_{1};

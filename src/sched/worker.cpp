@@ -19,7 +19,7 @@ namespace levity::inline v0::detail {
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
 worker::worker(scheduler& owner, slot holds, std::uint64_t seed)
-    : owner_(owner), alone_(owner.size() == 1), seeded_(owner.seeded()), index_(holds.index),
+    : owner_(owner), idle_(owner.idle), alone_(owner.size() == 1), seeded_(owner.seeded()), index_(holds.index),
       has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), home_(holds.home),
       woken_(!alone_), fresh_(!alone_) {}
 
@@ -65,7 +65,11 @@ void worker::run() {
   } else {
     until_fair_ = 1;  // next_task() asks for a slot first
   }
-  while (const ready task = next_task(run)) run_ready(run, task);
+  if (seeded_) {
+    while (ready_task* task = next_task_slowly(run)) run_ready(run, task);
+  } else {
+    while (ready_task* task = next_task(run)) run_ready(run, task);
+  }
   stand_idle(run);
 }
 
@@ -76,53 +80,52 @@ bool worker::turn(unsigned tasks_max) noexcept {
   if (std::exchange(asleep_, false)) {
     home().wheel.end_wait();
     parker_.finish();
-    searching_ = !owner_.idle.leave(index());
+    searching_ = !idle_.leave(index());
   }
   poll_now(home().now_ns());
   bool more = true;
   for (unsigned count = 0; more && count < tasks_max; count++) {
     settle_ends(run);
     if (until_fair_ > 0) until_fair_--;
-    ready task = ready_task(run);
-    if (!task) {
+    ready_task* task = next_ready(run);
+    if (task == nullptr) {
       poll_now(home().now_ns());
-      task = ready_task(run);
+      task = next_ready(run);
     }
-    if (task) run_ready(run, task);
-    more = static_cast<bool>(task);
+    if (task != nullptr) run_ready(run, task);
+    more = task != nullptr;
   }
   settle_ends(run);
   stand_idle(run);
   if (searching_) end_search();
   asleep_ = true;
-  owner_.idle.enter(index(), false);
+  idle_.enter(index(), false);
   home().wake_at(home().wheel.begin_wait());
   const bool work = owner_.work_visible() || !pinned_.empty_approx();
   if (!parker_.prepare(true) || work) home().ring();
   return owner_.stopping();
 }
 
-inline void worker::run_ready(run_state& run, const ready& task) noexcept {
-  if (task.fresh == nullptr) {
-    run_task(run, *task.record);
-  } else if (is_frame(task.fresh)) {
-    run_fresh(run, frame_of(task.fresh));
+[[gnu::always_inline]] inline void worker::run_ready(run_state& run, ready_task* task) noexcept {
+  if (is_frame(task)) {
+    run_fresh(run, frame_of(task));
   } else {
-    run_task(run, record_of(task.fresh));
+    run_task(run, record_of(task));
   }
 }
 
-inline void worker::resume(run_state& run, std::coroutine_handle<> frame) noexcept {
+[[gnu::always_inline]] inline void worker::resume(run_state& run, std::coroutine_handle<> frame) noexcept {
   {
     [[maybe_unused]] const watched_run watched{};
     frame.resume();
     while (run.bounced) std::exchange(run.bounced, {}).resume();
   }
+  if (task_record* ended = std::exchange(run.ended_root, nullptr)) end_task(run, *ended);
   // The task may be gone or run elsewhere by now; `current` names it until the next one, or until there is none.
   tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-inline void worker::run_task(run_state& run, task_record& task) noexcept {
+[[gnu::always_inline]] inline void worker::run_task(run_state& run, task_record& task) noexcept {
   run.current = &task;
   run.budget = task_budget;
   current_.store(&task, std::memory_order_relaxed);
@@ -134,16 +137,16 @@ inline void worker::run_task(run_state& run, task_record& task) noexcept {
   resume(run, task.leaf);
 }
 
-inline void worker::run_fresh(run_state& run, std::coroutine_handle<> root) noexcept {
+[[gnu::always_inline]] inline void worker::run_fresh(run_state& run, std::coroutine_handle<> root) noexcept {
   if (run.blank == nullptr) run.blank = new (frame_allocate(sizeof(task_record))) task_record;
   task_record& task = *run.blank;
   if (run.id_next == run.id_end) [[unlikely]] refill_ids(run);
   become(task, root, run.id_next++, run.coarse_ms);
-  run.current = &task;
-  run.budget = task_budget;
   started_id_.store(task.id, std::memory_order_relaxed);
   started_name_.store(task.name, std::memory_order_relaxed);
   started_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_relaxed);
+  run.current = &task;
+  run.budget = task_budget;
   current_.store(&task, std::memory_order_relaxed);
   resume(run, root);
 }
@@ -155,107 +158,107 @@ void worker::stand_idle(run_state& run) noexcept {
 }
 
 // Whoever runs a task does not search, wherever it came from: a token kept while it runs would keep others asleep.
-inline worker::ready worker::next_task(run_state& run) noexcept {
-  if (!seeded_ && --until_fair_ != 0) [[likely]] {
-    if (const ready task = own_task(run)) [[likely]] {
-      if (searching_) [[unlikely]] end_search();
-      return task;
-    }
+[[gnu::always_inline]] inline ready_task* worker::next_task(run_state& run) noexcept {
+  if (--until_fair_ != 0) [[likely]] {
+    LEVITY_DEBUG_ASSERT(!searching_, "who runs tasks does not search");
+    if (ready_task* task = own_task(run)) [[likely]] return task;
   }
   return next_task_slowly(run);
 }
 
 // Ends that were put off are settled before anything runs but one more sibling: a parent that they wake goes first, and its
 // frame away.
-inline worker::ready worker::own_task(run_state& run) noexcept {
-  ready task{woken_.pop(), nullptr};
-  if (task.record != nullptr) {
+[[gnu::always_inline]] inline ready_task* worker::own_task(run_state& run) noexcept {
+  ready_task* task = as_ready(woken_.pop());
+  if (task != nullptr) {
     if (run.ended_scope != nullptr) [[unlikely]] settle_ends(run);
   } else {
-    task.fresh = fresh_.pop();
-    if (run.ended_scope != nullptr && (task.fresh == nullptr || scope_of(task.fresh) != run.ended_scope)) {
-      settle_ends(run);
-      if (woken_.size_approx() > 0) {
-        if (task.fresh != nullptr) push_quietly(fresh_, *task.fresh);
-        task = {woken_.pop(), nullptr};
-      }
+    task = fresh_.pop();
+    const bool sibling = task != nullptr && (run.ended_scope == nullptr || scope_of(task) == run.ended_scope);
+    if (!sibling) [[unlikely]] {
+      task = task_after_settling(run, task);
+      if (task == nullptr) return nullptr;
     }
   }
-  if (!alone_ && task) offer_rest();
+  if (!alone_) offer_rest();
   return task;
 }
 
-inline const scope_state* worker::scope_of(fresh_task* task) noexcept {
-  return is_frame(task) ? &scope_of_fresh(frame_of(task)) : record_of(task).scope;
+// `fresh`, if there is one, is next, unless the ends that are settled here wake a task.
+ready_task* worker::task_after_settling(run_state& run, ready_task* fresh) noexcept {
+  settle_ends(run);
+  if (woken_.size_approx() == 0) return fresh;
+  if (fresh != nullptr) push_quietly(fresh_, *fresh);
+  return as_ready(woken_.pop());
 }
 
-worker::ready worker::next_task_slowly(run_state& run) noexcept {
+ready_task* worker::next_task_slowly(run_state& run) noexcept {
   for (;;) {
     settle_ends(run);
-    if (!has_slot_ && !await_slot(run)) return {};
-    const ready task = seeded_ ? seeded_task() : ready_task(run);
-    if (task) {
+    if (!has_slot_ && !await_slot(run)) return nullptr;
+    ready_task* task = seeded_ ? seeded_task() : next_ready(run);
+    if (task != nullptr) {
       if (searching_) end_search();
       return task;
     }
-    if (owner_.stopping()) return {};
+    if (owner_.stopping()) return nullptr;
     stand_idle(run);
     sleep();
   }
 }
 
-worker::ready worker::ready_task(run_state& run) noexcept {
+ready_task* worker::next_ready(run_state& run) noexcept {
   if (until_fair_ == 0) {
     until_fair_ = fair_period;
-    if (const ready task = fair_turn()) return task;
+    if (ready_task* task = fair_turn()) return task;
   }
-  if (const ready task = own_task(run)) return task;
+  if (ready_task* task = own_task(run)) return task;
   task_record* pinned = nullptr;
-  if (pinned_.take(&pinned, 1) == 1) return {pinned, nullptr};
-  if (const ready task = shared_task()) return task;
+  if (pinned_.take(&pinned, 1) == 1) return as_ready(pinned);
+  if (ready_task* task = shared_task()) return task;
   return search();
 }
 
 // Others may have what is behind the newest task.
 void worker::offer() noexcept {
-  if (owner_.idle.wanting_approx() && woken_.size_approx() + fresh_.size_approx() > 1) wake_another();
+  if (idle_.wanting_approx() && woken_.size_approx() + fresh_.size_approx() > 1) owner_.wake_one();
 }
 
 // After a pop: its fence (E12) stands between our pushes before it and this look (E14).
 inline void worker::offer_rest() noexcept {
-  if (owner_.idle.wanting_approx() && has_work_approx()) owner_.wake_one_fenced();
+  if (idle_.wanting_approx() && has_work_approx()) [[unlikely]] owner_.wake_one_fenced();
 }
 
 // The last searcher passes the search on, if there is anything left to find.
 void worker::end_search() noexcept {
   searching_ = false;
-  if (!owner_.idle.end_search()) return;
+  if (!idle_.end_search()) return;
   full_fence();  // E14: the token is gone before we look; who pushed and saw it was too early to be seen.
   if (owner_.work_visible()) owner_.wake_one();
 }
 
 // A seeded run: every ready task is a candidate, the seed picks.
-worker::ready worker::seeded_task() noexcept {
+ready_task* worker::seeded_task() noexcept {
   // Timers and events come first, so that virtual time never stands still under a task that is always ready.
   if (--until_fair_ == 0) {
     until_fair_ = fair_period;
     poll_home(home().now_ns());
   }
-  while (task_record* task = woken_.pop()) candidates_.push_back({task, nullptr});
-  while (fresh_task* task = fresh_.pop()) candidates_.push_back({nullptr, task});
+  while (task_record* task = woken_.pop()) candidates_.push_back(as_ready(task));
+  while (ready_task* task = fresh_.pop()) candidates_.push_back(task);
   task_record* shared;
-  while (pinned_.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
-  while (owner_.injected.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
-  while (owner_.spilled.take(&shared, 1) == 1) candidates_.push_back({shared, nullptr});
-  if (candidates_.empty()) return {};
+  while (pinned_.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
+  while (owner_.injected.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
+  while (owner_.spilled.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
+  if (candidates_.empty()) return nullptr;
   const auto pick = static_cast<std::size_t>(random_.below(candidates_.size()));
   std::swap(candidates_[pick], candidates_.back());
-  const ready task = candidates_.back();
+  ready_task* task = candidates_.back();
   candidates_.pop_back();
   return task;
 }
 
-worker::ready worker::fair_turn() noexcept {
+ready_task* worker::fair_turn() noexcept {
   const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
   if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
@@ -264,19 +267,21 @@ worker::ready worker::fair_turn() noexcept {
   for (unsigned i = 0; i < kinds; i++) {
     const unsigned kind = turn_;
     turn_ = (turn_ + 1) % kinds;
-    ready task;
+    task_record* woken = nullptr;
+    ready_task* fresh = nullptr;
     switch (kind) {
-      case 0: task.record = take_shared(owner_.injected, woken_); break;
-      case 1: task.record = woken_.steal(); break;
-      case 2: pinned_.take(&task.record, 1); break;
-      default: task = fair_fresh(now_ns);
+      case 0: woken = take_shared(owner_.injected, woken_); break;
+      case 1: woken = woken_.steal(); break;
+      case 2: pinned_.take(&woken, 1); break;
+      default: fresh = fair_fresh(now_ns);
     }
-    if (task) return task;
+    if (woken != nullptr) return as_ready(woken);
+    if (fresh != nullptr) return fresh;
   }
-  return {};
+  return nullptr;
 }
 
-worker::ready worker::fair_fresh(std::int64_t now_ns) noexcept {
+ready_task* worker::fair_fresh(std::int64_t now_ns) noexcept {
   const std::int64_t oldest = fresh_.oldest_approx();
   if (oldest != oldest_fresh_ && owner_.spilled.empty_approx()) {
     oldest_fresh_ = oldest;
@@ -284,10 +289,10 @@ worker::ready worker::fair_fresh(std::int64_t now_ns) noexcept {
   } else if (now_ns >= fresh_due_ns_) {
     fresh_due_ns_ = now_ns + fresh_age_ns;
     task_record* task = nullptr;
-    if (owner_.spilled.take(&task, 1) == 1) return {task, nullptr};
-    return {nullptr, fresh_.steal()};
+    if (owner_.spilled.take(&task, 1) == 1) return as_ready(task);
+    return fresh_.steal();
   }
-  return {nullptr, fresh_.pop()};
+  return fresh_.pop();
 }
 
 // Polls without waiting and fires what is due.
@@ -314,9 +319,9 @@ void worker::fire_due(std::int64_t now_ns) noexcept {
   queue_batch();
 }
 
-worker::ready worker::shared_task() noexcept {
+ready_task* worker::shared_task() noexcept {
   task_record* task = take_shared(owner_.injected, woken_);
-  return {task != nullptr ? task : take_shared(owner_.spilled, fresh_), nullptr};
+  return as_ready(task != nullptr ? task : take_shared(owner_.spilled, fresh_));
 }
 
 // One shared task to run; a fair share of the others comes along into the own deque.
@@ -334,24 +339,24 @@ task_record* worker::take_shared(inject_queue& from, Deque& rest) noexcept {
     if constexpr (std::is_same_v<Deque, deque>) {
       push_quietly(rest, *taken[i]);
     } else {
-      push_quietly(rest, as_fresh(*taken[i]));
+      push_quietly(rest, *as_ready(taken[i]));
     }
   }
   if (!from.empty_approx()) owner_.wake_one();
   return taken[0];
 }
 
-worker::ready worker::search() noexcept {
+ready_task* worker::search() noexcept {
   const unsigned workers = owner_.size();
-  if (workers == 1) return {};
-  if (!searching_) searching_ = owner_.idle.start_search(workers);
-  if (!searching_) return {};
+  if (workers == 1) return nullptr;
+  if (!searching_) searching_ = idle_.start_search(workers);
+  if (!searching_) return nullptr;
   const auto first = static_cast<unsigned>(random_.below(workers));
   for (unsigned i = 0; i < workers; i++) {
     worker& victim = owner_.at((first + i) % workers);
     if (&victim == this) continue;
-    if (task_record* found = steal_from(victim.woken_, woken_)) return {found, nullptr};
-    if (fresh_task* found = steal_from(victim.fresh_, fresh_)) return {nullptr, found};
+    if (task_record* found = steal_from(victim.woken_, woken_)) return as_ready(found);
+    if (ready_task* found = steal_from(victim.fresh_, fresh_)) return found;
   }
   return shared_task();
 }
@@ -374,9 +379,9 @@ T* worker::steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept {
 }
 
 void worker::sleep() noexcept {
-  owner_.idle.enter(index(), std::exchange(searching_, false));
+  idle_.enter(index(), std::exchange(searching_, false));
   if (owner_.work_visible() || !pinned_.empty_approx() || owner_.stopping()) {
-    searching_ = !owner_.idle.leave(index());
+    searching_ = !idle_.leave(index());
     return;
   }
   // After a crowd has left, what the magazine holds keeps memory that nobody uses: with nothing to do for a while it is given
@@ -398,7 +403,7 @@ void worker::sleep() noexcept {
     }
   }
   parker_.finish();
-  searching_ = !owner_.idle.leave(index());  // who claimed us gave us a search token
+  searching_ = !idle_.leave(index());  // who claimed us gave us a search token
   const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
   polled_ns_ = now_ns;
@@ -484,7 +489,7 @@ void worker::take_over(worker& from) noexcept {
     if (task_record* task = from.woken_.steal()) push_quietly(woken_, *task);
   }
   while (from.fresh_.size_approx() > 0) {
-    if (fresh_task* task = from.fresh_.steal()) push_quietly(fresh_, *task);
+    if (ready_task* task = from.fresh_.steal()) push_quietly(fresh_, *task);
   }
   const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
@@ -514,10 +519,10 @@ void worker::overflow(task_record& task) noexcept {
 }
 
 // What is queued elsewhere needs a record.
-void worker::overflow(fresh_task& task) noexcept {
+void worker::overflow(ready_task& task) noexcept {
   run_state& run = this_run;
   do {
-    std::array<fresh_task*, fresh_deque::capacity / 2> older;
+    std::array<ready_task*, fresh_deque::capacity / 2> older;
     const std::size_t count = fresh_.take_half(older);
     std::array<task_record*, fresh_deque::capacity / 2> entered;
     for (std::size_t i = 0; i < count; i++) {
@@ -532,8 +537,6 @@ void worker::push_pinned(task_record& task) noexcept {
   // Only this worker may run it, so there is nobody to search: the permit is enough, asleep or not.
   if (this_worker != this) unpark();
 }
-
-void worker::wake_another() noexcept { owner_.wake_one(); }
 
 void worker::unpark() noexcept {
   if (parker_.unpark()) home().ring();

@@ -34,14 +34,13 @@
 #include "sched/deque.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
+#include "sched/ready_task.hpp"
 
 namespace levity::inline v0::detail {
 
 class scheduler;
 
-/// What waits in the deque of fresh tasks: a frame that nobody has given a record yet, or a record.
-struct fresh_task;
-using fresh_deque = basic_deque<fresh_task>;
+using fresh_deque = basic_deque<ready_task>;
 
 class alignas(cache_line_bytes) worker {
 public:
@@ -68,14 +67,8 @@ public:
   void push_pinned(task_record& task) noexcept;
 
   /// Owner thread: queues a task to be run next. Wakes another worker when there is more than one.
-  void push_woken(task_record& task) noexcept {
-    push_quietly(woken_, task);
-    if (!alone_) offer();
-  }
-  void push_fresh(std::coroutine_handle<> root) noexcept {
-    push_quietly(fresh_, as_fresh(root));
-    if (!alone_) offer();
-  }
+  void push_woken(task_record& task) noexcept { push(woken_, task); }
+  void push_fresh(std::coroutine_handle<> root) noexcept { push(fresh_, *as_ready(root)); }
 
   // Any thread.
   [[nodiscard]] bool has_work_approx() const noexcept { return woken_.size_approx() > 0 || fresh_.size_approx() > 0; }
@@ -124,25 +117,19 @@ public:
 private:
   friend struct layout_of;  // tells debuggers where things are
 
-  // A task that is about to run: a record, or a fresh frame.
-  struct ready {
-    task_record* record = nullptr;
-    fresh_task* fresh = nullptr;
-    explicit operator bool() const noexcept { return record != nullptr || fresh != nullptr; }
-  };
-
-  ready next_task(run_state& run) noexcept;
-  ready next_task_slowly(run_state& run) noexcept;
-  ready own_task(run_state& run) noexcept;
-  ready ready_task(run_state& run) noexcept;
-  ready seeded_task() noexcept;
+  ready_task* next_task(run_state& run) noexcept;
+  ready_task* next_task_slowly(run_state& run) noexcept;
+  ready_task* own_task(run_state& run) noexcept;
+  ready_task* task_after_settling(run_state& run, ready_task* fresh) noexcept;
+  ready_task* next_ready(run_state& run) noexcept;
+  ready_task* seeded_task() noexcept;
   void end_search() noexcept;
-  ready fair_turn() noexcept;
-  ready fair_fresh(std::int64_t now_ns) noexcept;
-  ready shared_task() noexcept;
+  ready_task* fair_turn() noexcept;
+  ready_task* fair_fresh(std::int64_t now_ns) noexcept;
+  ready_task* shared_task() noexcept;
   template <class Deque>
   task_record* take_shared(inject_queue& from, Deque& rest) noexcept;
-  ready search() noexcept;
+  ready_task* search() noexcept;
   template <class T>
   T* steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept;
   void sleep() noexcept;
@@ -152,42 +139,36 @@ private:
   void poll_now(std::int64_t now_ns) noexcept;
   void fire_due(std::int64_t now_ns) noexcept;
   void queue_batch() noexcept;
-  void push_quietly(deque& onto, task_record& task) noexcept {
+  // Nothing is called on the common way but in the last place: no register of the machine is saved for it.
+  template <class T>
+  void push(basic_deque<T>& onto, T& task) noexcept {
+    if (!onto.push(task)) [[unlikely]] return overflow_and_offer(task);
+    if (!alone_ && idle_.wanting_approx()) [[unlikely]] offer();
+  }
+  template <class T>
+  void push_quietly(basic_deque<T>& onto, T& task) noexcept {
     if (!onto.push(task)) [[unlikely]] overflow(task);
   }
-  void push_quietly(fresh_deque& onto, fresh_task& task) noexcept {
-    if (!onto.push(task)) [[unlikely]] overflow(task);
+  template <class T>
+  void overflow_and_offer(T& task) noexcept {
+    overflow(task);
+    if (!alone_) offer();
   }
   void overflow(task_record& task) noexcept;
-  void overflow(fresh_task& task) noexcept;
+  void overflow(ready_task& task) noexcept;
 
-  // The lowest bit of a fresh_task's address tells a frame from a record.
-  static constexpr std::uintptr_t frame_bit = 1;
-  static fresh_task& as_fresh(std::coroutine_handle<> root) noexcept {
-    return *reinterpret_cast<fresh_task*>(reinterpret_cast<std::uintptr_t>(root.address()) | frame_bit);
-  }
-  static fresh_task& as_fresh(task_record& record) noexcept { return reinterpret_cast<fresh_task&>(record); }
-  static bool is_frame(const fresh_task* task) noexcept {
-    return (reinterpret_cast<std::uintptr_t>(task) & frame_bit) != 0;
-  }
-  static std::coroutine_handle<> frame_of(const fresh_task* task) noexcept {
-    return std::coroutine_handle<>::from_address(
-        reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(task) & ~frame_bit));
-  }
-  static task_record& record_of(fresh_task* task) noexcept { return *reinterpret_cast<task_record*>(task); }
-  static const scope_state* scope_of(fresh_task* task) noexcept;
   void offer() noexcept;
   void offer_rest() noexcept;
-  void wake_another() noexcept;
   void run_task(run_state& run, task_record& task) noexcept;
   void run_fresh(run_state& run, std::coroutine_handle<> root) noexcept;
   void resume(run_state& run, std::coroutine_handle<> frame) noexcept;
-  void run_ready(run_state& run, const ready& task) noexcept;
+  void run_ready(run_state& run, ready_task* task) noexcept;
   void stand_idle(run_state& run) noexcept;
   void note_time(std::int64_t now_ns) noexcept;
   void refill_ids(run_state& run) noexcept;
 
   scheduler& owner_;
+  idle_set& idle_;     // the owner's
   const bool alone_;   // there is one slot: nobody to wake, nobody to steal
   const bool seeded_;
 
@@ -206,7 +187,7 @@ private:
   std::int64_t fresh_due_ns_ = 0;      // when the oldest fresh one is taken
   std::int64_t polled_ns_ = 0;
   ready_batch batch_;
-  std::vector<ready> candidates_;  // ready tasks of a seeded run, to choose from
+  std::vector<ready_task*> candidates_;  // ready tasks of a seeded run, to choose from
 
   // Shared.
   atomic<const task_record*> current_{nullptr};

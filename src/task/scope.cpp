@@ -18,6 +18,7 @@ scope_state* scope_state::create(executor& exec, task_record* owner, failure_pol
   scope->policy = policy;
   scope->name = name;
   if (owner == nullptr) scope->outstanding.store(0, std::memory_order_relaxed);
+  exec.enlist(*scope);
   return scope;
 }
 
@@ -67,6 +68,7 @@ void scope_state::enter(task_record& child) noexcept {
   if (why != cancel_reason::none) ask_scope(child);
 }
 
+// The common way calls nothing but its last act, so that it saves no register of the machine.
 void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, void* result,
                         const char* task_name, const std::source_location& site) {
   promise.continuation_address = const_cast<char*>(task_name);
@@ -74,18 +76,25 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
   promise.result = result;
   promise.here = std::bit_cast<const void*>(site);
   const run_state& run = this_run;
-  if (run.exec == exec) [[likely]] {
-    if (owner != nullptr && run.current == owner) [[likely]] {
+  const task_record* spawner = run.current;
+  const bool common = run.exec == exec && owner != nullptr && spawner == owner && spawner->contexts == nullptr;
+  if (!common) [[unlikely]] return adopt_slowly(frame);
+  spawned.store(spawned.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  exec->start(frame);
+}
+
+void scope_state::adopt_slowly(std::coroutine_handle<> frame) {
+  const run_state& run = this_run;
+  if (run.exec == exec) {
+    if (owner != nullptr && run.current == owner) {
       spawned.store(spawned.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     } else {
       outstanding.fetch_add(1, std::memory_order_relaxed);
     }
-    if (!listed.load(std::memory_order_relaxed)) [[unlikely]] enlist();
-    if (run.current != nullptr && run.current->contexts != nullptr) [[unlikely]] {
+    if (run.current != nullptr) {
       if (local_binding* bound = bound_in(*run.current)) return adopt_with_locals(frame, *bound);
     }
-    exec->start(frame);
-    return;
+    return exec->start(frame);
   }
   outstanding.fetch_add(1, std::memory_order_relaxed);
   task_record* record;
@@ -96,7 +105,6 @@ void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, vo
     children_ended(nullptr, 1);
     throw;
   }
-  enlist();
   exec->schedule(*record);
 }
 
@@ -113,10 +121,6 @@ void scope_state::adopt_with_locals(std::coroutine_handle<> frame, local_binding
     throw;
   }
   exec->schedule(*record);
-}
-
-void scope_state::enlist() noexcept {
-  if (!listed.exchange(true, std::memory_order_relaxed)) exec->enlist(*this);
 }
 
 void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcept {
@@ -168,11 +172,12 @@ void scope_state::cancel_children() noexcept {
 void scope_state::pin() noexcept {
   lock.lock();
   pins++;
+  was_pinned = true;
   lock.unlock();
 }
 
 void scope_state::unpin() noexcept {
-  if (task_record* left = unpin_last()) finish_root({}, *left);
+  finish_tasks(unpin_last());
 }
 
 // Nobody is left in it and nobody looks at it.
@@ -290,13 +295,13 @@ void root_failed(task_record& record, std::exception_ptr failure) noexcept {
   record.scope->child_failed(std::move(failure), record);
 }
 
+void note_root_end() noexcept { this_run.ended_root = this_run.current; }
+
 namespace {
 
-constexpr unsigned ends_max = 16;
-
 // Siblings that end one after the other on a thread are settled together. `run` is of the task's executor.
-inline void note_end(run_state& run, task_record& record) noexcept {
-  if (run.ended_scope != record.scope || run.ended_count == ends_max) {
+void note_end(run_state& run, task_record& record) noexcept {
+  if (run.ended_scope != record.scope || run.ended_count == run_state::ends_max) {
     settle_ends(run);
     run.ended_scope = record.scope;
   }
@@ -334,20 +339,21 @@ task_record* finish_task(task_record& record) noexcept {
 
 }  // namespace
 
+void finish_tasks(task_record* next) noexcept {
+  while (next != nullptr) next = finish_task(*next);
+}
+
 void settle_ends(run_state& run) noexcept {
   while (scope_state* scope = std::exchange(run.ended_scope, nullptr)) {
     task_record* first = std::exchange(run.ended, nullptr);
     task_record* next = scope->children_ended(first, std::exchange(run.ended_count, 0));
-    while (next != nullptr) next = finish_task(*next);
+    finish_tasks(next);
   }
 }
 
-void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept {
-  if (frame) frame.destroy();
-  if (run_state& run = this_run; record.contexts == nullptr && run.exec == record.scope->exec) [[likely]] {
-    return note_end(run, record);
-  }
-  for (task_record* next = &record; next != nullptr;) next = finish_task(*next);
+void end_task_slowly(run_state& run, task_record& record) noexcept {
+  if (record.contexts == nullptr) return note_end(run, record);
+  finish_tasks(&record);
 }
 
 }  // namespace detail
@@ -364,17 +370,12 @@ scope::scope(on_failure policy, const char* name) {
 scope::~scope() {
   using namespace detail;
   scope_state& state = *state_;
-  const bool empty = state.close();
-  if (empty) {
-    const bool listed = state.listed.load(std::memory_order_relaxed);
-    state.lock.lock();
-    state.drained = true;
-    if (listed) state.pins++;
-    std::exception_ptr unseen = std::exchange(state.failure, nullptr);
-    state.lock.unlock();
-    if (unseen != nullptr) state.exec->unobserved(std::move(unseen), state.name, std::source_location{});
+  if (state.is_untouched() || state.close()) {
+    if (state.failure != nullptr) [[unlikely]] {
+      state.exec->unobserved(std::exchange(state.failure, nullptr), state.name, std::source_location{});
+    }
     // One that is being looked at from outside is left to the task's end.
-    if (!listed || state.exec->retire(state)) {
+    if (state.exec->drain(state)) {
       scope_state::destroy(&state);
       return;
     }

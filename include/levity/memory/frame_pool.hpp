@@ -84,7 +84,7 @@ extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("init
   frame_block* block = stack.top;
   if (block == nullptr) [[unlikely]] return frame_allocate_slowly(bytes);
   stack.top = block->next;
-  stack.room.store(stack.room.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  add_owned(stack.room, 1);
   return block;
 }
 
@@ -92,12 +92,11 @@ extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("init
 [[gnu::always_inline]] inline void frame_free(void* memory, std::size_t bytes) noexcept {
   if (bytes > frame_fine_bytes_max) return frame_free_slowly(memory, bytes);
   frame_stack& stack = this_magazine->classes[(bytes - 1) / frame_granule_bytes];
-  const std::uint32_t room = stack.room.load(std::memory_order_relaxed);
-  if (room == 0) [[unlikely]] return frame_free_slowly(memory, bytes);
+  if (stack.room.load(std::memory_order_relaxed) == 0) [[unlikely]] return frame_free_slowly(memory, bytes);
   auto* block = static_cast<frame_block*>(memory);
   block->next = stack.top;
   stack.top = block;
-  stack.room.store(room - 1, std::memory_order_relaxed);
+  add_owned(stack.room, ~std::uint32_t{0});
 }
 
 /// A worker's magazine, in force for its thread while it lives. Inside another one, on a thread that runs a second runtime in a

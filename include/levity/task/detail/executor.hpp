@@ -58,11 +58,13 @@ struct executor {
   /// Takes it back. True: it will not be woken. Any thread.
   virtual bool unsleep(task_record& record, sleep_waiter& waiter) noexcept = 0;
 
-  /// A scope that has children is listed, so that every task can be found from outside.
+  /// A scope is listed from its birth on, so that every task can be found from outside.
   virtual void enlist(scope_state& scope) noexcept = 0;
   /// Lets go of the caller's pin. True: the scope has neither children nor pins, is in the list no more, and is the
   /// caller's to destroy. Nobody can pin it in between.
   virtual bool retire(scope_state& scope) noexcept = 0;
+  /// The owner leaves a scope whose children have all ended. True, as retire(); false: who pins it retires it.
+  virtual bool drain(scope_state& scope) noexcept = 0;
   virtual std::uint64_t live_tasks_approx() noexcept = 0;
 
   /// A task ended with an exception that nobody will ever see.
@@ -114,8 +116,10 @@ struct run_state {
   std::uint32_t id_next = 0;           // numbers that new tasks get, up to id_end
   std::uint32_t id_end = 0;
   task_record* blank = nullptr;        // the record of the next fresh task, or of the one that runs and has not waited yet
+  task_record* ended_root = nullptr;   // its root frame is gone; the worker ends it next
   // Children of one scope that have ended here and are not settled, see settle_ends().
   scope_state* ended_scope = nullptr;
+  static constexpr unsigned ends_max = 16;
   unsigned ended_count = 0;
   task_record* ended = nullptr;        // those that are in its list, linked by `queue`
 };
@@ -128,15 +132,15 @@ extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec"
 /// Milliseconds, good for "since when": of this thread's worker, or of the kernel's clock where there is none. Not in coroutines.
 std::uint32_t coarse_now_ms() noexcept;
 
-/// Where this thread's stack stands, near enough. Asked for the address of its frame, the last act of a coroutine would set up a
-/// frame for nothing else.
-inline const char* stack_position() noexcept {
+/// Whether this thread's stack has come below `low`, near enough. Asked for the address of its frame, the last act of a coroutine
+/// would set up a frame for nothing else.
+inline bool stack_is_below(const char* const& low) noexcept {
 #ifdef __x86_64__
-  const char* position;
-  asm("mov %%rsp, %0" : "=r"(position));
-  return position;
+  bool below;
+  asm("cmp %1, %%rsp" : "=@ccb"(below) : "m"(low));
+  return below;
 #else
-  return static_cast<const char*>(__builtin_frame_address(0));
+  return static_cast<const char*>(__builtin_frame_address(0)) < low;
 #endif
 }
 
@@ -148,7 +152,7 @@ inline const char* stack_position() noexcept {
 /// thread outlives a suspension. With Clang it would not be, and is not needed.
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
 #ifndef __clang__
-  if (stack_position() < this_run.stack_low) [[unlikely]] {
+  if (stack_is_below(this_run.stack_low)) [[unlikely]] {
     this_run.bounced = next;
     return std::noop_coroutine();
   }

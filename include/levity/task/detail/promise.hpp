@@ -84,24 +84,33 @@ inline promise_base& promise_of(std::coroutine_handle<> frame) noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame.address()).promise();
 }
 
-/// A root frame has finished (its last act); destroys it and ends its task.
-void finish_root(std::coroutine_handle<> frame, task_record& record) noexcept;
+/// The root frame of the running task is about to destroy itself; the task ends when its thread has got control back. With Clang
+/// a call, for the reason that transfer() tells; with GCC that would make every coroutine set up a frame of the machine.
+void note_root_end() noexcept;
+inline void root_ends() noexcept {
+#ifdef __clang__
+  note_root_end();
+#else
+  this_run.ended_root = this_run.current;
+#endif
+}
 
 /// Keeps what a root frame threw for its scope.
 void root_failed(task_record& record, std::exception_ptr failure) noexcept;
 
+// A frame that was awaited stays, suspended, until the awaiting one drops it. A root does not suspend: it runs off its end and is
+// gone, its arguments too, without being entered again for that.
 struct final_awaiter {
-  bool await_ready() const noexcept { return false; }
+  bool is_root;
+
+  bool await_ready() const noexcept { return is_root; }
 
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-    promise_base& promise = frame.promise();
-    if (promise.continuation_address != nullptr) [[likely]] return transfer(promise.continuation());
-    finish_root(frame, *promise.record);
-    return std::noop_coroutine();
+    return transfer(frame.promise().continuation());
   }
 
-  void await_resume() const noexcept {}
+  void await_resume() const noexcept { root_ends(); }
 };
 
 /// Throws what an awaited coroutine threw. Not inline: an exception_ptr on the stack would cost every frame that awaits one.
@@ -178,7 +187,7 @@ private:
 
 template <class T>
 struct task_promise_base : promise_base {
-  final_awaiter final_suspend() const noexcept { return {}; }
+  final_awaiter final_suspend() const noexcept { return {continuation_address == nullptr}; }
 
   void unhandled_exception() noexcept {
     if (continuation_address != nullptr) {

@@ -20,7 +20,8 @@
 // Other fields are guarded by `lock` unless said otherwise. The lock covers a few pointer writes; cancelling and listing walk
 // the children in slices, with a cursor in the list, and let go of the lock between two slices.
 //
-// Who frees it: ~scope() when no child lives; else the last child's end, on behalf of the task that left it behind.
+// Who frees it: ~scope() when no child lives; else the last child's end, on behalf of the task that left it behind. From the
+// outside it is found in its executor's registry, from birth to then; who looks at it pins it, and the last pin decides.
 //
 // Edges
 //   E30  a child's end -> who sees that all have ended: what the children wrote.
@@ -61,10 +62,10 @@ struct scope_state {
   const char* name = nullptr;        // constant
   atomic<cancel_reason> cancelled{cancel_reason::none};  // written under lock
   failure_policy policy = failure_policy::cancel_siblings;  // constant
-  atomic<bool> listed{false};  // in the executor's registry, or about to be
-  bool drained = false;  // left, and no child lives
-  std::uint16_t registry_index = 0;  // where the executor keeps it
+  bool drained = false;          // left, and no child lives
   bool child_cancelled = false;  // a child ended by being cancelled
+  bool was_pinned = false;       // ever
+  std::uint16_t registry_index = 0;  // where the executor keeps it; constant
   unsigned pins = 0;
   list_link cursors[2];       // [0] cancelling, [1] listing
   list_link registry;         // guarded by the executor's registry
@@ -87,6 +88,12 @@ struct scope_state {
   /// The owner: closes the scope. True: no child lives, and it is open again.
   [[nodiscard]] bool close() noexcept;
 
+  /// The owner: whether the scope is open and no child has been spawned since all had ended.
+  [[nodiscard]] bool is_untouched() const noexcept {
+    // E30 acquire: the children that have ended.
+    return spawned.load(std::memory_order_relaxed) == 0 && outstanding.load(std::memory_order_acquire) == open_bias;
+  }
+
   /// Enters a task's record, at its first wait.
   void enter(task_record& child) noexcept;
 
@@ -102,8 +109,8 @@ struct scope_state {
   /// Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
   task_record* children_ended(task_record* first, unsigned count) noexcept;
 
+  void adopt_slowly(std::coroutine_handle<> frame);
   void adopt_with_locals(std::coroutine_handle<> frame, local_binding& bound);
-  void enlist() noexcept;
   void cancel_children() noexcept;
   void end_left_behind() noexcept;
   void child_failed(std::exception_ptr thrown, task_record& child) noexcept;
@@ -150,6 +157,18 @@ struct scope_state {
 
 /// Settles the ends of tasks that were put off on this thread. Before anything runs but another fresh child of their scope.
 void settle_ends(run_state& run) noexcept;
+
+/// Ends tasks: `next`, if there is one, and then each that the end of the one before leaves nothing to wait for. Any thread.
+void finish_tasks(task_record* next) noexcept;
+
+/// Ends the task whose root frame is gone. On the thread that ran it.
+void end_task_slowly(run_state& run, task_record& record) noexcept;
+inline void end_task(run_state& run, task_record& record) noexcept {
+  const bool common = record.contexts == nullptr && !record.entered && record.scope == run.ended_scope &&
+                      run.ended_count < run_state::ends_max;
+  if (!common) [[unlikely]] return end_task_slowly(run, record);
+  run.ended_count++;
+}
 
 /// The scope that a fresh task belongs to.
 inline scope_state& scope_of_fresh(std::coroutine_handle<> root) noexcept {
