@@ -36,7 +36,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    task_record& record = *frame.promise().record;
+    task_record& record = detail::running_task();
     if (const cancel_reason why = pending_cancel(record); why != cancel_reason::none) {
       outcome_ = std::unexpected(to_io_error(why, starting));
       return false;

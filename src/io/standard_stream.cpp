@@ -29,7 +29,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    task_record& record = *frame.promise().record;
+    task_record& record = detail::running_task();
     if (why_ = pending_cancel(record); why_ != cancel_reason::none) return false;
     task_ = &record;
     prepare_wait(record, frame, *this);

@@ -27,7 +27,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    task_record& record = *frame.promise().record;
+    task_record& record = running_task();
     prepare_wait(record, frame, *this);
     record.scope->exec->sleep(record, *this);
     return commit_wait(record);

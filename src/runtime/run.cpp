@@ -30,11 +30,11 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   auto frame = std::move(main).release_frame();
   if (here) {
     static_cast<sim_reactor&>(runs.reactor_at(0)).on_deadlock = [&runs] { print_tasks(runs, STDERR_FILENO); };
-    runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
+    runs.root().adopt(frame, frame.promise(), "main", std::source_location::current());
     runs.run_here();
   } else {
     try {
-      runs.root().adopt(frame, frame.promise(), nullptr, "main", std::source_location::current());
+      runs.root().adopt(frame, frame.promise(), "main", std::source_location::current());
     } catch (...) {
       runs.root_empty();
       runs.join();

@@ -53,7 +53,7 @@ runtime::~runtime() {
 
 void runtime::adopt(task<> root, const char* name) {
   auto frame = std::move(root).release_frame();
-  core_->runs.root().adopt(frame, frame.promise(), nullptr, name, std::source_location{});
+  core_->runs.root().adopt(frame, frame.promise(), name, std::source_location{});
 }
 
 void runtime::wait(baton& done) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "levity/base/assert.hpp"
+#include "levity/task/detail/executor.hpp"
 #include "sync/attempt.hpp"
 
 namespace levity::inline v0 {
@@ -14,7 +15,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   void await_resume() const { throw_if_refused(); }

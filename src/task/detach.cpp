@@ -18,7 +18,7 @@ executor& executor_here() noexcept {
 
 void adopt_detached(task<> root, const char* name, const std::source_location& site) {
   auto frame = std::move(root).release_frame();
-  executor_here().root_scope().adopt(frame, frame.promise(), nullptr, name, site);
+  executor_here().root_scope().adopt(frame, frame.promise(), name, site);
 }
 
 void detached_failed(const char* name, const std::source_location& site) noexcept {

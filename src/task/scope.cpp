@@ -69,12 +69,9 @@ void scope_state::enter(task_record& child) noexcept {
 }
 
 // The common way calls nothing but its last act, so that it saves no register of the machine.
-void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, void* result,
-                        const char* task_name, const std::source_location& site) {
-  promise.continuation_address = const_cast<char*>(task_name);
-  promise.record = reinterpret_cast<task_record*>(this);
-  promise.result = result;
-  promise.here = std::bit_cast<const void*>(site);
+void scope_state::adopt(std::coroutine_handle<> frame, promise_base& promise, const char* task_name,
+                        const std::source_location& site) {
+  mark_fresh(promise, *this, task_name, std::bit_cast<const void*>(site));
   const run_state& run = this_run;
   const task_record* spawner = run.current;
   const bool common = run.exec == exec && owner != nullptr && spawner == owner && spawner->contexts == nullptr;
@@ -291,7 +288,8 @@ task_record* scope_state::children_ended(task_record* first, unsigned count) noe
   return left_behind ? unpin_last() : nullptr;
 }
 
-void root_failed(task_record& record, std::exception_ptr failure) noexcept {
+void root_failed(std::exception_ptr failure) noexcept {
+  task_record& record = running_task();
   record.scope->child_failed(std::move(failure), record);
 }
 

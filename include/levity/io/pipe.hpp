@@ -9,6 +9,7 @@
 
 #include "levity/base/error.hpp"
 #include "levity/io/tcp.hpp"
+#include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0 {
 
@@ -65,7 +66,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<std::size_t> await_resume() const noexcept;
 
@@ -85,7 +86,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<byte_view> await_resume() const noexcept;
 
@@ -153,7 +154,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 

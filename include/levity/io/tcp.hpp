@@ -92,7 +92,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<byte_view> await_resume() const noexcept;
 
@@ -114,7 +114,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<std::size_t> await_resume() const noexcept;
 
@@ -144,7 +144,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 

@@ -12,6 +12,7 @@
 #include "levity/io/byte_view.hpp"
 #include "levity/io/detail/socket_attempt.hpp"
 #include "levity/io/udp_batch.hpp"
+#include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0 {
 
@@ -140,7 +141,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 
@@ -161,7 +162,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 
@@ -183,7 +184,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 
@@ -202,7 +203,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<udp_datagram> await_resume() const noexcept;
 
@@ -223,7 +224,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<std::size_t> await_resume() const noexcept;
 

@@ -114,7 +114,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 
@@ -134,7 +134,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<unix_message> await_resume() const noexcept;
 

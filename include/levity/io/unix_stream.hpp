@@ -145,7 +145,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<byte_view> await_resume() const noexcept;
 
@@ -166,7 +166,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<std::size_t> await_resume() const noexcept;
 
@@ -186,7 +186,7 @@ public:
   using socket_attempt::await_ready;
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<unix_received> await_resume() const noexcept;
 
@@ -216,7 +216,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return !try_now(frame, *frame.promise().record);
+    return !try_now(frame, detail::running_task());
   }
   io_result<void> await_resume() const noexcept;
 

@@ -7,7 +7,7 @@
 //
 // Layers, from fast to slow
 //   magazine   one per worker thread: free blocks per size class in a singly linked stack. No lock, no atomic.
-//              At most 16 KiB in all; emptied when its worker goes.
+//              At most 32 KiB in all; emptied when its worker goes.
 //   depot      one per pool: per size class, slabs with free blocks under a spin lock. A magazine refills and spills
 //              in batches, so the lock is paid once per batch.
 //   pages      64 KiB slabs, aligned, mapped from the kernel in 1 MiB regions. A slab whose last block came back is given

@@ -23,7 +23,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) {
-    task_record& record = *frame.promise().record;
+    task_record& record = running_task();
     executor& runs = *current_run().exec;
     if (worker* entered = runs.enter_call()) {
       call();

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "levity/sync/detail/wait_list.hpp"
+#include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0 {
 
@@ -50,7 +51,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   bool await_resume() const {

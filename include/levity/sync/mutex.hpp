@@ -24,6 +24,7 @@
 
 #include "levity/base/atomic.hpp"
 #include "levity/sync/detail/wait_list.hpp"
+#include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0 {
 
@@ -115,7 +116,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   guard await_resume() {

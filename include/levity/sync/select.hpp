@@ -146,7 +146,7 @@ public:
         },
         cases_);
     begin(order_);
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   std::expected<choice, channel_error> await_resume() noexcept {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "levity/sync/detail/wait_list.hpp"
+#include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0 {
 
@@ -52,7 +53,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   void await_resume() const { throw_if_refused(); }

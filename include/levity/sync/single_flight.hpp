@@ -63,7 +63,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, running_task());
   }
 
   // Only the leader changes what is read here, and that is the caller, or it is over.
@@ -98,8 +98,8 @@ class cancel_look {
 public:
   bool await_ready() const noexcept { return false; }
   template <levity_promise Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    cancelled_ = pending_cancel(*frame.promise().record) != cancel_reason::none;
+  bool await_suspend(std::coroutine_handle<Promise>) noexcept {
+    cancelled_ = pending_cancel(running_task()) != cancel_reason::none;
     return false;
   }
   [[nodiscard]] bool await_resume() const noexcept { return cancelled_; }

@@ -40,7 +40,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, running_task());
   }
 
   void await_resume() const { throw_if_refused(); }

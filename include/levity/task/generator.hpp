@@ -34,6 +34,8 @@ class [[nodiscard("a generator runs only inside next()")]] generator {
 
 public:
   struct promise_type : detail::promise_base {
+    detail::result_slot<T>* result;  // of who called next()
+
     // Gives control back to whoever called next().
     struct yield_awaiter {
       bool await_ready() const noexcept { return false; }
@@ -49,11 +51,11 @@ public:
     template <class U>
       requires std::constructible_from<T, U>
     yield_awaiter yield_value(U&& value) {
-      static_cast<detail::result_slot<T>*>(result)->set_value(std::forward<U>(value));
+      result->set_value(std::forward<U>(value));
       return {};
     }
     void return_void() const noexcept {}
-    void unhandled_exception() noexcept { static_cast<detail::result_slot<T>*>(result)->set_failure(std::current_exception()); }
+    void unhandled_exception() noexcept { result->set_failure(std::current_exception()); }
   };
 
   using value_type = T;
@@ -81,7 +83,6 @@ public:
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
       promise_type& promise = frame_.promise();
       promise.continuation_address = parent.address();
-      promise.record = parent.promise().record;
       promise.result = &result_;
       return detail::transfer(frame_);
     }

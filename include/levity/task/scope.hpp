@@ -116,13 +116,6 @@ public:
   /// Cancels every child, and every child that is spawned later. Idempotent; O(children), in slices.
   void cancel(cancel_reason reason = cancel_reason::requested) noexcept;
 
-  /// Starts `branch` with its result going to `slot`, which must outlive the join. For combinators.
-  template <class T>
-  void adopt_branch(task<T> branch, detail::result_slot<T>& slot, const std::source_location& site) {
-    auto frame = std::move(branch).release_frame();
-    state_->adopt(frame, frame.promise(), &slot, nullptr, site);
-  }
-
   /// Starts a task that was made already. For combinators.
   void adopt_frame(task<> root, const std::source_location& site) { adopt(std::move(root), nullptr, site); }
 
@@ -143,7 +136,7 @@ private:
   template <class T>
   void adopt(task<T> root, const char* name, const std::source_location& site) {
     auto frame = std::move(root).release_frame();
-    state_->adopt(frame, frame.promise(), nullptr, name, site);
+    state_->adopt(frame, frame.promise(), name, site);
   }
 
   detail::scope_state* state_;
@@ -156,7 +149,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   void await_resume();

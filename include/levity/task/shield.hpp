@@ -17,7 +17,7 @@ public:
 
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-    record_ = parent.promise().record;
+    record_ = &running_task();
     push_context(*record_, context_);
     return inner_.await_suspend(parent);
   }

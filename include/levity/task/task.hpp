@@ -45,18 +45,14 @@ public:
 
     template <detail::levity_promise Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-      promise_type& promise = child_.promise();
-      promise.continuation_address = parent.address();
-      promise.record = parent.promise().record;
-      promise.result = &result_;
+      child_.promise().continuation_address = parent.address();
       return detail::transfer(child_);
     }
 
-    T await_resume() { return result_.take(); }
+    T await_resume() { return child_.promise().take(); }
 
   private:
     std::coroutine_handle<promise_type> child_;
-    detail::result_slot<T> result_;
   };
 
   awaiter operator co_await() && noexcept {

@@ -26,17 +26,28 @@ value_or_unit<T> take_or_unit(result_slot<T>& slot) {
   }
 }
 
+// The root of a branch. What the branch throws is its scope's business.
+template <class T>
+task<> fill(task<T> branch, result_slot<T>& slot) {
+  if constexpr (std::is_void_v<T>) {
+    co_await std::move(branch);
+    slot.set_value();
+  } else {
+    slot.set_value(co_await std::move(branch));
+  }
+}
+
 }  // namespace detail
 
 /// Runs all tasks concurrently and returns their results in order (std::monostate for void). The first failure cancels the
-/// others and is rethrown when all have ended; so is cancellation from outside. One record and frame a branch.
+/// others and is rethrown when all have ended; so is cancellation from outside. One record and one small frame a branch.
 template <class... T>
 task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... branches) {
   const std::source_location site = std::source_location::current();
   std::tuple<detail::result_slot<T>...> slots;
   scope children;
   auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (children.adopt_branch(std::move(branches), std::get<I>(slots), site), ...);
+    (children.adopt_frame(detail::fill(std::move(branches), std::get<I>(slots)), site), ...);
   };
   std::exception_ptr not_started;
   try {
@@ -61,7 +72,7 @@ task<std::vector<detail::value_or_unit<T>>> when_all(std::vector<task<T>> branch
   scope children;
   std::exception_ptr not_started;
   try {
-    for (std::size_t i = 0; i < branches.size(); i++) children.adopt_branch(std::move(branches[i]), slots[i], site);
+    for (std::size_t i = 0; i < branches.size(); i++) children.adopt_frame(detail::fill(std::move(branches[i]), slots[i]), site);
   } catch (...) {
     not_started = std::current_exception();
     children.cancel();

@@ -11,7 +11,7 @@ struct yield_awaiter {
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    record_ = frame.promise().record;
+    record_ = &running_task();
     return suspend(frame, *record_);
   }
 
@@ -28,8 +28,8 @@ struct cancel_check_awaiter {
   bool await_ready() const noexcept { return false; }
 
   template <levity_promise Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    why_ = pending_cancel(*frame.promise().record);
+  bool await_suspend(std::coroutine_handle<Promise>) noexcept {
+    why_ = pending_cancel(running_task());
     return false;
   }
 

@@ -44,7 +44,7 @@ public:
 
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-    guard_.enter(*parent.promise().record);
+    guard_.enter(running_task());
     return inner_.await_suspend(parent);
   }
 

@@ -23,7 +23,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   void await_resume() const {

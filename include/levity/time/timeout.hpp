@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "levity/task/cancel.hpp"
+#include "levity/task/detail/executor.hpp"
 #include "levity/time/deadline.hpp"
 
 namespace levity::inline v0 {
@@ -25,7 +26,7 @@ public:
 
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
-    guard_.enter(*parent.promise().record);
+    guard_.enter(running_task());
     return inner_.await_suspend(parent);
   }
 

@@ -14,6 +14,7 @@
 // which waits for the callback, never.
 
 #include "levity/base/spin_lock.hpp"
+#include "levity/task/detail/executor.hpp"
 #include "levity/time/sleep.hpp"
 
 namespace levity::inline v0 {
@@ -72,7 +73,7 @@ public:
 
   template <detail::levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, detail::running_task());
   }
 
   void await_resume() const {

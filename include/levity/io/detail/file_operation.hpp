@@ -52,7 +52,7 @@ public:
 
   template <levity_promise Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, running_task());
   }
 
   static constexpr std::int32_t closed = -1;

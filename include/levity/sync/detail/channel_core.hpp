@@ -63,6 +63,7 @@
 #include "levity/base/intrusive_list.hpp"
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/cancel.hpp"
+#include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
 
 namespace levity::inline v0 {
@@ -200,7 +201,7 @@ public:
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    return suspend(frame, *frame.promise().record);
+    return suspend(frame, running_task());
   }
 
   /// One attempt, and parking if it fails. True: the wait is over. For the runtime.

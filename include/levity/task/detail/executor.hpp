@@ -129,6 +129,15 @@ extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec"
 /// This thread's run state, through a call that no compiler hoists across a suspension.
 [[gnu::noinline]] run_state& current_run() noexcept;
 
+/// The task that runs on this thread; for coroutines, as transfer() is.
+inline task_record& running_task() noexcept {
+#ifdef __clang__
+  return *current_run().current;
+#else
+  return *this_run.current;
+#endif
+}
+
 /// Milliseconds, good for "since when": of this thread's worker, or of the kernel's clock where there is none. Not in coroutines.
 std::uint32_t coarse_now_ms() noexcept;
 

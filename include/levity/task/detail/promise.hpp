@@ -1,11 +1,13 @@
 #pragma once
 
-// The promise of every levity coroutine: 32 bytes that make a chain of frames walkable from its leaf to its root.
+// The promise of every levity coroutine: 24 bytes that make a chain of frames walkable from its leaf to its root.
 //
 //   continuation  the frame that awaits this one; null for the root of a task
-//   record        the task this frame works for
-//   result        where the awaiting frame wants the result; null when nobody does
+//   failure       what it threw, until the awaiting frame takes that
 //   here          the source line of the last co_await: with the continuation it gives the await chain, in every build
+//
+// A value follows, in the promises of coroutines that return one. The awaiting frame takes it from there: a place for it beside
+// the awaiter, with a pointer to it here, would cost both frames more than the value's move.
 //
 // A frame is used by the thread that runs its task, and read by who holds the task's record.
 
@@ -40,13 +42,19 @@ struct awaiter_ref {
 };
 
 struct promise_base {
-  // Set when the frame is awaited or adopted, and not before: every await pays for what is stored here.
+  // Set when the frame is awaited or adopted, and not before: every await pays for what is stored here. Which task a frame works
+  // for is not stored: while it runs, that is running_task(), and who holds a task has come to its frames from the record.
   void* continuation_address;
-  task_record* record;
-  void* result;
+  union {
+    std::exception_ptr failure;  // whoever awaited the frame takes it away, so nobody has to look for it at the frame's end
+    const char* name;            // of a root that has not started yet, see mark_fresh()
+  };
   const void* here;  // as __builtin_source_location() gives it; a class object here would cost each frame a copy
 
-  promise_base() noexcept {}
+  promise_base() noexcept : failure() {}
+  promise_base(const promise_base&) = delete;
+  promise_base& operator=(const promise_base&) = delete;
+  ~promise_base() {}
 
   [[nodiscard]] std::coroutine_handle<> continuation() const noexcept {
     return std::coroutine_handle<>::from_address(continuation_address);
@@ -74,7 +82,7 @@ struct promise_base {
 
 static_assert(sizeof(std::source_location) == sizeof(void*), "a source location is a pointer to constant data");
 
-static_assert(sizeof(promise_base) <= 32, "a parked task must stay light");
+static_assert(sizeof(promise_base) <= 24, "a parked task must stay light");
 
 template <class Promise>
 concept levity_promise = std::derived_from<Promise, promise_base>;
@@ -95,8 +103,8 @@ inline void root_ends() noexcept {
 #endif
 }
 
-/// Keeps what a root frame threw for its scope.
-void root_failed(task_record& record, std::exception_ptr failure) noexcept;
+/// Keeps what the running task's root frame threw for its scope.
+void root_failed(std::exception_ptr failure) noexcept;
 
 // A frame that was awaited stays, suspended, until the awaiting one drops it. A root does not suspend: it runs off its end and is
 // gone, its arguments too, without being entered again for that.
@@ -185,34 +193,61 @@ private:
   bool done_ = false;
 };
 
-template <class T>
 struct task_promise_base : promise_base {
   final_awaiter final_suspend() const noexcept { return {continuation_address == nullptr}; }
 
   void unhandled_exception() noexcept {
     if (continuation_address != nullptr) {
-      static_cast<result_slot<T>*>(result)->set_failure(std::current_exception());
+      failure = std::current_exception();
     } else {
-      root_failed(*record, std::current_exception());
+      root_failed(std::current_exception());
     }
+  }
+  void rethrow_failure() {
+    if (failure != nullptr) [[unlikely]] rethrow(failure);
   }
 };
 
 template <class T>
-struct task_promise : task_promise_base<T> {
+class task_promise : public task_promise_base {
+public:
+  task_promise() noexcept {}
+  task_promise(const task_promise&) = delete;
+  task_promise& operator=(const task_promise&) = delete;
+  ~task_promise()
+    requires std::is_trivially_destructible_v<T>
+  = default;
+  ~task_promise() {
+    if (has_value_) value_.~T();
+  }
+
   // What `return` takes in a function that returns T: with the default `co_return {}` too, without what T is only built from.
   template <class U = T>
     requires std::convertible_to<U, T>
   void return_value(U&& value) {
-    if (this->result != nullptr) static_cast<result_slot<T>*>(this->result)->set_value(std::forward<U>(value));
+    std::construct_at(&value_, std::forward<U>(value));
+    if constexpr (!std::is_trivially_destructible_v<T>) has_value_ = true;
   }
+
+  /// Once, for who awaited the coroutine to its end.
+  T take() {
+    rethrow_failure();
+    return std::move(value_);
+  }
+
+private:
+  struct nothing {};
+  union {
+    T value_;
+  };
+  [[no_unique_address]] std::conditional_t<std::is_trivially_destructible_v<T>, nothing, bool> has_value_{};
 };
 
 template <>
-struct task_promise<void> : task_promise_base<void> {
-  void return_void() noexcept {
-    if (result != nullptr) static_cast<result_slot<void>*>(result)->set_value();
-  }
+class task_promise<void> : public task_promise_base {
+public:
+  void return_void() const noexcept {}
+  void take() { rethrow_failure(); }
 };
 
 }  // namespace levity::detail

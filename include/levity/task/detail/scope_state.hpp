@@ -97,10 +97,9 @@ struct scope_state {
   /// Enters a task's record, at its first wait.
   void enter(task_record& child) noexcept;
 
-  /// Makes `frame` the root of a new task of this scope and queues it. Its value goes to `result`, if there is one.
+  /// Makes `frame` the root of a new task of this scope and queues it. Its value goes nowhere.
   /// Throws std::bad_alloc, when called from outside the executor's threads or by a task with bound values.
-  void adopt(std::coroutine_handle<> frame, promise_base& promise, void* result, const char* task_name,
-             const std::source_location& site);
+  void adopt(std::coroutine_handle<> frame, promise_base& promise, const char* task_name, const std::source_location& site);
 
   /// Cancels every child, now and to come, but the one that is spared. Any thread, as long as the scope lives. Sliced.
   void cancel(cancel_reason reason, const task_record* spare = nullptr) noexcept;
@@ -170,9 +169,16 @@ inline void end_task(run_state& run, task_record& record) noexcept {
   run.ended_count++;
 }
 
+/// What the root frame of a fresh task says of it, until it has a record: its scope, its name, and where it was spawned.
+inline void mark_fresh(promise_base& root, scope_state& scope, const char* name, const void* site) noexcept {
+  root.continuation_address = &scope;
+  root.name = name;
+  root.here = site;
+}
+
 /// The scope that a fresh task belongs to.
 inline scope_state& scope_of_fresh(std::coroutine_handle<> root) noexcept {
-  return *reinterpret_cast<scope_state*>(promise_of(root).record);
+  return *static_cast<scope_state*>(promise_of(root).continuation_address);
 }
 
 /// Gives a fresh task the record that it is to run with; a blank one, or a new one that is entered at once.
@@ -186,11 +192,11 @@ inline void become(task_record& blank, std::coroutine_handle<> root, std::uint32
   blank.since_ms = now_ms & 0x7fff'ffffu;
   blank.id = id;
   blank.entered = 0;
-  blank.name = static_cast<const char*>(promise.continuation_address);
+  blank.name = promise.name;
   blank.site = promise.location();
   blank.scope = &scope;
   promise.continuation_address = nullptr;
-  promise.record = &blank;
+  std::construct_at(&promise.failure);
   if (why != cancel_reason::none) [[unlikely]] ask_scope(blank);
 }
 [[nodiscard]] task_record& enter_fresh(std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms);
