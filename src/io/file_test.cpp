@@ -18,13 +18,13 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
 #include "tests/support/run_tasks.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 #ifdef LEVITY_TSAN
 // Some facts here need a process of their own, forked after others had threads; the child starts its own.
@@ -37,19 +37,7 @@ namespace lv = levity;
 using namespace std::chrono_literals;
 using means = lv::file_means;
 
-class temporary_folder {
-public:
-  temporary_folder() {
-    char name[] = "/tmp/levity-file-test.XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
-  ~temporary_folder() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::string file(const char* name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
-private:
-  std::string path_;
-};
+using levity::test::temporary_folder;
 
 template <class F, class... Args>
 int run_by(means by, F f, Args... args) {
@@ -164,9 +152,9 @@ TEST_P(files, a_cancelled_task_waits_for_the_operation_and_gets_its_outcome) {
 }
 
 TEST_P(files, a_full_device_is_an_error_and_loses_nothing_before_it) {
+  const temporary_folder folder;  // not the child's, which leaves without destructors
   const pid_t child = ::fork();
   if (child == 0) {
-    const temporary_folder folder;
     std::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{8192, 8192};
     ::setrlimit(RLIMIT_FSIZE, &limit);
@@ -331,6 +319,7 @@ namespace {
 std::string refused_run(int code, means by, int& exit_code) {
   int said[2];
   if (::pipe(said) != 0) return {};
+  const temporary_folder folder;  // not the child's, which leaves without destructors
   const pid_t child = ::fork();
   if (child == 0) {
     ::dup2(said[1], STDERR_FILENO);
@@ -343,7 +332,6 @@ std::string refused_run(int code, means by, int& exit_code) {
     const sock_fprog program{sizeof rules / sizeof rules[0], rules};
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) ::_exit(99);
-    const temporary_folder folder;
     ::_exit(run_by(by, [](std::string path) -> lv::task<int> {
       auto file = co_await lv::file::open(path, {.write = true, .create = true});
       if (!file) co_return 3;
