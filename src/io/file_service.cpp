@@ -62,6 +62,7 @@ void file_service::submit(file_operation& operation) noexcept {
     case carrier::ring:
       // Older kernels cannot truncate on a ring, and none can read a directory.
       if (operation.what == file_operation::kind::truncate || operation.what == file_operation::kind::list) break;
+      if (ring_->is_quiet_approx() && submit_here(operation)) return;
       return ring_->submit(operation);
     case carrier::here: return complete(operation, perform(operation));
     case carrier::refused: return complete(operation, -refusal_);
@@ -69,6 +70,40 @@ void file_service::submit(file_operation& operation) noexcept {
     case carrier::undecided: break;
   }
   offload(operation);
+}
+
+// What moves bytes to or from a disk, of a thread that would wait for nothing but that.
+bool file_service::submit_here(file_operation& operation) noexcept {
+  switch (operation.what) {
+    case file_operation::kind::read:
+    case file_operation::kind::write:
+    case file_operation::kind::sync:
+    case file_operation::kind::sync_data: break;
+    default: return false;
+  }
+  if (!has_lines_.load(std::memory_order_relaxed)) return false;
+  reactor* home = runs_.idle_reactor();
+  if (home == nullptr) return false;
+  const poll_lease lease(home->lease);
+  if (!lease.held()) return false;
+  file_line* line = line_of(*home, lease);
+  return line != nullptr && line->submit(operation);
+}
+
+file_line* file_service::line_of(reactor& home, const poll_lease& held) noexcept {
+  if (home.guest != nullptr) return static_cast<file_line*>(home.guest);
+  try {
+    auto line = std::make_unique<file_line>(home, *ring_);
+    const std::lock_guard guard{deciding_};
+    lines_.reserve(lines_.size() + 1);
+    if (line->open(held)) {
+      lines_.push_back(std::move(line));
+      return lines_.back().get();
+    }
+  } catch (const std::bad_alloc&) {
+  }
+  has_lines_.store(false, std::memory_order_relaxed);
+  return nullptr;
 }
 
 void file_service::offload(file_operation& operation) noexcept {

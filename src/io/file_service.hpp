@@ -4,12 +4,17 @@
 //
 //   automatic  the ring thread; where the kernel refuses io_uring, threads, and one line says why
 //   ring       the ring thread or nothing: operations fail with the kernel's refusal
+//
+// Beside the ring thread, a transfer of a worker that has nothing else to do goes over a ring of its reactor (file_line.hpp).
+//
 //   blocking   threads
 //   here       on the calling thread, in order (simulated runtimes)
 
 #include <memory>
 #include <mutex>
+#include <vector>
 
+#include "io/file_line.hpp"
 #include "io/ring_thread.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/io/detail/file_operation.hpp"
@@ -30,6 +35,8 @@ private:
 
   carrier decide() noexcept;
   void offload(file_operation& operation) noexcept;
+  bool submit_here(file_operation& operation) noexcept;
+  file_line* line_of(reactor& home, const poll_lease& held) noexcept;
 
   executor& runs_;
   const file_means means_;
@@ -37,6 +44,8 @@ private:
   atomic<carrier> carrier_{carrier::undecided};
   int refusal_ = 0;
   std::unique_ptr<ring_thread> ring_;
+  atomic<bool> has_lines_{true};  // until one is refused
+  std::vector<std::unique_ptr<file_line>> lines_;  // under deciding_; above the ring thread, which they may hand operations to
 };
 
 }  // namespace levity::detail

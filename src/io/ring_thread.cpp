@@ -7,10 +7,8 @@
 
 namespace levity::inline v0::detail {
 
-namespace {
-
-// Whether the kernel did not carry an operation out although nothing is wrong with it: interrupted, short of something at the
-// moment, or cancelled, which nobody here ever asks for. After so many refusals it is told as it is.
+// Interrupted, short of something at the moment, or cancelled, which nobody here ever asks for. After so many refusals it is told
+// as it is.
 bool goes_again(file_operation& operation, std::int32_t result) noexcept {
   constexpr std::uint8_t refusals_max = 100;
   if (result != -EINTR && result != -EAGAIN && result != -ECANCELED) return false;
@@ -18,28 +16,28 @@ bool goes_again(file_operation& operation, std::int32_t result) noexcept {
   return ++operation.refusals <= refusals_max;
 }
 
-}  // namespace
-
 unsigned ring_thread::take(ring& on) noexcept {
-  return inbox_.take([this, &on](file_operation& operation) {
-    queue(on, operation);
-    in_flight_++;
-  });
+  const unsigned count = inbox_.take([&on](file_operation& operation) { fill_entry(on.next_entry(), operation); });
+  in_flight_.store(in_flight_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+  return count;
 }
 
 void ring_thread::completed(ring& on, const completion& what) noexcept {
   auto& operation = *reinterpret_cast<file_operation*>(what.data);
   if (goes_again(operation, what.result)) {
-    queue(on, operation);
+    fill_entry(on.next_entry(), operation);
     return;
   }
-  in_flight_--;
-  const bool closed = operation.what == file_operation::kind::close && what.result == -EINTR;
-  complete(operation, closed ? 0 : what.result);
+  in_flight_.store(in_flight_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  complete_on_ring(operation, what.result);
 }
 
-void ring_thread::queue(ring& on, file_operation& operation) noexcept {
-  io_uring_sqe& entry = on.next_entry();
+void complete_on_ring(file_operation& operation, std::int32_t result) noexcept {
+  const bool closed = operation.what == file_operation::kind::close && result == -EINTR;
+  complete(operation, closed ? 0 : result);
+}
+
+void fill_entry(io_uring_sqe& entry, file_operation& operation) noexcept {
   switch (operation.what) {
     case file_operation::kind::open:
       io_uring_prep_openat(&entry, AT_FDCWD, operation.path, operation.flags | O_CLOEXEC, operation.mode);

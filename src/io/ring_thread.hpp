@@ -5,11 +5,21 @@
 
 #include <cstdint>
 
+#include "levity/base/atomic.hpp"
 #include "levity/io/detail/file_operation.hpp"
 #include "platform/handoff.hpp"
 #include "platform/ring_host.hpp"
 
 namespace levity::inline v0::detail {
+
+/// Fills an entry in for an operation; its user data is the operation's address.
+void fill_entry(io_uring_sqe& entry, file_operation& operation) noexcept;
+
+/// Whether the kernel did not carry an operation out although nothing is wrong with it: it is to be submitted again.
+bool goes_again(file_operation& operation, std::int32_t result) noexcept;
+
+/// A ring has carried an operation out: completes it.
+void complete_on_ring(file_operation& operation, std::int32_t result) noexcept;
 
 class ring_thread final : public file_backend, ring_guest {
 public:
@@ -22,6 +32,11 @@ public:
 
   void submit(file_operation& operation) noexcept override;
 
+  /// Nothing is handed over or in flight. Any thread.
+  [[nodiscard]] bool is_quiet_approx() const noexcept {
+    return in_flight_.load(std::memory_order_relaxed) == 0 && inbox_.empty_approx();
+  }
+
   /// How often the thread went to sleep; for tests of idleness.
   [[nodiscard]] std::uint64_t sleeps_approx() const noexcept { return host_.sleeps_approx(); }
 
@@ -31,10 +46,9 @@ private:
   unsigned take(ring& on) noexcept override;
   bool has_more() const noexcept override { return !inbox_.empty_approx(); }
   void completed(ring& on, const completion& what) noexcept override;
-  bool may_end(ring&) noexcept override { return in_flight_ == 0; }
-  static void queue(ring& on, file_operation& operation) noexcept;
+  bool may_end(ring&) noexcept override { return in_flight_.load(std::memory_order_relaxed) == 0; }
 
-  std::uint64_t in_flight_ = 0;  // the thread's
+  atomic<std::uint64_t> in_flight_{0};  // moved by the thread
   handoff<file_operation, &file_operation::next> inbox_;
   ring_host host_{*this};
 };

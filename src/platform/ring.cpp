@@ -17,7 +17,7 @@ bool ring::knows(int operation) noexcept {
   return known;
 }
 
-io_result<void> ring::open(unsigned entries) noexcept {
+io_result<void> ring::open(unsigned entries, use by) noexcept {
   constexpr unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
   constexpr unsigned attempts[] = {base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                    base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN, base};
@@ -25,6 +25,7 @@ io_result<void> ring::open(unsigned entries) noexcept {
   entries = std::min(entries, completions);
   int result = -ENOSYS;
   for (const unsigned flags : attempts) {
+    if (by == use::threads_in_turn && flags != base) continue;
     io_uring_params params{};
     params.flags = flags;
     params.cq_entries = completions;
@@ -68,6 +69,19 @@ void ring::submit_and_wait(std::int64_t wait_ns) noexcept {
 
 void ring::submit() noexcept {
   if (!planned()) io_uring_submit_and_get_events(&ring_);
+}
+
+// What the kernel has not taken is still ours.
+unsigned ring::take_back() noexcept {
+  const unsigned left = queued();
+  for (unsigned at = ring_.sq.sqe_tail - left; at != ring_.sq.sqe_tail; at++) {
+    io_uring_sqe& entry = ring_.sq.sqes[at & ring_.sq.ring_mask];
+    completion struck{entry.user_data, 0, 0};
+    if (kernel::is_planned(kernel::call::ring_operation)) kernel::restore_completion(struck.data, struck.result);
+    io_uring_prep_nop(&entry);
+    io_uring_sqe_set_data64(&entry, 0);
+  }
+  return left;
 }
 
 }  // namespace levity::detail

@@ -1,7 +1,7 @@
 #pragma once
 
-// ring: an io_uring of one thread. Created, used and closed by that thread (SINGLE_ISSUER, DEFER_TASKRUN where the kernel has
-// them: completions are then produced only when this thread asks for them).
+// ring: an io_uring. Of one thread, which creates, uses and closes it (SINGLE_ISSUER, DEFER_TASKRUN where the kernel has them:
+// completions are then produced only when this thread asks for them), or of several that use it one after the other.
 
 #include <liburing.h>
 
@@ -25,6 +25,9 @@ class ring {
 public:
   static constexpr std::int64_t for_ever_ns = INT64_MAX;
 
+  /// By whom it is used, one at a time in any case.
+  enum class use : unsigned char { one_thread, threads_in_turn };
+
   ring() = default;
   ~ring() { close(); }
   ring(const ring&) = delete;
@@ -33,7 +36,7 @@ public:
   /// Sets the ring up with `entries` submission slots and four times as many for completions, with the best flags the kernel
   /// takes. The error's code tells why it is refused: EPERM (a seccomp profile, kernel.io_uring_disabled), ENOSYS (none in
   /// this kernel or sandbox), ENOMEM (the limit of locked memory).
-  io_result<void> open(unsigned entries) noexcept;
+  io_result<void> open(unsigned entries, use by = use::one_thread) noexcept;
   void close() noexcept;
 
   /// Whether the kernel knows an operation (IORING_OP_*).
@@ -46,14 +49,29 @@ public:
   void submit_and_wait(std::int64_t wait_ns = for_ever_ns) noexcept;
   /// Submits, and produces the completions that are due, without waiting.
   void submit() noexcept;
+  /// Entries that are queued and not submitted.
+  [[nodiscard]] unsigned queued() const noexcept { return io_uring_sq_ready(&ring_); }
+  /// What submit() left queued becomes operations of no consequence, with user data 0, which go with the next ones. Returns how
+  /// many, the last that were queued.
+  unsigned take_back() noexcept;
+  /// Whether a reap would find something.
+  [[nodiscard]] bool has_completions() const noexcept { return io_uring_cq_ready(&ring_) != 0; }
+  /// Readable while there are completions.
+  [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 
   /// Calls `visit(completion)` for each completion there is, and gives their slots back.
   template <class Visit>
   void reap(Visit&& visit) noexcept {
+    reap_while([] { return true; }, visit);
+  }
+  /// The same, as long as `goes_on()`.
+  template <class GoesOn, class Visit>
+  void reap_while(GoesOn&& goes_on, Visit&& visit) noexcept {
     unsigned head;
     unsigned count = 0;
     io_uring_cqe* cqe;
     io_uring_for_each_cqe(&ring_, head, cqe) {
+      if (!goes_on()) break;
       completion what{cqe->user_data, cqe->res, cqe->flags};
       if (kernel::is_planned(kernel::call::ring_operation)) kernel::restore_completion(what.data, what.result);
       visit(what);

@@ -59,6 +59,7 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
   const auto wanted = static_cast<int>(std::min(events_max, ready.room() / 2));
   if (wanted == 0) return;
   int count;
+  if (guest != nullptr && guest->has_more()) until_ns = 0;
   if (until_ns == 0) {
     count = kernel::epoll_wait(poll_fd_, events.data(), wanted, 0);
   } else if (until_ns == timer_wheel::never_ns) {
@@ -74,7 +75,7 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
   }
   for (int i = 0; i < count; i++) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == 0) continue;  // the doorbell or the timer
+    if (event.data.u64 == 0) continue;  // the doorbell, the timer or the guest
     auto* socket = reinterpret_cast<endpoint*>(event.data.u64 & address_mask);
     const auto generation = static_cast<std::uint16_t>(event.data.u64 >> generation_shift);
     if (socket->generation.load(std::memory_order_relaxed) != generation) continue;
@@ -88,6 +89,20 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
       if (writer != nullptr && wake_deferred(*writer)) ready.add(*writer);
     }
   }
+  // Whatever ended the wait: a completion interrupts it before the guest's descriptor is found readable.
+  if (guest != nullptr) guest->collect(ready);
+}
+
+io_result<void> epoll_reactor::invite([[maybe_unused]] const poll_lease& held, int fd, poll_guest& comes) noexcept {
+  LEVITY_DEBUG_ASSERT(held.held() && guest == nullptr, "a reactor has one guest, invited by who holds its lease");
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = 0;
+  if (kernel::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
+    return std::unexpected(io_error::from_errno(errno, "watching an io_uring"));
+  }
+  guest = &comes;
+  return {};
 }
 
 void epoll_reactor::ring() noexcept {

@@ -25,6 +25,7 @@ public:
   void ring() noexcept override;
   int pollable_fd() const noexcept override { return poll_fd_; }
   void wake_at(std::int64_t due_ns) noexcept override;
+  io_result<void> invite(const poll_lease& held, int fd, poll_guest& comes) noexcept override;
 
   io_result<endpoint*> listen(const listen_request& request) noexcept override;
   io_result<endpoint*> adopt_listener(int fd) noexcept override { return watch(fd, true); }

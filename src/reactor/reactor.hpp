@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <span>
 
+#include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/base/error.hpp"
 #include "levity/base/address.hpp"
@@ -33,6 +34,28 @@
 #include "reactor/timer_wheel.hpp"
 
 namespace levity::inline v0::detail {
+
+/// What the holder of a slot carries on beside the sockets of its reactor, on a descriptor of its own: operations on files. All
+/// functions but enter() by who holds the slot.
+struct poll_guest {
+  /// Adds the tasks whose operations have completed, as far as there is room. With the lease. Cheap when there are none.
+  virtual void collect(ready_batch& ready) noexcept = 0;
+  /// Whether collect() would find something, or there was no room for all.
+  [[nodiscard]] virtual bool has_more() const noexcept = 0;
+  /// Something waits to be begun: prepare() and enter(), or hand_over().
+  [[nodiscard]] virtual bool has_waiting() const noexcept = 0;
+  virtual void prepare() noexcept = 0;
+  /// May block; then the slot, and the guest with it, may be another's meanwhile.
+  virtual void enter() noexcept = 0;
+  /// Has it done by somebody else.
+  virtual void hand_over() noexcept = 0;
+
+  /// Operations that were prepared and not collected.
+  atomic<std::uint32_t> in_flight{0};
+
+protected:
+  ~poll_guest() = default;
+};
 
 struct reactor : time_source {
   explicit reactor(std::int64_t start_ns) noexcept : wheel(start_ns) {}
@@ -54,6 +77,15 @@ struct reactor : time_source {
   [[nodiscard]] virtual int pollable_fd() const noexcept { return -1; }
   /// Makes that descriptor readable at `due_ns` (timer_wheel::never_ns: not because of the time).
   virtual void wake_at([[maybe_unused]] std::int64_t due_ns) noexcept {}
+
+  /// From now on a poll ends when `fd` becomes readable, and collects from the guest. The descriptor stays the guest's; it is
+  /// watched until it is closed.
+  virtual io_result<void> invite([[maybe_unused]] const poll_lease& held, [[maybe_unused]] int fd,
+                                 [[maybe_unused]] poll_guest& comes) noexcept {
+    return std::unexpected(io_error{io_failure::unsupported, 0, "operations beside the sockets"});
+  }
+  /// With the lease, or when nobody polls any more. Null: none.
+  poll_guest* guest = nullptr;
 
   // -- timers --------------------------------------------------------------------------------------------------------
   timer_wheel wheel;

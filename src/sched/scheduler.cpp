@@ -272,6 +272,12 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
 
 reactor& scheduler::home_reactor() noexcept { return this_worker->home(); }
 
+reactor* scheduler::idle_reactor() noexcept {
+  worker* here = this_worker;
+  if (here == nullptr || &here->owner() != this || !has_threads_) return nullptr;
+  return here->would_sleep() ? &here->home() : nullptr;
+}
+
 reactor& scheduler::next_reactor() noexcept {
   if (reactors_.size() == 1) return *reactors_[0];
   return *reactors_[next_reactor_.fetch_add(1, std::memory_order_relaxed) % reactors_.size()];

@@ -75,6 +75,7 @@ public:
   unsigned pin_here() noexcept override;
   void unpin_here() noexcept override;
   reactor& home_reactor() noexcept override;
+  reactor* idle_reactor() noexcept override;
   reactor& next_reactor() noexcept override;
   unsigned reactor_count() noexcept override { return static_cast<unsigned>(reactors_.size()); }
   reactor& reactor_at(unsigned index) noexcept override { return *reactors_[index]; }

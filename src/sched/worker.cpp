@@ -197,14 +197,38 @@ ready_task* worker::next_task_slowly(run_state& run) noexcept {
     settle_ends(run);
     if (!has_slot_ && !await_slot(run)) return nullptr;
     ready_task* task = seeded_ ? seeded_task() : next_ready(run);
+    poll_guest* guest = home().guest;
+    const bool waits = guest != nullptr && guest->has_waiting();
     if (task != nullptr) {
+      if (waits) guest->hand_over();
       if (searching_) end_search();
       return task;
     }
     if (owner_.stopping()) return nullptr;
     stand_idle(run);
-    sleep();
+    if (waits) {
+      begin_for_guest();
+    } else {
+      sleep();
+    }
   }
+}
+
+bool worker::would_sleep() noexcept {
+  if (has_work_approx() || !pinned_.empty_approx() || owner_.work_visible()) return false;
+  until_fair_ = 1;  // the next task is asked for in next_task_slowly()
+  return true;
+}
+
+// A call that may block, as those of tasks: when it lasts, the slot goes to a spare, and with it all that the guest has in flight.
+void worker::begin_for_guest() noexcept {
+  poll_guest& guest = *home().guest;
+  if (pins_ != 0 || !owner_.guard.is_ready()) return guest.hand_over();
+  if (searching_) end_search();
+  guest.prepare();
+  begin_call();
+  guest.enter();
+  if (!end_call()) lose_slot();
 }
 
 ready_task* worker::next_ready(run_state& run) noexcept {
@@ -297,7 +321,7 @@ ready_task* worker::fair_fresh(std::int64_t now_ns) noexcept {
 
 // Polls without waiting and fires what is due.
 void worker::poll_home(std::int64_t now_ns) noexcept {
-  if (home().endpoints_approx() > 0 || owner_.seeded()) {
+  if (home().endpoints_approx() > 0 || home().guest != nullptr || owner_.seeded()) {
     poll_now(now_ns);
   } else {
     polled_ns_ = now_ns;
@@ -416,17 +440,36 @@ void worker::sleep() noexcept {
   fire_due(now_ns);
 }
 
+void worker::begin_call() noexcept {
+  // E182 release: what we leave behind, for who takes our slot.
+  call_.store(call_.load(std::memory_order_relaxed) + call_one + in_call_bit, std::memory_order_release);
+  full_fence();  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps.
+  owner_.guard.notice();
+}
+
+// True: we have kept the slot.
+bool worker::end_call() noexcept {
+  std::uint64_t call = call_.load(std::memory_order_relaxed) & ~taken_bit;
+  return call_.compare_exchange_strong(call, call - in_call_bit, std::memory_order_relaxed, std::memory_order_relaxed);
+}
+
+void worker::lose_slot() noexcept {
+  call_.store(call_.load(std::memory_order_relaxed) & ~(in_call_bit | taken_bit), std::memory_order_relaxed);
+  has_slot_ = false;
+  until_fair_ = 1;  // next_task() asks for a slot first
+}
+
 bool worker::enter_call() noexcept {
-  if (pins_ != 0 || !owner_.guard.is_ready()) return false;
+  // What this thread has begun beside its sockets completes on its account.
+  const poll_guest* guest = home().guest;
+  if (pins_ != 0 || (guest != nullptr && guest->in_flight.load(std::memory_order_relaxed) != 0) || !owner_.guard.is_ready())
+    return false;
   run_state& run = this_run;
   if (run.ended_scope != nullptr) settle_ends(run);
   run.exec = nullptr;
   run.current = nullptr;
   this_worker = nullptr;
-  // E182 release: what we leave behind, for who takes our slot.
-  call_.store(call_.load(std::memory_order_relaxed) + call_one + in_call_bit, std::memory_order_release);
-  full_fence();  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps.
-  owner_.guard.notice();
+  begin_call();
   return true;
 }
 
@@ -436,15 +479,12 @@ bool worker::leave_call(task_record& task, std::coroutine_handle<> leaf) noexcep
   run.exec = &owner_;
   run.current = &task;
   this_worker = this;
-  std::uint64_t call = call_.load(std::memory_order_relaxed) & ~taken_bit;
-  if (call_.compare_exchange_strong(call, call - in_call_bit, std::memory_order_relaxed, std::memory_order_relaxed)) [[likely]] {
+  if (end_call()) [[likely]] {
     if (--run.budget >= 0) [[likely]] return true;
     yield_awaiter::suspend(leaf, task);
     return false;
   }
-  call_.store(call & ~(in_call_bit | taken_bit), std::memory_order_relaxed);
-  has_slot_ = false;
-  until_fair_ = 1;  // next_task() asks for a slot first
+  lose_slot();
   note_wait(task, leaf, "after a blocking call");
   if (!task.entered) task.scope->enter(task);
   task.leaf = leaf;

@@ -113,6 +113,8 @@ public:
   std::uint32_t next_task_id() noexcept;
   [[nodiscard]] reactor& home() const noexcept { return *home_.load(std::memory_order_relaxed); }
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
+  /// Whether it would sleep if the task that runs here waited now; then it looks at the guest of its reactor first.
+  [[nodiscard]] bool would_sleep() noexcept;
 
 private:
   friend struct layout_of;  // tells debuggers where things are
@@ -133,6 +135,10 @@ private:
   template <class T>
   T* steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept;
   void sleep() noexcept;
+  void begin_for_guest() noexcept;
+  void begin_call() noexcept;
+  [[nodiscard]] bool end_call() noexcept;
+  void lose_slot() noexcept;
   [[nodiscard]] bool await_slot(run_state& run) noexcept;
   void take_over(worker& from) noexcept;
   void poll_home(std::int64_t now_ns) noexcept;

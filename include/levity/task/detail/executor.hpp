@@ -95,6 +95,9 @@ struct executor {
 
   /// The reactor of the current thread; only on a thread of this executor.
   virtual reactor& home_reactor() noexcept = 0;
+  /// The same, if its thread would sleep there but for the task that it runs; before it does, or runs another, it looks at the
+  /// reactor's guest. Null: it has more to do, or is none of this executor. Any thread.
+  virtual reactor* idle_reactor() noexcept = 0;
   /// The reactor that shall watch the next new connection. Any thread.
   virtual reactor& next_reactor() noexcept = 0;
   /// Its reactors, at least one; constant. Any thread.

@@ -1,0 +1,67 @@
+#include "io/file_line.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/ring_thread.hpp"
+#include "levity/base/assert.hpp"
+#include "levity/base/clock.hpp"
+
+namespace levity::inline v0::detail {
+
+file_line::~file_line() {
+  LEVITY_ASSERT(in_flight.load(std::memory_order_relaxed) == 0,
+                "tasks have waited for their file operations when their runtime ends");
+  if (home_.guest == this) home_.guest = nullptr;
+}
+
+io_result<void> file_line::open(const poll_lease& held) noexcept {
+  if (const io_result<void> opened = ring_.open(entries, ring::use::threads_in_turn); !opened) return opened;
+  return home_.invite(held, ring_.fd(), *this);
+}
+
+bool file_line::submit(file_operation& operation) noexcept {
+  const std::int64_t now_ns = kernel_now_ns();
+  run_ = now_ns - last_ns_ > pause_ns ? 1 : run_ + 1;
+  last_ns_ = now_ns;
+  if (run_ < run_min || entering_.load(std::memory_order_acquire)) return false;  // E310 acquire.
+  if (in_flight.load(std::memory_order_relaxed) + waiting_ + ring_.queued() >= entries) return false;
+  batch_[waiting_++] = &operation;
+  return true;
+}
+
+void file_line::prepare() noexcept {
+  for (unsigned i = 0; i < waiting_; i++) fill_entry(ring_.next_entry(), *batch_[i]);
+  in_flight.fetch_add(waiting_, std::memory_order_relaxed);
+  entered_ = std::exchange(waiting_, 0);
+  entering_.store(true, std::memory_order_relaxed);
+}
+
+void file_line::enter() noexcept {
+  ring_.submit();
+  const unsigned refused = std::min(ring_.take_back(), entered_);
+  for (unsigned i = entered_ - refused; i < entered_; i++) {
+    in_flight.fetch_sub(1, std::memory_order_relaxed);
+    other_.submit(*batch_[i]);
+  }
+  entering_.store(false, std::memory_order_release);  // E310 release.
+}
+
+void file_line::hand_over() noexcept {
+  for (unsigned i = 0; i < waiting_; i++) other_.submit(*batch_[i]);
+  waiting_ = 0;
+}
+
+void file_line::collect(ready_batch& ready) noexcept {
+  if (!ring_.has_completions()) return;
+  ring_.reap_while([&ready] { return ready.room() > 0; }, [this, &ready](const completion& what) {
+    if (what.data == 0) return;  // one that was taken back
+    in_flight.fetch_sub(1, std::memory_order_relaxed);
+    auto& operation = *reinterpret_cast<file_operation*>(what.data);
+    if (goes_again(operation, what.result)) return other_.submit(operation);
+    operation.result = what.result;
+    if (wake_deferred(*operation.task)) ready.add(*operation.task);
+  });
+}
+
+}  // namespace levity::detail
