@@ -1,6 +1,6 @@
 """One record: what a row says."""
 
-from .statistic import median, spread, upper_bound
+from .statistic import CONFIDENCE_OF_A_LOOK, median, spread, upper_bound
 
 
 def at_most(target, **more):
@@ -33,9 +33,11 @@ def of_values(name, samples, unit, goal, *, value=None, note=""):
 
 
 def of_pairs(name, pairs, unit, goal, *, judged, note=""):
-    """(floor, subject) pairs; judged by the median of their ratios or by its upper 95 % bound."""
+    """(floor, subject) pairs; judged by the median of their ratios or by its upper 95 % bound: by that of a look, for such a row
+    may have been looked at several times."""
     ratios = [subject / floor for floor, subject in pairs]
-    ratio, upper = median(ratios), upper_bound(ratios)
+    ratio = median(ratios)
+    upper = upper_bound(ratios, CONFIDENCE_OF_A_LOOK) if judged == "ratio_upper" else upper_bound(ratios)
     return {"name": name, "value": median([b for _, b in pairs]), "unit": unit, "floor": median([a for a, _ in pairs]),
             "ratio": ratio, "ratio_upper": upper, **goal, "judged": judged,
             "pass": holds(upper if judged == "ratio_upper" else ratio, goal), "spread": spread(ratios), "n": len(pairs),

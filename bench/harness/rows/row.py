@@ -6,6 +6,7 @@ import time
 from .. import machine
 from ..processes import Driver, Failure, cpu_ns
 from ..record import missing
+from ..statistic import LOOKS, is_decided
 
 
 class Row:
@@ -68,24 +69,31 @@ class Onlooker:
         return words
 
 
-def server_pairs(bench, floor, subject, connections, mode, driver_arguments):
-    """CPU time per request of two servers under the same load, as (floor, subject) pairs in nanoseconds, and notes."""
+def server_pairs(bench, floor, subject, connections, mode, driver_arguments, target=None):
+    """CPU time per request of two servers under the same load, as (floor, subject) pairs in nanoseconds, and notes.
+
+    With a target there are as many pairs again, up to LOOKS times, while the bounds of the ratio leave it open.
+    """
     with Driver(bench, [floor, subject], connections, *driver_arguments) as driver, \
          Onlooker(bench, [floor, subject]) as onlooker:
         rates, busy = [], {0: [], 1: []}
 
-        def half(target):
-            done = driver.run(target, mode, bench.half_seconds)
+        def half(which):
+            done = driver.run(which, mode, bench.half_seconds)
             rates.append(done["requests"] / max(done["seconds"], bench.half_seconds))
-            busy[target].append(done["server_cpu_ns"] / 1e9 / done["seconds"])
+            busy[which].append(done["server_cpu_ns"] / 1e9 / done["seconds"])
             if done["server_cpu_ns"] <= 0:
                 raise Failure("a server answered without using any CPU time")
             return done["server_cpu_ns"] / done["requests"]
 
-        for target in (0, 1):  # warm caches, pools and branch predictors
-            half(target)
+        for which in (0, 1):  # warm caches, pools and branch predictors
+            half(which)
         rates.clear()
-        pairs = alternate(bench.pairs, lambda: half(0), lambda: half(1))
+        pairs = []
+        for _ in range(LOOKS if target is not None else 1):
+            pairs += alternate(bench.pairs, lambda: half(0), lambda: half(1))
+            if target is None or is_decided([b / a for a, b in pairs], target):
+                break
         notes = onlooker.note()
     if mode.startswith("rate:"):
         wanted = float(mode.removeprefix("rate:"))
