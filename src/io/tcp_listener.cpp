@@ -35,10 +35,15 @@ listen_request request_for(const address& at, const listen_options& options) noe
 
 }  // namespace
 
+bool detail::passes_by_itself(const io_error& why) noexcept {
+  return why == io_failure::no_descriptors || why == io_failure::no_memory || why == io_failure::permission;
+}
+
 void detail::say_that_connections_wait(const io_error& why) noexcept {
   static levity::atomic<bool> said{false};
   if (said.exchange(true, std::memory_order_relaxed)) return;
-  std::fprintf(stderr, "levity: %s; new connections wait until some close\n", why.message().c_str());
+  std::fprintf(stderr, "levity: %s; new connections wait until %s\n", why.message().c_str(),
+               why == io_failure::permission ? "that is allowed" : "some close");
 }
 
 tcp_listener::tcp_listener(tcp_listener&& other) noexcept
@@ -162,7 +167,7 @@ task<io_result<tcp_stream>> tcp_listener::accept(std::size_t shard) {
       io_result<tcp_stream> peer = accept_once(socket);
       if (peer) co_return peer;
       const io_failure failure = peer.error().failure();
-      if (failure == io_failure::no_descriptors || failure == io_failure::no_memory) {
+      if (passes_by_itself(peer.error())) {
         say_that_connections_wait(peer.error());
         try {
           co_await sleep(10ms);

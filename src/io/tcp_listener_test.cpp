@@ -8,11 +8,14 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <map>
 #include <thread>
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "platform/fault_plan.hpp"
 #include "reactor/reactor.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -245,4 +248,29 @@ TEST(tcp_listener, a_listener_that_served_one_runtime_deals_to_the_reactors_of_t
     EXPECT_EQ(homes.size(), 2u);
     reused->close();
   }, &listener);
+}
+
+TEST(tcp_listener, a_rule_that_forbids_an_accept_is_told_and_holds_up_nobody) {
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  using lv::detail::fault_plan;
+  for (const auto backend : {lv::runtime_options::sockets::epoll, lv::runtime_options::sockets::ring_or_epoll}) {
+    lv::runtime_options options;
+    options.workers = 1;
+    options.handle_signals = false;
+    options.backend = backend;
+    lv::run_with(options, []() -> lv::task<> {
+      auto listener = listen_with({});
+      EXPECT_TRUE(listener.open_shards());
+      auto client = co_await lv::tcp_stream::connect(listener.local_address());
+      EXPECT_TRUE(client);
+      fault_plan::install_one(EPERM, 1, lv::detail::kernel::call::accept);
+      const auto refused = listener.try_accept(0);
+      EXPECT_TRUE(!refused && refused.error() == io_failure::permission);
+      fault_plan::install_one(EPERM, 1, lv::detail::kernel::call::accept);
+      const auto taken = co_await listener.accept();
+      EXPECT_TRUE(taken) << "once it is allowed, who waited is taken";
+      EXPECT_EQ(fault_plan::struck_call(), lv::detail::kernel::call::accept);
+      fault_plan::remove();
+    });
+  }
 }

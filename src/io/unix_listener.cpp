@@ -133,7 +133,7 @@ task<io_result<unix_stream>> unix_listener::accept() {
       io_result<unix_stream> peer = try_accept();
       if (peer) co_return peer;
       const io_failure failure = peer.error().failure();
-      if (failure == io_failure::no_descriptors || failure == io_failure::no_memory) {
+      if (passes_by_itself(peer.error())) {
         say_that_connections_wait(peer.error());
         try {
           co_await sleep(10ms);

@@ -35,8 +35,7 @@ bool died_in_the_queue(int code) noexcept {
     case ENETDOWN:
     case ENETUNREACH:
     case EOPNOTSUPP:
-    case ETIMEDOUT:
-    case EPERM: return true;
+    case ETIMEDOUT: return true;
     default: return false;
   }
 }

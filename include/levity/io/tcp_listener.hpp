@@ -69,9 +69,9 @@ public:
   /// now; if that fails, all are closed. Called before several tasks accept; a single one need not.
   io_result<std::size_t> open_shards();
 
-  /// The next connection of the only shard (asserted), or of one of them. When descriptors or memory run out it waits and tries
-  /// again rather than fail, and says so once on standard error. Fails when cancelled, out of time or closed; then it has
-  /// taken no connection.
+  /// The next connection of the only shard (asserted), or of one of them. When descriptors or memory run out, or a
+  /// firewall forbids it, it waits and tries again rather than fail, and says so once on standard error. Fails when cancelled, out
+  /// of time or closed; then it has taken no connection.
   [[nodiscard]] task<io_result<tcp_stream>> accept() { return accept(only_shard); }
   [[nodiscard]] task<io_result<tcp_stream>> accept(std::size_t shard);
 
