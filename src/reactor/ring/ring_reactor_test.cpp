@@ -15,11 +15,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "platform/fault_plan.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -559,6 +562,32 @@ TEST_F(ring_backend, closing_races_with_every_completion_and_nothing_is_mixed_up
   other.reset();
   stop();
   EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_F(ring_backend, a_receive_that_the_kernel_has_no_memory_for_is_made_later) {
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  start();
+  bool met_receive = false;
+  for (std::uint64_t number = 1; number <= 8; number++) {
+    for (const int code : {ENOMEM, ENOBUFS}) {
+      const int peer = dial();
+      endpoint* socket = accept();
+      fault_plan::install_one(code, number, kernel::call::ring_operation);
+      std::size_t got = 0;
+      for (std::size_t sent = 0; sent < 10; sent++) {
+        const char byte = letter(sent);
+        ASSERT_EQ(::send(peer, &byte, 1, MSG_NOSIGNAL), 1);
+        EXPECT_TRUE(poll_until([&] {
+          got += read_on(socket, got);
+          return got == sent + 1;
+        })) << "operation " << number << ", byte " << sent;
+      }
+      met_receive = met_receive || fault_plan::struck_call().has_value();
+      fault_plan::remove();
+      ::close(peer);
+    }
+  }
+  EXPECT_TRUE(met_receive);
 }
 
 }  // namespace

@@ -144,6 +144,7 @@ struct ring_socket : endpoint {
   bool unread = false;        // bytes came after the close: the peer hears of a reset
   std::uint32_t linger_index = 0;
   std::int64_t linger_due_ns = 0;
+  std::int64_t starves_until_ns = 0;  // at least
   ring_socket* next_starving = nullptr;
 };
 

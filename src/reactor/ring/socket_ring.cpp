@@ -189,12 +189,13 @@ void socket_ring::completed(ring& on, const completion& what) noexcept {
 }
 
 void socket_ring::settled(ring& on) noexcept {
+  const std::int64_t now_ns = starving_ != nullptr ? kernel_now_ns() : 0;
   for (ring_socket* each = std::exchange(starving_, nullptr); each != nullptr;) {
     ring_socket& socket = *std::exchange(each, each->next_starving);
     if (socket.closing || swept_) {
       socket.starving = false;
       end(on, socket);
-    } else if (pool_.free_approx() > 0) {
+    } else if (pool_.free_approx() > 0 && socket.starves_until_ns <= now_ns) {
       socket.starving = false;
       arm_again_or_rest(on, socket);  // first: a socket without anything in flight may be closed by its owner at any moment
       end(on, socket);
@@ -409,6 +410,9 @@ void socket_ring::received(ring& on, ring_socket& socket, const completion& what
   if (!socket.closing && !swept_) {
     switch (what.result > 0 ? ECANCELED : -what.result) {
       case ENOBUFS:
+      case ENOMEM:
+        // Without a buffer it goes on when one is there; what else the kernel lacks, it may have in a while.
+        socket.starves_until_ns = pool_.free_approx() == 0 ? 0 : kernel_now_ns() + starving_retry_ns;
         socket.starving = true;  // keeps what the operation counted for
         socket.next_starving = std::exchange(starving_, &socket);
         return;
