@@ -590,5 +590,30 @@ TEST_F(ring_backend, a_receive_that_the_kernel_has_no_memory_for_is_made_later) 
   EXPECT_TRUE(met_receive);
 }
 
+TEST_F(ring_backend, a_listener_that_others_share_keeps_their_flags) {
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  start();
+  for (std::uint64_t number = 1; number <= 4; number++) {
+    const auto fd = open_listening_socket({address::loopback(0), 16, false});
+    ASSERT_TRUE(fd);
+    const int others = ::dup(*fd);
+    const auto adopted = r->adopt_listener(*fd);
+    ASSERT_TRUE(adopted);
+    std::swap(listener, const_cast<endpoint*&>(*adopted));
+    fault_plan::install_one(EAGAIN, number, kernel::call::ring_operation);
+    EXPECT_FALSE(r->try_accept(*listener, *r));  // from here on the ring accepts
+    for (int i = 0; i < 5; i++) {
+      const int peer = dial();
+      EXPECT_NE(accept(), nullptr) << "operation " << number;
+      ::close(peer);
+    }
+    fault_plan::remove();
+    EXPECT_NE(::fcntl(others, F_GETFL) & O_NONBLOCK, 0) << "operation " << number;
+    std::swap(listener, const_cast<endpoint*&>(*adopted));
+    r->close(**adopted, false);
+    ::close(others);
+  }
+}
+
 }  // namespace
 }  // namespace levity::detail

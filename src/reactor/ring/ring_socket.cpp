@@ -35,6 +35,7 @@ void make_fresh(ring_socket& taken) noexcept {
   taken.connecting.store(0, std::memory_order_relaxed);
   taken.receive_cancelled = false;
   taken.end_wanted = false;
+  taken.awaits_ready = false;
   taken.lingering = false;
   taken.closing = false;
   taken.aborting = false;

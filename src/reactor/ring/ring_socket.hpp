@@ -134,7 +134,8 @@ struct ring_socket : endpoint {
   bool receive_cancelled = false;
   bool connect_armed = false;
   bool end_wanted = false;    // our side ends behind what is being sent
-  bool starving = false;      // waits for a buffer; counts as in flight
+  bool starving = false;      // waits for a buffer or memory; counts as in flight
+  bool awaits_ready = false;  // what is armed is a look whether an accept would find something
   bool lingering = false;     // closed, and what was written is still on its way
   bool closing = false;
   bool aborting = false;

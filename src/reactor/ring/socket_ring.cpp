@@ -28,7 +28,7 @@ constexpr std::int64_t linger_look_ns = 500'000'000;  // how often those that li
 constexpr std::int64_t starving_retry_ns = 1'000'000;
 
 // The user data of an operation: the address of what it belongs to, and which it is in the low bits. Never 0.
-enum class operation : std::uint64_t { accept = 1, receive, connect, watch, send, cancel };
+enum class operation : std::uint64_t { accept = 1, receive, connect, watch, send, cancel, ready };
 constexpr std::uint64_t operation_mask = 7;
 
 constexpr int generation_shift = 48;
@@ -185,6 +185,7 @@ void socket_ring::completed(ring& on, const completion& what) noexcept {
     case operation::watch: return watched(on, what);
     case operation::send: return sent(on, *static_cast<outgoing_bytes*>(of), what);
     case operation::cancel: operations_--; return;
+    case operation::ready: return seen_ready(on, *static_cast<ring_socket*>(of));
   }
 }
 
@@ -313,6 +314,10 @@ void socket_ring::accepted(ring& on, ring_socket& listener, const completion& wh
     switch (what.result >= 0 ? ECANCELED : -what.result) {
       case ECANCELED: arm_again_or_rest(on, listener); break;
       case EAGAIN:  // a kernel that takes O_NONBLOCK at its word
+        if (listener.what == ring_socket::kind::shared_listener) {
+          arm_ready(on, listener);  // the flag is others' too: their accepts would wait
+          break;
+        }
         listener.lock.lock();
         listener.blocks = true;
         listener.lock.unlock();
@@ -332,6 +337,23 @@ void socket_ring::accepted(ring& on, ring_socket& listener, const completion& wh
       }
     }
   }
+  end(on, listener);
+}
+
+void socket_ring::arm_ready(ring& on, ring_socket& listener) noexcept {
+  io_uring_sqe& entry = on.next_entry();
+  io_uring_prep_poll_add(&entry, listener.fd, POLLIN);
+  io_uring_sqe_set_data64(&entry, mark(&listener, operation::ready));
+  listener.receive_armed = true;
+  listener.receive_cancelled = false;
+  listener.awaits_ready = true;
+  begin(listener);
+}
+
+void socket_ring::seen_ready(ring& on, ring_socket& listener) noexcept {
+  listener.receive_armed = false;
+  listener.awaits_ready = false;
+  if (!listener.closing && !swept_) arm_accept(on, listener);
   end(on, listener);
 }
 
@@ -597,7 +619,8 @@ void socket_ring::stop_lingering(ring_socket& socket) noexcept {
 void socket_ring::advance_close(ring& on, ring_socket& socket) noexcept {
   if (!std::exchange(socket.cancelled, true)) {
     const bool accepts = socket.what == ring_socket::kind::listener || socket.what == ring_socket::kind::shared_listener;
-    if (socket.receive_armed) cancel(on, mark(&socket, accepts ? operation::accept : operation::receive));
+    const operation armed = socket.awaits_ready ? operation::ready : accepts ? operation::accept : operation::receive;
+    if (socket.receive_armed) cancel(on, mark(&socket, armed));
     if (socket.connect_armed) cancel(on, mark(&socket, operation::connect));
     if (socket.sends != 0 && !socket.aborting) linger(socket);
   }

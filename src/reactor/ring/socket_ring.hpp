@@ -93,6 +93,8 @@ private:
   void fail(ring_socket& socket) noexcept;
 
   void arm_accept(ring& on, ring_socket& listener) noexcept;
+  void arm_ready(ring& on, ring_socket& listener) noexcept;
+  void seen_ready(ring& on, ring_socket& listener) noexcept;
   void accepted(ring& on, ring_socket& listener, const completion& what) noexcept;
   void arm_receive(ring& on, ring_socket& socket) noexcept;
   void received(ring& on, ring_socket& socket, const completion& what) noexcept;
