@@ -79,7 +79,8 @@ public:
   [[nodiscard]] io_result<tcp_stream> try_accept(std::size_t shard) noexcept;
 
   /// Closes every shard. Connections that nobody has accepted are reset by the kernel: take them by try_accept() before.
-  /// Idempotent. No task may accept from it.
+  /// Idempotent. No task may accept from it. The address is free at once; but over io_uring that of a listener that was bound
+  /// before the runtime, whose socket others may share, is so a moment later: try again there, or bind inside a task.
   void close() noexcept;
   /// The same for one shard.
   void close_shard(std::size_t shard) noexcept;
