@@ -47,7 +47,8 @@ void detail::say_that_connections_wait(const io_error& why) noexcept {
 }
 
 tcp_listener::tcp_listener(tcp_listener&& other) noexcept
-    : options_(other.options_), shards_(std::move(other.shards_)), early_fd_(std::exchange(other.early_fd_, -1)) {
+    : options_(other.options_), shards_(std::move(other.shards_)), early_fd_(std::exchange(other.early_fd_, -1)),
+      at_(std::exchange(other.at_, {})) {
   other.shards_.clear();
 }
 
@@ -58,6 +59,7 @@ tcp_listener& tcp_listener::operator=(tcp_listener&& other) noexcept {
     shards_ = std::move(other.shards_);
     other.shards_.clear();
     early_fd_ = std::exchange(other.early_fd_, -1);
+    at_ = std::exchange(other.at_, {});
   }
   return *this;
 }
@@ -79,11 +81,13 @@ io_result<tcp_listener> tcp_listener::bind(address at, const listen_options& opt
     const io_result<int> fd = open_listening_socket(request);
     if (!fd) return std::unexpected(fd.error());
     listener.early_fd_ = *fd;
+    listener.at_ = socket_local_address(*fd);
     return listener;
   }
   listener.reserve(*here);
   const io_result<endpoint*> first = listener.first_reactor(*here).listen(request);
   if (!first) return std::unexpected(first.error());
+  listener.at_ = (*first)->home->local_address(**first);
   if (const io_result<void> opened = listener.complete(*here, **first); !opened) return std::unexpected(opened.error());
   return listener;
 }
@@ -192,6 +196,7 @@ void tcp_listener::close() noexcept {
   if (const int fd = std::exchange(early_fd_, -1); fd >= 0) kernel::close(fd);
   for (std::size_t i = 0; i < shards_.size(); i++) close_shard(i);
   shards_.clear();
+  at_ = {};
   turn_of_ = nullptr;  // a reactor of this runtime; the next address may belong to another one
 }
 
@@ -199,13 +204,6 @@ void tcp_listener::close_shard(std::size_t shard) noexcept {
   if (!is_open(shard)) return;
   endpoint* socket = std::exchange(shards_[shard], nullptr);
   socket->home->close(*socket, false);
-}
-
-address tcp_listener::local_address() const noexcept {
-  for (const endpoint* socket : shards_) {
-    if (socket != nullptr) return socket->home->local_address(*socket);
-  }
-  return early_fd_ >= 0 ? socket_local_address(early_fd_) : address{};
 }
 
 }  // namespace levity

@@ -274,3 +274,26 @@ TEST(tcp_listener, a_rule_that_forbids_an_accept_is_told_and_holds_up_nobody) {
     });
   }
 }
+
+TEST(tcp_listener, bound_before_the_runtime_it_says_where_while_another_thread_begins_to_accept) {
+  auto listener = listen_with({});
+  const lv::address at = listener.local_address();
+  EXPECT_NE(at.port(), 0);
+  run_tasks(2, [](lv::tcp_listener* from, lv::address expected) -> lv::task<> {
+    lv::scope tasks;
+    const auto accepts = [](lv::tcp_listener* on) -> lv::task<> {
+      const auto taken = co_await on->accept();
+      EXPECT_TRUE(taken);
+    };
+    tasks.spawn(accepts, from);
+    for (int i = 0; i < 1000; i++) {
+      EXPECT_EQ(from->local_address().port(), expected.port());
+      if (i % 100 == 0) co_await lv::yield();
+    }
+    auto client = co_await lv::tcp_stream::connect(expected);
+    EXPECT_TRUE(client);
+    co_await tasks.join();
+    from->close();
+    EXPECT_EQ(from->local_address().port(), 0);
+  }, &listener, at);
+}

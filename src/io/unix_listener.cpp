@@ -56,7 +56,7 @@ io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_
   const io_result<int> fd = open_unix_socket(SOCK_STREAM);
   if (!fd) return std::unexpected(fd.error());
   unix_listener listener;
-  listener.early_fd_ = *fd;
+  listener.fd_ = *fd;
   const int mode = options.bind.mode ? static_cast<int>(*options.bind.mode) : -1;
   const io_result<socket_file> file = bind_unix_socket(*fd, {at, options.backlog, mode, options.bind.replace_stale});
   if (!file) return std::unexpected(file.error());
@@ -77,24 +77,27 @@ io_result<unix_listener> unix_listener::adopt(int fd) noexcept {
     return std::unexpected(fits ? io_error{io_failure::invalid, 0, "adopting a Unix socket that does not listen"} : fits.error());
   }
   unix_listener listener;
-  listener.early_fd_ = fd;
+  listener.fd_ = fd;
   return listener;
 }
 
 void unix_listener::swap(unix_listener& other) noexcept {
   std::swap(socket_, other.socket_);
-  std::swap(early_fd_, other.early_fd_);
+  std::swap(fd_, other.fd_);
   std::swap(file_device_, other.file_device_);
   std::swap(file_inode_, other.file_inode_);
 }
 
 // The endpoint; inside a task.
 io_result<endpoint*> unix_listener::watched() noexcept {
-  if (early_fd_ >= 0) {
+  if (socket_ == nullptr && fd_ >= 0) {
     executor* here = current_run().exec;
     LEVITY_ASSERT(here != nullptr, "a listener accepts inside a task");
-    const io_result<endpoint*> socket = here->home_reactor().adopt(std::exchange(early_fd_, -1));
-    if (!socket) return socket;
+    const io_result<endpoint*> socket = here->home_reactor().adopt(fd_);
+    if (!socket) {
+      fd_ = -1;
+      return socket;
+    }
     socket_ = *socket;
   }
   if (socket_ == nullptr) return std::unexpected(io_error{io_failure::closed, 0, accepting});
@@ -149,8 +152,6 @@ task<io_result<unix_stream>> unix_listener::accept() {
   }
 }
 
-int unix_listener::fd() const noexcept { return socket_ != nullptr ? socket_->fd : early_fd_; }
-
 void unix_listener::remove_file() noexcept {
   if (file_inode_ == 0) return;
   remove_socket_file(local_address(), {file_device_, file_inode_});
@@ -160,15 +161,19 @@ void unix_listener::remove_file() noexcept {
 void unix_listener::stop() noexcept {
   if (!is_open()) return;
   remove_file();
-  stop_listening(fd());
+  stop_listening(fd_);
 }
 
 void unix_listener::close() noexcept {
   remove_file();
-  if (const int early = std::exchange(early_fd_, -1); early >= 0) kernel::close(early);
-  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+  const int fd = std::exchange(fd_, -1);
+  if (endpoint* socket = std::exchange(socket_, nullptr)) {
+    socket->home->close(*socket, false);
+  } else if (fd >= 0) {
+    kernel::close(fd);
+  }
 }
 
-unix_address unix_listener::local_address() const noexcept { return unix_local_name(fd()); }
+unix_address unix_listener::local_address() const noexcept { return unix_local_name(fd_); }
 
 }  // namespace levity

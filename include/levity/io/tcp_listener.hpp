@@ -84,8 +84,9 @@ public:
   void close() noexcept;
   /// The same for one shard.
   void close_shard(std::size_t shard) noexcept;
-  /// Where it listens, with the port that was given for port 0; the empty address when closed.
-  [[nodiscard]] address local_address() const noexcept;
+  /// Where it listens, with the port that was given for port 0; the empty address after close(). Any thread, also while tasks
+  /// accept.
+  [[nodiscard]] address local_address() const noexcept { return at_; }
 
 private:
   static constexpr std::size_t only_shard = static_cast<std::size_t>(-1);
@@ -100,6 +101,7 @@ private:
   listen_options options_;
   std::vector<detail::endpoint*> shards_;  // null: closed
   int early_fd_ = -1;                      // bound before any runtime; watched from open_shards() on
+  address at_;                             // from bind() to close()
   detail::reactor* turn_of_ = nullptr;     // round_robin: who watches the next connection; null: not drawn yet
 };
 

@@ -68,18 +68,17 @@ public:
   void close() noexcept;
 
   /// Whether it has a descriptor: was made, and neither closed nor moved from.
-  [[nodiscard]] bool is_open() const noexcept { return socket_ != nullptr || early_fd_ >= 0; }
-  /// Where it listens; empty when closed.
+  [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  /// Where it listens; empty when closed. Any thread, also while a task accepts.
   [[nodiscard]] unix_address local_address() const noexcept;
 
 private:
   void swap(unix_listener& other) noexcept;
   void remove_file() noexcept;
   [[nodiscard]] io_result<detail::endpoint*> watched() noexcept;
-  [[nodiscard]] int fd() const noexcept;
 
   detail::endpoint* socket_ = nullptr;
-  int early_fd_ = -1;             // bound before any runtime; watched at the first accept
+  int fd_ = -1;                    // from bind() or adopt() to close(); watched from the first accept on, or before
   std::uint64_t file_device_ = 0;  // of the file it made
   std::uint64_t file_inode_ = 0;   // 0: none
 };
