@@ -6,9 +6,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <stdexcept>
 
-#include "levity/base/assert.hpp"
+#include "levity/base/error.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -34,13 +36,18 @@ signal_watch::signal_watch() {
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &ignore, &pipe_before_);
   signal_fd_ = kernel::signalfd(-1, &watched, SFD_CLOEXEC);
-  stop_fd_ = kernel::eventfd(0, EFD_CLOEXEC);
-  LEVITY_ASSERT(signal_fd_ >= 0 && stop_fd_ >= 0, "descriptors for signals; raise `ulimit -n`");
+  if (signal_fd_ >= 0) stop_fd_ = kernel::eventfd(0, EFD_CLOEXEC);
+  if (signal_fd_ >= 0 && stop_fd_ >= 0) return;
+  const io_error why = io_error::from_errno(errno, "watching for signals");
+  restore();
+  throw std::runtime_error("levity cannot start: " + why.message());
 }
 
-signal_watch::~signal_watch() {
-  kernel::close(signal_fd_);
-  kernel::close(stop_fd_);
+signal_watch::~signal_watch() { restore(); }
+
+void signal_watch::restore() noexcept {
+  if (signal_fd_ >= 0) kernel::close(signal_fd_);
+  if (stop_fd_ >= 0) kernel::close(stop_fd_);
   ::sigaction(SIGPIPE, &pipe_before_, nullptr);
   if (::sigismember(&before_, SIGQUIT) == 0) {
     sigset_t quit;

@@ -18,6 +18,7 @@ class signal_watch {
 public:
   static constexpr int stopped = 0;
 
+  /// Throws std::runtime_error when the process has no descriptors for it.
   signal_watch();
   ~signal_watch();
   signal_watch(const signal_watch&) = delete;
@@ -29,10 +30,12 @@ public:
   void stop() noexcept;
 
 private:
+  void restore() noexcept;
+
   sigset_t before_;
   struct sigaction pipe_before_;
-  int signal_fd_;
-  int stop_fd_;
+  int signal_fd_ = -1;
+  int stop_fd_ = -1;
 };
 
 }  // namespace levity::detail

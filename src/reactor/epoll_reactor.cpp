@@ -24,7 +24,7 @@ constexpr std::uint64_t address_mask = (std::uint64_t{1} << generation_shift) - 
 
 }  // namespace
 
-io_result<std::unique_ptr<epoll_reactor>> epoll_reactor::create() noexcept {
+io_result<std::unique_ptr<epoll_reactor>> epoll_reactor::create(bool embedded) noexcept {
   const int poll_fd = kernel::epoll_create1(EPOLL_CLOEXEC);
   if (poll_fd < 0) return std::unexpected(io_error::from_errno(errno, "creating an epoll descriptor"));
   const int bell_fd = kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -42,7 +42,12 @@ io_result<std::unique_ptr<epoll_reactor>> epoll_reactor::create() noexcept {
     kernel::close(bell_fd);
     return std::unexpected(io_error::from_errno(code, "watching the doorbell"));
   }
-  return std::unique_ptr<epoll_reactor>(new epoll_reactor(poll_fd, bell_fd));
+  std::unique_ptr<epoll_reactor> made(new epoll_reactor(poll_fd, bell_fd));
+  if (!embedded) return made;
+  made->timer_fd_ = kernel::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (made->timer_fd_ < 0) return std::unexpected(io_error::from_errno(errno, "creating a timer descriptor"));
+  if (kernel::epoll_ctl(poll_fd, EPOLL_CTL_ADD, made->timer_fd_, &event) == 0) return made;
+  return std::unexpected(io_error::from_errno(errno, "watching a timer descriptor"));
 }
 
 epoll_reactor::~epoll_reactor() {
@@ -111,15 +116,7 @@ void epoll_reactor::ring() noexcept {
 
 // Edge-triggered and never read, as the doorbell: setting it anew takes an expiry back.
 void epoll_reactor::wake_at(std::int64_t due_ns) noexcept {
-  if (timer_fd_ < 0) {
-    if (due_ns == timer_wheel::never_ns) return;
-    timer_fd_ = kernel::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLET;
-    event.data.u64 = 0;
-    LEVITY_ASSERT(timer_fd_ >= 0 && kernel::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, timer_fd_, &event) == 0,
-                  "the process may open a descriptor for its timers; raise the limit of descriptors (ulimit -n)");
-  }
+  LEVITY_ASSERT(timer_fd_ >= 0, "only a reactor that was made to be embedded has a timer's descriptor");
   itimerspec when{};
   if (due_ns != timer_wheel::never_ns) {
     const std::int64_t at_ns = std::max<std::int64_t>(due_ns, 1);  // 0 would disarm it

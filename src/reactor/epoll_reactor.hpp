@@ -15,8 +15,9 @@ namespace levity::inline v0::detail {
 
 class epoll_reactor final : public reactor {
 public:
-  /// Null when the kernel refuses an epoll or event descriptor; the error says why.
-  static io_result<std::unique_ptr<epoll_reactor>> create() noexcept;
+  /// Fails when the kernel refuses a descriptor. One that is `embedded` in another loop has wake_at(), and a descriptor more for
+  /// it.
+  static io_result<std::unique_ptr<epoll_reactor>> create(bool embedded = false) noexcept;
   ~epoll_reactor() override;
 
   std::int64_t now_ns() noexcept override { return kernel_now_ns(); }
@@ -50,7 +51,7 @@ private:
 
   const int poll_fd_;
   const int bell_fd_;
-  int timer_fd_ = -1;  // made at the first wake_at()
+  int timer_fd_ = -1;  // of one that is embedded
   atomic<std::uint64_t> open_{0};
 };
 

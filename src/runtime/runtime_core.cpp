@@ -64,7 +64,7 @@ std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& optio
     if (ring != nullptr) {
       add(reactors, ring_reactor::create(ring, options.embedded));
     } else {
-      add(reactors, epoll_reactor::create());
+      add(reactors, epoll_reactor::create(options.embedded));
     }
   }
   return reactors;

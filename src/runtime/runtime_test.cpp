@@ -7,13 +7,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "platform/fault_plan.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -208,4 +211,31 @@ TEST(embedded, tasks_that_live_at_its_end_are_cancelled_there) {
     tasks.run_ready();
   }
   EXPECT_EQ(told.load(std::memory_order_relaxed), 1);
+}
+
+TEST(runtime, without_descriptors_does_not_start_and_says_what_for_and_what_helps) {
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  using lv::detail::fault_plan;
+  namespace kernel = lv::detail::kernel;
+  const auto why_not = [](const auto& start) -> std::string {
+    try {
+      start();
+    } catch (const std::runtime_error& refused) {
+      return refused.what();
+    }
+    return "it started";
+  };
+  const auto runs = [] { lv::run([]() -> lv::task<> { co_return; }); };
+  for (std::uint64_t number = 1; number <= 2; number++) {
+    fault_plan::install_one(EMFILE, 1, number == 1 ? kernel::call::signalfd : kernel::call::eventfd);
+    const std::string said = why_not(runs);
+    fault_plan::remove();
+    EXPECT_EQ(said.find("levity cannot start: watching for signals: out of file descriptors"), 0U) << said;
+    EXPECT_NE(said.find("ulimit -n"), std::string::npos) << said;
+  }
+  fault_plan::install_one(EMFILE, 1, kernel::call::timerfd);
+  const std::string said = why_not([] { const lv::runtime tasks(embedded()); });
+  fault_plan::remove();
+  EXPECT_EQ(said.find("levity cannot start: creating a timer descriptor: out of file descriptors"), 0U) << said;
+  EXPECT_NO_THROW(runs());
 }

@@ -32,7 +32,7 @@ void no_delay(int fd) noexcept {
 io_result<std::unique_ptr<ring_reactor>> ring_reactor::create(std::shared_ptr<socket_ring> shared, bool hosted) noexcept {
   std::unique_ptr<epoll_reactor> host;
   if (hosted) {
-    io_result<std::unique_ptr<epoll_reactor>> made = epoll_reactor::create();
+    io_result<std::unique_ptr<epoll_reactor>> made = epoll_reactor::create(true);
     if (!made) return std::unexpected(made.error());
     host = std::move(*made);
   }
