@@ -89,6 +89,7 @@ constexpr std::array<traits, calls> table{{
     {"unlink", no_memory},
     {"pipe", no_descriptor},
     {"fcntl", no_descriptor},
+    {"flock", interrupted},
     {"splice", interrupted | refused_now | cut | no_memory},
     {"sendfile", interrupted | refused_now | cut | no_memory},
     {"mmap", no_memory},

@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -45,7 +46,7 @@ namespace levity::inline v0::detail::kernel {
 enum class call : std::uint8_t {
   read, write, bell, readv, writev, recv, send, recvmsg, sendmsg, recvmmsg, sendmmsg, accept, connect, socket, bind, listen,
   getsockopt, setsockopt, getsockname, getpeername, shutdown, close, epoll_create, epoll_ctl, epoll_wait, poll, eventfd,
-  timerfd, signalfd, open, pread, pwrite, preadv2, fsync, truncate, stat, rename, unlink, pipe, fcntl, splice, sendfile,
+  timerfd, signalfd, open, pread, pwrite, preadv2, fsync, truncate, stat, rename, unlink, pipe, fcntl, flock, splice, sendfile,
   mmap, munmap, madvise, pidfd, waitid, cachestat, ring_setup, ring_enter, ring_operation, count,
 };
 static_assert(static_cast<int>(call::count) <= 64, "a call is a bit of a word");
@@ -227,6 +228,8 @@ inline int fcntl(int fd, int command, int argument = 0) noexcept {
   // What takes a new descriptor may find none; the rest fails for wrong arguments only.
   return command == F_DUPFD_CLOEXEC && strikes(call::fcntl) ? -1 : ::fcntl(fd, command, argument);
 }
+/// Without waiting.
+inline int flock(int fd, int what) noexcept { return strikes(call::flock) ? -1 : ::flock(fd, what); }
 inline int pipe2(int (&fds)[2], int flags) noexcept { return strikes(call::pipe) ? -1 : ::pipe2(fds, flags); }
 inline int fsync(int fd) noexcept { return strikes(call::fsync) ? -1 : ::fsync(fd); }
 inline int fdatasync(int fd) noexcept { return strikes(call::fsync) ? -1 : ::fdatasync(fd); }

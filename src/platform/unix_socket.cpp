@@ -69,8 +69,9 @@ public:
     do {
       fd_ = kernel::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     } while (fd_ < 0 && errno == EINTR);
-    if (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-    code_ = errno;
+    int locked = fd_;
+    while (locked >= 0 && (locked = kernel::flock(fd_, LOCK_EX | LOCK_NB)) < 0 && errno == EINTR) locked = fd_;
+    if (locked < 0) code_ = errno;
   }
   directory_lock(const directory_lock&) = delete;
   directory_lock& operator=(const directory_lock&) = delete;

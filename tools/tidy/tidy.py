@@ -394,8 +394,8 @@ KERNEL_CALL = re.compile(
     r"(?<![\w>:\])])::((?:p?(?:read|write)v?|p(?:read|write)v2|recv(?:from|m?msg)?|send(?:to|m?msg|file)?|accept4?|connect|socket"
     r"|socketpair|bind|listen|[gs]etsockopt|get(?:sock|peer)name|shutdown|close|epoll_\w+|p?poll|eventfd|timerfd_\w+|signalfd"
     r"|open(?:at2?)?|creat|f(?:data)?sync|f?truncate|fallocate|[fl]?stat|statx|rename(?:at2?)?|unlink(?:at)?|mkdir(?:at)?|rmdir"
-    r"|pipe2?|dup[23]?|fcntl|splice|tee|mmap|mremap|munmap|madvise|waitid)\s*\(|syscall\s*\()"
-    r"|\bio_uring_(?:enter|submit\w*|wait_cqe\w*|queue_init\w*)\s*\(")
+    r"|pipe2?|dup[23]?|fcntl|flock|splice|tee|mmap|mremap|munmap|madvise|waitid)\s*\(|syscall\s*\()"
+    r"|\bio_uring_(?:enter|submit\w*|wait_cqe\w*|queue_init\w*|register_buf_ring)\s*\(")
 
 
 def the_kernel_is_called_through_the_seam(house):

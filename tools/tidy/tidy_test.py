@@ -134,7 +134,8 @@ class Tidy(unittest.TestCase):
 
     def test_the_kernel_is_called_through_the_seam(self):
         for call in ("::read(fd, at, 1)", "if (::epoll_ctl(a, b, c, d) != 0)", "!::fsync(fd)", "::syscall(SYS_futex)",
-                     "io_uring_submit(&ring)", "x = ::mmap(nullptr, 1, 2, 3, 4, 5)"):
+                     "io_uring_submit(&ring)", "::flock(fd, 2)", "io_uring_register_buf_ring(&ring, &at, 0)",
+                     "x = ::mmap(nullptr, 1, 2, 3, 4, 5)"):
             self.plant(f"int f() {{ {call}; }}\n", "past src/platform/syscall.hpp")
         for fine in ("kernel::read(fd, at, 1)", "file::open(path)", "void pipe::close() {}", "::kill(pid, 9)", "std::rename(a, b)",
                      "// ::read(fd) is not called here", "io_uring_prep_read(&entry)"):
