@@ -250,6 +250,17 @@ TEST(tcp_listener, a_listener_that_served_one_runtime_deals_to_the_reactors_of_t
   }, &listener);
 }
 
+TEST(tcp_listener, one_that_cannot_be_bound_says_where) {
+  const auto first = listen_with({});
+  const std::string at = first.local_address().to_string();
+  const auto second = lv::tcp_listener::bind(at);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error(), io_failure::address_in_use);
+  const std::string said = second.error().message();
+  EXPECT_EQ(said.find("listening on " + at + ": address in use"), 0U) << said;
+  EXPECT_NE(said.find("stop the process that owns it or choose another port"), std::string::npos) << said;
+}
+
 TEST(tcp_listener, a_rule_that_forbids_an_accept_is_told_and_holds_up_nobody) {
   if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
   using lv::detail::fault_plan;

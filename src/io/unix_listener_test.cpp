@@ -133,6 +133,7 @@ TEST(unix_listener, a_taken_path_is_refused_with_the_remedy_and_a_stale_one_is_r
   const auto refused = lv::unix_listener::bind(path);
   ASSERT_TRUE(!refused && refused.error() == io_failure::address_in_use);
   EXPECT_NE(refused.error().message().find("replace_stale"), std::string::npos) << refused.error().message();
+  EXPECT_NE(refused.error().message().find(path), std::string::npos) << refused.error().message();
   EXPECT_TRUE(exists(path));
   lv::unix_listen_options replace;
   replace.bind.replace_stale = true;

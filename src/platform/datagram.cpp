@@ -56,7 +56,7 @@ io_result<int> open_datagram_socket(const address& at, bool reuse_port) noexcept
   if (kernel::bind(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return fd;
   const int code = errno;
   kernel::close(fd);
-  return std::unexpected(io_error::from_errno(code, doing));
+  return std::unexpected(error_at(at, code, "binding a datagram socket to ", doing));
 }
 
 io_result<void> connect_datagram_socket(int fd, const address& peer) noexcept {

@@ -7,7 +7,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
+#include "levity/base/lasting_text.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -55,9 +57,17 @@ io_result<int> open_listening_socket(const listen_request& request) noexcept {
   if (!listens) {
     const int code = errno;
     kernel::close(fd);
-    return std::unexpected(io_error::from_errno(code, doing));
+    return std::unexpected(error_at(request.at, code, "listening on ", doing));
   }
   return fd;
+}
+
+io_error error_at(const address& at, int code, const char* doing_on, const char* otherwise) noexcept {
+  try {
+    return io_error::from_errno(code, lasting_text(doing_on, at.to_string(), otherwise));
+  } catch (const std::bad_alloc&) {
+    return io_error::from_errno(code, otherwise);
+  }
 }
 
 address socket_local_address(int fd) noexcept {

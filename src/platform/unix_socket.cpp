@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <new>
 
+#include "levity/base/lasting_text.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -98,20 +100,30 @@ int type_of(int fd) noexcept {
   return type;
 }
 
-constexpr const char* binding = "binding a Unix socket";
+// The hint says more than the remedy that every error of the kind has.
+io_error binding_error(const unix_address& at, io_failure failure, int code, std::string_view hint = {}) noexcept {
+  constexpr const char* doing = "binding a Unix socket";
+  const io_error plain = io_error::from_errno(code, doing);
+  if (failure == io_failure::other) failure = plain.failure();
+  try {
+    return {failure, code, lasting_text("binding the Unix socket ", at.to_string().append(hint), doing)};
+  } catch (const std::bad_alloc&) {
+    return {failure, code, doing};
+  }
+}
 
 io_result<socket_file> bind_and_listen(int fd, const unix_bind_request& request) noexcept {
-  const auto failed = [](int code) { return std::unexpected(io_error::from_errno(code, binding)); };
+  const auto failed = [&request](int code) { return std::unexpected(binding_error(request.at, io_failure::other, code)); };
   const char* path = request.at.name().data();
   // What bind() makes has the socket's own mode, less the umask: never more than was asked for, not even for a moment.
   if (request.mode >= 0) ::fchmod(fd, static_cast<mode_t>(request.mode));
   int code = bind_name(fd, request.at);
   if (code == EADDRINUSE && request.at.is_path()) {
     if (!request.replace_stale || !is_stale(request.at, type_of(fd))) {
-      return std::unexpected(io_error{io_failure::address_in_use, code,
-                                      request.replace_stale
-                                          ? "binding a Unix socket (the path is no socket, or its owner answers)"
-                                          : "binding a Unix socket (if its owner is gone, remove the file or set replace_stale)"});
+      return std::unexpected(binding_error(request.at, io_failure::address_in_use, code,
+                                           request.replace_stale
+                                               ? " (the path is no socket, or its owner answers)"
+                                               : " (if its owner is gone, remove the file or set replace_stale)"));
     }
     code = kernel::unlink(path) == 0 || errno == ENOENT ? bind_name(fd, request.at) : errno;
   }
@@ -161,10 +173,10 @@ io_result<socket_file> bind_unix_socket(int fd, const unix_bind_request& request
   if (!request.replace_stale || !request.at.is_path()) return bind_and_listen(fd, request);
   const directory_lock alone(request.at);
   if (alone.code() == EWOULDBLOCK) {
-    return std::unexpected(io_error{io_failure::address_in_use, EADDRINUSE,
-                                    "binding a Unix socket (somebody holds a lock on its directory, and may be replacing it)"});
+    return std::unexpected(binding_error(request.at, io_failure::address_in_use, EADDRINUSE,
+                                         " (somebody holds a lock on its directory, and may be replacing it)"));
   }
-  if (alone.code() != 0) return std::unexpected(io_error::from_errno(alone.code(), binding));
+  if (alone.code() != 0) return std::unexpected(binding_error(request.at, io_failure::other, alone.code()));
   return bind_and_listen(fd, request);
 }
 
