@@ -122,7 +122,8 @@ process::process(process&& other) noexcept
       errors(std::move(other.errors)),
       pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::exchange(other.pidfd_, nullptr)),
-      ended_(other.ended_) {}
+      ended_(other.ended_),
+      exit_(other.exit_) {}
 
 process& process::operator=(process&& other) noexcept {
   std::swap(input, other.input);
@@ -131,6 +132,7 @@ process& process::operator=(process&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(pidfd_, other.pidfd_);
   std::swap(ended_, other.ended_);
+  std::swap(exit_, other.exit_);
   return *this;
 }
 
@@ -199,14 +201,15 @@ task<io_result<process>> process::spawn(command what) {
 }
 
 task<io_result<process_exit>> process::wait() {
-  if (ended_) co_return *ended_;
+  if (ended_) co_return exit_;
   if (pidfd_ == nullptr) co_return std::unexpected(io_error{io_failure::closed, 0, waiting});
   for (;;) {
     pidfd_->reading.clear();
     const io_result<child_end> end = try_reap(pidfd_->fd);
     if (end) {
-      ended_ = end->code == CLD_EXITED ? process_exit{end->status, 0} : process_exit{0, end->status};
-      co_return *ended_;
+      exit_ = end->code == CLD_EXITED ? process_exit{end->status, 0} : process_exit{0, end->status};
+      ended_ = true;
+      co_return exit_;
     }
     if (end.error() != io_failure::would_block) co_return std::unexpected(end.error());
     const cancel_reason why = co_await event_wait{exit_reason, *pidfd_, true};

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "io/event_wait.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "platform/signal_counts.hpp"
@@ -18,6 +20,16 @@ constexpr const char* waiting = "waiting for a signal";
 const wait_reason signal_reason{"signal", &event_wait::take_back, nullptr, nullptr};
 
 }  // namespace
+
+signal_set::signal_set(signal_set&& other) noexcept
+    : bell_(std::exchange(other.bell_, nullptr)), wanted_(std::move(other.wanted_)), turn_(other.turn_) {}
+
+signal_set& signal_set::operator=(signal_set&& other) noexcept {
+  std::swap(bell_, other.bell_);
+  std::swap(wanted_, other.wanted_);
+  std::swap(turn_, other.turn_);
+  return *this;
+}
 
 io_result<signal_set> signal_set::open(std::initializer_list<int> signals) {
   executor* here = current_run().exec;

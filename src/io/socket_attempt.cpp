@@ -9,6 +9,9 @@
 
 namespace levity::inline v0::detail {
 
+socket_attempt::socket_attempt(const wait_reason& why, io_result<endpoint*> socket) noexcept
+    : waiter{&why}, socket_(socket.value_or(nullptr)), error_(socket ? io_error{io_failure::would_block} : socket.error()) {}
+
 // Attempts until there is an outcome or the task is parked. True: there is an outcome.
 bool socket_attempt::run(task_record& record) noexcept {
   direction& way = side(*socket_, reads());

@@ -9,7 +9,7 @@ using namespace detail;
 
 // ---- udp_send_batch --------------------------------------------------------------------------------------------------
 
-udp_send_batch::udp_send_batch(std::size_t capacity) : rows_(std::make_unique<datagram_rows>(capacity)), capacity_(capacity) {
+udp_send_batch::udp_send_batch(std::size_t capacity) : rows_(new datagram_rows(capacity)), capacity_(capacity) {
   LEVITY_ASSERT(capacity > 0, "a batch has room for at least one datagram");
 }
 
@@ -34,8 +34,8 @@ void udp_send_batch::skip() noexcept {
 // ---- udp_receive_batch -----------------------------------------------------------------------------------------------
 
 udp_receive_batch::udp_receive_batch(std::size_t capacity, std::size_t datagram_bytes)
-    : rows_(std::make_unique<datagram_rows>(capacity)),
-      buffers_(std::make_unique_for_overwrite<std::byte[]>(capacity * datagram_bytes)),
+    : rows_(new datagram_rows(capacity)),
+      buffers_(new std::byte[capacity * datagram_bytes]),
       capacity_(capacity),
       datagram_bytes_(datagram_bytes),
       used_(capacity) {

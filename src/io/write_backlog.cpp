@@ -17,8 +17,14 @@ void write_backlog::add(std::span<const std::byte> more) {
   end_ += more.size();
 }
 
-void write_backlog::sent(std::size_t count) noexcept {
-  begin_ += count;
+std::span<iovec> write_backlog::with(std::span<const std::byte> more, iovec (&pieces)[2]) const noexcept {
+  pieces[0] = {memory_ + begin_, end_ - begin_};
+  pieces[1] = {const_cast<std::byte*>(more.data()), more.size()};
+  return pieces;
+}
+
+void write_backlog::keep(std::size_t count) noexcept {
+  begin_ = end_ - count;
   if (begin_ == end_) clear();
 }
 

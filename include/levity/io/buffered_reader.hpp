@@ -12,7 +12,6 @@
 #include <cstring>
 #include <limits>
 #include <new>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -203,12 +202,11 @@ public:
 
   template <detail::levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
-    later_.emplace(reader_.complete(request_));
-    return later_->wait.await_suspend(frame);
+    return later_.start(reader_.complete(request_), frame);
   }
 
   io_result<byte_view> await_resume() {
-    if (later_) return later_->wait.await_resume();
+    if (later_.started()) return later_.result();
     if (at_once_ == detail::read_request::verdict::found) return reader_.hand_out(request_);
     return std::unexpected(io_error{io_failure::too_large, 0, "buffered read"});
   }
@@ -217,7 +215,7 @@ private:
   buffered_reader& reader_;
   detail::read_request request_;
   detail::read_request::verdict at_once_ = detail::read_request::verdict::more;
-  std::optional<detail::late_task<io_result<byte_view>>> later_;
+  detail::late_task<io_result<byte_view>> later_;
 };
 
 template <byte_source Source>

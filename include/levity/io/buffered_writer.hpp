@@ -92,10 +92,9 @@ private:
   task<io_result<void>> send(byte_view more) {
     if (torn_) co_return std::unexpected(*torn_);
     if constexpr (gathering_sink<Sink>) {
-      const std::span<std::byte> first = backlog_.bytes();
-      iovec pieces[] = {{first.data(), first.size()}, {const_cast<std::byte*>(more.data()), more.size()}};
-      const io_result<void> sent = co_await sink_.write_all(std::span<iovec>(pieces));
-      backlog_.sent(first.size() - pieces[0].iov_len);
+      iovec pieces[2];
+      const io_result<void> sent = co_await sink_.write_all(backlog_.with(more, pieces));
+      backlog_.keep(pieces[0].iov_len);
       if (!sent && pieces[1].iov_len != more.size()) torn_ = sent.error();
       co_return sent;
     } else {
@@ -130,12 +129,11 @@ public:
 
   template <detail::levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
-    later_.emplace(writer_.write_slowly(bytes_));
-    return later_->wait.await_suspend(frame);
+    return later_.start(writer_.write_slowly(bytes_), frame);
   }
 
   io_result<void> await_resume() {
-    if (later_) return later_->wait.await_resume();
+    if (later_.started()) return later_.result();
     if (at_once_ == copied::yes) return {};
     return std::unexpected(io_error{io_failure::no_memory, 0, "buffered write"});
   }
@@ -144,7 +142,7 @@ private:
   buffered_writer& writer_;
   byte_view bytes_;
   copied at_once_ = copied::no;
-  std::optional<detail::late_task<io_result<void>>> later_;
+  detail::late_task<io_result<void>> later_;
 };
 
 }  // namespace levity

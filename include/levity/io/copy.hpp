@@ -33,12 +33,6 @@ struct copy_outcome {
 
 namespace detail {
 
-/// One copy of what a source had at a time.
-struct copy_step {
-  io_result<std::size_t> moved;  // eof ends the copy
-  bool bulk = false;             // a whole buffer at once: there may be much more
-};
-
 // The endpoint below a source or sink, where bytes may bypass it; null where there is none.
 template <class T>
 endpoint* endpoint_below(T& end) noexcept {
@@ -81,7 +75,7 @@ task<copy_outcome> copy(Source& from, Sink& to) {
       }
     } else {
       std::byte buffer[detail::copy_buffer_bytes];
-      const io_result<std::size_t> got = co_await from.read_some(std::span(buffer));
+      const io_result<std::size_t> got = co_await from.read_some(std::span<std::byte>(buffer));
       if (!got) {
         outcome.error = got.error();
         break;

@@ -101,7 +101,8 @@ private:
 
   pid_t pid_ = -1;
   detail::endpoint* pidfd_ = nullptr;
-  std::optional<process_exit> ended_;
+  bool ended_ = false;
+  process_exit exit_;  // once it has ended
 };
 
 }  // namespace levity

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <utility>
 #include <vector>
 
 #include "levity/base/error.hpp"
@@ -29,14 +28,8 @@ struct endpoint;
 class signal_set {
 public:
   signal_set() = default;
-  signal_set(signal_set&& other) noexcept
-      : bell_(std::exchange(other.bell_, nullptr)), wanted_(std::move(other.wanted_)), turn_(other.turn_) {}
-  signal_set& operator=(signal_set&& other) noexcept {
-    std::swap(bell_, other.bell_);
-    std::swap(wanted_, other.wanted_);
-    std::swap(turn_, other.turn_);
-    return *this;
-  }
+  signal_set(signal_set&& other) noexcept;
+  signal_set& operator=(signal_set&& other) noexcept;
   ~signal_set() { close(); }
 
   /// Inside a task. `invalid` for what cannot be caught (SIGKILL, SIGSTOP) or tells of a fault (SIGSEGV and its like);

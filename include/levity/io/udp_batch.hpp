@@ -11,9 +11,9 @@
 // network; 65,536 a row, and few rows, where datagrams are coalesced (udp_socket::set_coalescing).
 
 #include <cstddef>
-#include <memory>
 
 #include "levity/base/address.hpp"
+#include "levity/base/owner.hpp"
 #include "levity/io/byte_view.hpp"
 
 namespace levity::inline v0 {
@@ -115,7 +115,7 @@ private:
   friend class udp_socket;
   [[nodiscard]] bool add(byte_view bytes, const address* to) noexcept;
 
-  std::unique_ptr<detail::datagram_rows> rows_;
+  detail::owner<detail::datagram_rows> rows_;
   std::size_t capacity_;
   std::size_t size_ = 0;
   std::size_t sent_ = 0;
@@ -171,8 +171,8 @@ public:
 private:
   friend class udp_socket;
 
-  std::unique_ptr<detail::datagram_rows> rows_;
-  std::unique_ptr<std::byte[]> buffers_;
+  detail::owner<detail::datagram_rows> rows_;
+  detail::owner<std::byte[]> buffers_;
   std::size_t capacity_;
   std::size_t datagram_bytes_;
   std::size_t size_ = 0;

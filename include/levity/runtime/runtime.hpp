@@ -3,10 +3,10 @@
 // A runtime for programs that have a main function, threads or an event loop of their own. lv::run() is for those that do
 // nothing else.
 
-#include <memory>
 #include <type_traits>
 #include <utility>
 
+#include "levity/base/owner.hpp"
 #include "levity/runtime/detail/baton.hpp"
 #include "levity/runtime/options.hpp"
 #include "levity/task/detail/callable.hpp"
@@ -92,7 +92,7 @@ private:
   void adopt(task<> root, const char* name);
   void wait(detail::baton& done);
 
-  std::unique_ptr<detail::runtime_core> core_;
+  detail::owner<detail::runtime_core> core_;
 };
 
 }  // namespace levity

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <concepts>
 #include <exception>
 #include <expected>
 #include <source_location>
-#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -11,6 +11,20 @@
 #include "levity/task/scope.hpp"
 #include "levity/task/task.hpp"
 #include "levity/task/yield.hpp"
+
+// Whoever has a std::stop_token to give includes what it needs for that. libstdc++'s <stop_token> brings threads and semaphores,
+// 4 % of what all of levity costs who includes it; its two names are enough here.
+#ifdef __GLIBCXX__
+namespace std {
+_GLIBCXX_BEGIN_NAMESPACE_VERSION
+class stop_token;
+template <class Callback>
+class stop_callback;
+_GLIBCXX_END_NAMESPACE_VERSION
+}  // namespace std
+#else
+#include <stop_token>
+#endif
 
 namespace levity::inline v0 {
 
@@ -45,15 +59,15 @@ task<> keep_outcome(task<T> inner, result_slot<T>& slot) {
 ///
 /// request_stop() may be called by any thread; it marks the tasks inside and does not wait for them. `inner` runs as a task of its
 /// own. Inside tasks.
-template <class T>
-task<std::expected<T, stopped>> with_stop(std::stop_token token, task<T> inner) {
+template <std::same_as<std::stop_token> Token, class T>
+task<std::expected<T, stopped>> with_stop(Token token, task<T> inner) {
   detail::result_slot<T> slot;
   {
     scope inside{on_failure::keep_going, "with_stop"};
     inside.adopt_frame(detail::keep_outcome(std::move(inner), slot), std::source_location::current());
     // Called at once if it was told already; its destructor waits for a call that runs on another thread.
     auto cancels = [&inside]() noexcept { inside.cancel(); };
-    const std::stop_callback when_told{token, cancels};
+    const std::stop_callback<decltype(cancels)> when_told{token, cancels};
     co_await inside.join();
   }
   try {

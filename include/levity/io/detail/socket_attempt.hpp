@@ -16,8 +16,7 @@ class socket_attempt : public waiter {
 public:
   socket_attempt(const wait_reason& why, endpoint* socket) noexcept : waiter{&why}, socket_(socket) {}
   /// Fails with the error of a socket that is not there.
-  socket_attempt(const wait_reason& why, io_result<endpoint*> socket) noexcept
-      : waiter{&why}, socket_(socket.value_or(nullptr)), error_(socket ? io_error{io_failure::would_block} : socket.error()) {}
+  socket_attempt(const wait_reason& why, io_result<endpoint*> socket) noexcept;
 
   bool await_ready() const noexcept { return false; }
 

@@ -2,6 +2,8 @@
 
 // write_backlog: the bytes that a buffered writer was given and its sink has not taken. Memory only while there are any.
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <span>
 
@@ -19,8 +21,10 @@ public:
   [[nodiscard]] bool fits(std::size_t count) const noexcept { return count <= capacity_ - end_; }
   /// What fits. Throws std::bad_alloc.
   void add(std::span<const std::byte> more);
-  /// The first `count` went.
-  void sent(std::size_t count) noexcept;
+  /// All of it and `more`, as two pieces for one write.
+  [[nodiscard]] std::span<iovec> with(std::span<const std::byte> more, iovec (&pieces)[2]) const noexcept;
+  /// All but the last `count` bytes went.
+  void keep(std::size_t count) noexcept;
   void clear() noexcept;
 
 private:

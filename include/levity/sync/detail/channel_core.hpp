@@ -55,12 +55,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <utility>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/intrusive_list.hpp"
+#include "levity/base/owner.hpp"
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/cancel.hpp"
 #include "levity/task/detail/executor.hpp"
@@ -136,8 +136,7 @@ class channel_operation;
 
 class channel_core {
 public:
-  explicit channel_core(std::size_t capacity)
-      : capacity_(capacity), ring_(capacity > 0 ? std::make_unique_for_overwrite<channel_load[]>(capacity) : nullptr) {}
+  explicit channel_core(std::size_t capacity) : capacity_(capacity), ring_(capacity > 0 ? new channel_load[capacity] : nullptr) {}
   explicit channel_core(unbounded_tag) noexcept : capacity_(SIZE_MAX), linked_(true) {}
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
@@ -180,7 +179,7 @@ private:
   const std::size_t capacity_;
   const bool linked_ = false;
   // Guarded by lock.
-  std::unique_ptr<channel_load[]> ring_;
+  owner<channel_load[]> ring_;
   std::size_t count_ = 0;
   std::size_t first_ = 0;
   channel_link* oldest_ = nullptr;

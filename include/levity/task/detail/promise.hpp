@@ -123,7 +123,7 @@ struct final_awaiter {
 
 /// Throws what an awaited coroutine threw. Not inline: an exception_ptr on the stack would cost every frame that awaits one.
 [[noreturn, gnu::cold, gnu::noinline]] inline void rethrow(std::exception_ptr& failure) {
-  std::rethrow_exception(std::exchange(failure, nullptr));
+  std::rethrow_exception(std::move(failure));
 }
 
 // What an awaited coroutine hands to the frame that awaits it: nothing yet, a value or an exception.
