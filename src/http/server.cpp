@@ -209,7 +209,7 @@ private:
     co_return sent.has_value();
   }
 
-  task<> close_in_order() { (void)co_await close_gracefully(&peer_); }
+  task<> close_in_order() { (void)co_await close_gracefully(peer_); }
 
   std::string_view date() noexcept { return date_.at(std::time(nullptr)); }
 

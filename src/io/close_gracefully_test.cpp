@@ -40,7 +40,7 @@ lv::task<> answer(Stream* peer, bool gracefully, lv::io_result<void>* outcome) {
   const auto sent = co_await peer->write_all(body);
   if (!sent) *outcome = sent;
   if (gracefully) {
-    *outcome = co_await lv::close_gracefully(peer, {.patience = 60s, .bytes_max = 1 << 30});
+    *outcome = co_await lv::close_gracefully(*peer, {.patience = 60s, .bytes_max = 1 << 30});
   } else {
     peer->close();
   }
@@ -82,7 +82,7 @@ lv::task<std::size_t> converse(Stream* client, Stream* server, bool gracefully, 
 
 template <class Stream>
 lv::task<io_failure> failure_of(Stream* peer, lv::farewell_options options) {
-  const auto ended = co_await lv::close_gracefully(peer, options);
+  const auto ended = co_await lv::close_gracefully(*peer, options);
   EXPECT_FALSE(peer->is_open());
   co_return ended ? io_failure::other : ended.error().failure();
 }
@@ -159,7 +159,7 @@ TEST(close_gracefully, cancelled_it_closes_at_once_and_behind_a_shield_it_ends_i
       EXPECT_EQ(co_await failure_of(peer, {.patience = 60s}), io_failure::cancelled);
     };
     const auto end_shielded = [](lv::unix_stream* peer) -> lv::task<> {
-      EXPECT_TRUE(co_await lv::shield(lv::close_gracefully(peer, {.patience = 60s})));
+      EXPECT_TRUE(co_await lv::shield(lv::close_gracefully(*peer, {.patience = 60s})));
     };
     auto plain = lv::unix_stream::pair().value();
     auto shielded = lv::unix_stream::pair().value();

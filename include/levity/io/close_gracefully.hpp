@@ -29,21 +29,32 @@ struct farewell_options {
 namespace detail {
 
 template <byte_stream Stream>
-task<io_error> read_to_end(Stream* from, std::uint64_t bytes_max) {
+task<io_error> read_to_end(Stream& from, std::uint64_t bytes_max) {
   std::uint64_t dropped = 0;
   while (dropped <= bytes_max) {
     if constexpr (lending_source<Stream>) {
-      const io_result<byte_view> more = co_await from->read_some();
+      const io_result<byte_view> more = co_await from.read_some();
       if (!more) co_return more.error();
       dropped += more->size();
     } else {
       std::byte room[2048];
-      const io_result<std::size_t> more = co_await from->read_some(std::span(room));
+      const io_result<std::size_t> more = co_await from.read_some(std::span<std::byte>(room));
       if (!more) co_return more.error();
       dropped += *more;
     }
   }
   co_return io_error{io_failure::too_large, 0, "waiting for the peer's end"};
+}
+
+// Gives `take` every connection that waits, of one shard where there are several.
+template <class Listener, class Take, class... Shard>
+std::size_t take_waiting(Listener& listener, Take& take, Shard... shard) {
+  std::size_t count = 0;
+  while (auto peer = listener.try_accept(shard...)) {
+    take(std::move(*peer));
+    count++;
+  }
+  return count;
 }
 
 }  // namespace detail
@@ -52,16 +63,16 @@ task<io_error> read_to_end(Stream* from, std::uint64_t bytes_max) {
 /// with timed_out (options.patience, or a deadline around it), too_large (options.bytes_max), reset or cancelled, and what the peer
 /// had not yet received may be lost. Closed in any case. No other task may use the stream.
 ///
-/// While a service ends its tasks are cancelled, and this would be cut short: `co_await lv::shield(lv::close_gracefully(&peer))`.
+/// While a service ends its tasks are cancelled, and this would be cut short: `co_await lv::shield(lv::close_gracefully(peer))`.
 template <byte_stream Stream>
   requires requires(Stream& each) { each.close(); }
-task<io_result<void>> close_gracefully(Stream* stream, farewell_options options = {}) {
-  io_result<void> ended = stream->shutdown_write();
+task<io_result<void>> close_gracefully(Stream& stream, farewell_options options = {}) {
+  io_result<void> ended = stream.shutdown_write();
   if (ended || ended.error().code() != 0) {  // where the kernel refuses, a read says how it was torn
     const io_error how = co_await with_deadline(options.patience, detail::read_to_end(stream, options.bytes_max));
     if (how != io_failure::eof) ended = std::unexpected(how);
   }
-  stream->close();
+  stream.close();
   co_return ended;
 }
 
@@ -72,12 +83,8 @@ task<io_result<void>> close_gracefully(Stream* stream, farewell_options options 
 /// last accept and the close is reset, but see tcp_listener.hpp.
 template <class Take>
 std::size_t drain(unix_listener& listener, Take&& take) {
-  std::size_t count = 0;
   listener.stop();
-  while (io_result<unix_stream> peer = listener.try_accept()) {
-    take(std::move(*peer));
-    count++;
-  }
+  const std::size_t count = detail::take_waiting(listener, take);
   listener.close();
   return count;
 }
@@ -86,12 +93,7 @@ template <class Take>
 std::size_t drain(tcp_listener& listener, Take&& take) {
   std::size_t count = 0;
   const io_result<std::size_t> shards = listener.open_shards();
-  for (std::size_t i = 0; shards && i < *shards; i++) {
-    while (io_result<tcp_stream> peer = listener.try_accept(i)) {
-      take(std::move(*peer));
-      count++;
-    }
-  }
+  for (std::size_t i = 0; shards && i < *shards; i++) count += detail::take_waiting(listener, take, i);
   listener.close();
   return count;
 }
