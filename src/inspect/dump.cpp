@@ -4,9 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
+#include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <vector>
 
 #include "levity/base/clock.hpp"
 #include "levity/memory/frame_pool.hpp"
@@ -41,10 +45,35 @@ std::string_view function_of(const std::source_location& at) {
 }
 
 constexpr int chain_max = 32;
+constexpr std::size_t shown_max = 3;  // tasks that wait at the same place and are told one by one
+
+std::string quoted(const char* name) { return name != nullptr ? fmt::format(" \"{}\"", name) : std::string{}; }
+
+std::string seconds(std::uint32_t ms) { return fmt::format("{:.3f} s", ms / 1e3); }
+
+/// What tells a task from the others that wait at the same place.
+struct single_task {
+  std::uint32_t id;
+  std::uint32_t waited_ms;
+  std::string what;    // which socket, which scope; may be empty
+  std::string locals;  // "with name value, ..."; may be empty
+};
+
+/// Tasks of one name and spawn site that do the same: they wait for the same reason with the same await chain, or are ready.
+struct task_group {
+  const char* name;
+  std::source_location site;
+  const char* state = nullptr;            // of those that do not wait
+  const wait_reason* reason = nullptr;    // of those that do
+  std::vector<const void*> chain{};       // where their frames stand, innermost first; a null behind them: there are more
+  std::uint64_t count = 0;
+  std::vector<single_task> shown{};       // those that have waited longest, longest first
+};
 
 // The values that are bound in a task, innermost first; of those of one name all but the first are hidden.
-void append_locals(std::string& text, const task_record& record) {
-  const char* gap = "      with ";
+std::string locals_of(const task_record& record) {
+  std::string text;
+  const char* gap = "with ";
   const local_binding* const innermost = bound_in(record);
   for (const local_binding* each = innermost; each != nullptr; each = each->outer) {
     const local_binding* first = innermost;
@@ -55,42 +84,128 @@ void append_locals(std::string& text, const task_record& record) {
     fmt::format_to(std::back_inserter(text), "{}{} {}", gap, each->name, value);
     gap = ", ";
   }
-  if (innermost != nullptr) text += '\n';
+  return text;
 }
 
-// The task is held: its frames stand still.
-void append_wait(std::string& text, task_record& record, std::uint32_t now_ms) {
+std::string what_for(const task_record& record) {
   char what[160] = "";
-  const wait_reason& reason = *record.waits_on->reason;
-  if (reason.describe != nullptr) reason.describe(*record.waits_on, what, sizeof what);
-  fmt::format_to(std::back_inserter(text), "waits: {}{}{}{}, for {:.3f} s\n", reason.name, *what != '\0' ? " (" : "", what,
-                 *what != '\0' ? ")" : "", ((now_ms - record.since_ms) & 0x7fff'ffffu) / 1e3);
-  append_locals(text, record);
-  int depth = 0;
-  for (std::coroutine_handle<> frame = record.leaf; frame && depth < chain_max; depth++) {
-    const promise_base& promise = promise_of(frame);
-    fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(promise.location()), file_of(promise.location()),
-                   promise.location().line());
-    frame = promise.continuation();
+  if (const wait_reason& reason = *record.waits_on->reason; reason.describe != nullptr) {
+    reason.describe(*record.waits_on, what, sizeof what);
   }
-  if (depth == chain_max) text += "      ...\n";
+  return what;
 }
 
-void append_task(std::string& text, scheduler& runs, task_record& record, std::uint32_t now_ms) {
-  fmt::format_to(std::back_inserter(text), "  task {}{}{}{} spawned at {}:{} ", record.id, record.name != nullptr ? " \"" : "",
-                 record.name != nullptr ? record.name : "", record.name != nullptr ? "\"" : "", file_of(record.site),
-                 record.site.line());
-  if (try_hold(record)) {
-    append_wait(text, record, now_ms);
-    release_hold(record);
-    return;
+/// The tasks of a dump, by what they do.
+class census {
+public:
+  census(scheduler& runs, std::uint32_t now_ms) : runs_(runs), now_ms_(now_ms) {}
+
+  /// A task that its scope keeps from ending meanwhile.
+  void add(task_record& record) {
+    if (try_hold(record)) {
+      add_waiting(record);
+      release_hold(record);
+      return;
+    }
+    const char* state = "ready";
+    runs_.each_worker([&record, &state](const worker& each) {
+      if (each.current_approx() == &record) state = each.in_call_approx() ? "in a blocking call" : "running";
+    });
+    task_group& alike = group_of(record, state, nullptr);
+    alike.count++;
+    if (alike.shown.size() < shown_max) alike.shown.push_back({record.id, 0, {}, {}});
   }
-  const char* state = "ready\n";
-  runs.each_worker([&record, &state](const worker& each) {
-    if (each.current_approx() == &record) state = each.in_call_approx() ? "in a blocking call\n" : "running\n";
-  });
-  text += state;
-}
+
+  void write(bounded_writer& to) const {
+    for (const task_group& each : groups_) to.write(text_of(each));
+  }
+
+private:
+  // The task is held: its frames stand still.
+  void add_waiting(task_record& record) {
+    chain_.clear();
+    std::coroutine_handle<> frame = record.leaf;
+    for (int depth = 0; frame && depth < chain_max; depth++) {
+      chain_.push_back(promise_of(frame).here);
+      frame = promise_of(frame).continuation();
+    }
+    if (frame) chain_.push_back(nullptr);
+    task_group& alike = group_of(record, nullptr, record.waits_on->reason);
+    alike.count++;
+    const std::uint32_t waited_ms = (now_ms_ - record.since_ms) & 0x7fff'ffffu;
+    auto place = alike.shown.begin();
+    while (place != alike.shown.end() && place->waited_ms >= waited_ms) ++place;
+    if (static_cast<std::size_t>(place - alike.shown.begin()) == shown_max) return;
+    if (alike.shown.size() == shown_max) alike.shown.pop_back();
+    alike.shown.insert(place, {record.id, waited_ms, what_for(record), locals_of(record)});
+  }
+
+  task_group& group_of(const task_record& record, const char* state, const wait_reason* reason) {
+    if (reason == nullptr) chain_.clear();
+    key_.assign({record.name, std::bit_cast<const void*>(record.site), state, reason});
+    key_.insert(key_.end(), chain_.begin(), chain_.end());
+    const auto [at, is_new] = places_.try_emplace(
+        std::string(reinterpret_cast<const char*>(key_.data()), key_.size() * sizeof(const void*)), groups_.size());
+    if (is_new) groups_.push_back({.name = record.name, .site = record.site, .state = state, .reason = reason, .chain = chain_});
+    return groups_[at->second];
+  }
+
+  static void append_chain(std::string& text, const task_group& of) {
+    for (const void* here : of.chain) {
+      if (here == nullptr) {
+        text += "      ...\n";
+        break;
+      }
+      const auto at = std::bit_cast<std::source_location>(here);
+      fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(at), file_of(at), at.line());
+    }
+  }
+
+  static std::string text_of(const task_group& group) {
+    std::string text;
+    const auto out = std::back_inserter(text);
+    const std::string kind = fmt::format("{} spawned at {}:{}", quoted(group.name), file_of(group.site), group.site.line());
+    if (group.count <= group.shown.size()) {
+      for (const single_task& each : group.shown) {
+        if (group.reason == nullptr) {
+          fmt::format_to(out, "  task {}{} {}\n", each.id, kind, group.state);
+          continue;
+        }
+        fmt::format_to(out, "  task {}{} waits: {}{}, for {}\n", each.id, kind, group.reason->name,
+                       each.what.empty() ? "" : " (" + each.what + ")", seconds(each.waited_ms));
+        if (!each.locals.empty()) fmt::format_to(out, "      {}\n", each.locals);
+        append_chain(text, group);
+      }
+      return text;
+    }
+    if (group.reason == nullptr) {
+      fmt::format_to(out, "  {} tasks{} {}\n     ", group.count, kind, group.state);
+      for (const single_task& each : group.shown) fmt::format_to(out, " task {},", each.id);
+      return text + " ...\n";
+    }
+    fmt::format_to(out, "  {} tasks{} wait: {}, the longest for {}\n", group.count, kind, group.reason->name,
+                   seconds(group.shown.front().waited_ms));
+    append_chain(text, group);
+    for (const single_task& each : group.shown) {
+      fmt::format_to(out, "      task {}{}, for {}{}{}\n", each.id, each.what.empty() ? "" : " (" + each.what + ")",
+                     seconds(each.waited_ms), each.locals.empty() ? "" : ", ", each.locals);
+    }
+    return text + "      ...\n";
+  }
+
+  scheduler& runs_;
+  const std::uint32_t now_ms_;
+  std::vector<task_group> groups_;  // as they were met
+  std::unordered_map<std::string, std::size_t> places_;
+  std::vector<const void*> chain_;  // of the task that is being added
+  std::vector<const void*> key_;
+};
+
+/// The tasks of the scopes of one name that have never waited.
+struct unentered {
+  std::uint64_t tasks = 0;
+  std::uint64_t scopes = 0;
+};
 
 }  // namespace
 
@@ -102,28 +217,31 @@ void print_tasks(scheduler& runs, int fd) {
   to.write(fmt::format("levity: tasks of process {}; {} workers, {} bytes in {} frames and records\n", ::getpid(),
                             runs.size(), frames.bytes_in_use, frames.blocks_in_use));
   std::uint64_t tasks = 0;
+  census all(runs, now_ms);
+  std::map<std::string_view, unentered> never_waited;  // by the scope's name
   runs.each_scope([&](scope_state& scope) {
-    std::string text;
     std::uint64_t entered = 0;
     constexpr int slice = 16;  // the scope's lock is held for so many
     scope.walk(
         1, slice,
         [&](task_record& record) {
           entered++;
-          append_task(text, runs, record, now_ms);
+          all.add(record);
         },
-        [&] {
-          to.write(text);
-          text.clear();
-        });
+        [] {});
     const std::uint64_t live = std::max(scope.size_approx(), entered);
     tasks += live;
-    if (live > entered) {
-      to.write(fmt::format("  {} of scope {}{}{} ready for the first time, or running and never waited yet\n", live - entered,
-                                scope.name != nullptr ? "\"" : "", scope.name != nullptr ? scope.name : "without a name",
-                                scope.name != nullptr ? "\"" : ""));
-    }
+    if (live == entered) return;
+    unentered& alike = never_waited[scope.name != nullptr ? scope.name : ""];
+    alike.tasks += live - entered;
+    alike.scopes++;
   });
+  all.write(to);
+  for (const auto& [name, alike] : never_waited) {
+    to.write(fmt::format("  {} of {} {} ready for the first time, or running and never waited yet\n", alike.tasks,
+                         alike.scopes == 1 ? "scope" : fmt::format("{} scopes", alike.scopes),
+                         name.empty() ? "without a name" : fmt::format("\"{}\"", name)));
+  }
   std::string text;
   unsigned number = 0;
   runs.each_worker([&](const worker& each) {

@@ -4,6 +4,10 @@
 //
 // Works in every build, on a running process: tasks that are parked are held still one at a time (see task/record.hpp) while
 // their wait reason and await chain are read; running and ready ones are listed without a chain. Never stops the world.
+//
+// Tasks of one name and spawn site that wait for the same reason at the same place make one entry: how many they are, and those
+// three that have waited longest. So the dump of a million connections is a page, and so is the memory that it takes. Nothing is
+// written before all have been looked at.
 
 namespace levity::inline v0::detail {
 

@@ -415,7 +415,8 @@ bool scope::join_awaiter::cancel_children(detail::waiter& self, detail::task_rec
 void scope::join_awaiter::describe(const detail::waiter& self, char* text, std::size_t size) noexcept {
   auto& state = static_cast<const join_awaiter&>(self).state_;
   const auto count = static_cast<unsigned long long>(state.size_approx());
-  std::snprintf(text, size, "%llu task%s", count, count == 1 ? "" : "s");
+  std::snprintf(text, size, "%llu task%s of scope %s%s%s", count, count == 1 ? "" : "s", state.name != nullptr ? "\"" : "",
+                state.name != nullptr ? state.name : "without a name", state.name != nullptr ? "\"" : "");
 }
 
 // Every child has ended, and we have seen that under the lock or been woken for it: nobody else writes any more.

@@ -302,7 +302,7 @@ task<std::expected<std::variant<typename Case::result...>, channel_error>> selec
 
   channel<int> ended{plan::call_count};
   std::tuple<typename result_of_call<Case>::type...> results;
-  scope calls{on_failure::keep_going};
+  scope calls{on_failure::keep_going, "select"};
   auto make_calls = [&]<std::size_t... I>(std::index_sequence<I...>) {
     auto make = [&]<std::size_t N>(std::integral_constant<std::size_t, N>, auto& each) {
       using kind = std::remove_reference_t<decltype(each)>;

@@ -32,7 +32,7 @@ task<std::variant<value_or_unit<T>...>> hold_contest(contest_rule rule, std::sou
   using result = std::variant<value_or_unit<T>...>;
   std::tuple<result_slot<T>...> slots;
   contest among{rule, sizeof...(T)};
-  scope children{on_failure::keep_going};
+  scope children{on_failure::keep_going, name_of(rule)};
   auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
     (children.adopt_frame(run_branch(std::move(branches), static_cast<std::ptrdiff_t>(I), among, children, std::get<I>(slots)),
                           site),
@@ -64,7 +64,7 @@ task<race_winner<T>> hold_contest(contest_rule rule, std::source_location site, 
   LEVITY_ASSERT(!branches.empty(), "a race needs at least one branch; nobody can win among none");
   result_slot<T> slot;  // of whoever decides
   contest among{rule, branches.size()};
-  scope children{on_failure::keep_going};
+  scope children{on_failure::keep_going, name_of(rule)};
   std::exception_ptr not_started;
   try {
     for (std::size_t i = 0; i < branches.size(); i++) {

@@ -45,7 +45,7 @@ template <class... T>
 task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... branches) {
   const std::source_location site = std::source_location::current();
   std::tuple<detail::result_slot<T>...> slots;
-  scope children;
+  scope children{on_failure::cancel_siblings, "when_all"};
   auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
     (children.adopt_frame(detail::fill(std::move(branches), std::get<I>(slots)), site), ...);
   };
@@ -69,7 +69,7 @@ template <class T>
 task<std::vector<detail::value_or_unit<T>>> when_all(std::vector<task<T>> branches) {
   const std::source_location site = std::source_location::current();
   std::vector<detail::result_slot<T>> slots(branches.size());
-  scope children;
+  scope children{on_failure::cancel_siblings, "when_all"};
   std::exception_ptr not_started;
   try {
     for (std::size_t i = 0; i < branches.size(); i++) children.adopt_frame(detail::fill(std::move(branches[i]), slots[i]), site);

@@ -25,6 +25,9 @@ namespace levity::inline v0::detail {
 
 enum class contest_rule : unsigned char { first_end, first_success };
 
+/// Of the scope that its branches run in.
+constexpr const char* name_of(contest_rule rule) noexcept { return rule == contest_rule::first_end ? "race" : "when_any"; }
+
 class contest {
 public:
   static constexpr std::ptrdiff_t nobody = -1;
