@@ -165,7 +165,14 @@ VALUES = r"""
 namespace lv = levity;
 using namespace std::chrono_literals;
 [[gnu::noinline]] void stop_here() { asm volatile(""); }
-lv::task<> sleeper(int kept) { co_await lv::sleep(1h); (void)kept; }
+lv::task<int> twice(int what) { co_await lv::sleep(1h); co_return 2 * what; }
+lv::task<> sleeper(int kept) {
+  const int early = kept + 1;
+  const int doubled = co_await twice(early);
+  const int late = doubled + kept;
+  co_await lv::sleep(late * 1h);
+}
+lv::task<> one_of_many() { co_await lv::sleep(2h); }
 lv::task<int> values() {
   const lv::address where = lv::address::loopback(7000);
   const lv::io_error gone{lv::io_failure::reset, 104, "read"};
@@ -179,6 +186,7 @@ lv::task<int> values() {
   (void)jobs.try_send(1);
   lv::scope children{lv::on_failure::cancel_siblings, "the children"};
   children.spawn(sleeper, 4711);
+  for (int i = 0; i < 100; i++) children.spawn("crowd", one_of_many);
   co_await lv::sleep(20ms);
   stop_here();
   children.cancel();
@@ -202,15 +210,20 @@ class Values(Gdb):
         text = self.gdb(program, "-ex", f"source {SCRIPT}", "-ex", "break stop_here", "-ex", "run", "-ex", "up",
                         *[word for name in ("where", "gone", "good", "bad", "free_one", "flag", "permits", "jobs", "children")
                           for word in ("-ex", f"print {name}")], "-ex", "levity-tasks sleeper",
-                        "-ex", "kill")
+                        "-ex", "levity-tasks", "-ex", "levity-tasks crowd", "-ex", "kill")
         for expected in ("127.0.0.1:7000", "reset (errno 104: Connection reset by peer) in read", "a value: 5", "an error: reset",
-                         " = free", " = set", "3 permits left", "1 of 4 values", 'a scope "the children" of 1 tasks, 1 of which'):
+                         " = free", " = set", "3 permits left", "1 of 4 values", 'a scope "the children" of 101 tasks, 101 of '):
             self.assertIn(expected, text)
+        # Those that wait at the same place are one entry, unless they are asked for.
+        self.assertRegex(text, r'  100 tasks "crowd" spawned at values.cpp:\d+ wait: sleep\n      one_of_many values.cpp:\d+\n'
+                               r"      task \d+ waits: ")
+        self.assertEqual(text.count("one_of_many values.cpp:"), 101)
         number = re.search(r"task (\d+) spawned at .* waits: sleep", text).group(1)
         one = self.gdb(program, "-ex", f"source {SCRIPT}", "-ex", "break stop_here", "-ex", "run", "-ex", f"levity-task {number}",
                        "-ex", "kill")
-        self.assertIn("#0 sleeper values.cpp:", one)
-        self.assertRegex(one, r"kept = 4711")
+        self.assertRegex(one, r"#0 twice values.cpp:(.|\n)*what = 4712(.|\n)*#1 sleeper values.cpp:(.|\n)*kept = 4711")
+        # What stands where a variable will be says nothing until the frame has come to it.
+        self.assertIn("       early = 4712\n       of this line: doubled\n       not reached yet: late\n", one)
 
 
 if __name__ == "__main__":

@@ -158,6 +158,13 @@ class Task:
             address = frames[-1].continuation
         return frames
 
+    def waited_ms(self):
+        """Since it parked; in a simulated runtime, whose clock memory does not tell, only good for comparing."""
+        if self.runtime.simulated:
+            return -self.since_ms
+        waited = (self.runtime.now_ns() // 1_000_000 - self.since_ms) & 0x7FFF_FFFF
+        return 0 if waited > 0x4000_0000 else waited  # it parked in the millisecond that we look
+
     def state(self):
         if self.is_parked:
             said = self.reason
@@ -167,10 +174,7 @@ class Task:
                     said += f" ({max(left, 0) / 1e9:.3f} s left)"
             if self.runtime.simulated:
                 return f"waits: {said}, since {self.since_ms / 1e3:.3f} s of its virtual clock"
-            waited = (self.runtime.now_ns() // 1_000_000 - self.since_ms) & 0x7FFF_FFFF
-            if waited > 0x4000_0000:  # it parked in the millisecond that we look
-                waited = 0
-            return f"waits: {said}, for {waited / 1e3:.3f} s"
+            return f"waits: {said}, for {self.waited_ms() / 1e3:.3f} s"
         for worker in self.runtime.workers():
             if worker.current == self.address:
                 return "in a blocking call" if worker.in_call else "running"
@@ -285,6 +289,30 @@ def runtimes():
 # Commands -------------------------------------------------------------------------------------------------------------------------
 
 
+ALIKE_MAX = 3  # tasks that wait at the same place and are told one by one
+
+
+def _list_alike(tasks):
+    """Prints tasks as SIGQUIT does: those of one name and spawn site that wait for the same reason at one place are one entry."""
+    groups = {}
+    for task in tasks:
+        chain = _chain_lines(task)
+        reason = task.reason if task.is_parked else task.state()
+        groups.setdefault((task.name, str(task.site), task.is_parked, reason, *chain), []).append(task)
+    for (_, _, waits, reason, *chain), alike in groups.items():
+        if len(alike) <= ALIKE_MAX:
+            for task in alike:
+                print("\n".join([f"  {task.title()} {task.state()}", *chain]))
+            continue
+        # Who parked first has waited longest; the counter wraps, so by its distance from now.
+        longest = sorted(alike, key=lambda task: -task.waited_ms())[:ALIKE_MAX] if waits else alike[:ALIKE_MAX]
+        kind = longest[0].title().split(" ", 2)[2]
+        print("\n".join([f"  {len(alike)} tasks {kind} {f'wait: {reason}' if waits else reason}", *chain]))
+        for task in longest:
+            print(f"      task {task.id} {task.state()}" if waits else f"      task {task.id}")
+        print("      ...")
+
+
 def _chain_lines(task):
     frames = task.chain() if task.is_parked else []
     lines = [f"      {frame.site.function} {frame.site}" for frame in frames]
@@ -296,7 +324,8 @@ def _chain_lines(task):
 class LevityTasks(gdb.Command):
     """Lists the tasks of the process, or of the core file: levity-tasks [TEXT].
 
-With TEXT only those in whose name, wait reason, spawn site or await chain it occurs. Reads memory only; runs nothing."""
+Those that wait at the same place are one entry. With TEXT only those in whose name, wait reason, spawn site or await chain it
+occurs, each by itself. Reads memory only; runs nothing."""
 
     def __init__(self):
         super().__init__("levity-tasks", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE)
@@ -306,33 +335,40 @@ With TEXT only those in whose name, wait reason, spawn site or await chain it oc
         found = runtimes()
         if not found:
             print("levity: no runtime lives in this process")
-        total = shown = 0
+        total, picked, alone = 0, [], []
         for runtime in found:
             for scope in runtime.scopes():
                 entered = 0
                 for record in scope.records():
                     entered += 1
                     task = Task(runtime.layout, runtime, record)
-                    text = "\n".join([f"  {task.title()} {task.state()}", *_chain_lines(task)])
-                    if wanted in text:
-                        shown += 1
-                        print(text)
+                    if not wanted or wanted in "\n".join([f"  {task.title()} {task.state()}", *_chain_lines(task)]):
+                        picked.append(task)
                 total += max(scope.live, entered)
                 if scope.live > entered and not wanted:
                     name = f'"{scope.name}"' if scope.name else "without a name"
-                    print(f"  {scope.live - entered} of scope {name} ready for the first time, or running and never waited yet")
+                    alone.append(f"  {scope.live - entered} of scope {name} ready for the first time, or running and never waited "
+                                 "yet")
             for number, worker in enumerate(runtime.workers()):
                 if worker.started_id and not wanted:
                     name = f' "{worker.started_name}"' if worker.started_name else ""
-                    print(f"  worker {number} runs task {worker.started_id}{name} spawned at {worker.started_site}, "
-                          f"which has not waited yet{' and is in a blocking call' if worker.in_call else ''}")
-        print(f"levity: {shown} of {total} tasks" if wanted else f"levity: {total} tasks")
+                    alone.append(f"  worker {number} runs task {worker.started_id}{name} spawned at {worker.started_site}, "
+                                 f"which has not waited yet{' and is in a blocking call' if worker.in_call else ''}")
+        if wanted:
+            for task in picked:
+                print("\n".join([f"  {task.title()} {task.state()}", *_chain_lines(task)]))
+        else:
+            _list_alike(picked)
+        for line in alone:
+            print(line)
+        print(f"levity: {len(picked)} of {total} tasks" if wanted else f"levity: {total} tasks")
 
 
 class LevityTask(gdb.Command):
     """Shows one task in detail: levity-task ID.
 
-With full debug information (-g) the locals of each of its frames too. Reads memory only; runs nothing."""
+With full debug information (-g) the locals of each of its frames too: the values of those that are declared above the line that
+waits, and the names of the others. Reads memory only; runs nothing."""
 
     def __init__(self):
         super().__init__("levity-task", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE)
@@ -364,33 +400,61 @@ With full debug information (-g) the locals of each of its frames too. Reads mem
 # What compilers add to a frame: their own state and temporaries.
 NOT_LOCALS = ("_Coro_", "__coro_", "__resume_fn", "__destroy_fn", "__promise", "Aw", "D.", "T0",  # g++
               "__int_", "class_", "struct_", "union_", "PointerType")  # clang
+NOT_LOCALS_WHOLE = ("Is", "Fs")  # g++'s first and last awaiter
+
+
+def _blocks(function):
+    """The blocks of a function, itself first; a block that has no line of its own is not found."""
+    found = {(function.start, function.end): function}
+    for entry in function.function.symtab.linetable():
+        if function.start <= entry.pc < function.end:
+            block = gdb.block_for_pc(entry.pc)
+            while block is not None and block.function is None:
+                found.setdefault((block.start, block.end), block)
+                block = block.superblock
+    return found.values()
 
 
 def _locals(frame):
-    """What lives in a coroutine's frame, as far as debug information tells."""
+    """What lives in a coroutine's frame, as far as debug information tells. Which variables it has not come to yet tell the lines:
+    a frame has room for all from its first moment on, and what stands there before means nothing."""
     block = gdb.block_for_pc(frame.resume)
-    shape = None
-    while block is not None and shape is None:
-        for symbol in block:
+    while block is not None and block.function is None:
+        block = block.superblock
+    if block is None:
+        return
+    shape, first_line = None, {}
+    for each in _blocks(block):
+        for symbol in each:
             if symbol.name in ("frame_ptr", "__coro_frame"):  # g++, clang
                 shape = symbol.type.strip_typedefs()
                 if shape.code == gdb.TYPE_CODE_PTR:
                     shape = shape.target().strip_typedefs()
-        if block.function is not None:
-            break
-        block = block.superblock
+            elif symbol.is_variable and symbol.line:
+                first_line[symbol.name] = min(symbol.line, first_line.get(symbol.name, symbol.line))
     if shape is None or shape.code != gdb.TYPE_CODE_STRUCT:
         return
     value = gdb.Value(frame.address).cast(shape.pointer()).dereference()
+    being_set, not_reached = [], []
     for field in shape.fields():
         name = field.name or ""
         if not name or name.startswith(NOT_LOCALS):
+            continue
+        name = re.sub(r"_[0-9]+_[0-9]+$", "", name)
+        if name in NOT_LOCALS_WHOLE:
+            continue
+        if first_line.get(name, 0) >= frame.site.line:
+            (being_set if first_line[name] == frame.site.line else not_reached).append(name)
             continue
         try:
             said = value[field].format_string(max_elements=40, max_depth=2).replace("\n", " ")
         except (gdb.error, gdb.MemoryError) as why:
             said = f"<{why}>"
-        yield f"{re.sub(r'_[0-9]+_[0-9]+$', '', name)} = {said}"
+        yield f"{name} = {said}"
+    if being_set:
+        yield f"of this line: {', '.join(being_set)}"
+    if not_reached:
+        yield f"not reached yet: {', '.join(not_reached)}"
 
 
 # Values ---------------------------------------------------------------------------------------------------------------------------
