@@ -64,6 +64,13 @@ private:
 };
 
 /// Documented.
+class half_hidden {
+public:
+  /// Hands it over. Not for users.
+  void given_to_the_runtime();
+};
+
+/// Documented.
 enum class fine_enum { fine, bare };  ///< documented
 enum class values {  ///< documented
   one,  ///< documented
@@ -110,6 +117,10 @@ class Names(unittest.TestCase):
     def test_a_public_name_in_a_detail_folder_counts(self):
         self.assertIn("loose has no docstring", check("namespace levity { void loose(); }\n", "thing/detail").stdout)
 
+    def test_what_is_not_for_users_is_no_public_name(self):
+        text = "namespace levity {\n/// Says what.\nvoid told();\n/// Does. Not for users.\nvoid hidden();\n}\n"
+        self.assertEqual(check(text).stdout, "1 public names, each with a docstring\n")
+
     def test_headers_that_are_documented_pass(self):
         done = check("namespace levity {\n/// Says what.\nvoid told();\n}\n")
         self.assertEqual((done.returncode, done.stdout), (0, "1 public names, each with a docstring\n"), done.stderr)
@@ -134,6 +145,12 @@ class Page(unittest.TestCase):
 
     def test_it_asks_for_no_other_file(self):
         self.assertEqual(re.findall(r'(?:src|href)="(?!#)[^"]*"|url\(|@import', self.page), [])
+
+    def test_nothing_is_told_that_users_must_not_name(self):
+        self.assertEqual(re.findall(r".{0,60}\bdetail::.{0,60}", self.page), [])
+        self.assertNotIn("Not for users", self.page)
+        for internal in ("native_endpoint", "adopt_frame", "release_frame", "channel::core"):
+            self.assertNotIn(internal, self.page)
 
     def test_a_function_that_is_awaited_says_what_comes_of_it(self):
         entry = re.search(r'<article id="tcp_stream::read_some">.*?</article>', self.page, re.S).group()

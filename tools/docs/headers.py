@@ -2,7 +2,8 @@
 
 Public is what stands in namespace levity or one of its namespaces but `detail`, in any header, and every macro LEVITY_*.
 What the language or the library asks of a type is no name that a user looks up, and is left out: the members of awaiters
-and iterators, promise types, destructors, moves, deleted and defaulted functions, the types that ranges name.
+and iterators, promise types, destructors, moves, deleted and defaulted functions, the types that ranges name. So is what has to be
+public for other rooms of the house: its docstring says `Not for users`.
 
 A docstring is `///` above a name or `///<` behind it. Functions of one name that follow each other share the first one's.
 """
@@ -22,6 +23,7 @@ FUNCTIONS = {CursorKind.FUNCTION_DECL, CursorKind.FUNCTION_TEMPLATE, CursorKind.
              CursorKind.CONVERSION_FUNCTION}
 ALIASES = {CursorKind.TYPE_ALIAS_DECL, CursorKind.TYPEDEF_DECL, CursorKind.TYPE_ALIAS_TEMPLATE_DECL}
 VALUES = {CursorKind.VAR_DECL, CursorKind.FIELD_DECL}
+NOT_FOR_USERS = "Not for users"
 OF_A_RANGE = {"value_type", "difference_type", "reference", "pointer", "iterator_category", "result_type", "rep", "period"}
 
 
@@ -256,6 +258,8 @@ class Reader:
             made.doc = source.doc_of(start.line, end.line)
         if not made.doc and previous is not None and word == "function" and self.is_kin(previous, made):
             made.doc, made.shares = previous.doc, True
+        if NOT_FOR_USERS in made.doc:
+            return None
         if word == "function":
             owner = parent.name if parent else ""
             made.gives = self.given_by(cursor.result_type.spelling, owner)

@@ -203,8 +203,7 @@ class Page:
                 if letter == ">" and depth == 0:
                     text = text[:at + 1] + "\n" + text[at + 1:].lstrip()
                     break
-        # What an awaitable is called is nobody's business: co_await it.
-        text = re.sub(r"(?m)^(static )?detail::\w+(<[^()\n]*>)? (?=\w+\()", r"\1auto ", text)
+        text = without_detail(text)
         around = each.path.rpartition("::")[0]
         return self.link(text, each.path if each.kind == "class" else around, each.path)
 
@@ -220,7 +219,7 @@ class Page:
             if not word.startswith("std") and word not in free and self.find(word, around) is None:
                 return ""
         nothing = each.gives == "void"
-        text = "nothing" if nothing else f"<code>{self.link(each.gives, around)}</code>"
+        text = "nothing" if nothing else f"<code>{self.link(without_detail(each.gives), around)}</code>"
         return f'<p class="gives"><b>co_await</b> gives {text}</p>'
 
     def entry(self, group, level):
@@ -236,7 +235,7 @@ class Page:
             parts.append("<table>")
             for one in rows:
                 text = one.name if one.kind == "enumerator" else one.signature
-                text = one.signature if "=" in one.signature else text
+                text = without_detail(one.signature if "=" in one.signature else text)
                 parts.append(f'<tr id="{self.id_of(one)}"><td><code>{self.link(text, each.path, one.path)}</code></td>'
                              f"<td>{self.prose(' '.join(one.doc.split()), each.path)}</td></tr>")
             parts.append("</table>")
@@ -288,6 +287,16 @@ class Page:
                 f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
                 f'<nav><input type="search" placeholder="search names" aria-label="search names"><div class="list">{"".join(index)}'
                 f'</div></nav><main>{intro}{"".join(body)}</main><script>{SCRIPT}</script></body></html>\n')
+
+
+def without_detail(text):
+    """A signature as a user may read it: what stands in `detail` has no name there."""
+    # What an awaitable is called is nobody's business: co_await it.
+    text = re.sub(r"(?m)^(static )?detail::\w+(<[^()\n]*>)? (?=\w+\()", r"\1auto ", text)
+    text = re.sub(r" noexcept\(\(?detail::[^)]*\)?\)", "", text)
+    text = text.replace("detail::value_or_unit<T>", "T").replace("detail::operation Awaitable", "class Awaitable")
+    text = re.sub(r"detail::result_slot<[^>]*>&?", "auto", text)
+    return text.replace("detail::", "")
 
 
 def write(names, root, folder):

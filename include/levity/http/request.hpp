@@ -84,7 +84,7 @@ public:
     const detail::field_pieces* at_ = nullptr;
   };
 
-  /// For the parser: the fields that lie in `text`.
+  /// The fields that lie in `text`. Not for users.
   field_list(const char* text, const std::vector<detail::field_pieces>& fields) noexcept
       : text_(text), first_(fields.data()), size_(fields.size()) {}
 

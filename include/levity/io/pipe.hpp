@@ -49,7 +49,7 @@ public:
   /// Whether it has a descriptor: was adopted or made, and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return pipe_ != nullptr; }
 
-  /// For the runtime.
+  /// Not for users.
   [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return pipe_; }
 
 private:
@@ -131,7 +131,7 @@ public:
   /// Whether it has a descriptor: was adopted or made, and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return pipe_ != nullptr; }
 
-  /// For the runtime.
+  /// Not for users.
   [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return pipe_; }
 
 private:

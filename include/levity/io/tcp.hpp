@@ -73,9 +73,9 @@ public:
   /// The same for what has come and was not read (SO_RCVBUF).
   io_result<void> set_receive_buffer(int bytes) noexcept;
 
-  /// For the runtime.
+  /// Not for users.
   [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return socket_; }
-  /// For the runtime: takes an endpoint over.
+  /// Takes an endpoint over. Not for users.
   explicit tcp_stream(detail::endpoint& socket) noexcept : socket_(&socket) {}
 
 private:

@@ -122,7 +122,7 @@ public:
   /// Whether it has a descriptor: was bound or adopted, and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return socket_ != nullptr || early_fd_ >= 0; }
 
-  /// For the runtime. Null before its first operation inside a runtime.
+  /// Not for users. Null before its first operation inside a runtime.
   [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return socket_; }
 
 private:

@@ -89,7 +89,7 @@ public:
   io_result<void> set_send_buffer(int bytes) noexcept;
   /// The descriptor, which stays this socket's; -1 when it is closed.
   [[nodiscard]] int native_handle() const noexcept;
-  /// For the runtime.
+  /// Not for users.
   [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return socket_; }
 
 private:

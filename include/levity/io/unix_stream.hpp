@@ -120,9 +120,9 @@ public:
 
   /// The descriptor, which stays this stream's; -1 when it is closed.
   [[nodiscard]] int native_handle() const noexcept;
-  /// For the runtime.
+  /// Not for users.
   [[nodiscard]] detail::endpoint* native_endpoint() const noexcept { return socket_; }
-  /// For the runtime: takes an endpoint over.
+  /// Takes an endpoint over. Not for users.
   explicit unix_stream(detail::endpoint& socket) noexcept : socket_(&socket) {}
 
 private:

@@ -180,7 +180,7 @@ public:
   /// Values in it that no task has taken; racy by nature.
   [[nodiscard]] std::size_t size_approx() noexcept { return core_.size(); }
 
-  /// The part that does not depend on T. For select and tests.
+  /// The part that does not depend on T. Not for users.
   [[nodiscard]] detail::channel_core& core() noexcept { return core_; }
 
 private:

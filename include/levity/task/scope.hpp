@@ -116,7 +116,7 @@ public:
   /// Cancels every child, and every child that is spawned later. Idempotent; O(children), in slices.
   void cancel(cancel_reason reason = cancel_reason::requested) noexcept;
 
-  /// Starts a task that was made already. For combinators.
+  /// Starts a task that was made already. Not for users.
   void adopt_frame(task<> root, const std::source_location& site) { adopt(std::move(root), nullptr, site); }
 
   /// Children that have not ended. Racy by nature.

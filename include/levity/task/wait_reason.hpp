@@ -11,7 +11,7 @@ struct task_record;
 struct waiter;
 }  // namespace detail
 
-/// One way of waiting: its name in dumps, how to take a waiter back, and what more there is to say about it.
+/// One way of waiting: its name in dumps, how to take a waiter back, and what more there is to say about it. Not for users.
 struct wait_reason {
   /// For people: "sleep", "channel receive".
   const char* name;
