@@ -229,6 +229,42 @@ TEST(blocking, where_no_thread_is_to_be_had_calls_are_made_all_the_same) {
 }
 #endif
 
+// In a simulated run calls are made in place; what they do is no task's doing there either.
+TEST(blocking, a_call_of_a_simulated_run_belongs_to_no_task) {
+  lv::runtime_options options;
+  options.backend = lv::runtime_options::sockets::sim;
+  options.seed = 42;
+  lv::run_with(options, []() -> lv::task<> {
+    const lv::detail::executor* const here = lv::detail::current_run().exec;
+    EXPECT_TRUE(co_await lv::blocking([] {
+      return lv::detail::current_run().exec == nullptr && lv::detail::current_run().current == nullptr;
+    }));
+    EXPECT_EQ(lv::detail::current_run().exec, here);
+    auto three = []() -> lv::task<int> { co_return 3; };
+    EXPECT_EQ(co_await lv::blocking([](decltype(three) work) {
+      lv::runtime_options inner_options;
+      inner_options.embedded = true;
+      lv::runtime inner(inner_options);
+      return inner.block_on(work);
+    }, three), 3);
+    lv::event rung;
+    lv::scope tasks;
+    int ran = 0;
+    auto wait = [](lv::event* on, int* count) -> lv::task<> {
+      co_await on->wait();
+      ++*count;
+    };
+    tasks.spawn(wait, &rung, &ran);
+    co_await lv::sleep(1ms);
+    co_await lv::blocking([](lv::event* ring, lv::scope* into, decltype(wait) what, int* count) {
+      into->spawn(what, ring, count);
+      ring->set();
+    }, &rung, &tasks, wait, &ran);
+    co_await tasks.join();
+    EXPECT_EQ(ran, 2);
+  });
+}
+
 // A thread in a call belongs to no runtime, so it may run another one.
 TEST(blocking, a_call_may_run_a_runtime_of_its_own) {
   run_tasks(1, []() -> lv::task<> {

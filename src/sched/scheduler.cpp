@@ -168,7 +168,10 @@ std::uint32_t scheduler::next_task_id() noexcept {
 
 void scheduler::offload(blocking_job& job) noexcept {
   // A simulated run waits for no thread: it would not know when virtual time may go on.
-  if (seeded()) return job.run(job);
+  if (seeded()) {
+    const worker::absence from_here;
+    return job.run(job);
+  }
   blocking_.submit(job);
 }
 

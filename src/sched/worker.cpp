@@ -459,6 +459,19 @@ void worker::lose_slot() noexcept {
   until_fair_ = 1;  // next_task() asks for a slot first
 }
 
+worker::absence::absence() noexcept : here_(this_worker), exec_(this_run.exec), current_(this_run.current) {
+  if (this_run.ended_scope != nullptr) settle_ends(this_run);
+  this_run.exec = nullptr;
+  this_run.current = nullptr;
+  this_worker = nullptr;
+}
+
+worker::absence::~absence() {
+  this_run.exec = exec_;
+  this_run.current = current_;
+  this_worker = here_;
+}
+
 bool worker::enter_call() noexcept {
   // What this thread has begun beside its sockets completes on its account.
   const poll_guest* guest = home().guest;

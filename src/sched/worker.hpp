@@ -95,6 +95,20 @@ public:
   }
   void unpin() noexcept { pins_--; }
 
+  /// While it lives the thread belongs to no task and no worker: what runs now is a call that a simulated run makes in place.
+  class absence {
+  public:
+    absence() noexcept;
+    absence(const absence&) = delete;
+    absence& operator=(const absence&) = delete;
+    ~absence();
+
+  private:
+    worker* const here_;
+    executor* const exec_;
+    task_record* const current_;
+  };
+
   // The watchdog.
   static constexpr std::uint64_t in_call_bit = 1;
   static constexpr std::uint64_t taken_bit = 2;
