@@ -36,6 +36,7 @@ enum : unsigned {
   cancelled_by_none = 1 << 9,
   busy = 1 << 10,
   awaits_event = 1 << 11,  // a cut owes an event where the descriptor is watched
+  no_thread = 1 << 12,     // EAGAIN: the limit of threads is reached
 };
 
 struct traits {
@@ -98,6 +99,7 @@ constexpr std::array<traits, calls> table{{
     {"pidfd", opens},
     {"waitid", interrupted},
     {"cachestat", 0},
+    {"thread", no_thread},
     {"ring_setup", opens},
     {"ring_enter", interrupted | refused_free | busy},
     {"ring_operation", interrupted | refused_free | cut | cancelled_by_none},
@@ -117,6 +119,7 @@ struct fault {
 
 constexpr fault faults[] = {
     {"eintr", interrupted | interrupted_late, EINTR, 0},
+    {"nothread", no_thread, EAGAIN, 0},
     {"eagain", refused_now | refused_free, EAGAIN, 0},
     {"short", cut, 0, 0},
     {"batch", cut_to_one, 0, 0},
@@ -210,7 +213,7 @@ int look(rule& by, std::size_t index, call which, int fd, std::size_t& size) noe
   if ((by.concerns.load(std::memory_order_relaxed) & bit(which)) == 0) return passes;
   const int code = by.code.load(std::memory_order_relaxed);
   const watch* watched = watch_of(fd);
-  if (code == EAGAIN && (may(which) & refused_free) == 0 && watched == nullptr) return passes;
+  if (code == EAGAIN && (may(which) & (refused_free | no_thread)) == 0 && watched == nullptr) return passes;
   if (code == 0 && size < 2) return passes;
   const std::uint64_t seen = by.seen.fetch_add(1, std::memory_order_relaxed) + 1;
   if (const std::uint64_t the_one = by.the_one.load(std::memory_order_relaxed); the_one != 0) {

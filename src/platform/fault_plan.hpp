@@ -13,6 +13,7 @@
 //   batch      one item instead of many                                          epoll_wait, sendmmsg, recvmmsg
 //   ecanceled  a ring's operation ends with ECANCELED although nobody asked      ring operations
 //   ebusy      the ring takes no submissions now                                 ring_enter
+//   nothread   a thread is not started: EAGAIN                                   every start of a thread
 //   emfile, enfile, enomem, enobufs   -1 and that errno                          accept
 //   completions=N, buffers=N          rings have N completion slots, buffer rings N buffers: sizes, not periods
 //

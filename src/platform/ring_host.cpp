@@ -10,6 +10,7 @@
 #include "levity/base/clock.hpp"
 #include "platform/futex.hpp"
 #include "platform/syscall.hpp"
+#include "platform/thread.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -35,7 +36,7 @@ io_result<void> ring_host::start(unsigned entries) noexcept {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    thread_ = std::thread([this, entries, &started, &told] { run(entries, started, told); });
+    thread_ = start_thread([this, entries, &started, &told] { run(entries, started, told); });
   } catch (const std::system_error& refused) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return std::unexpected(io_error::from_errno(refused.code().value(), "starting the ring thread"));

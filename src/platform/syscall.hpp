@@ -42,12 +42,12 @@
 namespace levity::inline v0::detail::kernel {
 
 /// What a plan can name, in the order of fault_plan's table. The last three are io_uring's: setting one up, entering the kernel
-/// with it, and an operation on it.
+/// with it, and an operation on it. `thread` is a new one: platform/thread.hpp.
 enum class call : std::uint8_t {
   read, write, bell, readv, writev, recv, send, recvmsg, sendmsg, recvmmsg, sendmmsg, accept, connect, socket, bind, listen,
   getsockopt, setsockopt, getsockname, getpeername, shutdown, close, epoll_create, epoll_ctl, epoll_wait, poll, eventfd,
   timerfd, signalfd, open, pread, pwrite, preadv2, fsync, truncate, stat, rename, unlink, pipe, fcntl, flock, splice, sendfile,
-  mmap, munmap, madvise, pidfd, waitid, cachestat, ring_setup, ring_enter, ring_operation, count,
+  mmap, munmap, madvise, pidfd, waitid, cachestat, thread, ring_setup, ring_enter, ring_operation, count,
 };
 static_assert(static_cast<int>(call::count) <= 64, "a call is a bit of a word");
 

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "levity/sched/blocking.hpp"
+#include "platform/thread.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -50,7 +51,7 @@ void blocking_pool::submit(blocking_job& job) noexcept {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    std::thread([this] { serve(); }).detach();
+    start_thread([this] { serve(); }).detach();
   } catch (const std::system_error&) {
     start = false;
   }

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "levity/levity.hpp"
+#include "platform/fault_plan.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
@@ -228,6 +229,61 @@ TEST(blocking, where_no_thread_is_to_be_had_calls_are_made_all_the_same) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 #endif
+
+// One thread that is refused, once: calls are made by the pool for a moment, and in place again when threads are to be had again.
+TEST(blocking, after_a_thread_was_refused_calls_are_made_in_place_again) {
+  using lv::detail::fault_plan;
+  struct plan_ends {
+    ~plan_ends() { fault_plan::remove(); }
+  };
+  run_tasks(1, []() -> lv::task<> {
+    const plan_ends at_the_end;
+    (void)co_await lv::blocking([] { return 0; });  // now somebody watches
+    fault_plan::install_one(EAGAIN, 1, lv::detail::kernel::call::thread);
+    const bool refused = co_await lv::blocking([] {
+      const auto since = std::chrono::steady_clock::now();
+      while (!fault_plan::struck_call() && std::chrono::steady_clock::now() < since + 30s) ::usleep(100);
+      return fault_plan::struck_call().has_value();
+    });
+    EXPECT_TRUE(refused);
+    int stayed = 0;
+    const auto since = std::chrono::steady_clock::now();
+    while (stayed < 10 && std::chrono::steady_clock::now() < since + 30s) {
+      const std::thread::id before = std::this_thread::get_id();
+      const std::thread::id inside = co_await lv::blocking([] { return std::this_thread::get_id(); });
+      stayed = before == inside ? stayed + 1 : 0;
+      co_await lv::yield();
+    }
+    EXPECT_EQ(stayed, 10);
+  });
+}
+
+// While none is to be had at all, slow calls and quick ones return, and afterwards it is as if nothing had been.
+TEST(blocking, while_threads_are_refused_again_and_again_every_call_returns) {
+  using lv::detail::fault_plan;
+  struct plan_ends {
+    ~plan_ends() { fault_plan::remove(); }
+  };
+  run_tasks(2, []() -> lv::task<> {
+    const plan_ends at_the_end;
+    (void)co_await lv::blocking([] { return 0; });
+    EXPECT_FALSE(fault_plan::install("nothread=2,seed=3").has_value());
+    lv::atomic<int> returned{0};
+    lv::scope calls;
+    const int count = 200 / lv::test::slow_build_factor + 10;
+    for (int i = 0; i < count; i++) {
+      calls.spawn([](int number, lv::atomic<int>* sum) -> lv::task<> {
+        sum->fetch_add(co_await lv::blocking([](int us) {
+          ::usleep(static_cast<unsigned>(us));
+          return 1;
+        }, number % 4 == 0 ? 1000 : 0), std::memory_order_relaxed);
+      }, i, &returned);
+    }
+    co_await calls.join();
+    EXPECT_EQ(returned.load(std::memory_order_relaxed), count);
+    EXPECT_GT(fault_plan::tallies()[0].struck, 0u);
+  });
+}
 
 // In a simulated run calls are made in place; what they do is no task's doing there either.
 TEST(blocking, a_call_of_a_simulated_run_belongs_to_no_task) {

@@ -8,6 +8,7 @@
 
 #include "levity/base/clock.hpp"
 #include "levity/task/pin.hpp"
+#include "platform/thread.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -46,7 +47,8 @@ void scheduler::start() {
   try {
     const std::lock_guard guarded{threads_lock_};
     for (const auto& each : workers_) {
-      threads_.emplace_back([&runs = *each] { runs.run(); });
+      threads_.reserve(threads_.size() + 1);
+      threads_.push_back(start_thread([&runs = *each] { runs.run(); }));
     }
   } catch (const std::system_error& refused) {
     root_empty();
@@ -99,7 +101,8 @@ worker* scheduler::add_spare() noexcept {
   if (workers_.size() == size() + watchdog::spares_max(size())) return nullptr;
   try {
     auto spare = std::make_unique<worker>(*this, worker::slot{}, worker_seed + workers_.size());
-    threads_.emplace_back([&runs = *spare] { runs.run(); });
+    threads_.reserve(threads_.size() + 1);
+    threads_.push_back(start_thread([&runs = *spare] { runs.run(); }));
     workers_.push_back(std::move(spare));  // there is room
     workers_count_.store(static_cast<unsigned>(workers_.size()), std::memory_order_release);  // E181 release.
     return workers_.back().get();

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
+#include "levity/base/clock.hpp"
 #include "platform/futex.hpp"
+#include "platform/thread.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
@@ -17,7 +20,7 @@ bool watchdog::start() noexcept {
     spares_.reserve(spares);
     slow_.reserve(owner_.size() + spares);
     state_.store(state::awake, std::memory_order_relaxed);
-    thread_ = std::thread([this] { watch(); });
+    thread_ = start_thread([this] { watch(); });
     return true;
   } catch (...) {
     state_.store(state::absent, std::memory_order_relaxed);
@@ -56,6 +59,7 @@ void watchdog::watch() noexcept {
   std::int64_t pause_ns = look_ns;
   unsigned quiet = 0;
   while (state_.load(std::memory_order_relaxed) != state::stopping) {
+    retry();
     moved_ = false;
     const bool pending = look();
     pause_ns = pending ? look_ns : std::min(2 * pause_ns, look_rarely_ns);
@@ -115,15 +119,8 @@ void watchdog::hand_over(worker& from, std::uint64_t call) noexcept {
       spares_.pop_back();
     }
   }
-  if (spare == nullptr) spare = owner_.add_spare();
-  if (spare == nullptr) {
-    // Calls from now on are made by the pool, which waits for threads of its own. This one strands what its worker holds.
-    if (room_.exchange(0, std::memory_order_relaxed) > 0) {
-      std::fprintf(stderr, "levity: no thread to be had to replace one that a blocking call keeps; raise the limit of threads "
-                           "(ulimit -u, pids.max)\n");
-    }
-    return;
-  }
+  if (spare == nullptr) spare = add_spare();
+  if (spare == nullptr) return;
   if (from.take_slot(call)) {
     room_.fetch_sub(1, std::memory_order_relaxed);
     owner_.move_slot(from, *spare);
@@ -131,6 +128,43 @@ void watchdog::hand_over(worker& from, std::uint64_t call) noexcept {
     const std::lock_guard guard{lock_};
     spares_.push_back(spare);
   }
+}
+
+// Null: no thread is to be had. Then calls are made by the pool, which waits for threads of its own, until one is; the call that
+// wanted it strands what its worker holds, and is looked at again.
+worker* watchdog::add_spare() noexcept {
+  worker* const spare = owner_.add_spare();
+  if (spare != nullptr) {
+    room_.fetch_add(std::exchange(withheld_, 0), std::memory_order_relaxed);
+    retry_pause_ns_ = retry_ns;
+    retry_at_ns_.store(0, std::memory_order_relaxed);
+    return spare;
+  }
+  if (retry_at_ns_.load(std::memory_order_relaxed) == 0) {
+    std::fprintf(stderr, "levity: no thread to be had to replace one that a blocking call keeps; raise the limit of threads "
+                         "(ulimit -u, pids.max)\n");
+  }
+  withheld_ += room_.exchange(0, std::memory_order_relaxed);
+  retry_at_ns_.store(kernel_now_ns() + retry_pause_ns_, std::memory_order_relaxed);
+  return nullptr;
+}
+
+// A spare in advance, when it is time to see whether there are threads again.
+void watchdog::retry() noexcept {
+  const std::int64_t at_ns = retry_at_ns_.load(std::memory_order_relaxed);
+  if (at_ns == 0 || kernel_now_ns() < at_ns) return;
+  retry_pause_ns_ = std::min(2 * retry_pause_ns_, retry_rarely_ns);
+  worker* const spare = add_spare();
+  if (spare == nullptr) return;
+  const std::lock_guard guard{lock_};
+  spares_.push_back(spare);  // room_ has counted it as one that could be started
+}
+
+// A call that cannot be made in place wakes the watchdog when a retry is due: a program that makes none is left alone.
+bool watchdog::ask_for_retry() noexcept {
+  const std::int64_t at_ns = retry_at_ns_.load(std::memory_order_relaxed);
+  if (at_ns != 0 && kernel_now_ns() >= at_ns) wake();
+  return false;
 }
 
 }  // namespace levity::detail

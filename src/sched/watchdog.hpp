@@ -20,6 +20,9 @@
 // too, it looks again after up to `look_rarely_ns`; when there were none for a while it sleeps until one wakes it, which costs that
 // one a system call: a stream of quick calls pays for none, a program that makes none has a thread less.
 //
+// Where no thread is to be had for a spare, calls go to blocking_pool for a while: until a retry, which some later call sets off,
+// or another look at a call that lasts, has got one. Pauses between retries double, from 0.1 s to 10 s.
+//
 // A worker with pinned tasks keeps its slot, for they can run nowhere else, and makes its calls on the threads of blocking_pool; so
 // do all when every spare is taken.
 //
@@ -50,6 +53,8 @@ public:
   static constexpr std::int64_t look_ns = 100'000;
   static constexpr std::int64_t look_rarely_ns = 1'000'000;
   static constexpr unsigned looks_before_sleep = 100;
+  static constexpr std::int64_t retry_ns = 100'000'000;
+  static constexpr std::int64_t retry_rarely_ns = 10'000'000'000;
 
   watchdog(scheduler& owner, unsigned slots) noexcept : owner_(owner), slots_(static_cast<int>(slots)) {}
   watchdog(const watchdog&) = delete;
@@ -60,7 +65,8 @@ public:
   /// Whether a call may be made in place: somebody watches, and each slot's worker may make a slow one without a spare being
   /// missed. Any thread.
   [[nodiscard]] bool is_ready() noexcept {
-    return room_.load(std::memory_order_relaxed) >= slots_ && (state_.load(std::memory_order_relaxed) != state::absent || start());
+    if (room_.load(std::memory_order_relaxed) < slots_) [[unlikely]] return ask_for_retry();
+    return state_.load(std::memory_order_relaxed) != state::absent || start();
   }
   /// A call has begun, and a full fence has passed since (E180).
   void notice() noexcept {
@@ -80,6 +86,9 @@ private:
   bool look() noexcept;
   void fall_asleep() noexcept;
   void hand_over(worker& from, std::uint64_t call) noexcept;
+  worker* add_spare() noexcept;
+  void retry() noexcept;
+  bool ask_for_retry() noexcept;
 
   scheduler& owner_;
   const int slots_;
@@ -98,6 +107,10 @@ private:
   };
   std::vector<slow_call> slow_;      // found by a look
   bool moved_ = false;               // calls have begun or ended since the last look
+  int withheld_ = 0;                 // what room_ has lost since a thread was refused
+  std::int64_t retry_pause_ns_ = retry_ns;
+  // The next retry, 0: none. The watchdog sets it; others see by it whether it is worth waking.
+  atomic<std::int64_t> retry_at_ns_{0};
 };
 
 }  // namespace levity::detail
