@@ -15,6 +15,7 @@
 
 #include "levity/levity.hpp"
 #include "platform/fault_plan.hpp"
+#include "sched/watchdog.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
@@ -283,6 +284,24 @@ TEST(blocking, while_threads_are_refused_again_and_again_every_call_returns) {
     EXPECT_EQ(returned.load(std::memory_order_relaxed), count);
     EXPECT_GT(fault_plan::tallies()[0].struck, 0u);
   });
+}
+
+// After a stop of the whole process every call seems to have lasted, the quick ones too.
+TEST(watchdog, a_look_that_comes_late_is_left_out_and_the_next_one_judges) {
+  lv::detail::look_times looks;
+  constexpr std::int64_t late = lv::detail::look_times::late_ns + 1;
+  EXPECT_FALSE(looks.leave_out(1000, 1000));
+  EXPECT_FALSE(looks.leave_out(1000, 1000 + lv::detail::look_times::late_ns));
+  EXPECT_TRUE(looks.leave_out(1000, 1000 + late));
+  EXPECT_FALSE(looks.leave_out(5'000'000, 5'000'000));
+  EXPECT_TRUE(looks.leave_out(1000, 1000 + late));
+}
+
+TEST(watchdog, on_a_machine_where_every_look_is_late_every_second_one_judges) {
+  lv::detail::look_times looks;
+  int judged = 0;
+  for (std::int64_t i = 0; i < 100; i++) judged += looks.leave_out(i * 10'000'000, i * 10'000'000 + 5'000'000) ? 0 : 1;
+  EXPECT_EQ(judged, 50);
 }
 
 // In a simulated run calls are made in place; what they do is no task's doing there either.

@@ -57,18 +57,21 @@ void watchdog::offer_spare(worker& spare) noexcept {
 
 void watchdog::watch() noexcept {
   std::int64_t pause_ns = look_ns;
+  std::int64_t due_ns = kernel_now_ns();
   unsigned quiet = 0;
   while (state_.load(std::memory_order_relaxed) != state::stopping) {
     retry();
     moved_ = false;
-    const bool pending = look();
+    const bool pending = times_.leave_out(due_ns, kernel_now_ns()) || look();
     pause_ns = pending ? look_ns : std::min(2 * pause_ns, look_rarely_ns);
     quiet = pending || moved_ ? 0 : quiet + 1;
     if (quiet >= looks_before_sleep) {
       quiet = 0;
       pause_ns = look_ns;
       fall_asleep();
+      due_ns = kernel_now_ns();
     } else {
+      due_ns = kernel_now_ns() + pause_ns;
       futex_wait_for(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(state::awake), pause_ns);
     }
   }

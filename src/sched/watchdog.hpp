@@ -20,6 +20,10 @@
 // too, it looks again after up to `look_rarely_ns`; when there were none for a while it sleeps until one wakes it, which costs that
 // one a system call: a stream of quick calls pays for none, a program that makes none has a thread less.
 //
+// A look that comes late says nothing: what stopped this thread (SIGSTOP, a quota, a hypervisor) has stopped the workers' threads
+// as well, and a call of a microsecond seems to have lasted. Such a look is left out, one of several in a row: on a machine
+// where every look is late the next one judges.
+//
 // Where no thread is to be had for a spare, calls go to blocking_pool for a while: until a retry, which some later call sets off,
 // or another look at a call that lasts, has got one. Pauses between retries double, from 0.1 s to 10 s.
 //
@@ -46,6 +50,21 @@ namespace levity::inline v0::detail {
 
 class scheduler;
 class worker;
+
+/// Tells which looks came too late to judge anything.
+class look_times {
+public:
+  static constexpr std::int64_t late_ns = 500'000;
+
+  /// Whether a look that was due at `due_ns` and is made at `now_ns` is left out.
+  [[nodiscard]] bool leave_out(std::int64_t due_ns, std::int64_t now_ns) noexcept {
+    left_out_ = !left_out_ && now_ns - due_ns > late_ns;
+    return left_out_;
+  }
+
+private:
+  bool left_out_ = false;  // the look before
+};
 
 class watchdog {
 public:
@@ -107,6 +126,7 @@ private:
   };
   std::vector<slow_call> slow_;      // found by a look
   bool moved_ = false;               // calls have begun or ended since the last look
+  look_times times_;
   int withheld_ = 0;                 // what room_ has lost since a thread was refused
   std::int64_t retry_pause_ns_ = retry_ns;
   // The next retry, 0: none. The watchdog sets it; others see by it whether it is worth waking.
