@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Writes the table of a recorded run into README.md, between <!-- bench:begin --> and <!-- bench:end -->.
+"""Writes the tables of a recorded run: a short one into README.md, by what a reader asks, and the whole into docs/bench/README.md.
 
-  bench/readme_table.py [--record FILE] [--readme FILE]            rewrites the block
-  bench/readme_table.py --check [--record FILE] [--readme FILE]    exit 2 when the block is not that of the record
+  bench/readme_table.py [--record FILE] [--root FOLDER]            rewrites both
+  bench/readme_table.py --check [--record FILE] [--root FOLDER]    exit 2 when one of them is not that of the record
+
+They stand between <!-- bench:begin --> and <!-- bench:end -->. The short table has the rows of QUESTIONS and, whatever they
+are, all that do not hold.
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import sys
@@ -19,10 +23,36 @@ from harness.report import goal, number  # noqa: E402
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 SHORT = {"MiB RSS kept 1 s after the end": "MiB RSS kept 1 s after", "x": "×"}
 
+# A question, whose rows it is about, and those of them that answer it, in the words of who asks.
+QUESTIONS = (
+    ("Light?", ("task/parked/bytes", "task/parked/returned", "task/parked/visible", "task/parked/receive", "fragmentation",
+                "idle_connections/bytes", "idle/*"), {
+        "task/parked/bytes": "a parked task",
+        "task/parked/returned": "what a million tasks leave behind",
+        "idle_connections/bytes": "an idle connection",
+        "idle/wakeups": "a server that nobody talks to, 10 s",
+    }),
+    ("Fast?", ("await/*", "task/spawn_join", "tree/*", "wake/*", "timer/*", "channel/*", "echo/*", "http/*"), {
+        "task/spawn_join": "start a task and join it",
+        "await/call": "`co_await` a coroutine that does not wait",
+        "channel/hop/buffered": "a value through a channel",
+        "echo/64B/256conn/saturated": "echo, 256 connections, over the same in C",
+        "http/small_json/cpu": "HTTP, a small document, over the same in C",
+    }),
+    ("Steady?", ("growth/*", "task/parked/wave10_over_wave2", "idle_connections/*", "false_sharing"), {
+        "growth/tasks": "a task beside a million that sleep, by one beside a thousand",
+        "idle_connections/cpu": "a request beside 18,000 idle connections, by one beside 100",
+    }),
+    ("Files?", ("file/*",), {
+        "file/read_4k_random/32": "4 KiB from the page cache, 32 at a time",
+        "file/append_fdatasync/32": "4 KiB appended and on the disk, 32 at a time",
+    }),
+)
 
-def row_of(record):
+
+def cells(record):
     if record["judged"] == "missing":
-        return f"| `{record['name']}` | – | – | – | – | **missing** |"
+        return "– | – | – | – | **missing** |"
     value = f"{number(record['value'])} {SHORT.get(record['unit'], record['unit'])}"
     ratio = "–"
     if record["ratio"] is not None:
@@ -32,14 +62,28 @@ def row_of(record):
     must = goal(record).replace("<=", "≤").replace(">=", "≥").replace("x", "×")
     for word in ("upper ", "ratio "):
         must = must.replace(word, "")
-    return f"| `{record['name']}` | {value} | {floor} | {ratio} | {must} | {'yes' if record['pass'] else '**no**'} |"
+    return f"{value} | {floor} | {ratio} | {must} | {'yes' if record['pass'] else '**no**'} |"
 
 
-def block(recorded):
+def question_of(name):
+    return next((question for question, rows, _ in QUESTIONS if any(fnmatch.fnmatchcase(name, row) for row in rows)), "Else?")
+
+
+def short_rows(recorded):
+    """What is asked for, in the order of the questions, and what does not hold."""
+    for question in [each for each, _, _ in QUESTIONS] + ["Else?"]:
+        words = next((words for each, _, words in QUESTIONS if each == question), {})
+        mine = {record["name"]: record for record in recorded["rows"] if question_of(record["name"]) == question}
+        picked = [name for name in words if name in mine]
+        picked += [name for name, record in mine.items() if not record["pass"] and name not in words]
+        for place, name in enumerate(picked):
+            said = f"{words[name]}, `{name}`" if name in words else f"`{name}`"
+            yield f"| {f'**{question}**' if place == 0 else ''} | {said} | {cells(mine[name])}"
+
+
+def last_line(recorded):
     machine = recorded["machine"]
-    rows = recorded["rows"]
-    held = sum(record["pass"] for record in rows)
-    spreads = sorted(record["spread"] for record in rows if record["ratio"] is not None)
+    spreads = sorted(record["spread"] for record in recorded["rows"] if record["ratio"] is not None)
     spread = ""
     if spreads:
         spread = f" Quartiles of the ratios lie {spreads[0]:.0%} to {spreads[-1]:.0%} of their median apart."
@@ -47,41 +91,66 @@ def block(recorded):
         spread += f" Other programs used up to {recorded['foreign_share']:.0%} of the server's core meanwhile."
     kind = "virtual, " if machine["virtual"] else ""
     command = "./dev bench" + (" --quick" if recorded["mode"] == "quick" else "")
+    return (f"`{command}` on {recorded['date'][:10]}: {machine['cpu']}, {kind}{machine['cores']} cores, Linux {machine['kernel']}, "
+            f"{machine['compiler']} {machine['flags']}, commit {machine['commit']}.{spread}")
+
+
+def held(recorded):
+    return f"{sum(record['pass'] for record in recorded['rows'])} of {len(recorded['rows'])} rows hold"
+
+
+def short_block(recorded):
+    return "\n".join([
+        BEGIN,
+        "| | what, and its row | levity | floor | ratio (95 % bound) | must | holds |",
+        "|---|---|---|---|---|---|---|",
+        *short_rows(recorded),
+        "",
+        f"{held(recorded)}; every one that does not is in this table, [all of them](docs/bench/README.md) in the other. "
+        f"{last_line(recorded)}",
+        END])
+
+
+def whole_block(recorded):
     return "\n".join([
         BEGIN,
         "| row | levity | floor | ratio (95 % bound) | must | holds |",
         "|---|---|---|---|---|---|",
-        *[row_of(record) for record in rows],
+        *[f"| `{record['name']}` | {cells(record)}" for record in recorded["rows"]],
         "",
-        f"{held} of {len(rows)} rows hold. `{command}` on {recorded['date'][:10]}: {machine['cpu']}, {kind}"
-        f"{machine['cores']} cores, Linux {machine['kernel']}, {machine['compiler']} {machine['flags']}, "
-        f"commit {machine['commit']}.{spread}",
+        f"{held(recorded)}. {last_line(recorded)}",
         END])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", default=os.path.join(HERE, "..", "docs", "bench", "record.json"))
-    parser.add_argument("--readme", default=os.path.join(HERE, "..", "README.md"))
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
-    with open(options.record, encoding="utf-8") as file:
-        wanted = block(json.load(file))
-    with open(options.readme, encoding="utf-8") as file:
+def put(path, wanted, check):
+    """0: it is there, or was written; else why not."""
+    with open(path, encoding="utf-8") as file:
         text = file.read()
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        print(f"{options.readme} has no single block between {BEGIN} and {END}; add the two lines", file=sys.stderr)
+        print(f"{path} has no single block between {BEGIN} and {END}; add the two lines", file=sys.stderr)
         return 1
     before, after = text[:text.index(BEGIN)], text[text.index(END) + len(END):]
     if before + wanted + after == text:
         return 0
-    if options.check:
-        print(f"the table in {options.readme} is not that of {options.record}; run bench/readme_table.py",
-              file=sys.stderr)
+    if check:
+        print(f"{path}: its table is not that of the record; run bench/readme_table.py", file=sys.stderr)
         return 2
-    with open(options.readme, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write(before + wanted + after)
     return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default=os.path.dirname(HERE), help="where README.md and docs/bench are")
+    parser.add_argument("--record", help="docs/bench/record.json of the root, if not given")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    folder = os.path.join(options.root, "docs", "bench")
+    with open(options.record or os.path.join(folder, "record.json"), encoding="utf-8") as file:
+        recorded = json.load(file)
+    return max(put(os.path.join(options.root, "README.md"), short_block(recorded), options.check),
+               put(os.path.join(folder, "README.md"), whole_block(recorded), options.check))
 
 
 if __name__ == "__main__":
