@@ -14,6 +14,7 @@
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
 #include "levity/sync/channel.hpp"
+#include "tests/support/parked_weight.hpp"
 #include "tests/support/run_tasks.hpp"
 #include "tests/support/settle.hpp"
 
@@ -63,6 +64,22 @@ struct counted {
 };
 
 }  // namespace
+
+TEST(channel, that_is_waited_for_costs_a_task_no_more_memory_than_promised) {
+  if (!levity::test::weighs_what_users_get) GTEST_SKIP() << "frames of this build are larger";
+  run_tasks(1, []() -> lv::task<> {
+    const auto receiver = [](number_channel* from, int* ends) -> lv::task<> {
+      const auto got = co_await from->receive();
+      if (!got) ++*ends;
+    };
+    int ends = 0;
+    number_channel pipe;
+    const auto spawn = [&](lv::scope& into) { into.spawn("receiver", receiver, &pipe, &ends); };
+    const std::uint64_t bytes = co_await levity::test::parked_weight(spawn);
+    EXPECT_LE(bytes, levity::test::parked_bytes_max);
+    EXPECT_EQ(ends, 1000);
+  });
+}
 
 TEST(channel, keeps_the_order_of_one_sender) {
   for (unsigned workers : worker_counts) {

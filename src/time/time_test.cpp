@@ -8,6 +8,7 @@
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "tests/support/parked_weight.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -42,6 +43,22 @@ lv::task<lv::cancel_reason> sleeps_within(lv::duration time, lv::duration limit)
 }  // namespace
 
 // ---- sleep -----------------------------------------------------------------------------------------------------------
+
+TEST(sleep, costs_a_task_no_more_memory_than_promised) {
+  if (!levity::test::weighs_what_users_get) GTEST_SKIP() << "frames of this build are larger";
+  run_tasks(1, []() -> lv::task<> {
+    const auto sleeper = [](lv::time_point until, int* ends) -> lv::task<> {
+      co_await lv::sleep_until(until);
+      ++*ends;
+    };
+    int ends = 0;
+    const lv::time_point until = lv::clock::now() + 1h;
+    const auto spawn = [&](lv::scope& into) { into.spawn("sleeper", sleeper, until, &ends); };
+    const std::uint64_t bytes = co_await levity::test::parked_weight(spawn);
+    EXPECT_LE(bytes, levity::test::parked_bytes_max);
+    EXPECT_EQ(ends, 0);
+  });
+}
 
 TEST(sleep, is_never_early_and_all_of_them_end) {
   for (const unsigned workers : {1u, 4u}) {

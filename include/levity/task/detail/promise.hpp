@@ -66,16 +66,28 @@ struct promise_base {
   std::suspend_always initial_suspend() const noexcept { return {}; }
 
   // Notes the line of each co_await. What is awaited is passed on in the form that costs a frame the least: the awaiter itself
-  // where an operator makes one, else a pointer to it (g++ 12 copies an awaiter that it is handed by reference).
+  // where an operator makes one, else a reference to it; on g++ a pointer, for g++ 12 copies an awaiter that it is handed by
+  // reference.
   template <class Awaited>
+    requires requires(Awaited&& awaited) { static_cast<Awaited&&>(awaited).operator co_await(); }
   auto await_transform(Awaited&& awaited, const void* at = __builtin_source_location()) noexcept {
     here = at;
-    if constexpr (requires { static_cast<Awaited&&>(awaited).operator co_await(); }) {
-      return static_cast<Awaited&&>(awaited).operator co_await();
-    } else {
-      return awaiter_ref<std::remove_reference_t<Awaited>>{&awaited};
-    }
+    return static_cast<Awaited&&>(awaited).operator co_await();
   }
+#ifdef __clang__
+  template <class Awaited>
+  std::remove_reference_t<Awaited>& await_transform(Awaited&& awaited, const void* at = __builtin_source_location()) noexcept {
+    here = at;
+    return static_cast<std::remove_reference_t<Awaited>&>(awaited);
+  }
+#else
+  template <class Awaited>
+  awaiter_ref<std::remove_reference_t<Awaited>> await_transform(Awaited&& awaited,
+                                                                const void* at = __builtin_source_location()) noexcept {
+    here = at;
+    return {&awaited};
+  }
+#endif
 
   [[nodiscard]] std::source_location location() const noexcept { return std::bit_cast<std::source_location>(here); }
 };
