@@ -110,9 +110,9 @@ io_result<void> set_socket_option(endpoint* socket, int level, int option, int v
 io_result<std::size_t> read_once(endpoint& socket, std::span<std::byte> into) noexcept {
   socket.reading.clear();
   const io_result<std::size_t> got = socket.home->try_read(socket, into);
-  // A full read may have left bytes behind. After a short one the next byte raises an event, unless the peer has hung up: then
-  // no event may come any more.
-  const bool more = got ? *got == into.size() || socket.hung_up.load(std::memory_order_relaxed)
+  // A full read may have left bytes behind. After a short one, or one that took all, the next byte raises an event, unless the
+  // peer has hung up: then no event may come any more.
+  const bool more = got ? (*got == into.size() && !socket.took_all) || socket.hung_up.load(std::memory_order_relaxed)
                         : got.error() != io_failure::would_block;
   if (more) socket.reading.mark_ready();
   return got;

@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "platform/fault_plan.hpp"
 #include "levity/memory/buffer.hpp"
 #include "reactor/reactor.hpp"
 #include "tests/support/run_tasks.hpp"
@@ -720,3 +722,59 @@ TEST_P(tcp, accept_waits_while_descriptors_are_out_and_goes_on_when_they_are_bac
 
 INSTANTIATE_TEST_SUITE_P(backends, tcp, testing::ValuesIn(setups),
                          [](const auto& row) { return std::string(row.param.name); });
+
+namespace {
+
+// Messages as long as a read may be, each acknowledged by a byte.
+lv::task<> acknowledge(lv::tcp_stream peer, int messages) {
+  constexpr std::size_t size = 16 * 1024;
+  for (int i = 0; i < messages; i++) {
+    for (std::size_t got = 0; got < size;) {
+      const auto chunk = co_await peer.read_some();
+      EXPECT_TRUE(chunk) << i;
+      if (!chunk) co_return;
+      got += chunk->size();
+    }
+    const auto told = co_await peer.write_all("y");
+    EXPECT_TRUE(told);
+  }
+  const auto end = co_await peer.read_some();
+  EXPECT_TRUE(!end && end.error() == io_failure::eof);
+}
+
+lv::task<> ask_in_turn(int messages) {
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+  auto both = co_await lv::when_all(lv::tcp_stream::connect(listener.local_address()), listener.accept());
+  lv::scope tasks;
+  tasks.spawn(acknowledge, std::move(*std::get<1>(both)), messages);
+  auto client = std::move(*std::get<0>(both));
+  const std::string message(16 * 1024, 'm');
+  for (int i = 0; i < messages; i++) {
+    const auto sent = co_await client.write_all(message);
+    EXPECT_TRUE(sent);
+    std::byte yes[1];
+    const auto got = co_await client.read_some(yes);
+    EXPECT_TRUE(got) << i;
+  }
+  client.close();
+  co_await tasks.join();
+}
+
+}  // namespace
+
+TEST(tcp_epoll, messages_as_long_as_a_buffer_are_read_without_an_attempt_in_vain_for_each) {
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  using lv::detail::fault_plan;
+  // Rules that look at every call and strike none, in effect.
+  ASSERT_FALSE(fault_plan::install("eintr@read=1000000000,eintr@recv=1000000000"));
+  lv::runtime_options options;
+  options.backend = epoll;
+  options.workers = 1;
+  options.handle_signals = false;
+  constexpr std::uint64_t messages = 200;
+  lv::run_with(options, ask_in_turn, static_cast<int>(messages));
+  const auto tallies = fault_plan::tallies();
+  fault_plan::remove();
+  // One for each message and one for each acknowledgement, and a few until the socket tells what is left.
+  EXPECT_LT(tallies[0].seen + tallies[1].seen, 2 * messages + 50);
+}

@@ -153,6 +153,10 @@ inline ssize_t send(int fd, const void* from, std::size_t size, int flags) noexc
 inline ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept {
   return is_planned(call::sendmsg) ? planned_message(call::sendmsg, fd, message, flags) : ::sendmsg(fd, message, flags);
 }
+/// Of a stream, into one piece: may move less.
+inline ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept {
+  return strikes(call::recv, fd, message->msg_iov->iov_len) ? -1 : ::recvmsg(fd, message, flags);
+}
 /// Of datagrams.
 inline ssize_t sendmsg_record(int fd, const msghdr* message, int flags) noexcept {
   return strikes(call::sendmsg, fd) ? -1 : ::sendmsg(fd, message, flags);

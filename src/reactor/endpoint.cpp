@@ -40,6 +40,9 @@ endpoint& allocate_endpoint() {
   taken->next_free = nullptr;
   taken->adopted = false;
   taken->file_blocks = false;
+  taken->filled = false;
+  taken->tells_rest = false;
+  taken->took_all = false;
   taken->reading.reset();
   taken->writing.reset();
   taken->hung_up.store(false, std::memory_order_relaxed);

@@ -86,6 +86,9 @@ struct endpoint {
   bool adopted = false;                 // epoll: others may hold the same open file, so a close alone does not end the watch
   bool file_blocks = false;             // adopted: a socket whose attempts must say MSG_DONTWAIT
   int fd = -1;                          // epoll: the descriptor; sim: the number of the simulated socket
+  bool filled = false;                  // reader; epoll: the last read got all that it asked for
+  bool tells_rest = false;              // reader; epoll: the kernel says with a read how much it has left
+  bool took_all = false;                // reader: the last read got all that it asked for, and nothing was left
   reactor* home = nullptr;              // the reactor that watches it
   endpoint* next_free = nullptr;
 };

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
+#include <utility>
 
 #include "levity/base/assert.hpp"
 #include "platform/syscall.hpp"
@@ -205,15 +207,53 @@ io_result<void> epoll_reactor::finish_connect(endpoint& socket) noexcept {
                                            : io_error::from_errno(errno, doing));
 }
 
+namespace {
+
+// Whether anything is left behind a read that got all that it asked for only another read could tell; of a service whose messages
+// are as long as its buffer that is a system call more for each. A socket on which one was in vain tells it with the bytes
+// from then on.
+void ask_for_rest(endpoint& socket) noexcept {
+  const int on = 1;
+  socket.tells_rest = kernel::setsockopt(socket.fd, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
+}
+
+ssize_t read_and_look(endpoint& socket, std::span<std::byte> into) noexcept {
+  alignas(cmsghdr) std::byte told[CMSG_SPACE(sizeof(int))];
+  iovec piece{into.data(), into.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = told;
+  message.msg_controllen = sizeof told;
+  const ssize_t got = kernel::recvmsg(socket.fd, &message, 0);
+  const cmsghdr* rest = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (rest != nullptr && rest->cmsg_level == IPPROTO_TCP && rest->cmsg_type == TCP_CM_INQ) {
+    int bytes = 1;
+    std::memcpy(&bytes, CMSG_DATA(rest), sizeof bytes);
+    socket.took_all = bytes == 0;
+  }
+  return got;
+}
+
+}  // namespace
+
 io_result<std::size_t> epoll_reactor::try_read(endpoint& socket, std::span<std::byte> into) noexcept {
+  socket.took_all = false;
   for (;;) {
-    const ssize_t got = kernel::read(socket.fd, into.data(), into.size());
-    if (got > 0) return static_cast<std::size_t>(got);
+    const ssize_t got =
+        socket.tells_rest ? read_and_look(socket, into) : kernel::read(socket.fd, into.data(), into.size());
+    if (got > 0) {
+      socket.filled = static_cast<std::size_t>(got) == into.size();
+      return static_cast<std::size_t>(got);
+    }
     if (got == 0) {
       return std::unexpected(torn(socket) ? io_error{io_failure::reset, ECONNRESET, "reading"}
                                           : io_error{io_failure::eof, 0, "reading"});
     }
-    if (errno != EINTR) return std::unexpected(transfer_error(socket, errno, "reading"));
+    if (errno == EINTR) continue;
+    const io_error why = transfer_error(socket, errno, "reading");
+    if (why == io_failure::would_block && std::exchange(socket.filled, false) && !socket.tells_rest) ask_for_rest(socket);
+    return std::unexpected(why);
   }
 }
 

@@ -11,8 +11,9 @@
 //   sockets    any thread; try_ functions never block: they answer io_failure::would_block
 //
 // Contract for a backend (reactor_contract_test.cpp runs over all of them)
-//   after try_read or try_write answered would_block, or moved less than was asked, an event follows as soon as more can be
-//   moved; an event for bytes, end of stream or failure that came before the attempt was answered by it
+//   after try_read or try_write answered would_block, or moved less than was asked, or all that there was (endpoint::took_all), an
+//   event follows as soon as more can be moved; an event for bytes, end of stream or failure that came before the attempt was
+//   answered by it
 //   once a socket has hung up, `hung_up` is set before its event
 //   a reset is a reset to every attempt after it, whoever met it first: a torn stream never looks like a finished one
 //   ring() ends the current wait, or the next one, at once
