@@ -178,6 +178,8 @@ TEST(file_line, a_submission_that_blocks_holds_up_no_other_task_of_its_worker) {
       alignas(page) static std::byte block[page];
       for (int i = 0; i < 10; i++) EXPECT_EQ((co_await from->read_at(0, block)).value_or(0), page);
       EXPECT_EQ((co_await from->read_at(0, std::span{into->at(), page})).value_or(0), page);
+      // By then another thread holds the slot, and submits on the same ring.
+      for (int i = 0; i < 10; i++) EXPECT_EQ((co_await from->read_at(0, block)).value_or(0), page);
     };
     lv::scope tasks;
     tasks.spawn(reads, &*file, missing);
