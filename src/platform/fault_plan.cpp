@@ -197,9 +197,12 @@ std::uint64_t mixed(std::uint64_t value) noexcept {  // the finaliser of splitmi
 
 // What is left of a transfer: one byte as often as not, something in between otherwise. The same size when it cannot be cut.
 std::size_t shortened(call which, std::size_t size, std::uint64_t draw) noexcept {
-  constexpr std::size_t page = 4096;
-  const bool aligned = (bit(which) & file_calls) != 0 && size % page == 0;
-  const std::size_t unit = aligned ? page : 1;
+  std::size_t unit = 1;
+  if ((bit(which) & file_calls) != 0) {
+    constexpr std::size_t page = 4096;
+    constexpr std::size_t sector = 512;  // what most disks ask for
+    unit = size % page == 0 ? page : size % sector == 0 ? sector : 1;
+  }
   const std::size_t units = size / unit;
   if (units < 2) return size;
   return (draw & 1) != 0 ? unit : (1 + (draw >> 1) % (units - 1)) * unit;

@@ -106,6 +106,7 @@ TEST_F(fault_plans, what_is_aligned_for_a_file_stays_aligned) {
     const ssize_t moved = kernel::pread(fd, bytes.data(), bytes.size(), 0);
     EXPECT_EQ(moved % 4096, 0);
     EXPECT_LT(moved, 64 * 1024);
+    EXPECT_EQ(kernel::pread(fd, bytes.data(), 20 * 512, 0) % 512, 0);
   }
   EXPECT_EQ(kernel::pread(fd, bytes.data(), 4096, 0), 4096);
   ::close(fd);
