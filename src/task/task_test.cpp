@@ -134,21 +134,23 @@ TEST(scope, joins_every_child) {
 
 TEST(scope, keeps_a_callable_with_state_and_arguments_by_reference_alive) {
   run_tasks(2, []() -> lv::task<> {
-    std::string seen;
+    std::string state;
+    std::string argument;
     lv::scope children;
     {
       std::string captured = "a long enough string to live on the heap";
       children.spawn([captured](std::string* out) -> lv::task<> {
         co_await lv::sleep(1ms);
-        *out += captured;
-      }, &seen);
+        *out = captured;
+      }, &state);
       children.spawn([](const std::string& by_reference, std::string* out) -> lv::task<> {
-        co_await lv::sleep(5ms);
-        *out += by_reference;
-      }, std::string(" and an argument that is a reference"), &seen);
+        co_await lv::sleep(1ms);
+        *out = by_reference;
+      }, std::string("an argument that is a reference to a string"), &argument);
     }
     co_await children.join();
-    EXPECT_EQ(seen, "a long enough string to live on the heap and an argument that is a reference");
+    EXPECT_EQ(state, "a long enough string to live on the heap");
+    EXPECT_EQ(argument, "an argument that is a reference to a string");
   });
 }
 
