@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -237,6 +240,58 @@ TEST(frame_pool, a_magazine_stays_small) {
   }
   for (auto [memory, bytes] : held) frame_free(memory, bytes);
   EXPECT_EQ(frame_statistics().bytes_in_use, before.bytes_in_use);
+}
+
+constexpr std::size_t line_bytes = 64;
+
+std::uintptr_t first_line(const void* block) { return reinterpret_cast<std::uintptr_t>(block) / line_bytes; }
+std::uintptr_t last_line(const void* block, std::size_t bytes) {
+  return (reinterpret_cast<std::uintptr_t>(block) + bytes - 1) / line_bytes;
+}
+
+// Sizes that no other test uses, so that their slabs are fresh.
+TEST(frame_pool, blocks_that_a_thread_takes_one_after_the_other_have_no_cache_line_in_common) {
+  frame_magazine_scope magazine;
+  for (const std::size_t bytes : {std::size_t{80}, std::size_t{112}, std::size_t{176}, std::size_t{400}}) {
+    void* first = frame_allocate(bytes);
+    void* second = frame_allocate(bytes);
+    const void* lower = std::min(first, second);
+    const void* upper = std::max(first, second);
+    EXPECT_LT(last_line(lower, bytes), first_line(upper)) << bytes;
+    frame_free(second, bytes);
+    frame_free(first, bytes);
+  }
+}
+
+// Each thread does with some sizes in turns what a worker does at every spawn and await. Nothing of it goes through the depot, so
+// none ever gets a block beside one of the other's.
+TEST(frame_pool, threads_that_use_many_sizes_in_turns_have_no_cache_line_in_common) {
+  std::set<std::uintptr_t> lines[2];
+  levity::atomic<int> ready{0};
+  std::vector<std::thread> threads;
+  for (auto& own : lines) {
+    threads.emplace_back([&own, &ready] {
+      frame_magazine_scope magazine;
+      ready.fetch_add(1, std::memory_order_relaxed);
+      while (ready.load(std::memory_order_relaxed) < 2) {
+      }
+      constexpr std::size_t sizes[] = {144, 240, 272, 304, 336, 368, 432, 464, 496};
+      for (int round = 0; round < 200; round++) {
+        for (const std::size_t bytes : sizes) {
+          void* block = frame_allocate(bytes);
+          for (std::uintptr_t line = first_line(block); line <= last_line(block, bytes); line++) own.insert(line);
+          frame_free(block, bytes);
+        }
+      }
+      ready.fetch_add(1, std::memory_order_relaxed);
+      while (ready.load(std::memory_order_relaxed) < 4) {  // what one gave back the other would get
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  std::vector<std::uintptr_t> common;
+  std::set_intersection(lines[0].begin(), lines[0].end(), lines[1].begin(), lines[1].end(), std::back_inserter(common));
+  EXPECT_EQ(common.size(), 0U);
 }
 
 #endif

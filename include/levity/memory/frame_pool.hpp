@@ -7,9 +7,11 @@
 //
 // Layers, from fast to slow
 //   magazine   one per worker thread: free blocks per size class in a singly linked stack. No lock, no atomic.
-//              At most 32 KiB in all; emptied when its worker goes.
+//              At most 8 KiB of a class and 64 KiB in all; emptied when its worker goes.
 //   depot      one per pool: per size class, slabs with free blocks under a spin lock. A magazine refills and spills
-//              in batches, so the lock is paid once per batch.
+//              in batches, so the lock is paid once per batch. A fresh batch ends where a cache line ends, and every other
+//              of its blocks comes first: what two threads use, and two tasks that one thread started, has no line in common
+//              unless the pool is full or its blocks have wandered.
 //   pages      64 KiB slabs, aligned, mapped from the kernel in 1 MiB regions. A slab whose last block came back is given
 //              back to the kernel (MADV_DONTNEED) and its address range reused. A worker that is idle after a crowd has
 //              left gives back the pages between blocks that live on, too: 10^6 tasks of many sizes, of which 1 % stay, keep
@@ -22,7 +24,9 @@
 //
 // Rejected: one free list per worker with an atomic list for remote frees (mimalloc's way): faster by about 2 ns when a
 // frame dies on another thread than it was born, but a slab then belongs to a thread, and what a stuck thread owns must
-// never be needed by others. A segmented stack (libfork's way): needs strict last-in first-out lifetimes.
+// never be needed by others. Blocks rounded to cache lines (a parked task would take 256 bytes instead of 192); a magazine of
+// 16 KiB (a thread with more than four sizes in turns sent blocks to the depot all the time, and got its neighbour's for them).
+// A segmented stack (libfork's way): needs strict last-in first-out lifetimes.
 //
 // Under AddressSanitizer every block comes from the general allocator, so that a use after free is found.
 
