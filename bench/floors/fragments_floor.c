@@ -1,10 +1,13 @@
 /* fragments_floor TASKS - the same pattern as fragments with the C library's allocator: for each task a frame of one of many sizes
- * and a record, of which 99 of 100 are freed in a random order; then malloc_trim(), which gives whole pages back. */
+ * and a record, of which 99 of 100 are freed in a random order; then malloc_trim(), which gives whole pages back. Another allocator
+ * takes its place by LD_PRELOAD. Prints also what pages the living would keep had all been laid down without a gap, each task's
+ * frame and record side by side, in the order of their birth: nobody knows then who will live, and nothing moves. */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const size_t sizes[8] = {96, 192, 336, 592, 992, 2096, 4096, 8096};
 enum { record_bytes = 96 };
@@ -38,6 +41,19 @@ int main(int argc, char **argv) {
     order[j] = kept;
   }
   long full = rss_bytes();
+  unsigned char *lives = calloc(tasks, 1);
+  for (size_t i = tasks - tasks / 100; i < tasks; i++) lives[order[i]] = 1;
+  size_t at = 0, kept_pages = 0, next_page = 0;
+  for (size_t i = 0; i < tasks; i++) {
+    size_t end = at + sizes[size_of[i]] + record_bytes;
+    if (lives[i]) {
+      size_t first = at / 4096 < next_page ? next_page : at / 4096;
+      next_page = (end - 1) / 4096 + 1;
+      kept_pages += next_page - first;
+    }
+    at = end;
+  }
+  free(lives);
   for (size_t i = 0; i < tasks - tasks / 100; i++) {
     free(frames[order[i]]);
     free(records[order[i]]);
@@ -46,7 +62,12 @@ int main(int argc, char **argv) {
   for (size_t i = tasks - tasks / 100; i < tasks; i++) live += sizes[size_of[order[i]]] + record_bytes;
   size_t own = tasks * (sizeof *frames + sizeof *records + sizeof *order + sizeof *size_of);
   long freed = rss_bytes();
+  sleep(2);
+  for (int i = 0; i < 100000; i++) free(memset(malloc(100), 1, 100)); /* some give memory back only when they are called */
+  long later = rss_bytes();
   malloc_trim(0);
-  printf("{\"live_bytes\": %zu, \"rss_full\": %ld, \"rss_freed\": %ld, \"rss_trimmed\": %ld}\n", live,
-         full - start - (long)own, freed - start - (long)own, rss_bytes() - start - (long)own);
+  printf("{\"live_bytes\": %zu, \"rss_full\": %ld, \"rss_freed\": %ld, \"rss_2s\": %ld, \"rss_trimmed\": %ld, "
+         "\"packed\": %zu}\n",
+         live, full - start - (long)own, freed - start - (long)own, later - start - (long)own, rss_bytes() - start - (long)own,
+         kept_pages * 4096);
 }

@@ -49,12 +49,12 @@ lv::task<> measure(std::uint64_t tasks) {
     if (i % 10 == 9) co_await lv::sleep(1ms);
   }
   while (crowd.size_approx() > tasks / 50) co_await lv::sleep(10ms);
-  const std::uint64_t live_bytes = lv::frame_statistics().bytes_in_use;
   std::array<std::int64_t, 3> rss{};
   for (std::int64_t& each : rss) {
     co_await lv::sleep(1s);
     each = rss_bytes();
   }
+  const std::uint64_t live_bytes = lv::frame_statistics().bytes_in_use;  // when the last of those whose turn came have ended, too
   std::printf("{\"tasks\": %llu, \"live_tasks\": %llu, \"live_bytes\": %llu, "
               "\"rss_start\": %lld, \"rss_full\": %lld, \"rss_1s\": %lld, \"rss_2s\": %lld}\n",
               static_cast<unsigned long long>(tasks), static_cast<unsigned long long>(crowd.size_approx()),

@@ -1,6 +1,8 @@
 """What workers share without wanting to, and what memory comes back."""
 
-from ..processes import Failure, run_json
+import glob
+
+from ..processes import Failure, program, run_json
 from ..record import at_least, at_most, of_values
 from ..statistic import median
 from .row import Row
@@ -47,16 +49,31 @@ def false_sharing(bench):
     yield of_values("false_sharing", samples, "x", at_least(1.9), note=note)
 
 
+PEERS = {"jemalloc": "/usr/lib/*/libjemalloc.so.2", "mimalloc": "/usr/lib/*/libmimalloc.so.2"}
+
+
+def fragments_of_peers(bench):
+    """What other allocators keep of the same pattern, in words; where they are installed."""
+    floor = program(bench.build, "fragments_floor")
+    for name, place in PEERS.items():
+        for library in glob.glob(place)[:1]:
+            run = run_json(bench, "/usr/bin/env", f"LD_PRELOAD={library}", floor, bench.parked_tasks)
+            yield f"by {name}: {run['rss_2s'] / 2**20:.0f} MiB"
+
+
 def fragmentation(bench):
     runs = [run_json(bench, bench.subject("fragments"), bench.parked_tasks, timeout=120)
             for _ in range(1 if bench.repetitions < 20 else 3)]
     excess = [(run["rss_2s"] - run["rss_start"] - 4 * 2**20) / run["live_bytes"] for run in runs]
     one = runs[0]
     heap = run_json(bench, "fragments_floor", bench.parked_tasks)
-    note = (f"{one['live_tasks']} of {one['tasks']} tasks live, {one['live_bytes'] / 2**20:.0f} MiB of frames and records; "
-            f"RSS {one['rss_full'] / 2**20:.0f} MiB when full, {one['rss_2s'] / 2**20:.0f} MiB 2 s after; "
-            f"by the C library's heap: {heap['rss_freed'] / 2**20:.0f} MiB, {heap['rss_trimmed'] / 2**20:.0f} after malloc_trim()")
-    yield of_values("fragmentation", excess, "x", at_most(1.5), note=note)
+    words = [f"{one['live_tasks']} of {one['tasks']} tasks live, {one['live_bytes'] / 2**20:.0f} MiB of frames and records; "
+             f"RSS {one['rss_full'] / 2**20:.0f} MiB when full, {(one['rss_2s'] - one['rss_start']) / 2**20:.0f} MiB more than at "
+             "the start 2 s after",
+             f"the pages that the living would keep, all laid down without a gap in the order of their birth: "
+             f"{heap['packed'] / 2**20:.0f} MiB",
+             f"by the C library's heap: {heap['rss_2s'] / 2**20:.0f} MiB, {heap['rss_trimmed'] / 2**20:.0f} after malloc_trim()"]
+    yield of_values("fragmentation", excess, "x", at_most(1.5), note="; ".join(words + list(fragments_of_peers(bench))))
 
 
 ROWS = [
