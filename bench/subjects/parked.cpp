@@ -4,12 +4,15 @@
 // A wave: every task is spawned by name into one scope, all are parked in a sleep at the same moment (that is checked),
 // then they wake over half a second and end.
 #include <levity/levity.hpp>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "cpu_time.hpp"
 #include "levity/base/atomic.hpp"
@@ -35,13 +38,22 @@ lv::task<> sleeper(lv::time_point until, tally* counts) {
 struct wave_result {
   std::int64_t spawn_ns = 0;
   std::int64_t cpu_ns = 0;
+  std::int64_t faults = 0;
   std::int64_t rss = 0;
 };
+
+// Pages that the kernel had to find for this process so far.
+std::int64_t page_faults() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  return used.ru_minflt;
+}
 
 lv::task<wave_result> wave(std::uint64_t tasks, lv::duration sleep, bool hold) {
   wave_result result;
   tally counts;
   const std::int64_t from = cpu_ns();
+  const std::int64_t faults_before = page_faults();
   const lv::time_point start = lv::clock::now();
   lv::scope sleepers;
   for (std::uint64_t i = 0; i < tasks; i++) {
@@ -63,6 +75,7 @@ lv::task<wave_result> wave(std::uint64_t tasks, lv::duration sleep, bool hold) {
   }
   co_await sleepers.join();
   result.cpu_ns = cpu_ns() - from - looked;
+  result.faults = page_faults() - faults_before;
   if (counts.woken.load(std::memory_order_relaxed) != tasks) {
     std::fputs("parked: not every task woke\n", stderr);
     std::exit(1);
@@ -74,15 +87,20 @@ lv::task<> waves(std::uint64_t tasks, int count) {
   const std::int64_t before = rss_bytes();
   std::int64_t rss_max = 0;
   lv::duration sleep = 6s;  // the first wave also learns how long spawning takes here
-  std::printf("{\"tasks\": %llu, \"cpu_ns\": [", static_cast<unsigned long long>(tasks));
+  std::vector<wave_result> results;
   for (int i = 0; i < count; i++) {
     const wave_result result = co_await wave(tasks, sleep, false);
-    std::printf("%s%lld", i == 0 ? "" : ", ", static_cast<long long>(result.cpu_ns));
+    results.push_back(result);
     if (result.rss > rss_max) rss_max = result.rss;
     const lv::duration wanted = 200ms + 5 * lv::duration(result.spawn_ns) / 2;
     if (i == 0 || wanted > sleep) sleep = wanted;
   }
   co_await lv::sleep(1s);
+  std::printf("{\"tasks\": %llu, \"cpu_ns\": [", static_cast<unsigned long long>(tasks));
+  const char* comma = "";
+  for (const wave_result& each : results) std::printf("%s%lld", std::exchange(comma, ", "), static_cast<long long>(each.cpu_ns));
+  comma = "], \"page_faults\": [";
+  for (const wave_result& each : results) std::printf("%s%lld", std::exchange(comma, ", "), static_cast<long long>(each.faults));
   std::printf("], \"rss_before\": %lld, \"rss_parked_max\": %lld, \"rss_after\": %lld}\n",
               static_cast<long long>(before), static_cast<long long>(rss_max), static_cast<long long>(rss_bytes()));
 }
