@@ -189,9 +189,11 @@ void remove_socket_file(const unix_address& at, const socket_file& made) noexcep
 io_result<void> connect_unix_socket(int fd, const unix_address& to) noexcept {
   sockaddr_un name;
   const socklen_t size = to_kernel(to, name);
-  for (bool interrupted = false;; interrupted = true) {
+  for (;;) {
     if (kernel::connect(fd, reinterpret_cast<sockaddr*>(&name), size) == 0) return {};
-    if (errno == EISCONN && interrupted) return {};
+    // By an attempt that was interrupted when it was done: this one, or one after which the listener had no room left, which the
+    // kernel says first.
+    if (errno == EISCONN) return {};
     if (errno != EINTR) return std::unexpected(io_error::from_errno(errno, "connecting to a Unix socket"));
   }
 }
