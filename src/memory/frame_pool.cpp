@@ -22,7 +22,7 @@ constexpr std::size_t fine_bytes_max = frame_fine_bytes_max;
 constexpr std::size_t block_bytes_max = 16 * 1024;
 constexpr std::size_t fine_classes = fine_bytes_max / granule_bytes;
 constexpr std::size_t class_count = frame_classes;
-constexpr std::int64_t magazine_bytes_max = 64 * 1024;
+constexpr std::int64_t magazine_bytes_max = 128 * 1024;
 
 // Classes 0..63 are 16, 32 .. 1024 bytes; then 1280, 1536, 1792, 2048, 2560 .. 16384: four steps a doubling.
 constexpr std::size_t class_of(std::size_t bytes) {
