@@ -225,6 +225,7 @@ file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::ui
   operation_.bytes = bytes;
   operation_.size = std::min(size, transfer_max);
   left_ = size;
+  operation_.direct = what == file_operation::kind::read && !may_be_cached;
   tries_cache_ = may_be_cached && what == file_operation::kind::read && size <= cached_read_max;
 }
 

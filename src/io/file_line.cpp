@@ -1,6 +1,5 @@
 #include "io/file_line.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "io/ring_thread.hpp"
@@ -25,31 +24,29 @@ bool file_line::submit(file_operation& operation) noexcept {
   run_ = now_ns - last_ns_ > pause_ns ? 1 : run_ + 1;
   last_ns_ = now_ns;
   if (run_ < run_min || entering_.load(std::memory_order_acquire)) return false;  // E310 acquire.
-  if (in_flight.load(std::memory_order_relaxed) + waiting_ + ring_.queued() >= entries) return false;
-  batch_[waiting_++] = &operation;
+  if (waiting_ != nullptr || in_flight.load(std::memory_order_relaxed) != 0 || ring_.queued() >= entries) return false;
+  waiting_ = &operation;
   return true;
 }
 
 void file_line::prepare() noexcept {
-  for (unsigned i = 0; i < waiting_; i++) fill_entry(ring_.next_entry(), *batch_[i]);
-  in_flight.fetch_add(waiting_, std::memory_order_relaxed);
-  entered_ = std::exchange(waiting_, 0);
+  entered_ = std::exchange(waiting_, nullptr);
+  fill_entry(ring_.next_entry(), *entered_);
+  in_flight.fetch_add(1, std::memory_order_relaxed);
   entering_.store(true, std::memory_order_relaxed);
 }
 
 void file_line::enter() noexcept {
   ring_.submit();
-  const unsigned refused = std::min(ring_.take_back(), entered_);
-  for (unsigned i = entered_ - refused; i < entered_; i++) {
+  if (ring_.take_back() != 0) {
     in_flight.fetch_sub(1, std::memory_order_relaxed);
-    other_.submit(*batch_[i]);
+    other_.submit(*entered_);
   }
   entering_.store(false, std::memory_order_release);  // E310 release.
 }
 
 void file_line::hand_over() noexcept {
-  for (unsigned i = 0; i < waiting_; i++) other_.submit(*batch_[i]);
-  waiting_ = 0;
+  if (waiting_ != nullptr) other_.submit(*std::exchange(waiting_, nullptr));
 }
 
 void file_line::collect(ready_batch& ready) noexcept {

@@ -12,13 +12,12 @@
 //   collect()    it has completed                 whoever polls that reactor
 //
 // The ring is no thread's, for slots change hands: one thread at a time submits (`entering_`), one collects (the lease). What a
-// thread has submitted completes on its account, so while something is in flight it makes no blocking call in place
-// (worker::enter_call).
+// thread has submitted completes on its account, so while something is in flight it makes no call that may block, neither
+// one of a task in place (worker::enter_call) nor another submission: one operation at a time, the others go to the ring thread.
 //
 // Edges
 //   E310  enter() -> the next submit(), by another thread: the queue of submissions.
 
-#include <array>
 #include <cstdint>
 
 #include "levity/base/atomic.hpp"
@@ -45,13 +44,13 @@ public:
 
   void collect(ready_batch& ready) noexcept override;
   [[nodiscard]] bool has_more() const noexcept override { return ring_.has_completions(); }
-  [[nodiscard]] bool has_waiting() const noexcept override { return waiting_ != 0; }
+  [[nodiscard]] bool has_waiting() const noexcept override { return waiting_ != nullptr; }
   void prepare() noexcept override;
   void enter() noexcept override;
   void hand_over() noexcept override;
 
 private:
-  static constexpr unsigned entries = 32;  // as many may be in flight
+  static constexpr unsigned entries = 8;  // one, and what was taken back before it
   // Who watches over calls that may block costs wake-ups of its own. So the line is for operations that follow each other: not
   // for the first few, nor after a pause.
   static constexpr unsigned run_min = 4;
@@ -60,9 +59,8 @@ private:
   reactor& home_;
   file_backend& other_;  // carries out what the line does not
   ring ring_;
-  std::array<file_operation*, entries> batch_{};  // those that wait, or are being submitted
-  unsigned waiting_ = 0;
-  unsigned entered_ = 0;
+  file_operation* waiting_ = nullptr;
+  file_operation* entered_ = nullptr;
   atomic<bool> entering_{false};
   unsigned run_ = 0;  // operations without a pause in between
   std::int64_t last_ns_ = 0;

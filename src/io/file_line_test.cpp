@@ -193,3 +193,36 @@ TEST(file_line, a_submission_that_blocks_holds_up_no_other_task_of_its_worker) {
     co_await tasks.join();
   }, path, &absent);
 }
+
+// Through the page cache: the kernel copies into the buffer when the page has come, on the thread that has submitted the read.
+TEST(file_line, a_read_whose_buffer_is_not_there_holds_up_no_other_task_of_its_worker) {
+  const absent_page absent;
+  if (!absent.works()) GTEST_SKIP() << "no userfaultfd that catches the kernel";
+  const temporary_folder folder;
+  const std::string path = folder.file("cold");
+  constexpr std::size_t stride = 512 * 1024;
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  const std::string text(24 * stride, 'x');
+  ASSERT_EQ(::write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  ASSERT_EQ(::fsync(fd), 0);
+  ASSERT_EQ(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+  ::close(fd);
+  run_tasks(1, [](std::string name, const absent_page* missing) -> lv::task<> {
+    auto file = (co_await lv::file::open(name, {.read = true})).value();
+    const auto reads = [](lv::file* from, const absent_page* into) -> lv::task<> {
+      std::byte block[page];
+      for (std::size_t i = 0; i < 20; i++) EXPECT_EQ((co_await from->read_at(i * stride, block)).value_or(0), page);
+      EXPECT_EQ((co_await from->read_at(22 * stride, std::span{into->at(), page})).value_or(0), page);
+    };
+    lv::scope tasks;
+    tasks.spawn(reads, &file, missing);
+    int seen = 0;
+    for (int i = 0; i < 100'000 && seen < 20; i++) {
+      co_await lv::sleep(1ms);
+      seen += missing->somebody_waits();
+    }
+    EXPECT_EQ(seen, 20) << "turns beside a thread that waits for the page";
+    missing->give();
+    co_await tasks.join();
+  }, path, &absent);
+}

@@ -40,10 +40,11 @@ bool detail::passes_by_itself(const io_error& why) noexcept {
 }
 
 void detail::say_that_connections_wait(const io_error& why) noexcept {
-  static levity::atomic<bool> said{false};
-  if (said.exchange(true, std::memory_order_relaxed)) return;
+  const bool forbidden = why == io_failure::permission;
+  static levity::atomic<bool> said[2]{};
+  if (said[forbidden].exchange(true, std::memory_order_relaxed)) return;
   std::fprintf(stderr, "levity: %s; new connections wait until %s\n", why.message().c_str(),
-               why == io_failure::permission ? "that is allowed" : "some close");
+               forbidden ? "that is allowed" : "some close");
 }
 
 tcp_listener::tcp_listener(tcp_listener&& other) noexcept

@@ -671,6 +671,34 @@ TEST_P(tcp, events_for_nothing_are_harmless) {
   });
 }
 
+// ---- urgent data -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+// A read stops before urgent data, with less than was asked for and more behind it.
+lv::task<> reads_around_urgent_data() {
+  lv::tcp_listener listener = listen_anywhere();
+  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(listener.local_address().port());
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+  auto server = (co_await listener.accept()).value();
+  EXPECT_EQ(::send(client, "abc", 3, MSG_NOSIGNAL), 3);
+  EXPECT_EQ(::send(client, "X", 1, MSG_NOSIGNAL | MSG_OOB), 1);
+  EXPECT_EQ(::send(client, "def", 3, MSG_NOSIGNAL), 3);
+  EXPECT_EQ(co_await read_exactly(server, 6), "abcdef");
+  ::close(client);
+}
+
+}  // namespace
+
+TEST_P(tcp, what_follows_urgent_data_is_read) {
+  if (GetParam().backend == sim) GTEST_SKIP() << "a simulated network has no urgent data";
+  run(reads_around_urgent_data);
+}
+
 // ---- running out of descriptors --------------------------------------------------------------------------------------
 
 namespace {

@@ -86,8 +86,10 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
     auto* socket = reinterpret_cast<endpoint*>(event.data.u64 & address_mask);
     const auto generation = static_cast<std::uint16_t>(event.data.u64 >> generation_shift);
     if (socket->generation.load(std::memory_order_relaxed) != generation) continue;
-    if ((event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) socket->hung_up.store(true, std::memory_order_relaxed);
-    if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    // A read stops before urgent data, so after any of these a short one proves nothing.
+    constexpr std::uint32_t breaks = EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
+    if ((event.events & breaks) != 0) socket->hung_up.store(true, std::memory_order_relaxed);
+    if ((event.events & (EPOLLIN | breaks)) != 0) {
       task_record* reader = socket->reading.event();
       if (reader != nullptr && wake_deferred(*reader)) ready.add(*reader);
     }
@@ -139,7 +141,7 @@ io_result<endpoint*> epoll_reactor::watch(int fd, bool listener) noexcept {
   socket->home = this;
   epoll_event event{};
   event.events = listener ? static_cast<std::uint32_t>(EPOLLIN | EPOLLET)
-                          : static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+                          : static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET);
   event.data.u64 = reinterpret_cast<std::uint64_t>(socket) |
                    static_cast<std::uint64_t>(socket->generation.load(std::memory_order_relaxed)) << generation_shift;
   if (kernel::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {

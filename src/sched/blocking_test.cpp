@@ -3,6 +3,7 @@
 #include "levity/sched/blocking.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -302,6 +303,33 @@ TEST(watchdog, on_a_machine_where_every_look_is_late_every_second_one_judges) {
   int judged = 0;
   for (std::int64_t i = 0; i < 100; i++) judged += looks.leave_out(i * 10'000'000, i * 10'000'000 + 5'000'000) ? 0 : 1;
   EXPECT_EQ(judged, 50);
+}
+
+namespace {
+
+long switches() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  return used.ru_nvcsw;
+}
+
+}  // namespace
+
+// Where timers have slack each look comes late, and after the last call the watchdog has nothing to look for.
+TEST(watchdog, that_always_comes_late_falls_asleep_all_the_same) {
+  const int before = ::prctl(PR_GET_TIMERSLACK);
+  ASSERT_EQ(::prctl(PR_SET_TIMERSLACK, 2'000'000UL), 0);  // the runtime's threads inherit it
+  run_tasks(1, []() -> lv::task<> {
+    co_await lv::blocking([] {});
+    long while_asleep = 1000;
+    for (int i = 0; i < 100 && while_asleep > 20; i++) {
+      const long from = switches();
+      co_await lv::sleep(200ms);
+      while_asleep = switches() - from;
+    }
+    EXPECT_LE(while_asleep, 20) << "voluntary context switches in 0.2 s";
+  });
+  ::prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(before));
 }
 
 // In a simulated run calls are made in place; what they do is no task's doing there either.

@@ -112,7 +112,7 @@ public:
   inject_queue injected;  // woken by or spawned from foreign threads, or yielding
   inject_queue spilled;   // fresh, from full deques
 
-  /// Calls `visit(scope)` for each scope that has or had children; the scope lives meanwhile. One caller at a time.
+  /// Calls `visit(scope)` for each scope; the scope lives meanwhile. One caller at a time.
   template <class Visit>
   void each_scope(Visit&& visit) {
     for (unsigned i = 0; i <= size(); i++) {

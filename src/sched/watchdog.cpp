@@ -61,18 +61,24 @@ void watchdog::watch() noexcept {
   unsigned quiet = 0;
   while (state_.load(std::memory_order_relaxed) != state::stopping) {
     retry();
-    moved_ = false;
-    const bool pending = times_.leave_out(due_ns, kernel_now_ns()) || look();
-    pause_ns = pending ? look_ns : std::min(2 * pause_ns, look_rarely_ns);
-    quiet = pending || moved_ ? 0 : quiet + 1;
+    // A look that is left out says nothing of the calls, and so nothing of whether to sleep: on a machine where many come late
+    // the watchdog would never.
+    const bool judges = !times_.leave_out(due_ns, kernel_now_ns());
+    if (judges) {
+      moved_ = false;
+      const bool pending = look();
+      pause_ns = pending ? look_ns : std::min(2 * pause_ns, look_rarely_ns);
+      quiet = pending || moved_ ? 0 : quiet + 1;
+    }
     if (quiet >= looks_before_sleep) {
       quiet = 0;
       pause_ns = look_ns;
       fall_asleep();
       due_ns = kernel_now_ns();
     } else {
-      due_ns = kernel_now_ns() + pause_ns;
-      futex_wait_for(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(state::awake), pause_ns);
+      const std::int64_t wait_ns = judges ? pause_ns : look_ns;
+      due_ns = kernel_now_ns() + wait_ns;
+      futex_wait_for(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(state::awake), wait_ns);
     }
   }
 }

@@ -121,6 +121,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
     while (run.bounced) std::exchange(run.bounced, {}).resume();
   }
   if (task_record* ended = std::exchange(run.ended_root, nullptr)) end_task(run, *ended);
+  run.current = nullptr;  // what is settled before the next task belongs to none
   // The task may be gone or run elsewhere by now; `current` names it until the next one, or until there is none.
   tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
@@ -131,7 +132,10 @@ bool worker::turn(unsigned tasks_max) noexcept {
   current_.store(&task, std::memory_order_relaxed);
   started_id_.store(0, std::memory_order_relaxed);
   if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
-    if (!waited->reason->settle(*waited, task)) return;
+    if (!waited->reason->settle(*waited, task)) {
+      run.current = nullptr;
+      return;
+    }
   }
   task.waits_on = nullptr;
   resume(run, task.leaf);
@@ -200,6 +204,10 @@ ready_task* worker::next_task_slowly(run_state& run) noexcept {
     poll_guest* guest = home().guest;
     const bool waits = guest != nullptr && guest->has_waiting();
     if (task != nullptr) {
+      if (!alone_) {
+        full_fence();  // E14: as the one that a pop has; a fair turn has none.
+        offer_rest();
+      }
       if (waits) guest->hand_over();
       if (searching_) end_search();
       return task;
@@ -226,6 +234,7 @@ void worker::begin_for_guest() noexcept {
   if (pins_ != 0 || !owner_.guard.is_ready()) return guest.hand_over();
   if (searching_) end_search();
   guest.prepare();
+  begun_ = &guest;
   begin_call();
   guest.enter();
   if (!end_call()) lose_slot();
@@ -473,10 +482,12 @@ worker::absence::~absence() {
 }
 
 bool worker::enter_call() noexcept {
-  // What this thread has begun beside its sockets completes on its account.
-  const poll_guest* guest = home().guest;
-  if (pins_ != 0 || (guest != nullptr && guest->in_flight.load(std::memory_order_relaxed) != 0) || !owner_.guard.is_ready())
-    return false;
+  // What this thread has begun beside its sockets completes on its account, also when the slot and the guest are another's now.
+  if (begun_ != nullptr) [[unlikely]] {
+    if (begun_->in_flight.load(std::memory_order_relaxed) != 0) return false;
+    begun_ = nullptr;
+  }
+  if (pins_ != 0 || !owner_.guard.is_ready()) return false;
   run_state& run = this_run;
   if (run.ended_scope != nullptr) settle_ends(run);
   run.exec = nullptr;

@@ -197,6 +197,7 @@ private:
   bool has_slot_;
   bool is_offered_;  // as a spare
   unsigned pins_ = 0;
+  const poll_guest* begun_ = nullptr;  // with what this thread has submitted, and may be in flight
   rng random_;
   unsigned until_fair_ = fair_period;  // tasks until the next fair turn
   bool searching_ = false;

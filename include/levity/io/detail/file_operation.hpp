@@ -27,6 +27,7 @@ struct file_operation {
   std::int32_t flags = 0;  // open, allocate, status
   std::uint32_t mode = 0;
   kind what = kind::sync;
+  bool direct = false;        // a read past the page cache: the kernel copies nothing when it completes
   std::uint8_t refusals = 0;  // how often a ring did not carry it out for no reason of its own
   std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
 };
