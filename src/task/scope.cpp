@@ -140,13 +140,14 @@ void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcep
   }
   cancel_line line{this};
   cancelling_here() = &line;
+  for (scope_state* each = this; each != nullptr; each = each->next_to_cancel) each->cancel_children();
+  cancelling_here() = nullptr;
+  // Only then, and no longer in line: the last pin may end a task, and what that destroys may cancel other scopes.
   for (scope_state* each = this; each != nullptr;) {
-    each->cancel_children();
     scope_state* next = each->next_to_cancel;
     each->unpin();
     each = next;
   }
-  cancelling_here() = nullptr;
 }
 
 // Nothing is taken out of its wait under the lock: the walk only marks and holds, and a held task stays where it is.

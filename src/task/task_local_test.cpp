@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "levity/levity.hpp"
 #include "tests/support/run_tasks.hpp"
@@ -25,6 +26,19 @@ lv::task<> notes(std::string* what, lv::event* go) {
   if (go != nullptr) co_await go->wait();
   *what = request.value_or("none");
 }
+
+// Looks around when the last task that inherited it has ended.
+struct last_look {
+  bool* no_task_runs = nullptr;
+
+  explicit last_look(bool* told) noexcept : no_task_runs(told) {}
+  last_look(last_look&& other) noexcept : no_task_runs(std::exchange(other.no_task_runs, nullptr)) {}
+  last_look& operator=(last_look&&) = delete;
+  ~last_look() {
+    if (no_task_runs != nullptr) *no_task_runs = request.get() == nullptr && lv::detail::current_run().current == nullptr;
+  }
+};
+const lv::task_local<last_look> looks;
 
 }  // namespace
 
@@ -148,4 +162,30 @@ TEST(task_local, an_exception_unbinds) {
     }
     EXPECT_EQ(request.get(), nullptr);
   });
+}
+
+// The task left a scope behind, so its end comes with that of the scope's last child, whose record is gone by then.
+TEST(task_local, a_value_that_dies_after_its_task_has_ended_belongs_to_no_task) {
+  bool no_task_ran = false;
+  run_tasks(1, [](bool* told) -> lv::task<> {
+    const auto sleeps = []() -> lv::task<> {
+      try {
+        co_await lv::sleep(1h);
+      } catch (const lv::cancelled&) {
+      }
+    };
+    const auto leaves = [](decltype(sleeps) child) -> lv::task<> {
+      lv::scope left;
+      left.spawn(child);
+      co_await lv::sleep(2ms);
+      throw 1;
+    };
+    lv::scope tasks{lv::on_failure::report};
+    {
+      const auto bound = looks.bind(last_look{told});
+      tasks.spawn(leaves, sleeps);
+    }
+    co_await tasks.join();
+  }, &no_task_ran);
+  EXPECT_TRUE(no_task_ran);
 }

@@ -500,3 +500,23 @@ TEST(cancellation, deadlines_race_with_completion_without_losing_a_task) {
     co_await children.join();
   }, rounds);
 }
+
+// The destructor of a local may throw after the value was made, be caught, and another value be returned.
+TEST(task, the_value_of_a_return_that_was_left_by_an_exception_dies) {
+  const auto counted = std::make_shared<int>(0);
+  run_tasks(1, [](std::shared_ptr<int> value) -> lv::task<> {
+    struct thrower {
+      ~thrower() noexcept(false) { throw 1; }
+    };
+    const auto twice = [](std::shared_ptr<int> made) -> lv::task<std::shared_ptr<int>> {
+      try {
+        thrower at_the_end;
+        co_return made;
+      } catch (int) {
+      }
+      co_return nullptr;
+    };
+    EXPECT_EQ(co_await twice(value), nullptr);
+  }, counted);
+  EXPECT_EQ(counted.use_count(), 1);
+}

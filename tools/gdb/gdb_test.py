@@ -193,7 +193,11 @@ lv::task<int> values() {
   co_await children.join();
   co_return 0;
 }
-int main() { return lv::run(values); }
+int main() {
+  lv::runtime_options one_worker;  // so that a task has the same number in each run
+  one_worker.workers = 1;
+  return lv::run_with(one_worker, values);
+}
 """
 
 

@@ -34,7 +34,7 @@ using atomic = std::atomic<T>;
 /// an atomic load and store compilers make three.
 inline void add_owned(atomic<std::uint32_t>& word, std::uint32_t delta) noexcept {
 #if defined(__x86_64__) && !defined(LEVITY_TSAN) && !defined(LEVITY_ASAN)
-  asm("addl %1, %0" : "+m"(word) : "ri"(delta) : "cc");
+  asm("{addl %1, %0|add %0, %1}" : "+m"(word) : "ri"(delta) : "cc");
 #else
   word.store(word.load(std::memory_order_relaxed) + delta, std::memory_order_relaxed);
 #endif

@@ -7,7 +7,7 @@
 //
 // Layers, from fast to slow
 //   magazine   one per worker thread: free blocks per size class in a singly linked stack. No lock, no atomic.
-//              At most 8 KiB of a class and 128 KiB in all; emptied when its worker goes.
+//              At most 8 KiB of a class, or one block, and 128 KiB in all; emptied when its worker goes.
 //   depot      one per pool: per size class, slabs with free blocks under a spin lock. A magazine refills and spills
 //              in batches, so the lock is paid once per batch. A fresh batch ends where a cache line ends, and every other
 //              of its blocks comes first: what two threads use, and two tasks that one thread started, has no line in common

@@ -11,7 +11,8 @@ namespace levity::inline v0 {
 /// result or exception to it; scope::spawn makes a task of its own out of it.
 ///
 /// Move-only; awaited at most once, as an rvalue: `co_await fetch(order)`. Dropping one that was never awaited destroys
-/// its arguments and runs nothing. T is an object type or void; return references as pointers.
+/// its arguments and runs nothing. T is an object type or void, aligned to 16 bytes at most; return references as pointers. What
+/// the await leaves of the value, moved from, dies with the task object.
 /// Parameters of the coroutine live in its frame: take them by value, or by reference into something that outlives it.
 /// Cost: one frame from the pool; an await that does not suspend costs about 10 ns.
 template <class T = void>

@@ -149,7 +149,7 @@ std::uint32_t coarse_now_ms() noexcept;
 inline bool stack_is_below(const char* const& low) noexcept {
 #ifdef __x86_64__
   bool below;
-  asm("cmp %1, %%rsp" : "=@ccb"(below) : "m"(low));
+  asm("{cmp %1, %%rsp|cmp rsp, %1}" : "=@ccb"(below) : "m"(low));
   return below;
 #else
   return static_cast<const char*>(__builtin_frame_address(0)) < low;

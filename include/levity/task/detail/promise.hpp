@@ -16,6 +16,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <type_traits>
@@ -222,6 +223,9 @@ struct task_promise_base : promise_base {
 
 template <class T>
 class task_promise : public task_promise_base {
+  // A promise lies 16 bytes into its frame, and what knows frames without their types relies on that.
+  static_assert(alignof(T) <= 2 * sizeof(void*), "a task returns values aligned to 16 bytes at most; return a std::unique_ptr to it");
+
 public:
   task_promise() noexcept {}
   task_promise(const task_promise&) = delete;
@@ -237,7 +241,11 @@ public:
   template <class U = T>
     requires std::convertible_to<U, T>
   void return_value(U&& value) {
-    std::construct_at(&value_, std::forward<U>(value));
+    if constexpr (!std::is_trivially_destructible_v<T>) {
+      // A destructor that threw after the first `return`, and was caught.
+      if (std::exchange(has_value_, false)) [[unlikely]] value_.~T();
+    }
+    std::construct_at(std::addressof(value_), std::forward<U>(value));
     if constexpr (!std::is_trivially_destructible_v<T>) has_value_ = true;
   }
 
