@@ -72,8 +72,8 @@ void file_service::submit(file_operation& operation) noexcept {
   offload(operation);
 }
 
-// What moves bytes to or from a disk, of a thread that would wait for nothing but that. Not a read through the page cache: that the
-// kernel carries on when the page has come, on the thread that has submitted it, in the middle of whatever that does then, and copies.
+// What moves bytes to or from a disk, of a thread that would wait for nothing but that. Not a read through the page cache: the
+// kernel carries it on when the page has come, on the thread that has submitted it, amid whatever that does then, and copies.
 bool file_service::submit_here(file_operation& operation) noexcept {
   switch (operation.what) {
     case file_operation::kind::read:
