@@ -13,7 +13,7 @@ def tree(depth):
         # Deep enough to last, shallow enough for a quick run: depth 6 has a million leaves, depth 8 a hundred.
         rounds = 3 if depth < 8 else 1
         runs = []
-        for _ in range(bench.repetitions if depth < 8 else max(1, bench.repetitions // 10)):
+        for _ in range(bench.repetitions if depth < 8 else max(3, bench.repetitions // 10)):
             done = run_json(bench, bench.subject("tree"), depth, rounds, timeout=300)
             if done["leaves"] != 10**depth:
                 raise Failure("not every leaf was counted")

@@ -224,7 +224,8 @@ struct task_promise_base : promise_base {
 template <class T>
 class task_promise : public task_promise_base {
   // A promise lies 16 bytes into its frame, and what knows frames without their types relies on that.
-  static_assert(alignof(T) <= 2 * sizeof(void*), "a task returns values aligned to 16 bytes at most; return a std::unique_ptr to it");
+  static_assert(alignof(T) <= 2 * sizeof(void*),
+                "a task returns values aligned to 16 bytes at most; return a std::unique_ptr to it");
 
 public:
   task_promise() noexcept {}
