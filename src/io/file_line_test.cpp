@@ -161,6 +161,17 @@ private:
   bool works_ = false;
 };
 
+// Gives the page when this task has had twenty turns beside the thread that waits for it.
+lv::task<> gives_after_a_while(const absent_page* missing) {
+  int seen = 0;
+  for (int i = 0; i < 100'000 && seen < 20; i++) {
+    co_await lv::sleep(1ms);
+    seen += missing->somebody_waits();
+  }
+  EXPECT_EQ(seen, 20) << "turns beside a thread that waits for the page";
+  missing->give();
+}
+
 }  // namespace
 
 TEST(file_line, a_submission_that_blocks_holds_up_no_other_task_of_its_worker) {
@@ -183,13 +194,7 @@ TEST(file_line, a_submission_that_blocks_holds_up_no_other_task_of_its_worker) {
     };
     lv::scope tasks;
     tasks.spawn(reads, &*file, missing);
-    int seen = 0;
-    for (int i = 0; i < 100'000 && seen < 20; i++) {
-      co_await lv::sleep(1ms);
-      seen += missing->somebody_waits();
-    }
-    EXPECT_EQ(seen, 20) << "turns beside a thread that waits for the page";
-    missing->give();
+    co_await gives_after_a_while(missing);
     co_await tasks.join();
   }, path, &absent);
 }
@@ -216,13 +221,7 @@ TEST(file_line, a_read_whose_buffer_is_not_there_holds_up_no_other_task_of_its_w
     };
     lv::scope tasks;
     tasks.spawn(reads, &file, missing);
-    int seen = 0;
-    for (int i = 0; i < 100'000 && seen < 20; i++) {
-      co_await lv::sleep(1ms);
-      seen += missing->somebody_waits();
-    }
-    EXPECT_EQ(seen, 20) << "turns beside a thread that waits for the page";
-    missing->give();
+    co_await gives_after_a_while(missing);
     co_await tasks.join();
   }, path, &absent);
 }

@@ -675,15 +675,20 @@ TEST_P(tcp, events_for_nothing_are_harmless) {
 
 namespace {
 
-// A read stops before urgent data, with less than was asked for and more behind it.
-lv::task<> reads_around_urgent_data() {
-  lv::tcp_listener listener = listen_anywhere();
-  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+// A client that is no task's.
+void connect_plainly(int client, const lv::tcp_listener& listener) {
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_port = htons(listener.local_address().port());
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+}
+
+// A read stops before urgent data, with less than was asked for and more behind it.
+lv::task<> reads_around_urgent_data() {
+  lv::tcp_listener listener = listen_anywhere();
+  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  connect_plainly(client, listener);
   auto server = (co_await listener.accept()).value();
   EXPECT_EQ(::send(client, "abc", 3, MSG_NOSIGNAL), 3);
   EXPECT_EQ(::send(client, "X", 1, MSG_NOSIGNAL | MSG_OOB), 1);
@@ -717,11 +722,7 @@ lv::task<> accepts_when_descriptors_are_back() {
   ::close(next);
   const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
   EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(listener.local_address().port());
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+  connect_plainly(client, listener);
   const auto accepts = [](lv::tcp_listener& from, lv::tcp_stream& to, lv::atomic<bool>& done) -> lv::task<> {
     auto peer = co_await from.accept();
     EXPECT_TRUE(peer) << peer.error().message();
