@@ -28,7 +28,7 @@ runtime::runtime(const runtime_options& options) {
   if (options.backend == runtime_options::sockets::sim) {
     throw std::runtime_error("levity cannot simulate a runtime that threads from outside use; simulate with lv::run_with");
   }
-  core_ = owner(new runtime_core(options));
+  core_ = owner<runtime_core>(new runtime_core(options));
   core_->runs.root().policy = failure_policy::report;
   hold(core_->runs.root());
   if (core_->embedded) {

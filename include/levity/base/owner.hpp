@@ -4,51 +4,44 @@
 //
 // Rejected: std::unique_ptr. Its deleter, tuple and traits cost every file that includes us 8 ms of compile time for each type.
 
+#include <type_traits>
+
 namespace levity::inline v0::detail {
 
+/// Of an object, or of an array: owner<int[]>.
 template <class T>
 class owner {
+  using element = std::remove_extent_t<T>;
+
 public:
   owner() = default;
-  explicit owner(T* mine) noexcept : mine_(mine) {}
+  explicit owner(element* mine) noexcept : mine_(mine) {}
   owner(owner&& other) noexcept : mine_(other.mine_) { other.mine_ = nullptr; }
   owner& operator=(owner&& other) noexcept {
-    T* const before = mine_;
+    element* const before = mine_;
     mine_ = other.mine_;
     other.mine_ = before;
     return *this;
   }
   ~owner() {
-    static_assert(sizeof(T) > 0, "it is destroyed where the type is known");
-    delete mine_;
+    static_assert(sizeof(element) > 0, "it is destroyed where the type is known");
+    if constexpr (std::is_array_v<T>) {
+      delete[] mine_;
+    } else {
+      delete mine_;
+    }
   }
 
-  T& operator*() const noexcept { return *mine_; }
-  T* operator->() const noexcept { return mine_; }
-
-private:
-  T* mine_ = nullptr;
-};
-
-/// Of an array.
-template <class T>
-class owner<T[]> {
-public:
-  owner() = default;
-  explicit owner(T* mine) noexcept : mine_(mine) {}
-  owner(owner&& other) noexcept : mine_(other.mine_) { other.mine_ = nullptr; }
-  owner& operator=(owner&& other) noexcept {
-    T* const before = mine_;
-    mine_ = other.mine_;
-    other.mine_ = before;
-    return *this;
+  element& operator*() const noexcept { return *mine_; }
+  element* operator->() const noexcept { return mine_; }
+  element& operator[](decltype(sizeof 0) index) const noexcept
+    requires std::is_array_v<T>
+  {
+    return mine_[index];
   }
-  ~owner() { delete[] mine_; }
-
-  T& operator[](decltype(sizeof 0) index) const noexcept { return mine_[index]; }
 
 private:
-  T* mine_ = nullptr;
+  element* mine_ = nullptr;
 };
 
 }  // namespace levity::detail
