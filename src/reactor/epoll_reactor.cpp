@@ -278,13 +278,7 @@ io_result<std::size_t> epoll_reactor::try_write(endpoint& socket, std::span<cons
   }
 }
 
-io_result<void> epoll_reactor::shutdown_write(endpoint& socket) noexcept {
-  if (kernel::shutdown(socket.fd, SHUT_WR) == 0) {
-    socket.write_ended.store(true, std::memory_order_relaxed);
-    return {};
-  }
-  return std::unexpected(io_error::from_errno(errno, "ending the stream"));
-}
+io_result<void> epoll_reactor::shutdown_write(endpoint& socket) noexcept { return end_writing(socket); }
 
 void epoll_reactor::close(endpoint& socket, bool abort) noexcept {
   LEVITY_ASSERT(!socket.reading.has_waiter_approx() && !socket.writing.has_waiter_approx(),

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
@@ -671,6 +672,33 @@ TEST_P(reactor_contract, an_end_of_stream_on_both_sides_is_no_reset) {
   ASSERT_TRUE(r().shutdown_write(*p.client));
   EXPECT_EQ(read_to_end(p.server).second, io_failure::eof);
   EXPECT_EQ(read_to_end(p.client).second, io_failure::eof);
+}
+
+// A proxy reads a server's end in one task while another ends what it sends there. The kernel closes the connection inside that call.
+TEST_P(reactor_contract, an_own_end_that_a_reader_races_with_is_no_reset) {
+  if (!GetParam().takes_descriptors) GTEST_SKIP() << "one thread moves a simulated world";
+  for (int round = 0; round < 1000; round++) {
+    const pair p = connected();
+    close(p.client);
+    EXPECT_EQ(read_to_end(p.server).second, io_failure::eof);
+    atomic<bool> reads{false};
+    atomic<bool> ended{false};
+    io_failure met = io_failure::eof;
+    std::thread reader([&] {
+      do {
+        std::byte byte;
+        const auto got = r().try_read(*p.server, {&byte, 1});
+        if (!got && got.error() != io_failure::eof) met = got.error().failure();
+        reads = true;
+      } while (!ended);
+    });
+    while (!reads) continue;
+    EXPECT_TRUE(r().shutdown_write(*p.server));
+    ended = true;
+    reader.join();
+    EXPECT_EQ(met, io_failure::eof);
+    close(p.server);
+  }
 }
 
 TEST_P(reactor_contract, closing_with_unread_bytes_is_a_reset_at_the_peer) {

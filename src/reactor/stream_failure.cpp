@@ -21,7 +21,18 @@ bool torn(const endpoint& socket) noexcept {
   if (socket.write_ended.load(std::memory_order_relaxed)) return false;
   std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
   socklen_t size = sizeof state;
-  return kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
+  if (kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) != 0 || state != TCP_CLOSE) return false;
+  return !socket.write_ended.load(std::memory_order_relaxed);  // another thread may have ended our side since, and so closed it
+}
+
+io_result<void> end_writing(endpoint& socket) noexcept {
+  // The word comes before the deed: where the peer has ended already the connection is closed before shutdown(2) has returned, and
+  // a reader on another thread, who sees that, asks for the word after it.
+  const bool before = socket.write_ended.exchange(true, std::memory_order_relaxed);
+  if (kernel::shutdown(socket.fd, SHUT_WR) == 0) return {};
+  const int code = errno;
+  socket.write_ended.store(before, std::memory_order_relaxed);
+  return std::unexpected(io_error::from_errno(code, "ending the stream"));
 }
 
 bool died_in_the_queue(int code) noexcept {

@@ -14,6 +14,9 @@ io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept;
 /// Whether an end that a read met is that of a torn stream: a connection whose own side was not ended is closed only after a reset.
 bool torn(const endpoint& socket) noexcept;
 
+/// Ends our side in order. Others may read meanwhile: what they meet is no tear.
+io_result<void> end_writing(endpoint& socket) noexcept;
+
 /// Whether a failed accept tells of a connection that died before it was accepted: the kernel has taken it out of the queue, so the
 /// next attempt may be made at once. Not so EPERM, of a firewall or a filter of system calls: that can be told for ever.
 bool died_in_the_queue(int code) noexcept;

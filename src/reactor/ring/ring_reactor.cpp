@@ -356,11 +356,7 @@ io_result<void> ring_reactor::shutdown_write(endpoint& socket) noexcept {
     ring_->request(ends, ring_socket::want_end);
     return {};
   }
-  if (kernel::shutdown(socket.fd, SHUT_WR) == 0) {
-    socket.write_ended.store(true, std::memory_order_relaxed);
-    return {};
-  }
-  return std::unexpected(io_error::from_errno(errno, "ending the stream"));
+  return end_writing(socket);
 }
 
 // ---- closing ---------------------------------------------------------------------------------------------------------
