@@ -674,7 +674,7 @@ TEST_P(reactor_contract, an_end_of_stream_on_both_sides_is_no_reset) {
   EXPECT_EQ(read_to_end(p.client).second, io_failure::eof);
 }
 
-// A proxy reads a server's end in one task while another ends what it sends there. The kernel closes the connection inside that call.
+// A proxy reads a server's end in one task while another ends what it sends there: the kernel closes the connection in that call.
 TEST_P(reactor_contract, an_own_end_that_a_reader_races_with_is_no_reset) {
   if (!GetParam().takes_descriptors) GTEST_SKIP() << "one thread moves a simulated world";
   for (int round = 0; round < 1000; round++) {

@@ -49,6 +49,11 @@ public:
     return any_idle_approx() && searchers_.load(std::memory_order_relaxed) == 0;
   }
 
+  /// Somebody sleeps or searches.
+  [[nodiscard]] bool short_of_work_approx() const noexcept {
+    return any_idle_approx() || searchers_.load(std::memory_order_relaxed) != 0;
+  }
+
   /// Worker: marks itself idle; `searching` gives its search token back. A full fence (E14) is included.
   void enter(unsigned worker, bool searching) noexcept;
 

@@ -11,6 +11,7 @@
 #include "levity/task/pin.hpp"
 #include "levity/task/yield.hpp"
 #include "platform/lock_counting.hpp"
+#include "platform/process_barrier.hpp"
 #include "sched/scheduler.hpp"
 #include "task/lock_check.hpp"
 
@@ -19,7 +20,8 @@ namespace levity::inline v0::detail {
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
 worker::worker(scheduler& owner, slot holds, std::uint64_t seed)
-    : owner_(owner), idle_(owner.idle), alone_(owner.size() == 1), seeded_(owner.seeded()), index_(holds.index),
+    : owner_(owner), idle_(owner.idle), alone_(owner.size() == 1),
+      sets_aside_(!alone_ && prepare_process_barrier()), seeded_(owner.seeded()), index_(holds.index),
       has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), home_(holds.home),
       woken_(!alone_), fresh_(!alone_) {}
 
@@ -173,11 +175,18 @@ void worker::stand_idle(run_state& run) noexcept {
 // Ends that were put off are settled before anything runs but one more sibling: a parent that they wake goes first, and its
 // frame away.
 [[gnu::always_inline]] inline ready_task* worker::own_task(run_state& run) noexcept {
+  // Whom the last of them was waited for by is next anyway. Not by way of the deque, unless there is news for who falls asleep:
+  // then a pop with its fence comes first (offer_rest).
+  if (run.ended_scope != nullptr && run.ended_scope->awaits_only(run.ended_count) && (alone_ || !has_news())) {
+    task_record* joined = nullptr;
+    settle_ends(run, &joined);
+    if (joined != nullptr) [[likely]] return as_ready(joined);
+  }
   ready_task* task = as_ready(woken_.pop());
   if (task != nullptr) {
     if (run.ended_scope != nullptr) [[unlikely]] settle_ends(run);
   } else {
-    task = fresh_.pop();
+    task = fresh_.pop(sets_aside_ && !idle_.short_of_work_approx());
     const bool sibling = task != nullptr && (run.ended_scope == nullptr || scope_of(task) == run.ended_scope);
     if (!sibling) [[unlikely]] {
       task = task_after_settling(run, task);
@@ -257,7 +266,7 @@ void worker::offer() noexcept {
   if (idle_.wanting_approx() && woken_.size_approx() + fresh_.size_approx() > 1) owner_.wake_one();
 }
 
-// After a pop: its fence (E12) stands between our pushes before it and this look (E14).
+// After a pop: a fence (E12) stands between our pushes before it and this look (E14). A pop without one follows no push.
 inline void worker::offer_rest() noexcept {
   if (idle_.wanting_approx() && has_work_approx()) [[unlikely]] owner_.wake_one_fenced();
 }
@@ -391,7 +400,14 @@ ready_task* worker::search() noexcept {
     if (task_record* found = steal_from(victim.woken_, woken_)) return as_ready(found);
     if (ready_task* found = steal_from(victim.fresh_, fresh_)) return found;
   }
-  return shared_task();
+  if (ready_task* task = shared_task()) return task;
+  for (unsigned i = 0; i < workers; i++) {
+    worker& victim = owner_.at((first + i) % workers);
+    if (&victim == this || !victim.fresh_.keeps_aside_approx()) continue;
+    victim.fresh_.open();
+    if (ready_task* found = steal_from(victim.fresh_, fresh_)) return found;
+  }
+  return nullptr;
 }
 
 // Half of what the victim has, one by one: each steal stands for itself. The first one is to be run.
@@ -450,6 +466,7 @@ void worker::sleep() noexcept {
 }
 
 void worker::begin_call() noexcept {
+  fresh_.publish();
   // E182 release: what we leave behind, for who takes our slot.
   call_.store(call_.load(std::memory_order_relaxed) + call_one + in_call_bit, std::memory_order_release);
   full_fence();  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps.

@@ -177,6 +177,8 @@ private:
   void overflow(task_record& task) noexcept;
   void overflow(ready_task& task) noexcept;
 
+  // Whether a task may have been pushed, and be there still, since the last pop that had a fence.
+  [[nodiscard]] bool has_news() const noexcept { return woken_.size_approx() > 0 || !fresh_.keeps_all_since_fence(); }
   void offer() noexcept;
   void offer_rest() noexcept;
   void run_task(run_state& run, task_record& task) noexcept;
@@ -190,6 +192,7 @@ private:
   scheduler& owner_;
   idle_set& idle_;     // the owner's
   const bool alone_;   // there is one slot: nobody to wake, nobody to steal
+  const bool sets_aside_;  // fresh tasks, see deque.hpp
   const bool seeded_;
 
   // Owner thread only.

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "levity/base/assert.hpp"
+#include "levity/task/pin.hpp"
 #include "levity/task/task_local.hpp"
 
 namespace levity::inline v0 {
@@ -251,7 +252,7 @@ bool scope_state::close() noexcept {
   return seen + own == 0;
 }
 
-task_record* scope_state::children_ended(task_record* first, unsigned count) noexcept {
+task_record* scope_state::children_ended(task_record* first, unsigned count, task_record** joined) noexcept {
   if (first != nullptr) {
     lock.lock();
     for (list_link* link = &first->queue; link != nullptr; link = link->next) task_record::from_queue(*link).sibling.unlink();
@@ -278,7 +279,12 @@ task_record* scope_state::children_ended(task_record* first, unsigned count) noe
     return nullptr;
   }
   if (task_record* woken = std::exchange(joiner, nullptr)) {
-    wake(*woken);
+    if (!wake_deferred(*woken)) return nullptr;
+    if (joined != nullptr && *joined == nullptr && pin_of(*woken) == nullptr) {
+      *joined = woken;
+    } else {
+      woken->scope->exec->schedule(*woken);
+    }
     return nullptr;
   }
   lock.lock();
@@ -342,10 +348,10 @@ void finish_tasks(task_record* next) noexcept {
   while (next != nullptr) next = finish_task(*next);
 }
 
-void settle_ends(run_state& run) noexcept {
+void settle_ends(run_state& run, task_record** joined) noexcept {
   while (scope_state* scope = std::exchange(run.ended_scope, nullptr)) {
     task_record* first = std::exchange(run.ended, nullptr);
-    task_record* next = scope->children_ended(first, std::exchange(run.ended_count, 0));
+    task_record* next = scope->children_ended(first, std::exchange(run.ended_count, 0), joined);
     finish_tasks(next);
   }
 }

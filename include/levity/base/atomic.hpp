@@ -51,6 +51,10 @@ inline void full_fence() noexcept {
 #endif
 }
 
+/// Keeps the compiler from moving loads and stores across; the processor may. One half of a pair whose other half is a barrier that
+/// interrupts this thread.
+inline void compiler_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
 /// Tells the processor that this thread spins.
 inline void spin_hint() noexcept {
 #if defined(__x86_64__)

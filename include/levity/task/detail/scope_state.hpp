@@ -106,7 +106,12 @@ struct scope_state {
 
   /// `count` children have ended; those that had entered are linked by `queue` from `first` on. May destroy the scope.
   /// Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
-  task_record* children_ended(task_record* first, unsigned count) noexcept;
+  /// Who joins and waited for the last of them is queued, or handed to the caller if it gives a place for it that is empty.
+  task_record* children_ended(task_record* first, unsigned count, task_record** joined = nullptr) noexcept;
+  /// Whether no child is left once `count` more have ended, and somebody joins.
+  [[nodiscard]] bool awaits_only(unsigned count) const noexcept {
+    return outstanding.load(std::memory_order_relaxed) == static_cast<std::int64_t>(count);
+  }
 
   void adopt_slowly(std::coroutine_handle<> frame);
   void adopt_with_locals(std::coroutine_handle<> frame, local_binding& bound);
@@ -155,7 +160,8 @@ struct scope_state {
 };
 
 /// Settles the ends of tasks that were put off on this thread. Before anything runs but another fresh child of their scope.
-void settle_ends(run_state& run) noexcept;
+/// `joined`: as of children_ended().
+void settle_ends(run_state& run, task_record** joined = nullptr) noexcept;
 
 /// Ends tasks: `next`, if there is one, and then each that the end of the one before leaves nothing to wait for. Any thread.
 void finish_tasks(task_record* next) noexcept;
