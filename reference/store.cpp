@@ -248,8 +248,7 @@ levity::task<std::expected<void, std::string>> store::write_batch(const commit_b
     if (!opened) co_return failed(opened.error());
     log_ = std::move(*opened);
   }
-  if (auto written = co_await log_.write_at(log_offset_, batch.bytes); !written) co_return failed(written.error());
-  if (auto synced = co_await log_.sync_data(); !synced) co_return failed(synced.error());
+  if (auto written = co_await log_.write_durably_at(log_offset_, batch.bytes); !written) co_return failed(written.error());
   log_offset_ += batch.bytes.size();
   co_return std::expected<void, std::string>{};
 }

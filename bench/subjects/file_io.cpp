@@ -52,10 +52,8 @@ lv::task<> uses(work* with) {
     const std::uint64_t number = with->next_block.fetch_add(1, std::memory_order_relaxed);
     if (number >= with->end) co_return;
     if (with->appends) {
-      const auto written = co_await with->file.write_at(number * block_bytes, std::span{block.get(), block_bytes});
+      const auto written = co_await with->file.write_durably_at(number * block_bytes, std::span{block.get(), block_bytes});
       if (!written) std::exit(1);
-      const auto synced = co_await with->file.sync_data();
-      if (!synced) std::exit(1);
     } else {
       const std::uint64_t place = scattered(number, with->blocks);
       const auto got = co_await with->file.read_at(place * block_bytes, std::span{block.get(), block_bytes});

@@ -36,6 +36,15 @@ io_error error_of(const file_operation& operation) noexcept {
   return io_error::from_errno(code, name_of(operation));
 }
 
+// An interrupted sync is made again, the write before it is not: it may have been one that appends.
+bool sync_written(int fd) noexcept {
+  int result;
+  do {
+    result = kernel::fdatasync(fd);
+  } while (result != 0 && errno == EINTR);
+  return result == 0;
+}
+
 }  // namespace
 
 std::int64_t perform(const file_operation& operation) noexcept {
@@ -50,6 +59,7 @@ std::int64_t perform(const file_operation& operation) noexcept {
         break;
       case file_operation::kind::write:
         result = kernel::pwrite(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
+        if (result > 0 && operation.durable && !sync_written(operation.fd)) result = -1;
         break;
       case file_operation::kind::sync: result = kernel::fsync(operation.fd); break;
       case file_operation::kind::sync_data: result = kernel::fdatasync(operation.fd); break;
@@ -133,6 +143,7 @@ void file_wait::advance(std::uint64_t moved) noexcept {
   operation_.bytes += moved;
   operation_.offset += moved;
   operation_.size = std::min(left_, transfer_max);
+  operation_.written = -1;
 }
 
 // Takes what the page cache gives without waiting for a disk or a lock. True: nothing is left to do. Whatever speaks against it
@@ -229,6 +240,11 @@ file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::ui
   tries_cache_ = may_be_cached && what == file_operation::kind::read && size <= cached_read_max;
 }
 
+file_transfer&& file_transfer::durable() && noexcept {
+  operation_.durable = true;
+  return std::move(*this);
+}
+
 io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
   if (operation_.fd == closed) return std::unexpected(io_error{io_failure::closed, 0, name_of(operation_)});
   if (operation_.result < 0) return std::unexpected(error_of(operation_));
@@ -291,6 +307,17 @@ file_transfer file::write_at(std::uint64_t offset, std::span<const std::byte> by
 file_transfer file::write_at(std::uint64_t offset, std::string_view text) noexcept {
   return write_at(offset, std::as_bytes(std::span{text.data(), text.size()}));
 }
+
+file_transfer file::write_durably_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
+  return write_at(offset, bytes).durable();
+}
+
+file_transfer file::write_durably_at(std::uint64_t offset, std::string_view text) noexcept {
+  return write_at(offset, text).durable();
+}
+
+file_transfer file::append_durably(std::span<const std::byte> bytes) noexcept { return append(bytes).durable(); }
+file_transfer file::append_durably(std::string_view text) noexcept { return append(text).durable(); }
 
 file_transfer file::append(std::span<const std::byte> bytes) noexcept { return write_at(0, bytes); }
 file_transfer file::append(std::string_view text) noexcept { return write_at(0, text); }

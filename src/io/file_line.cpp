@@ -1,5 +1,7 @@
 #include "io/file_line.hpp"
 
+#include <sys/uio.h>
+
 #include <utility>
 
 #include "io/ring_thread.hpp"
@@ -31,7 +33,9 @@ bool file_line::submit(file_operation& operation) noexcept {
 
 void file_line::prepare() noexcept {
   entered_ = std::exchange(waiting_, nullptr);
-  fill_entry(ring_.next_entry(), *entered_);
+  io_uring_sqe& entry = ring_.next_entry();
+  fill_entry(entry, *entered_);
+  if (entered_->durable) entry.rw_flags = RWF_DSYNC;  // there is no other at the same time
   in_flight.fetch_add(1, std::memory_order_relaxed);
   entering_.store(true, std::memory_order_relaxed);
 }

@@ -23,6 +23,7 @@
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "platform/syscall.hpp"
 #include "tests/support/run_tasks.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -60,7 +61,7 @@ lv::task<> model_run(std::string path, std::uint64_t seed, int operations) {
   for (int i = 0; i < operations; i++) {
     const std::uint64_t offset = random.below(20'000);
     const std::size_t size = random.below(5'000);
-    switch (random.below(5)) {
+    switch (random.below(6)) {
       case 0:
       case 1: {
         const std::string bytes(size, static_cast<char>('a' + random.below(26)));
@@ -84,6 +85,10 @@ lv::task<> model_run(std::string path, std::uint64_t seed, int operations) {
         EXPECT_TRUE((co_await file->truncate(offset)).has_value());
         model.resize(offset);
         break;
+      case 5:
+        model.append("durable");
+        EXPECT_EQ(co_await file->write_durably_at(model.size() - 7, "durable"), 7U);
+        break;
       default: EXPECT_TRUE((co_await file->sync_data()).has_value());
     }
     EXPECT_EQ(file->size().value_or(~0ULL), model.size());
@@ -104,6 +109,33 @@ TEST_P(files, do_what_a_string_in_memory_does) {
     }
     co_await all.join();
   }, folder.path());
+}
+
+// Pages of the file that the disk has not got, -1 where the kernel does not say (before Linux 6.5).
+std::int64_t pages_not_on_disk(int fd) {
+  levity::detail::kernel::cachestat_range range{0, 0};
+  levity::detail::kernel::cachestat_answer answer{};
+  if (levity::detail::kernel::cachestat(fd, &range, &answer) != 0) return -1;
+  return static_cast<std::int64_t>(answer.pages_dirty + answer.pages_in_writeback);
+}
+
+TEST_P(files, a_durable_write_is_on_the_disk_when_it_returns) {
+  const temporary_folder folder;
+  bool told = false;
+  run_by(GetParam(), [](std::string path, bool* tells) -> lv::task<> {
+    auto file = co_await lv::file::open(path, {.read = true, .write = true, .create = true});
+    EXPECT_TRUE((co_await file->write_at(0, std::string(9000, 'a'))).has_value());
+    if (pages_not_on_disk(file->native_handle()) <= 0) co_return;
+    *tells = true;
+    EXPECT_TRUE((co_await file->sync_data()).has_value());
+    EXPECT_EQ(co_await file->write_durably_at(5000, std::string(9000, 'b')), 9000U);
+    EXPECT_EQ(pages_not_on_disk(file->native_handle()), 0);
+    auto log = co_await lv::file::open(path, {.read = true, .write = true, .append = true});
+    EXPECT_EQ(co_await log->append_durably("the end"), 7U);
+    EXPECT_EQ(pages_not_on_disk(log->native_handle()), 0);
+    EXPECT_EQ(log->size().value_or(0), 14'007U);
+  }, folder.file("one"), &told);
+  if (!told) GTEST_SKIP() << "this kernel or file system does not say which pages are on the disk";
 }
 
 TEST_P(files, say_what_went_wrong) {

@@ -28,8 +28,17 @@ void ring_thread::completed(ring& on, const completion& what) noexcept {
     fill_entry(on.next_entry(), operation);
     return;
   }
+  std::int32_t result = what.result;
+  if (operation.durable && operation.written < 0 && result > 0) {  // a short one, too: the next one syncs its own bytes only
+    // Not one write with RWF_DSYNC: of several at a time on a file the kernel then makes one after the other, each with its own
+    // sync.
+    operation.written = result;
+    fill_entry(on.next_entry(), operation);
+    return;
+  }
+  if (operation.written >= 0 && result == 0) result = operation.written;
   in_flight_.store(in_flight_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  complete_on_ring(operation, what.result);
+  complete_on_ring(operation, result);
 }
 
 void complete_on_ring(file_operation& operation, std::int32_t result) noexcept {
@@ -46,7 +55,11 @@ void fill_entry(io_uring_sqe& entry, file_operation& operation) noexcept {
       io_uring_prep_read(&entry, operation.fd, operation.bytes, static_cast<unsigned>(operation.size), operation.offset);
       break;
     case file_operation::kind::write:
-      io_uring_prep_write(&entry, operation.fd, operation.bytes, static_cast<unsigned>(operation.size), operation.offset);
+      if (operation.written >= 0) {
+        io_uring_prep_fsync(&entry, operation.fd, IORING_FSYNC_DATASYNC);
+      } else {
+        io_uring_prep_write(&entry, operation.fd, operation.bytes, static_cast<unsigned>(operation.size), operation.offset);
+      }
       break;
     case file_operation::kind::sync: io_uring_prep_fsync(&entry, operation.fd, 0); break;
     case file_operation::kind::sync_data: io_uring_prep_fsync(&entry, operation.fd, IORING_FSYNC_DATASYNC); break;

@@ -54,10 +54,20 @@ public:
                                                                      std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset, std::string_view text) noexcept;
 
+  /// As write_at(), and when it returns well these bytes are on the disk, as after a sync_data(): one operation, so one wait. What
+  /// was written before by others may not be.
+  [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset,
+                                                                             std::span<const std::byte> bytes) noexcept;
+  [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset, std::string_view text) noexcept;
+
   /// Writes behind the last byte of a file that was opened with append; one write(2) unless the disk is full. Appends of others
   /// never lie inside it.
   [[nodiscard("co_await the write")]] detail::file_transfer append(std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer append(std::string_view text) noexcept;
+
+  /// As append(), and these bytes are on the disk when it returns well.
+  [[nodiscard("co_await the write")]] detail::file_transfer append_durably(std::span<const std::byte> bytes) noexcept;
+  [[nodiscard("co_await the write")]] detail::file_transfer append_durably(std::string_view text) noexcept;
 
   /// When it returns well, what was written is on the disk with all metadata: fsync(2).
   [[nodiscard("co_await the sync")]] detail::file_action sync() noexcept;

@@ -28,6 +28,8 @@ struct file_operation {
   std::uint32_t mode = 0;
   kind what = kind::sync;
   bool direct = false;        // a read past the page cache: the kernel copies nothing when it completes
+  bool durable = false;       // a write that is over when it is on the disk
+  std::int32_t written = -1;  // durable: so much, and the sync is what is left of it; -1: nothing yet
   std::uint8_t refusals = 0;  // how often a ring did not carry it out for no reason of its own
   std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
 };
@@ -108,6 +110,8 @@ class file_transfer : public file_wait {
 public:
   file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes, std::uint64_t size,
                 bool may_be_cached = false) noexcept;
+  /// A write that is on the disk when it returns.
+  file_transfer&& durable() && noexcept;
   io_result<std::uint64_t> await_resume() const noexcept;
 };
 
