@@ -2,17 +2,29 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
+#include "levity/base/clock.hpp"
+
 namespace levity::inline v0::detail {
 
 void spin_lock::lock_slowly() noexcept {
-  constexpr int spins_before_yield = 100;
-  for (int spins = 0;; spins++) {
-    if (try_lock()) return;
-    if (spins < spins_before_yield) {
+  constexpr std::int64_t shortest_wait_ns = 32;  // the longest is 64 times that
+  constexpr std::int64_t patience_ns = 4'000;
+  std::int64_t now_ns = kernel_now_ns();
+  const std::int64_t yields_from_ns = now_ns + patience_ns;
+  for (;;) {
+    const unsigned contention = contention_approx();
+    const std::int64_t looks_at_ns = now_ns + (shortest_wait_ns << contention / 4);
+    while (now_ns < looks_at_ns) {
       spin_hint();
-    } else {
-      ::sched_yield();
+      now_ns = kernel_now_ns();
     }
+    const bool locked = try_lock();
+    const unsigned next = locked ? std::max(contention, 1U) - 1 : std::min(contention + busy_look, contention_max);
+    if (next != contention) contention_.store(static_cast<std::uint8_t>(next), std::memory_order_relaxed);
+    if (locked) return;
+    if (now_ns >= yields_from_ns) ::sched_yield();
   }
 }
 
