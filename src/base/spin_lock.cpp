@@ -9,13 +9,15 @@
 namespace levity::inline v0::detail {
 
 void spin_lock::lock_slowly() noexcept {
-  constexpr std::int64_t shortest_wait_ns = 32;  // the longest is 64 times that
+  constexpr std::int64_t unit_ns = 32;
   constexpr std::int64_t patience_ns = 4'000;
   std::int64_t now_ns = kernel_now_ns();
   const std::int64_t yields_from_ns = now_ns + patience_ns;
   for (;;) {
     const unsigned contention = contention_approx();
-    const std::int64_t looks_at_ns = now_ns + (shortest_wait_ns << contention / 4);
+    const unsigned doublings = contention / 4;
+    const std::int64_t looks_at_ns = doublings == 0 ? now_ns : now_ns + (unit_ns << doublings);
+    spin_hint();
     while (now_ns < looks_at_ns) {
       spin_hint();
       now_ns = kernel_now_ns();

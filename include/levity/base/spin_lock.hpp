@@ -15,7 +15,7 @@
 // when it takes it some hundred times in a row. So who finds the lock taken stays away for a while before it looks again, and
 // the longer, the more often such looks have failed lately: `contention_` goes up by `busy_look` when a look finds the lock
 // taken, and down by one when it does not. Hence it climbs where the lock is taken more than a quarter of the time (waits of 2 us),
-// and falls to nothing (32 ns) where threads meet in it now and then. Anderson's backoff (1990), but remembered by the lock: a
+// and falls to nothing (no wait) where threads meet in it now and then. Anderson's backoff (1990), but remembered by the lock: a
 // thread that begins anew each time finds the lock free at every second look, and ends the other's row. Times and not spin
 // hints, of which one takes 10 ns here and 55 there. Nothing but waits depends on the estimate: relaxed, and updates may get lost.
 //
