@@ -24,6 +24,7 @@
 
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
+#include "levity/base/cache_line.hpp"
 #include "levity/task/detail/record.hpp"
 
 namespace levity::inline v0::detail {
@@ -66,6 +67,12 @@ public:
     // E8 release, acquire.
     const std::uintptr_t before = word_.exchange(ready, std::memory_order_acq_rel);
     return before > ready ? reinterpret_cast<task_record*>(before) : nullptr;
+  }
+
+  /// A hint: the record that waits here, if one does, is wanted soon.
+  void prefetch_waiter() const noexcept {
+    const std::uintptr_t word = word_.load(std::memory_order_relaxed);
+    if (word > ready) prefetch<sizeof(task_record)>(reinterpret_cast<const void*>(word));
   }
 
   void reset() noexcept { word_.store(ready, std::memory_order_relaxed); }
