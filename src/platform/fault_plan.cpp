@@ -99,6 +99,7 @@ constexpr std::array<traits, calls> table{{
     {"pidfd", opens},
     {"waitid", interrupted},
     {"cachestat", 0},
+    {"inotify", opens},
     {"thread", no_thread},
     {"ring_setup", opens},
     {"ring_enter", interrupted | refused_free | busy},

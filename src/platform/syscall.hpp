@@ -21,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -47,7 +48,7 @@ enum class call : std::uint8_t {
   read, write, bell, readv, writev, recv, send, recvmsg, sendmsg, recvmmsg, sendmmsg, accept, connect, socket, bind, listen,
   getsockopt, setsockopt, getsockname, getpeername, shutdown, close, epoll_create, epoll_ctl, epoll_wait, poll, eventfd,
   timerfd, signalfd, open, pread, pwrite, preadv2, fsync, truncate, stat, rename, unlink, pipe, fcntl, flock, splice, sendfile,
-  mmap, munmap, madvise, pidfd, waitid, cachestat, thread, ring_setup, ring_enter, ring_operation, count,
+  mmap, munmap, madvise, pidfd, waitid, cachestat, inotify, thread, ring_setup, ring_enter, ring_operation, count,
 };
 static_assert(static_cast<int>(call::count) <= 64, "a call is a bit of a word");
 
@@ -225,6 +226,11 @@ inline int timerfd_settime(int fd, int flags, const itimerspec* when) noexcept {
 inline int signalfd(int fd, const sigset_t* signals, int flags) noexcept {
   return strikes(call::signalfd) ? -1 : ::signalfd(fd, signals, flags);
 }
+inline int inotify_init1(int flags) noexcept { return strikes(call::inotify) ? -1 : ::inotify_init1(flags); }
+inline int inotify_add_watch(int fd, const char* path, std::uint32_t events) noexcept {
+  return strikes(call::inotify, fd) ? -1 : ::inotify_add_watch(fd, path, events);
+}
+inline int inotify_rm_watch(int fd, int watch) noexcept { return ::inotify_rm_watch(fd, watch); }  // fails for wrong arguments only
 
 /// Adds one to an event descriptor, which then is readable. Any thread; a signal handler too.
 inline void ring_bell(int event_fd) noexcept {

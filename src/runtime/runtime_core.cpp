@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "platform/cpu_limit.hpp"
 #include "platform/ring_host.hpp"
-#include "platform/topology.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
 #include "reactor/sim_reactor.hpp"

@@ -1,20 +1,21 @@
 #pragma once
 
 #include <dirent.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 namespace levity::test {
 
 /// A folder of its own for a test; gone with everything in it in the end.
 class temporary_folder {
 public:
-  temporary_folder() {
-    char name[] = "/tmp/levity-test.XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
+  temporary_folder() : temporary_folder("/tmp") {}
+  /// Of very many small files, on a file system in memory.
+  static temporary_folder in_memory() { return temporary_folder(::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"); }
   temporary_folder(const temporary_folder&) = delete;
   temporary_folder& operator=(const temporary_folder&) = delete;
   ~temporary_folder() {
@@ -25,6 +26,8 @@ public:
   [[nodiscard]] const std::string& path() const { return path_; }
 
 private:
+  explicit temporary_folder(std::string parent) : path_(std::move(parent) + "/levity-test.XXXXXX") { ::mkdtemp(path_.data()); }
+
   std::string path_;
 };
 
