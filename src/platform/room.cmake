@@ -1,1 +1,15 @@
 set(ROOM_LIBS uring)
+# libhwloc reads the machine where LEVITY_HWLOC asks for it; where it is there, the tests hold our own reader against it.
+pkg_check_modules(HWLOC QUIET hwloc>=2.5)
+if(HWLOC_FOUND)
+  set(ROOM_TEST_LIBS hwloc)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/platform/topology_test.cpp PROPERTIES COMPILE_DEFINITIONS LEVITY_HWLOC=1)
+endif()
+if(LEVITY_HWLOC)
+  if(NOT HWLOC_FOUND)
+    message(FATAL_ERROR "LEVITY_HWLOC is ON and there is no hwloc of version 2.5 or later; install the package libhwloc-dev, or "
+                        "say -DLEVITY_HWLOC=OFF: then /sys is read without it")
+  endif()
+  list(APPEND ROOM_LIBS hwloc)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/platform/topology.cpp PROPERTIES COMPILE_DEFINITIONS LEVITY_HWLOC=1)
+endif()
