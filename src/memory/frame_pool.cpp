@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -55,6 +56,8 @@ constexpr unsigned batch_of(std::size_t index) {
 // How many blocks of a class a magazine may hold once it was granted room for them.
 constexpr unsigned limit_of(std::size_t index) { return class_bytes(index) > 2048 ? 1 : 2 * batch_of(index); }
 
+struct depot;
+
 // The head of a 64 KiB slab, apart from its blocks. Guarded by its class's lock.
 //
 // After a crowd has left, a few of its tasks may live on, spread over all the slabs. tidy() gives back the pages between them:
@@ -64,6 +67,7 @@ constexpr unsigned limit_of(std::size_t index) { return class_bytes(index) > 204
 //   capacity = used + free + gone + untouched
 //   a block is gone  <=>  it lies on a hollow page
 struct slab : list_link {
+  depot* home = nullptr;   // whose it is
   free_block* free = nullptr;
   unsigned used = 0;       // handed out, or in the hands of tidy()
   unsigned untouched = 0;  // at the end, never handed out: their pages are not resident yet
@@ -124,6 +128,9 @@ struct alignas(cache_line_bytes) depot_class {
 
 struct depot {
   std::array<depot_class, class_count> classes;
+  page_source::store unused;
+  unsigned node = 0;  // constant; of all but the first
+  atomic<depot*> next_depot{nullptr};
 
   // One at a time makes a round over all slabs, in slices.
   spin_lock tidying;
@@ -145,9 +152,10 @@ struct depot {
         if (got > 0) break;
         // Mapping may sleep in the kernel; nobody shall spin for that.
         from.lock.unlock();
-        void* memory = page_source::allocate_slab();
+        void* memory = page_source::allocate_slab(unused);
         if (memory == nullptr) return nullptr;
         source = new (page_source::head_of(memory)) slab;
+        source->home = this;
         source->base = static_cast<std::byte*>(memory);
         source->first_byte = static_cast<std::uint32_t>(page_source::first_byte_of(source->base));
         source->class_index = static_cast<std::uint16_t>(index);
@@ -184,14 +192,20 @@ struct depot {
     return taken[0];
   }
 
-  void give(std::size_t index, free_block* blocks) noexcept {
+  // Takes those that are its own, and returns the others.
+  free_block* give(std::size_t index, free_block* blocks) noexcept {
     depot_class& to = classes[index];
     link_list empty;
+    free_block* others = nullptr;
     to.lock.lock();
     while (blocks != nullptr) {
       free_block* block = blocks;
       blocks = block->next;
       slab* home = slab_of(block);
+      if (home->home != this) [[unlikely]] {
+        block->next = std::exchange(others, block);
+        continue;
+      }
       const bool was_full = home->exhausted();
       block->next = home->free;
       home->free = block;
@@ -206,8 +220,9 @@ struct depot {
     to.lock.unlock();
     while (list_link* link = empty.pop_front()) {
       to.slabs.fetch_sub(1, std::memory_order_relaxed);
-      page_source::free_slab(static_cast<slab*>(link)->base);
+      page_source::free_slab(static_cast<slab*>(link)->base, unused);
     }
+    return others;
   }
 
   // Looks at up to `slabs` of them. True: the round is not over.
@@ -288,7 +303,7 @@ private:
     of.lock.unlock();
     if (empty) {
       of.slabs.fetch_sub(1, std::memory_order_relaxed);
-      page_source::free_slab(next->base);
+      page_source::free_slab(next->base, unused);
     }
     return true;
   }
@@ -319,9 +334,48 @@ private:
   }
 };
 
-depot& the_depot() noexcept {
+// Of the threads that no node is named for: on a machine with one node all.
+depot& first_depot() noexcept {
   static depot* const instance = new depot;  // never destroyed: frames may die after static destructors began
   return *instance;
+}
+
+// The first one, then those of nodes, in the order in which they were asked for first.
+template <class Visit>
+void each_depot(Visit&& visit) {
+  for (depot* each = &first_depot(); each != nullptr; each = each->next_depot.load(std::memory_order_acquire)) {  // E330 acquire.
+    visit(*each);
+  }
+}
+
+depot& depot_of(unsigned node) {
+  static spin_lock adding;
+  const auto find = [node](depot*& last) {
+    depot* found = nullptr;
+    each_depot([&](depot& each) {
+      if (&each != &first_depot() && each.node == node) found = &each;
+      last = &each;
+    });
+    return found;
+  };
+  depot* last = nullptr;
+  if (depot* found = find(last)) return *found;
+  auto made = std::make_unique<depot>();
+  made->node = node;
+  made->unused.piece_bytes = page_source::huge_page_bytes;
+  adding.lock();
+  depot* found = find(last);
+  if (found == nullptr) {
+    found = made.release();
+    last->next_depot.store(found, std::memory_order_release);  // E330 release.
+  }
+  adding.unlock();
+  return *found;
+}
+
+// Each block to where it came from.
+void give_home(std::size_t index, free_block* blocks) noexcept {
+  while (blocks != nullptr) blocks = slab_of(blocks)->home->give(index, blocks);
 }
 
 // A thread's magazine. A class gets room when it is first used; together the grants stay within magazine_bytes_max, and the
@@ -332,6 +386,7 @@ struct alignas(cache_line_bytes) magazine : frame_stacks, list_link {
   std::size_t granted_count = 0;
   std::int64_t granted_bytes = 0;
   bool scattered = false;  // gave blocks back since the last flush
+  depot* from = &first_depot();
 };
 
 // Owner only, as add_owned().
@@ -384,7 +439,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   if (spilled == nullptr) return;
   add_owned(stack.room, blocks);
   count_owned(stack.taken, -static_cast<std::int64_t>(blocks));
-  the_depot().give(index, spilled);
+  give_home(index, spilled);
 }
 
 [[maybe_unused]] void grant(magazine& own, std::size_t index) noexcept {
@@ -410,7 +465,8 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   magazine* own = own_magazine();
   if (own != nullptr && own->classes[index].limit.load(std::memory_order_relaxed) == 0) grant(*own, index);
   unsigned got = 0;
-  free_block* blocks = the_depot().take(index, own == nullptr ? 1 : batch_of(index), got);
+  depot& from = own == nullptr ? first_depot() : *own->from;
+  free_block* blocks = from.take(index, own == nullptr ? 1 : batch_of(index), got);
   if (blocks == nullptr) throw std::bad_alloc{};
   if (own == nullptr) {
     count_shared(static_cast<std::int64_t>(class_bytes(index)), 1);
@@ -429,7 +485,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   magazine* own = own_magazine();
   if (own == nullptr) {
     block->next = nullptr;
-    the_depot().give(index, block);
+    give_home(index, block);
     count_shared(-static_cast<std::int64_t>(class_bytes(index)), -1);
     return;
   }
@@ -519,7 +575,18 @@ void flush_magazine() noexcept {
 
 bool tidy_frames() noexcept {
   constexpr unsigned slice = 32;
-  return page_source::has_small_pages() && the_depot().tidy(slice);
+  if (!page_source::has_small_pages()) return false;
+  const magazine* own = own_magazine();
+  if (own != nullptr && own->from != &first_depot() && own->from->tidy(slice)) return true;
+  return first_depot().tidy(slice);
+}
+
+void take_frames_of(unsigned node) {
+  magazine* own = own_magazine();
+  if (own == nullptr || (own->from != &first_depot() && own->from->node == node)) return;
+  depot& from = depot_of(node);
+  flush_magazine();
+  own->from = &from;
 }
 
 frame_magazine_scope::~frame_magazine_scope() {
@@ -571,9 +638,11 @@ frame_pool_stats frame_statistics() noexcept {
   stats.bytes_in_use = static_cast<std::uint64_t>(bytes);
   stats.blocks_in_use = static_cast<std::uint64_t>(blocks);
   stats.bytes_large = static_cast<std::uint64_t>(registry.large.load(std::memory_order_relaxed));
-  for (depot_class& each : the_depot().classes) {
-    stats.bytes_mapped += each.slabs.load(std::memory_order_relaxed) * page_source::slab_bytes;
-  }
+  each_depot([&stats](depot& of) {
+    for (depot_class& each : of.classes) {
+      stats.bytes_mapped += each.slabs.load(std::memory_order_relaxed) * page_source::slab_bytes;
+    }
+  });
   return stats;
 }
 

@@ -3,11 +3,15 @@
 #include "levity/memory/frame_pool.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
+#include <map>
 #include <set>
 #include <thread>
 #include <vector>
@@ -250,6 +254,126 @@ std::uintptr_t last_line(const void* block, std::size_t bytes) {
 }
 
 // Sizes that no other test uses, so that their slabs are fresh.
+// Nodes that no machine has, so that this test's depots are its own. A huge page is 2 MiB: of one node as a whole.
+constexpr unsigned some_node = 1000;
+constexpr unsigned another_node = 1001;
+
+std::uintptr_t huge_page_of(const void* block) { return reinterpret_cast<std::uintptr_t>(block) >> 21; }
+
+std::vector<void*> take_of_many_sizes(std::set<std::uintptr_t>& huge_pages) {
+  std::vector<void*> taken;
+  for (std::size_t i = 0; i < 600; i++) {
+    taken.push_back(frame_allocate(64 + i * 16));
+    huge_pages.insert(huge_page_of(taken.back()));
+  }
+  return taken;
+}
+
+void give_of_many_sizes(const std::vector<void*>& taken) {
+  for (std::size_t i = 0; i < taken.size(); i++) frame_free(taken[i], 64 + i * 16);
+}
+
+TEST(frame_pool, what_nodes_have_lies_apart_and_goes_back_to_where_it_came_from) {
+#ifdef LEVITY_ASAN
+  GTEST_SKIP() << "under this sanitizer every block comes from the general allocator";
+#endif
+  const auto before = frame_statistics();
+  std::set<std::uintptr_t> of_one;
+  std::set<std::uintptr_t> of_the_other;
+  std::vector<void*> taken;
+  std::thread([&] {
+    frame_magazine_scope magazine;
+    levity::detail::take_frames_of(some_node);
+    taken = take_of_many_sizes(of_one);
+  }).join();
+  std::thread([&] {
+    frame_magazine_scope magazine;
+    levity::detail::take_frames_of(another_node);
+    // Those of the other node and own ones in turns: what is spilled at once is of both.
+    const std::vector<void*> own = take_of_many_sizes(of_the_other);
+    for (std::size_t i = 0; i < own.size(); i++) {
+      frame_free(taken[i], 64 + i * 16);
+      frame_free(own[i], 64 + i * 16);
+    }
+    levity::detail::flush_magazine();
+    for (int round = 0; round < 5; round++) give_of_many_sizes(take_of_many_sizes(of_the_other));
+    void* const before_moving = frame_allocate(96);
+    frame_free(before_moving, 96);
+    levity::detail::take_frames_of(some_node);
+    void* const after_moving = frame_allocate(96);  // not what this thread held until now
+    of_one.insert(huge_page_of(after_moving));
+    frame_free(after_moving, 96);
+    give_of_many_sizes(take_of_many_sizes(of_one));
+  }).join();
+  for (const std::uintptr_t each : of_one) EXPECT_FALSE(of_the_other.contains(each)) << std::hex << each;
+  // It had all that it needs: the blocks that the other one gave back were there again.
+  EXPECT_LE(of_one.size(), 1 + 2 * of_the_other.size());
+  const auto after = frame_statistics();
+  EXPECT_EQ(after.blocks_in_use, before.blocks_in_use);
+  EXPECT_EQ(after.bytes_in_use, before.bytes_in_use);
+}
+
+TEST(frame_pool, no_huge_page_is_of_two_nodes_that_grow_in_turns) {
+#ifdef LEVITY_ASAN
+  GTEST_SKIP() << "under this sanitizer every block comes from the general allocator";
+#endif
+  constexpr std::size_t bytes = 16'000;
+  std::set<std::uintptr_t> of[2];
+  std::vector<void*> taken;
+  for (unsigned turn = 0; turn < 16; turn++) {
+    std::thread([&] {
+      frame_magazine_scope magazine;
+      levity::detail::take_frames_of(3000 + turn % 2);
+      for (int i = 0; i < 80; i++) {  // more than a region
+        taken.push_back(frame_allocate(bytes));
+        of[turn % 2].insert(huge_page_of(taken.back()));
+      }
+    }).join();
+  }
+  for (const std::uintptr_t each : of[0]) EXPECT_FALSE(of[1].contains(each)) << std::hex << each;
+  // Nor of a node and of whatever the kernel maps beside it later: all of it is the depot's.
+  for (const auto& pages : of) {
+    for (const std::uintptr_t each : pages) {
+      std::array<unsigned char, (1 << 21) / 4096> resident;
+      EXPECT_EQ(::mincore(reinterpret_cast<void*>(each << 21), 1 << 21, resident.data()), 0) << std::hex << each;
+    }
+  }
+  for (void* each : taken) frame_free(each, bytes);
+}
+
+TEST(frame_pool, depots_that_threads_ask_for_at_the_same_time_are_whole_and_apart) {
+#ifdef LEVITY_ASAN
+  GTEST_SKIP() << "under this sanitizer every block comes from the general allocator";
+#endif
+  constexpr unsigned nodes = 50;
+  constexpr unsigned threads = 4;
+  std::array<std::array<void*, nodes>, threads> taken;
+  levity::atomic<unsigned> here{0};
+  std::vector<std::thread> askers;
+  for (unsigned t = 0; t < threads; t++) {
+    askers.emplace_back([&, t] {
+      here.fetch_add(1, std::memory_order_relaxed);
+      while (here.load(std::memory_order_relaxed) < threads) std::this_thread::yield();
+      for (unsigned node = 0; node < nodes; node++) {
+        frame_magazine_scope magazine;
+        levity::detail::take_frames_of(2000 + node);
+        taken[t][node] = frame_allocate(16'000);
+        std::memset(taken[t][node], 1, 16'000);
+      }
+    });
+  }
+  for (std::thread& each : askers) each.join();
+  std::map<std::uintptr_t, unsigned> node_of;
+  for (unsigned node = 0; node < nodes; node++) {
+    for (unsigned t = 0; t < threads; t++) {
+      EXPECT_EQ(node_of.try_emplace(huge_page_of(taken[t][node]), node).first->second, node);
+    }
+  }
+  for (auto& each : taken) {
+    for (void* block : each) frame_free(block, 16'000);
+  }
+}
+
 TEST(frame_pool, blocks_that_a_thread_takes_one_after_the_other_have_no_cache_line_in_common) {
   frame_magazine_scope magazine;
   for (const std::size_t bytes : {std::size_t{80}, std::size_t{112}, std::size_t{176}, std::size_t{400}}) {

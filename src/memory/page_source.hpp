@@ -6,15 +6,22 @@
 // of its slabs, so that a slab itself can be given back to its last page; its first slab is shorter by that page. A slab that
 // comes back is emptied with MADV_DONTNEED, so the kernel has its pages, and its addresses wait on a list for the next taker. A
 // few slabs stay warm: a load that goes up and down by one slab must not pay a page fault each time.
+//
+// Pages lie on the node of who touches them first, and where the kernel makes huge pages by itself one touch decides for 2 MiB. So
+// each depot has a store of its own, and that of a node maps so much at a time, aligned, that no huge page reaches over its edge.
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
+
+#include "levity/base/spin_lock.hpp"
 
 namespace levity::inline v0::detail {
 
 struct page_source {
   static constexpr std::size_t slab_bytes = 64 * 1024;
   static constexpr std::size_t region_bytes = 1024 * 1024;
+  static constexpr std::size_t huge_page_bytes = 2 * 1024 * 1024;
   static constexpr std::size_t slabs_of_region = region_bytes / slab_bytes;
   static constexpr std::size_t page_bytes = 4096;
   static constexpr std::size_t head_bytes = page_bytes / slabs_of_region;
@@ -33,17 +40,25 @@ struct page_source {
     return reinterpret_cast<std::uintptr_t>(base) % region_bytes == 0 ? page_bytes : 0;
   }
 
+  /// The slabs of one depot that nobody uses.
+  struct store {
+    spin_lock lock;
+    void* warm[warm_slabs_max];   // guarded by lock, as the rest
+    std::size_t warm_count = 0;
+    std::vector<void*> cold;      // capacity is reserved for every slab of every region, so that freeing never allocates
+    std::uint64_t reserved = 0;   // address space taken from the kernel so far
+    std::size_t piece_bytes = region_bytes;  // constant: what is mapped at once, and aligned to; whole regions
+  };
+
   /// The base of a slab, contents unspecified. Null when the kernel has none. Any thread; may sleep in the kernel.
-  static void* allocate_slab() noexcept;
-  static void free_slab(void* slab) noexcept;
+  static void* allocate_slab(store& from) noexcept;
+  /// Gives a slab back to the store that it came from.
+  static void free_slab(void* slab, store& to) noexcept;
 
   /// Gives the pages of a part of a slab back; they are zero when they are touched again.
   static void release(void* pages, std::size_t bytes) noexcept;
   /// Whether the kernel's pages are of 4 KiB, so that a slab has many.
   static bool has_small_pages() noexcept;
-
-  /// Address space taken from the kernel so far.
-  static std::uint64_t bytes_reserved() noexcept;
 };
 
 }  // namespace levity::detail

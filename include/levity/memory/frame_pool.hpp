@@ -8,7 +8,8 @@
 // Layers, from fast to slow
 //   magazine   one per worker thread: free blocks per size class in a singly linked stack. No lock, no atomic.
 //              At most 8 KiB of a class, or one block, and 128 KiB in all; emptied when its worker goes.
-//   depot      one per pool: per size class, slabs with free blocks under a spin lock. A magazine refills and spills
+//   depot      one per node whose workers are kept there, one for all other threads, which on a machine with one node is the
+//              only one: per size class, slabs with free blocks under a spin lock. A magazine refills and spills
 //              in batches, so the lock is paid once per batch. A fresh batch ends where a cache line ends, and every other
 //              of its blocks comes first: what two threads use, and two tasks that one thread started, has no line in common
 //              unless the pool is full or its blocks have wandered.
@@ -21,6 +22,13 @@
 // the general allocator and counted.
 //
 // Equation, at rest: mapped = blocks in use + blocks in magazines + free blocks in slabs + the ends of slabs.
+//
+// Nodes. A page lies where it is touched first, so what a depot gives lies on the node of its workers, if there is memory; a block
+// goes back to the depot that it came from, whoever spills it. Until then a block that ended elsewhere is in the magazine of that
+// worker, and in its cache: at most 128 KiB a worker lie on another node, and no check is made for it when a frame is given back.
+//
+// Edges
+//   E330  a node's depot is made -> whoever finds it.
 //
 // Rejected: one free list per worker with an atomic list for remote frees (mimalloc's way): faster by about 2 ns when a
 // frame dies on another thread than it was born, but a slab then belongs to a thread, and what a stuck thread owns must
@@ -114,6 +122,10 @@ public:
 
   const bool is_outermost;
 };
+
+/// From here on this thread's magazine, if it has one, is filled from the depot of that node. What it holds is given back first.
+/// Throws std::bad_alloc, and nothing has changed.
+void take_frames_of(unsigned node);
 
 /// Whether this thread's magazine gave blocks back since it was flushed last: what it holds is then spread over many slabs, and
 /// a block may keep the 64 KiB around it.
