@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "platform/sysfs_topology.hpp"
+#include "platform/text_file.hpp"
 #if defined(LEVITY_HWLOC)
 #include "platform/hwloc_topology.hpp"
 #endif
@@ -66,6 +67,11 @@ cpu_set topology::cpus_of(unsigned of_node) const {
 unsigned topology::nodes_with_cpus() const {
   return static_cast<unsigned>(
       std::count_if(nodes.begin(), nodes.end(), [this](const node& each) { return !cpus_of(each.id).empty(); }));
+}
+
+bool has_several_nodes() {
+  const std::optional<std::string> text = read_text("/sys/devices/system/node/has_cpu");
+  return text && cpu_set::parse(*text).value_or(cpu_set{}).count() > 1;
 }
 
 topology read_topology() {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "platform/cpu_limit.hpp"
+#include "platform/placement.hpp"
 #include "platform/ring_host.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
@@ -50,6 +51,33 @@ void add(std::vector<std::unique_ptr<reactor>>& reactors, io_result<std::unique_
   reactors.push_back(std::move(*made));
 }
 
+// Reads the machine only where something follows from it.
+slot_places choose_places(const runtime_options& options, unsigned slots) {
+  using affinity = runtime_options::worker_affinity;
+  const bool is_threaded = !options.embedded && options.backend != sockets::sim;
+  if (!is_threaded || options.affinity == affinity::none) return {};
+  if (options.affinity == affinity::automatic && (slots == 1 || !has_several_nodes())) return {};
+  const cpu_set allowed = cpu_set::of_this_thread();
+  if (allowed.empty()) return {};
+  const topology machine = read_topology().restricted_to(allowed);
+  if (options.affinity == affinity::automatic && machine.nodes_with_cpus() == 1) return {};
+  slot_places chosen;
+  chosen.of = place_slots(machine, allowed, slots);
+  const bool one_cpu = options.affinity == affinity::cpu;
+  chosen.exact = one_cpu ? steal_order::known::cpu : steal_order::known::node;
+  // Of a node all CPUs: the kernel keeps its say there, and a neighbour's load moves nobody to another node.
+  for (const topology::cpu& each : chosen.of) chosen.affinity.push_back(one_cpu ? cpu_set{each.id} : machine.cpus_of(each.node));
+  return chosen;
+}
+
+scheduler_options set_up(const runtime_options& options) {
+  scheduler_options made;
+  made.reactors = make_reactors(options);
+  if (options.backend == sockets::sim) made.seed = options.seed | 1;
+  made.places = choose_places(options, static_cast<unsigned>(made.reactors.size()));
+  return made;
+}
+
 }  // namespace
 
 std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& options) {
@@ -73,7 +101,7 @@ std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& optio
 runtime_core::runtime_core(const runtime_options& options)
     : embedded(options.embedded),
       simulated(options.backend == runtime_options::sockets::sim),
-      runs({make_reactors(options), simulated ? options.seed | 1 : 0}),
+      runs(set_up(options)),
       files(runs, options.files, simulated),
       listed(runs, simulated) {
   runs.use_files(files);

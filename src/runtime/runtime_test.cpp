@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "levity/sched/blocking.hpp"
+#include "platform/cpu_set.hpp"
 #include "platform/fault_plan.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -238,4 +240,86 @@ TEST(runtime, without_descriptors_does_not_start_and_says_what_for_and_what_help
   fault_plan::remove();
   EXPECT_EQ(said.find("levity cannot start: creating a timer descriptor: out of file descriptors"), 0U) << said;
   EXPECT_NO_THROW(runs());
+}
+
+namespace {
+
+using lv::detail::cpu_set;
+
+struct meeting {
+  lv::atomic<unsigned> here{0};
+  unsigned workers;
+};
+
+// One on each worker at a time.
+lv::task<cpu_set> affinity_of_one_worker(meeting* all) {
+  all->here.fetch_add(1, std::memory_order_relaxed);
+  while (all->here.load(std::memory_order_relaxed) < all->workers) std::this_thread::yield();
+  co_return cpu_set::of_this_thread();
+}
+
+lv::task<std::vector<cpu_set>> affinity_of_both_workers() {
+  meeting both{.workers = 2};
+  auto [one, other] = co_await lv::when_all(affinity_of_one_worker(&both), affinity_of_one_worker(&both));
+  co_return {one, other};
+}
+
+std::vector<cpu_set> affinities(lv::runtime_options::worker_affinity affinity) {
+  lv::runtime_options options = two_workers();
+  options.affinity = affinity;
+  lv::runtime tasks(options);
+  return tasks.block_on(affinity_of_both_workers);
+}
+
+lv::task<cpu_set> affinity_here() { co_return cpu_set::of_this_thread(); }
+
+// The call lasts until somebody else has run in its worker's place.
+lv::task<std::vector<cpu_set>> affinity_before_and_after_a_slot_has_changed_hands() {
+  std::vector<cpu_set> seen{cpu_set::of_this_thread()};
+  lv::atomic<bool> has_run{false};
+  lv::scope others;
+  others.spawn([](std::vector<cpu_set>* into, lv::atomic<bool>* ran) -> lv::task<> {
+    into->push_back(co_await affinity_here());
+    ran->store(true, std::memory_order_release);  // E331 release.
+  }, &seen, &has_run);
+  co_await lv::blocking([&has_run] {
+    while (!has_run.load(std::memory_order_acquire)) std::this_thread::yield();  // E331 acquire.
+  });
+  co_await others.join();
+  co_return seen;
+}
+
+}  // namespace
+
+TEST(worker_affinity, none_and_on_one_node_automatic_leave_threads_where_they_are) {
+  using affinity = lv::runtime_options::worker_affinity;
+  const cpu_set all = cpu_set::of_this_thread();
+  for (const cpu_set& each : affinities(affinity::none)) EXPECT_EQ(each, all);
+  for (const cpu_set& each : affinities(affinity::automatic)) {
+    EXPECT_EQ(each & all, each);
+    EXPECT_FALSE(each.empty());
+  }
+}
+
+TEST(worker_affinity, of_one_cpu_gives_each_worker_another_one) {
+  const cpu_set all = cpu_set::of_this_thread();
+  if (all.count() < 2) GTEST_SKIP() << "two workers need two CPUs to be on different ones";
+  const std::vector<cpu_set> both = affinities(lv::runtime_options::worker_affinity::cpu);
+  for (const cpu_set& each : both) {
+    EXPECT_EQ(each.count(), 1U);
+    EXPECT_EQ(each & all, each);
+  }
+  EXPECT_NE(both[0], both[1]);
+  EXPECT_EQ(cpu_set::of_this_thread(), all);
+}
+
+TEST(worker_affinity, goes_with_the_slot_when_a_blocking_call_loses_it) {
+  if (cpu_set::of_this_thread().count() < 2) GTEST_SKIP() << "an affinity of one CPU cannot be narrowed";
+  lv::runtime_options options;
+  options.workers = 1;
+  options.affinity = lv::runtime_options::worker_affinity::cpu;
+  lv::runtime tasks(options);
+  const std::vector<cpu_set> seen = tasks.block_on(affinity_before_and_after_a_slot_has_changed_hands);
+  EXPECT_EQ(seen[0].count(), 1U);
+  EXPECT_EQ(seen[1], seen[0]);
 }

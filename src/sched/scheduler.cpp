@@ -2,12 +2,16 @@
 
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 
 #include "levity/base/clock.hpp"
+#include "levity/memory/buffer.hpp"
+#include "levity/memory/frame_pool.hpp"
 #include "levity/task/pin.hpp"
+#include "platform/affinity.hpp"
 #include "platform/thread.hpp"
 
 namespace levity::inline v0::detail {
@@ -16,14 +20,23 @@ namespace {
 
 constexpr std::uint64_t worker_seed = 0x1e71;
 
+steal_order victims_of(const scheduler_options& options) {
+  if (options.places.of.empty()) return {static_cast<unsigned>(options.reactors.size()), worker_seed};
+  return {options.places.of, options.places.exact, worker_seed};
+}
+
 }  // namespace
 
 scheduler::scheduler(scheduler_options options)
-    : guard(*this, static_cast<unsigned>(options.reactors.size())),
+    : victims(victims_of(options)),
+      guard(*this, static_cast<unsigned>(options.reactors.size())),
       seed_(options.seed),
+      places_(std::move(options.places)),
       reactors_(std::move(options.reactors)) {
   LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
+  LEVITY_ASSERT(places_.affinity.empty() || (places_.affinity.size() == reactors_.size() && places_.of.size() == reactors_.size()),
+                "every slot has a place and an affinity, or none has");
   registries_ = std::make_unique<registry[]>(reactors_.size() + 1);
   root_ = scope_state::create(*this, nullptr, failure_policy::keep_going, "root");
   idle.size_for(static_cast<unsigned>(reactors_.size()));
@@ -59,6 +72,19 @@ void scheduler::start() {
 }
 
 void scheduler::run_here() { at(0).run(); }
+
+void scheduler::settle_at(unsigned slot) noexcept {
+  if (places_.affinity.empty()) return;
+  try {
+    // Refused where a cpuset has taken all of these CPUs away meanwhile: then it runs where it may.
+    if (!narrow_affinity(places_.affinity[slot])) widen_affinity();
+    take_frames_of(places_.of[slot].node);
+    flush_buffers();
+    keep_buffers();
+  } catch (const std::bad_alloc&) {
+    // It runs all the same, with memory from wherever there is some.
+  }
+}
 
 // When the first threads have gone there are no tasks and so no calls; until then the watchdog may add spares.
 void scheduler::join() {

@@ -13,18 +13,28 @@
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "platform/placement.hpp"
 #include "reactor/reactor.hpp"
 #include "sched/blocking.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
+#include "sched/steal_order.hpp"
 #include "sched/watchdog.hpp"
 #include "sched/worker.hpp"
 
 namespace levity::inline v0::detail {
 
+/// Where slots live. As it comes: anywhere, for who knows.
+struct slot_places {
+  placement of;                   // by slot; empty if unknown
+  steal_order::known exact = steal_order::known::nothing;
+  std::vector<cpu_set> affinity;  // by slot, what its worker's thread is narrowed to; empty: to nothing
+};
+
 struct scheduler_options {
   std::vector<std::unique_ptr<reactor>> reactors;  // one a worker
   std::uint64_t seed = 0;                          // != 0: one worker, ready tasks are picked by this seed
+  slot_places places;
 };
 
 class scheduler final : public executor {
@@ -86,6 +96,8 @@ public:
   /// Who holds a slot now.
   [[nodiscard]] worker& at(unsigned slot) noexcept { return *slots_[slot].load(std::memory_order_acquire); }  // E181 acquire.
   [[nodiscard]] bool seeded() const noexcept { return seed_ != 0; }
+  /// The calling thread has got that slot: narrows its affinity to the slot's, if there is one.
+  void settle_at(unsigned slot) noexcept;
   // E17 acquire: what happened before the root scope became empty.
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
   [[nodiscard]] bool work_visible() noexcept;
@@ -107,6 +119,7 @@ public:
     const unsigned count = workers_count_.load(std::memory_order_acquire);  // E181 acquire.
     for (unsigned i = 0; i < count; i++) visit(*workers_[i]);
   }
+  const steal_order victims;
   watchdog guard;
   idle_set idle;
   inject_queue injected;  // woken by or spawned from foreign threads, or yielding
@@ -141,6 +154,7 @@ private:
   void inject(task_record& record) noexcept;
 
   const std::uint64_t seed_;
+  const slot_places places_;
   std::vector<std::unique_ptr<reactor>> reactors_;
   std::vector<std::unique_ptr<worker>> workers_;  // those that started with a slot, then the spares; never moves
   atomic<unsigned> workers_count_{0};             // of those that all may look at

@@ -63,6 +63,7 @@ void worker::run() {
   const presence here(*this, owner_, owner_.seeded() ? &home() : nullptr);
   run_state& run = this_run;
   if (has_slot_) {
+    owner_.settle_at(index_);
     note_time(home().now_ns());
   } else {
     until_fair_ = 1;  // next_task() asks for a slot first
@@ -393,21 +394,24 @@ ready_task* worker::search() noexcept {
   if (workers == 1) return nullptr;
   if (!searching_) searching_ = idle_.start_search(workers);
   if (!searching_) return nullptr;
-  const auto first = static_cast<unsigned>(random_.below(workers));
-  for (unsigned i = 0; i < workers; i++) {
-    worker& victim = owner_.at((first + i) % workers);
-    if (&victim == this) continue;
-    if (task_record* found = steal_from(victim.woken_, woken_)) return as_ready(found);
-    if (ready_task* found = steal_from(victim.fresh_, fresh_)) return found;
-  }
-  if (ready_task* task = shared_task()) return task;
-  for (unsigned i = 0; i < workers; i++) {
-    worker& victim = owner_.at((first + i) % workers);
-    if (&victim == this || !victim.fresh_.keeps_aside_approx()) continue;
+  ready_task* found = nullptr;
+  const auto begin_at = [this](unsigned of) { return random_.below(of); };
+  owner_.victims.visit(index(), begin_at, [this, &found](unsigned at) {
+    worker& victim = owner_.at(at);
+    found = as_ready(steal_from(victim.woken_, woken_));
+    if (found == nullptr) found = steal_from(victim.fresh_, fresh_);
+    return found != nullptr;
+  });
+  if (found == nullptr) found = shared_task();
+  if (found != nullptr) return found;
+  owner_.victims.visit(index(), begin_at, [this, &found](unsigned at) {
+    worker& victim = owner_.at(at);
+    if (!victim.fresh_.keeps_aside_approx()) return false;
     victim.fresh_.open();
-    if (ready_task* found = steal_from(victim.fresh_, fresh_)) return found;
-  }
-  return nullptr;
+    found = steal_from(victim.fresh_, fresh_);
+    return found != nullptr;
+  });
+  return found;
 }
 
 // Half of what the victim has, one by one: each steal stands for itself. The first one is to be run.
@@ -564,6 +568,7 @@ void worker::take_over(worker& from) noexcept {
   has_slot_ = true;
   index_ = granted_.index;
   home_.store(granted_.home, std::memory_order_relaxed);
+  owner_.settle_at(index_);
   until_fair_ = fair_period;
   // As a thief does, for the others are at it too. Our own are empty.
   while (from.woken_.size_approx() > 0) {

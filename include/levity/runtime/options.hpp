@@ -11,6 +11,17 @@ struct runtime_options {
   /// Threads that run tasks. 0: as many as this process may use CPUs (affinity and cgroup quota).
   unsigned workers = 0;
 
+  /// Which CPUs a worker's thread may run on. Threads that a task starts itself inherit that; those of the runtime do not.
+  enum class worker_affinity : std::uint8_t {
+    automatic,  ///< the CPUs of its NUMA node where there are several workers and those that the process may use lie on several
+                ///< nodes; otherwise as `none`
+    none,       ///< those of the thread that started the runtime
+    node,       ///< the CPUs of its NUMA node: memory that it has used stays near
+    cpu,        ///< one: for a process that is alone on its CPUs; what else runs there holds this worker up
+  };
+  /// Where workers' threads run. Not for an embedded or simulated runtime, whose thread is the caller's.
+  worker_affinity affinity = worker_affinity::automatic;
+
   /// No threads: for a lv::runtime inside a loop of the caller's own. See runtime::run_ready().
   bool embedded = false;
 
