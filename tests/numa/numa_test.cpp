@@ -1,0 +1,189 @@
+// Goal: what a worker allocates lies on its node. Method: the kernel is asked on which node a page is (move_pages), of frames and
+// buffers at the moment when a worker has got them. On a machine with one node this is true by nature; two_nodes_test.py runs it on
+// one with two.
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "levity/levity.hpp"
+#include "levity/memory/buffer.hpp"
+#include "levity/runtime/runtime.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace lv = levity;
+
+namespace {
+
+unsigned node_here() {
+  unsigned cpu = 0;
+  unsigned node = 0;
+  EXPECT_EQ(::getcpu(&cpu, &node), 0);
+  return node;
+}
+
+// The node of the page around `address`, which has been touched.
+int node_of(const void* address) {
+  void* page = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(address) & ~std::uintptr_t{4095});
+  int node = -1;
+  if (::syscall(SYS_move_pages, 0, 1UL, &page, nullptr, &node, 0) != 0) return -errno;
+  return node;
+}
+
+bool can_ask() {
+  int touched = 0;
+  return node_of(&touched) >= 0;
+}
+
+// Of one worker, by the size of blocks: where those lie that it was given.
+struct tally {
+  unsigned node = 0;
+  bool moved = false;  // between nodes
+  std::map<std::size_t, std::set<const void*>> here;
+  std::map<std::size_t, std::set<const void*>> elsewhere;
+
+  void add(std::size_t bytes, const void* at) {
+    if (node_here() != node) moved = true;
+    (node_of(at) == static_cast<int>(node) ? here : elsewhere)[bytes].insert(at);
+  }
+  static std::size_t bytes_of(const std::map<std::size_t, std::set<const void*>>& blocks, bool buffers) {
+    std::size_t sum = 0;
+    for (const auto& [bytes, at] : blocks) sum += (bytes == lv::detail::buffer_bytes) == buffers ? bytes * at.size() : 0;
+    return sum;
+  }
+};
+
+// Its frame is of a size of its own; it stays while those below it are there.
+template <std::size_t bytes>
+lv::task<> frames(tally* of, unsigned depth) {
+  std::array<char, bytes> padding;
+  padding[0] = static_cast<char>(depth);
+  padding[bytes - 1] = 1;
+  of->add(bytes, &padding[bytes - 1]);
+  if (depth > 0) co_await frames<bytes>(of, depth - 1);
+  EXPECT_EQ(padding[0], static_cast<char>(depth));
+}
+
+struct everybody {
+  lv::atomic<unsigned> here{0};
+  lv::atomic<unsigned> done{0};
+  unsigned workers;
+};
+
+// One on each worker: none ends, or waits, before all have begun.
+lv::task<> on_one_worker(everybody* all, tally* of) {
+  all->here.fetch_add(1, std::memory_order_relaxed);
+  while (all->here.load(std::memory_order_relaxed) < all->workers) ::sched_yield();
+  of->node = node_here();
+  for (int round = 0; round < 3; round++) {
+    co_await frames<40>(of, 200);
+    co_await frames<200>(of, 200);
+    co_await frames<600>(of, 200);
+    co_await frames<3000>(of, 50);
+    std::vector<std::byte*> buffers;
+    for (int i = 0; i < 20; i++) {
+      buffers.push_back(lv::detail::take_buffer());
+      std::memset(buffers.back(), 1, lv::detail::buffer_bytes);
+      of->add(lv::detail::buffer_bytes, buffers.back());
+    }
+    for (std::byte* each : buffers) lv::detail::give_buffer(each);
+  }
+  all->done.fetch_add(1, std::memory_order_relaxed);
+  while (all->done.load(std::memory_order_relaxed) < all->workers) ::sched_yield();
+}
+
+lv::task<> look(everybody* all, std::vector<tally>* tallies) {
+  lv::scope looks;
+  for (tally& each : *tallies) looks.spawn(on_one_worker, all, &each);
+  co_await looks.join();
+}
+
+lv::task<> leaf(unsigned rounds) {
+  for (unsigned i = 0; i < rounds; i++) co_await lv::yield();
+}
+
+lv::task<> crowd(unsigned depth) {
+  if (depth == 0) {
+    co_await leaf(2);
+    co_return;
+  }
+  lv::scope children;
+  for (int i = 0; i < 8; i++) children.spawn(crowd, depth - 1);
+  co_await children.join();
+}
+
+lv::task<> look_before_and_after_a_crowd(unsigned workers, std::vector<tally>* before, std::vector<tally>* after) {
+  everybody first{.workers = workers};
+  co_await look(&first, before);
+  co_await crowd(4);  // tasks that are made on one worker, run and end on any
+  everybody second{.workers = workers};
+  co_await look(&second, after);
+}
+
+void print(const char* when, const std::vector<tally>& tallies) {
+  for (std::size_t i = 0; i < tallies.size(); i++) {
+    const tally& each = tallies[i];
+    std::printf("%s: worker %zu on node %u: KiB of frames %zu here, %zu elsewhere; of buffers %zu here, %zu elsewhere\n", when, i,
+                each.node, tally::bytes_of(each.here, false) / 1024, tally::bytes_of(each.elsewhere, false) / 1024,
+                tally::bytes_of(each.here, true) / 1024, tally::bytes_of(each.elsewhere, true) / 1024);
+  }
+}
+
+TEST(numa, what_a_worker_gets_lies_on_its_node) {
+  if (!can_ask()) GTEST_SKIP() << "the kernel does not say where a page is: " << std::strerror(errno);
+  const unsigned workers = std::max(2U, std::thread::hardware_concurrency());
+  std::vector<tally> before(workers);
+  std::vector<tally> after(workers);
+  EXPECT_EQ(lv::test::run_tasks(workers, look_before_and_after_a_crowd, workers, &before, &after), 0);
+  print("fresh", before);
+  print("after a crowd", after);
+  for (const tally& each : before) {
+    EXPECT_FALSE(each.moved);
+    EXPECT_TRUE(each.elsewhere.empty());
+  }
+  // What others began and this worker ended is in its magazine, and in its cache, until it is spilled: 128 KiB, and the few
+  // buffers that a worker keeps.
+  for (const tally& each : after) {
+    EXPECT_FALSE(each.moved);
+    EXPECT_LE(tally::bytes_of(each.elsewhere, false), 128U * 1024);
+    EXPECT_LE(tally::bytes_of(each.elsewhere, true), 9U * lv::detail::buffer_bytes);
+  }
+}
+
+int cpus_of_this_thread() {
+  cpu_set_t cpus;
+  EXPECT_EQ(::sched_getaffinity(0, sizeof cpus, &cpus), 0);
+  return CPU_COUNT(&cpus);
+}
+
+lv::task<int> cpus_of_a_worker() { co_return cpus_of_this_thread(); }
+
+TEST(numa, a_worker_may_run_on_its_node_alone_and_anywhere_if_told_so) {
+  const int all = cpus_of_this_thread();
+  using affinity = lv::runtime_options::worker_affinity;
+  for (const affinity each : {affinity::none, affinity::automatic, affinity::node}) {
+    lv::runtime_options options;
+    options.workers = 2;
+    options.affinity = each;
+    lv::runtime tasks(options);
+    const int here = tasks.block_on(cpus_of_a_worker);
+    std::printf("affinity %d: %d of %d CPUs\n", static_cast<int>(each), here, all);
+    EXPECT_LE(here, all);
+    EXPECT_TRUE(here == all || each != affinity::none);
+  }
+}
+
+}  // namespace
