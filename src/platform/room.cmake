@@ -13,3 +13,16 @@ if(LEVITY_HWLOC)
   list(APPEND ROOM_LIBS hwloc)
   set_source_files_properties(${PROJECT_SOURCE_DIR}/src/platform/topology.cpp PROPERTIES COMPILE_DEFINITIONS LEVITY_HWLOC=1)
 endif()
+
+# The names of the kernel's calls are those that its headers have for this machine (system_call_name.cpp).
+set(ROOM_INCLUDES ${PROJECT_BINARY_DIR}/generated)
+if(NOT EXISTS ${PROJECT_BINARY_DIR}/generated/system_calls.inc)
+  file(WRITE ${PROJECT_BINARY_DIR}/generated/system_calls.c "#include <sys/syscall.h>\n")
+  separate_arguments(flags UNIX_COMMAND "${CMAKE_CXX_FLAGS}")
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} ${flags} -x c++ -E -dM ${PROJECT_BINARY_DIR}/generated/system_calls.c
+                  OUTPUT_VARIABLE macros COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "#define SYS_[a-z0-9_]+ " calls "${macros}")
+  list(TRANSFORM calls REPLACE "#define SYS_(.*) " "{SYS_\\1, \"\\1\"},")
+  list(JOIN calls "\n" calls)
+  file(WRITE ${PROJECT_BINARY_DIR}/generated/system_calls.inc "${calls}\n")
+endif()

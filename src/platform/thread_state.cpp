@@ -1,0 +1,218 @@
+#include "platform/thread_state.hpp"
+
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <string_view>
+
+#include "levity/base/clock.hpp"
+#include "platform/proc_text.hpp"
+
+namespace levity::inline v0::detail {
+namespace {
+
+std::int64_t ns_of(clockid_t clock) noexcept {
+  timespec now{};
+  if (::clock_gettime(clock, &now) != 0) return -1;
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+bool has_quota(const char* folder, bool is_v2) noexcept {
+  char path[4400];
+  char text[64];
+  std::snprintf(path, sizeof path, "%s/%s", folder, is_v2 ? "cpu.max" : "cpu.cfs_quota_us");
+  const int fd = proc::open(path);
+  if (fd < 0) return false;
+  const std::string_view quota = proc::read(fd, text);
+  proc::close(fd);
+  return !quota.empty() && !quota.starts_with("max") && !quota.starts_with("-1");
+}
+
+// Who is preempted between two readings has torn them apart; then all is read once more.
+constexpr std::int64_t look_ns_max = 100'000;
+constexpr int looks_max = 3;
+
+}  // namespace
+
+thread_reader::thread_reader(pthread_t thread, pid_t tid) noexcept
+    : tid_(tid), has_clock_(::pthread_getcpuclockid(thread, &clock_) == 0) {}
+
+thread_reader::~thread_reader() {
+  for (const int fd : {schedstat_, stat_, syscall_}) {
+    proc::close(fd);
+  }
+  for (const group& each : groups_) {
+    proc::close(each.fd);
+  }
+}
+
+thread_state thread_reader::look() noexcept {
+  thread_state seen;
+  if (!is_open_ && !open()) {
+    seen.at_ns = kernel_now_ns();
+    seen.does = thread_activity::gone;
+    return seen;
+  }
+  for (int i = 0; i < looks_max; i++) {
+    seen = {};
+    seen.at_ns = kernel_now_ns();
+    if (!read_once(seen)) {
+      seen.does = thread_activity::gone;
+      return seen;
+    }
+    if (kernel_now_ns() - seen.at_ns <= look_ns_max) break;
+  }
+  return seen;
+}
+
+// False: there is no such thread any more.
+bool thread_reader::read_once(thread_state& into) const noexcept {
+  if (has_clock_) {
+    into.cpu_ns = ns_of(clock_);
+    if (into.cpu_ns < 0) return false;
+  }
+  read_schedstat(into);
+  if (!read_stat(into)) return false;
+  read_call(into);
+  if ((into.does == thread_activity::waiting || into.does == thread_activity::hidden) && has_clock_) {
+    const std::int64_t once = ns_of(clock_);
+    if (ns_of(clock_) > once) into.does = thread_activity::on_cpu;
+  }
+  for (const group& each : groups_) {
+    if (each.fd < 0) break;
+    char text[512];
+    const std::string_view all = proc::read(each.fd, text);
+    std::size_t at = all.find("\nthrottled_");  // throttled_time, or throttled_usec
+    if (at == std::string_view::npos) continue;
+    std::string_view rest = all.substr(at);
+    proc::next_word(rest);
+    into.throttled_ns += proc::number<std::int64_t>(proc::next_word(rest)) * each.scale;
+  }
+  return true;
+}
+
+void thread_reader::read_schedstat(thread_state& into) const noexcept {
+  char text[96];
+  std::string_view rest = proc::read(schedstat_, text);
+  const std::string_view ran = proc::next_word(rest);
+  if (!has_clock_) into.cpu_ns = proc::number<std::int64_t>(ran);
+  into.waited_ns = proc::number<std::int64_t>(proc::next_word(rest));
+  into.turns = proc::number<std::uint64_t>(proc::next_word(rest));
+}
+
+bool thread_reader::read_stat(thread_state& into) const noexcept {
+  char text[512];
+  int why = 0;
+  const std::string_view all = proc::read(stat_, text, &why);
+  if (why == ESRCH) return false;
+  const std::size_t name_end = all.rfind(')');  // a name may hold blanks and parentheses
+  if (name_end == std::string_view::npos) return true;
+  std::string_view rest = all.substr(name_end + 1);
+  const std::string_view state = proc::next_word(rest);  // field 3
+  for (int field = 4; field < 12; field++) proc::next_word(rest);
+  into.major_faults = proc::number<std::uint64_t>(proc::next_word(rest));
+  proc::next_word(rest);
+  into.user_ticks = proc::number<std::uint64_t>(proc::next_word(rest));
+  into.kernel_ticks = proc::number<std::uint64_t>(proc::next_word(rest));
+  switch (state.empty() ? '\0' : state.front()) {
+    case 'R': into.does = thread_activity::waiting; break;
+    case 'D': into.is_uninterruptible = true; [[fallthrough]];
+    case 'S': into.does = thread_activity::asleep; break;
+    case 'T':
+    case 't': into.does = thread_activity::stopped; break;
+    case 'X':
+    case 'Z': return false;
+    default: break;
+  }
+  return true;
+}
+
+// Says more than the letter of `stat`: a thread that was preempted on its way to sleep has S there, and is "running" here.
+void thread_reader::read_call(thread_state& into) const noexcept {
+  if (into.does == thread_activity::stopped) return;
+  char text[256];
+  std::string_view rest = proc::read(syscall_, text);
+  const std::string_view first = proc::next_word(rest);
+  if (first.empty()) return;
+  if (first == "running") {
+    into.does = thread_activity::waiting;
+    into.is_uninterruptible = false;
+    return;
+  }
+  into.does = thread_activity::asleep;
+  into.sees_call = true;
+  into.call = proc::number<int>(first);
+  if (into.call >= 0) {
+    for (std::uint64_t& each : into.arguments) each = proc::number<std::uint64_t>(proc::next_word(rest));
+  } else {
+    into.call = thread_state::no_call;
+  }
+  into.stack_at = proc::number<std::uint64_t>(proc::next_word(rest));
+  into.code_at = proc::number<std::uint64_t>(proc::next_word(rest));
+}
+
+// False: there is no such thread any more.
+bool thread_reader::open() noexcept {
+  struct file {
+    int& fd;
+    const char* name;
+  };
+  bool all = true;
+  for (const file& each : {file{schedstat_, "schedstat"}, file{stat_, "stat"}, file{syscall_, "syscall"}}) {
+    if (each.fd >= 0) continue;
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", static_cast<int>(tid_), each.name);
+    each.fd = proc::open(path);
+    all = all && each.fd >= 0;
+  }
+  if (groups_[0].fd < 0) open_groups();
+  is_open_ = all;  // else the next look tries again: descriptors may be had then
+  return all || ::syscall(SYS_tgkill, ::getpid(), tid_, 0) == 0 || errno != ESRCH;
+}
+
+// A quota of a group holds for the groups below it, so the ones above ours count.
+void thread_reader::open_groups() noexcept {
+  char path[64];
+  char text[4096];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/cgroup", static_cast<int>(tid_));
+  const int fd = proc::open(path);
+  if (fd < 0) return;
+  std::string_view lines = proc::read(fd, text);
+  proc::close(fd);
+  std::size_t found = 0;
+  while (!lines.empty() && found < groups_.size()) {
+    const std::string_view line = lines.substr(0, lines.find('\n'));
+    lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string_view::npos || second == std::string_view::npos) continue;
+    const std::string_view controllers = line.substr(first + 1, second - first - 1);
+    const bool is_v2 = controllers.empty();
+    if (!is_v2 && controllers != "cpu" && !controllers.starts_with("cpu,") && !controllers.ends_with(",cpu")) continue;
+    std::string_view below = line.substr(second + 1);
+    if (below == "/") below = {};
+    while (found < groups_.size()) {
+      for (const char* mount : is_v2 ? std::array{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}
+                                     : std::array{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
+        char folder[4300];
+        std::snprintf(folder, sizeof folder, "%s%.*s", mount, static_cast<int>(below.size()), below.data());
+        if (!has_quota(folder, is_v2)) continue;
+        char file[4400];
+        std::snprintf(file, sizeof file, "%s/cpu.stat", folder);
+        const int opened = proc::open(file);
+        if (opened < 0) continue;
+        groups_[found++] = {opened, is_v2 ? 1000 : 1};
+        break;
+      }
+      if (below.empty()) break;
+      below = below.substr(0, below.rfind('/'));
+    }
+  }
+}
+
+}  // namespace levity::detail

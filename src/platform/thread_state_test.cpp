@@ -1,0 +1,213 @@
+#include "platform/thread_state.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include "platform/system_call_name.hpp"
+#include "tests/support/stalls.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace levity::inline v0::detail {
+namespace {
+
+using namespace levity::test;
+
+constexpr std::int64_t patience_ns = 20'000'000'000;
+
+// Looks until the thread does that: a thread that is let go, or is on its way to sleep, takes its time.
+template <class F>
+thread_state look_until(thread_reader& at, F is_so) {
+  const std::int64_t until_ns = kernel_now_ns() + patience_ns;
+  for (;;) {
+    thread_state seen = at.look();
+    if (is_so(seen) || kernel_now_ns() > until_ns) return seen;
+    ::sched_yield();
+  }
+}
+
+thread_state look_at_sleeper(thread_reader& at) {
+  return look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::asleep; });
+}
+
+// Its clock stands still from here on.
+void look_asleep(staller& one) {
+  thread_reader at(one.handle(), one.tid());
+  static_cast<void>(look_at_sleeper(at));
+}
+
+// What is seen of a thread that stands still so.
+thread_state seen_asleep_in(stall& in) {
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  in.prepare();
+  one.begin();
+  while (one.number() == 0) ::sched_yield();
+  thread_state seen = look_at_sleeper(at);
+  in.let_go();
+  one.wait_for_end();
+  return seen;
+}
+
+TEST(thread_state, one_that_computes_is_on_a_cpu_and_its_clock_goes_on) {
+  spinning in;
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  in.prepare();
+  one.begin();
+  const thread_state once = look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::on_cpu; });
+  EXPECT_EQ(once.does, thread_activity::on_cpu);
+  const thread_state again = look_until(at, [&once](const thread_state& seen) { return seen.cpu_ns > once.cpu_ns + 1'000'000; });
+  EXPECT_GT(again.cpu_ns, once.cpu_ns);
+  EXPECT_GT(again.at_ns, once.at_ns);
+  in.let_go();
+  one.wait_for_end();
+}
+
+TEST(thread_state, one_asleep_names_the_call_and_its_arguments) {
+  reading_a_pipe in;
+  const thread_state seen = seen_asleep_in(in);
+  EXPECT_EQ(seen.does, thread_activity::asleep);
+  EXPECT_EQ(system_call_name(seen.call), "read");
+  EXPECT_EQ(seen.arguments[2], 1U);
+  EXPECT_TRUE(seen.sees_call);
+  EXPECT_FALSE(seen.is_uninterruptible);
+  EXPECT_NE(seen.stack_at, 0U);
+  EXPECT_NE(seen.code_at, 0U);
+}
+
+TEST(thread_state, one_that_waits_for_a_child_which_uses_its_memory_cannot_be_woken_by_a_signal) {
+  having_a_child in;
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  one.begin();
+  const thread_state seen = look_until(at, [](const thread_state& each) { return each.is_uninterruptible; });
+  EXPECT_EQ(seen.does, thread_activity::asleep);
+  EXPECT_TRUE(seen.is_uninterruptible);
+#ifdef SYS_vfork
+  EXPECT_EQ(system_call_name(seen.call), "vfork");
+#endif
+  in.let_go();
+  one.wait_for_end();
+}
+
+TEST(thread_state, one_that_touches_a_page_which_is_not_there_is_in_no_call) {
+  touching_a_page in;
+  if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  one.begin();
+  const thread_state seen = look_until(
+      at, [](const thread_state& each) { return each.does == thread_activity::asleep && each.call == thread_state::no_call; });
+  EXPECT_TRUE(seen.sees_call);
+  EXPECT_EQ(seen.call, thread_state::no_call);
+  EXPECT_NE(seen.code_at, 0U);
+  in.let_go();
+  one.wait_for_end();
+}
+
+// More of them than processors, on one of them: whoever has it, the others wait, and none of them is asleep.
+TEST(thread_state, one_that_is_ready_and_has_no_cpu_waits_and_is_not_asleep) {
+  spinning first;
+  spinning second;
+  cpu_set_t before;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  cpu_set_t one_cpu;
+  CPU_ZERO(&one_cpu);
+  for (std::size_t cpu = 0;; cpu++) {
+    if (!CPU_ISSET(cpu, &before)) continue;
+    CPU_SET(cpu, &one_cpu);
+    break;
+  }
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one_cpu, &one_cpu), 0);
+  {
+    staller one(first);
+    staller other(second);
+    thread_reader at(one.handle(), one.tid());
+    first.prepare();
+    second.prepare();
+    one.begin();
+    other.begin();
+    // We share that processor: while we look nobody else has it.
+    const thread_state seen = look_until(at, [](const thread_state& each) { return each.waited_ns > 20'000'000; });
+    EXPECT_EQ(seen.does, thread_activity::waiting);
+    EXPECT_GT(seen.waited_ns, 20'000'000);
+    first.let_go();
+    second.let_go();
+    one.wait_for_end();
+    other.wait_for_end();
+  }
+  ::sched_setaffinity(0, sizeof before, &before);
+}
+
+TEST(thread_state, one_that_has_ended_is_gone) {
+  pid_t tid = 0;
+  std::binary_semaphore known{0};
+  std::binary_semaphore go{0};
+  std::thread ends([&] {
+    tid = static_cast<pid_t>(::syscall(SYS_gettid));
+    known.release();
+    go.acquire();
+  });
+  known.acquire();
+  thread_reader at(ends.native_handle(), tid);
+  EXPECT_NE(at.look().does, thread_activity::gone);
+  go.release();
+  ends.join();
+  const thread_state seen = look_until(at, [](const thread_state& each) { return each.does == thread_activity::gone; });
+  EXPECT_EQ(seen.does, thread_activity::gone);
+}
+
+TEST(thread_state, looks_at_threads_that_come_and_go_meanwhile_end_with_gone) {
+  for (int i = 0; i < 200; i++) {
+    pid_t tid = 0;
+    std::binary_semaphore known{0};
+    std::thread ends([&] {
+      tid = static_cast<pid_t>(::syscall(SYS_gettid));
+      known.release();
+    });
+    known.acquire();
+    thread_reader at(ends.native_handle(), tid);
+    EXPECT_EQ(look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::gone; }).does,
+              thread_activity::gone);
+    ends.join();
+  }
+}
+
+TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says_that_the_rest_is_hidden) {
+  reading_a_pipe in;
+  staller one(in);
+  one.begin();
+  look_asleep(one);
+  const int before_tests = open_descriptors();
+  {
+    thread_reader at(one.handle(), one.tid());
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const thread_state hidden = at.look();
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_FALSE(hidden.sees_call);
+    EXPECT_EQ(hidden.turns, 0U);
+    EXPECT_EQ(hidden.does, thread_activity::hidden);
+    EXPECT_GT(hidden.cpu_ns, 0);
+    const thread_state seen = look_at_sleeper(at);
+    EXPECT_GT(seen.turns, 0U);
+    EXPECT_EQ(system_call_name(seen.call), "read");
+  }
+  EXPECT_EQ(open_descriptors(), before_tests);
+  in.let_go();
+  one.wait_for_end();
+}
+
+TEST(system_call_name, knows_the_calls_of_this_machine_and_no_others) {
+  EXPECT_EQ(system_call_name(SYS_read), "read");
+  EXPECT_EQ(system_call_name(SYS_futex), "futex");
+  EXPECT_EQ(system_call_name(SYS_epoll_ctl), "epoll_ctl");
+  EXPECT_EQ(system_call_name(SYS_clock_nanosleep), "clock_nanosleep");
+  EXPECT_EQ(system_call_name(-1), "");
+  EXPECT_EQ(system_call_name(1'000'000), "");
+}
+
+}  // namespace
+}  // namespace levity::detail
