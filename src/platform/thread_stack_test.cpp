@@ -1,0 +1,306 @@
+// Goal: where a thread stands is found from outside, and none of its system calls notices. Method: threads that sleep, fault and
+// compute below functions with known names; one that makes every kind of call that a signal could cut short, asked all the time.
+#include "platform/thread_stack.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "levity/base/rng.hpp"
+#include "platform/code_name.hpp"
+#include "tests/support/stalls.hpp"
+
+#if defined(__SANITIZE_THREAD__)
+#define KEEPS_SIGNALS_BACK 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KEEPS_SIGNALS_BACK 1
+#endif
+#endif
+
+namespace levity::inline v0::detail {
+
+// With names that the linker knows: one in the middle has none outside its file.
+[[gnu::noinline]] void innermost_of_test(levity::test::stall& in);
+static void middle_of_test(levity::test::stall& in);
+[[gnu::noinline]] void outermost_of_test(levity::test::stall& in);
+
+void innermost_of_test(levity::test::stall& in) {
+  in.stand();
+  asm volatile("" ::: "memory");  // no tail call
+}
+[[gnu::noinline]] static void middle_of_test(levity::test::stall& in) {
+  innermost_of_test(in);
+  asm volatile("" ::: "memory");
+}
+void outermost_of_test(levity::test::stall& in) {
+  middle_of_test(in);
+  asm volatile("" ::: "memory");
+}
+
+namespace {
+
+using namespace levity::test;
+
+// A stall below three functions.
+template <class Stall>
+struct below_three : Stall {
+  void stand() override {
+    if (is_inside_) return Stall::stand();
+    is_inside_ = true;
+    outermost_of_test(*this);
+    is_inside_ = false;
+  }
+  bool is_inside_ = false;
+};
+
+std::vector<std::string> names_of(const stack_trace& stack) {
+  code_names names;
+  std::vector<std::string> all;
+  for (const stack_frame& each : stack.all()) {
+    char text[256];
+    all.emplace_back(code_names::readable(names.find(each.code_at - 1).function, text));
+  }
+  return all;
+}
+
+void expect_the_three(const stack_trace& stack) {
+  const std::vector<std::string> all = names_of(stack);
+  std::string shown;
+  for (const std::string& each : all) shown += each + "\n";
+  auto at = all.begin();
+  for (const char* name : {"innermost_of_test", "middle_of_test", "outermost_of_test"}) {
+    at = std::find_if(at, all.end(), [name](const std::string& each) { return each.ends_with(name); });
+    ASSERT_NE(at, all.end()) << "no " << name << " in\n" << shown;
+    EXPECT_FALSE(stack.frames[static_cast<std::size_t>(at - all.begin())].is_guess) << name << " in\n" << shown;
+  }
+}
+
+thread_state look_until_asleep(thread_reader& at) {
+  const std::int64_t until_ns = kernel_now_ns() + 20'000'000'000;
+  for (;;) {
+    const thread_state seen = at.look();
+    if (seen.does == thread_activity::asleep || kernel_now_ns() > until_ns) return seen;
+    ::sched_yield();
+  }
+}
+
+template <class Stall>
+void expect_it_is_found() {
+  below_three<Stall> in;
+  if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  in.prepare();
+  one.begin();
+  while (one.number() == 0) ::sched_yield();
+  thread_state seen;
+  stack_trace stack;
+  do {
+    seen = look_until_asleep(at);
+    stack = stack_of_sleeper(seen);
+  } while (at.look().turns != seen.turns);
+  expect_the_three(stack);
+  in.let_go();
+  one.wait_for_end();
+}
+
+TEST(thread_stack, of_one_that_reads_a_pipe_is_found) { expect_it_is_found<reading_a_pipe>(); }
+TEST(thread_stack, of_one_that_receives_is_found) { expect_it_is_found<receiving>(); }
+TEST(thread_stack, of_one_that_wants_a_mutex_is_found) { expect_it_is_found<wanting_a_mutex>(); }
+TEST(thread_stack, of_one_that_waits_on_a_condition_is_found) { expect_it_is_found<wanting_a_condition>(); }
+TEST(thread_stack, of_one_that_faults_is_found) { expect_it_is_found<touching_a_page>(); }
+
+TEST(thread_stack, of_one_that_does_not_sleep_is_empty) {
+  thread_state seen;
+  seen.does = thread_activity::on_cpu;
+  EXPECT_EQ(stack_of_sleeper(seen).size, 0U);
+}
+
+// Whatever the registers hold: what is not there is not followed.
+TEST(thread_stack, of_registers_at_random_is_walked_without_a_fault) {
+  rng random{3};
+  std::uint64_t words[64];
+  for (int i = 0; i < 5'000; i++) {
+    for (std::uint64_t& each : words) {
+      const auto within = reinterpret_cast<std::uint64_t>(words) + random.below(sizeof words);
+      const auto code = reinterpret_cast<std::uint64_t>(&outermost_of_test) + random.below(4096);
+      const std::uint64_t kinds[] = {random(), within, code, within / 8 * 8, 0};
+      each = kinds[random.below(5)];
+    }
+    const auto stack_at = random.below(4) == 0 ? random() : reinterpret_cast<std::uint64_t>(words);
+    const auto frame_at = random.below(2) == 0 ? 0 : words[random.below(64)];
+    EXPECT_LE(walk_stack(random(), stack_at, frame_at).size, stack_trace::frames_max);
+  }
+}
+
+#ifndef KEEPS_SIGNALS_BACK
+
+TEST(stack_sampler, finds_where_one_computes) {
+  if (!stack_sampler::is_possible()) GTEST_SKIP() << "this kernel cannot ask a thread without disturbing its calls";
+  below_three<spinning> in;
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  in.prepare();
+  one.begin();
+  while (one.number() == 0) ::sched_yield();
+  stack_sampler by;
+  stack_trace stack;
+  for (int i = 0; i < 20; i++) {
+    ASSERT_TRUE(by.begin(one.tid(), at.clock()));
+    const std::int64_t until_ns = kernel_now_ns() + 20'000'000'000;
+    while (!by.take(stack) && kernel_now_ns() < until_ns) ::sched_yield();
+    expect_the_three(stack);
+  }
+  in.let_go();
+  one.wait_for_end();
+}
+
+TEST(stack_sampler, one_that_sleeps_does_not_answer_and_another_one_can_be_asked) {
+  if (!stack_sampler::is_possible()) GTEST_SKIP() << "this kernel cannot ask a thread without disturbing its calls";
+  reading_a_pipe asleep;
+  below_three<spinning> awake;
+  staller one(asleep);
+  staller other(awake);
+  thread_reader at(one.handle(), one.tid());
+  thread_reader at_other(other.handle(), other.tid());
+  awake.prepare();
+  one.begin();
+  other.begin();
+  static_cast<void>(look_until_asleep(at));
+  while (other.number() == 0) ::sched_yield();
+  stack_sampler by;
+  stack_trace stack;
+  ASSERT_TRUE(by.begin(one.tid(), at.clock()));
+  const std::int64_t cpu_ns = at_other.look().cpu_ns;
+  while (at_other.look().cpu_ns < cpu_ns + 20'000'000) ::sched_yield();
+  EXPECT_FALSE(by.take(stack));
+  ASSERT_TRUE(by.begin(other.tid(), at_other.clock()));
+  const std::int64_t until_ns = kernel_now_ns() + 20'000'000'000;
+  while (!by.take(stack) && kernel_now_ns() < until_ns) ::sched_yield();
+  expect_the_three(stack);
+  asleep.let_go();
+  awake.let_go();
+  one.wait_for_end();
+  other.wait_for_end();
+  EXPECT_FALSE(asleep.failed);
+}
+
+// Computes for a while, then makes a call that a signal would end: signal(7) has the list.
+class calling_all : public stall {
+public:
+  calling_all() : into_(4U << 20) {
+    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    zeros_ = ::open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    if (::pipe2(pipe_, O_CLOEXEC) != 0 || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets_) != 0) std::abort();
+    const timeval patience{.tv_sec = 0, .tv_usec = 1500};
+    ::setsockopt(sockets_[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  }
+  ~calling_all() override {
+    for (const int fd : {epoll_, zeros_, pipe_[0], pipe_[1], sockets_[0], sockets_[1]}) ::close(fd);
+  }
+  void prepare() override { go_on_.store(true, std::memory_order_relaxed); }
+  void stand() override {
+    rng random{11};
+    while (go_on_.load(std::memory_order_relaxed)) {
+      const std::int64_t until_ns = kernel_now_ns() + static_cast<std::int64_t>(random.below(3'000'000));
+      while (kernel_now_ns() < until_ns) {
+      }
+      errno = 0;
+      call(random.below(6));
+      calls.fetch_add(1, std::memory_order_relaxed);
+      if (errno == EINTR) interrupted.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  void let_go() override { go_on_.store(false, std::memory_order_relaxed); }
+
+  atomic<unsigned> calls{0};
+  atomic<unsigned> interrupted{0};
+  atomic<unsigned> cut_short{0};
+
+private:
+  void call(std::uint64_t which) {
+    const timespec pause{.tv_sec = 0, .tv_nsec = 1'500'000};
+    pollfd watched{.fd = pipe_[0], .events = POLLIN, .revents = 0};
+    epoll_event event;
+    char byte;
+    int word = 1;
+    switch (which) {
+      case 0: ::nanosleep(&pause, nullptr); break;
+      case 1: ::poll(&watched, 1, 2); break;
+      case 2: ::epoll_wait(epoll_, &event, 1, 2); break;
+      case 3: static_cast<void>(::recv(sockets_[0], &byte, 1, 0)); break;
+      case 4:
+        if (::read(zeros_, into_.data(), into_.size()) != static_cast<ssize_t>(into_.size()))
+          cut_short.fetch_add(1, std::memory_order_relaxed);
+        break;
+      default: ::syscall(SYS_futex, &word, 128, 1, &pause, nullptr, 0); break;
+    }
+  }
+
+  std::vector<char> into_;
+  int epoll_;
+  int zeros_;
+  int pipe_[2];
+  int sockets_[2];
+  atomic<bool> go_on_{true};
+};
+
+TEST(stack_sampler, no_call_of_a_thread_that_is_asked_all_the_time_notices) {
+  if (!stack_sampler::is_possible()) GTEST_SKIP() << "this kernel cannot ask a thread without disturbing its calls";
+  calling_all in;
+  staller one(in);
+  thread_reader at(one.handle(), one.tid());
+  in.prepare();
+  one.begin();
+  stack_sampler by;
+  unsigned answers = 0;
+  const std::int64_t until_ns = kernel_now_ns() + 60'000'000'000;
+  while ((in.calls.load(std::memory_order_relaxed) < 500 || answers < 50) && kernel_now_ns() < until_ns) {
+    if (!by.begin(one.tid(), at.clock())) continue;
+    stack_trace stack;
+    const std::int64_t patience_ns = kernel_now_ns() + 6'000'000;
+    while (kernel_now_ns() < patience_ns) {
+      if (by.take(stack)) {
+        answers++;
+        break;
+      }
+      ::sched_yield();
+    }
+  }
+  in.let_go();
+  one.wait_for_end();
+  EXPECT_GE(answers, 50U);
+  EXPECT_GE(in.calls.load(std::memory_order_relaxed), 500U);
+  EXPECT_EQ(in.interrupted.load(std::memory_order_relaxed), 0U);
+  EXPECT_EQ(in.cut_short.load(std::memory_order_relaxed), 0U);
+}
+
+#endif
+
+TEST(code_name, is_known_of_functions_that_are_not_exported_and_of_libraries) {
+  code_names names;
+  char text[128];
+  const code_names::place own = names.find(reinterpret_cast<std::uint64_t>(&middle_of_test) + 1);
+  EXPECT_TRUE(code_names::readable(own.function, text).ends_with("detail::middle_of_test")) << own.function;
+  EXPECT_EQ(own.into, 1U);
+  EXPECT_EQ(own.file, "platform_test");
+  void* const library = reinterpret_cast<void*>(&::sched_yield);
+  const code_names::place theirs = names.find(reinterpret_cast<std::uint64_t>(library));
+  EXPECT_FALSE(theirs.file.empty());
+  EXPECT_TRUE(names.find(0x10).file.empty());
+  EXPECT_TRUE(names.find(reinterpret_cast<std::uint64_t>(text)).file.empty());
+}
+
+TEST(code_name, readable_names_have_no_parameters) {
+  char text[64];
+  EXPECT_EQ(code_names::readable("_ZN4shop7reserveEi", text), "shop::reserve");
+  EXPECT_EQ(code_names::readable("_ZN12_GLOBAL__N_14busyEv", text), "(anonymous namespace)::busy");
+  EXPECT_EQ(code_names::readable("read", text), "read");
+  EXPECT_EQ(code_names::readable("memcpy@@GLIBC_2.14", text), "memcpy");
+  EXPECT_EQ(code_names::readable("_ZN4shop7reserveEi", std::span<char>(text, 4)), "shop");
+}
+
+}  // namespace
+}  // namespace levity::detail
