@@ -1,0 +1,117 @@
+#include "inspect/stall_report.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+
+#include <string>
+
+#include "tests/support/stalls.hpp"
+
+namespace levity::inline v0::detail {
+
+// In no call of this test: a name for the linker.
+[[gnu::noinline]] void function_for_test();
+void function_for_test() { asm volatile("nop; nop; nop; nop"); }
+
+namespace {
+
+using namespace levity::test;
+
+constexpr std::int64_t ms = 1'000'000;
+
+stall_facts facts(stall_cause cause, std::source_location at = std::source_location::current()) {
+  stall_facts known{.task_id = 17, .task_name = "reserve", .spawned_at = at, .worker = 1, .lasted_ns = 23'400'000};
+  known.why.cause = cause;
+  known.why.shares.on_cpu_ns = 4 * ms;
+  known.why.shares.in_call_ns = 19 * ms;
+  return known;
+}
+
+std::string reported(const stall_facts& what) {
+  stall_reporter to;
+  char text[4096];
+  return std::string(to.report(what, ms, text));
+}
+
+TEST(stall_report, names_the_task_the_worker_the_time_and_where_it_went) {
+  stall_facts what = facts(stall_cause::in_call);
+  what.why.call = SYS_read;
+  const std::string text = reported(what);
+  EXPECT_NE(text.find("levity: task 17 \"reserve\" spawned at stall_report_test.cpp:"), std::string::npos) << text;
+  EXPECT_NE(text.find(" has kept worker 1 for 23.4 ms: it waits in the system call read; "), std::string::npos) << text;
+  EXPECT_NE(text.find("    of 23.0 ms seen, 19.0 ms in system calls, 4.0 ms on a CPU\n"), std::string::npos) << text;
+}
+
+TEST(stall_report, says_something_else_of_every_cause) {
+  struct {
+    stall_cause cause;
+    off_cpu_reason reason;
+    const char* words;
+  } const all[] = {{stall_cause::on_cpu, {}, "it computes; "},
+                   {stall_cause::fault, {}, "it touches memory that has to be read first"},
+                   {stall_cause::lock, {}, "it waits for a lock (futex)"},
+                   {stall_cause::in_call, {}, "it waits in the system call futex"},
+                   {stall_cause::unknown, {}, "the kernel hides in what"},
+                   {stall_cause::off_cpu, off_cpu_reason::crowded, "gets no CPU"},
+                   {stall_cause::off_cpu, off_cpu_reason::throttled, "used up its quota"},
+                   {stall_cause::off_cpu, off_cpu_reason::stopped, "stood still as a whole"},
+                   {stall_cause::off_cpu, off_cpu_reason::stolen, "hypervisor"}};
+  for (const auto& each : all) {
+    stall_facts what = facts(each.cause);
+    what.why.reason = each.reason;
+    what.why.call = SYS_futex;
+    const std::string text = reported(what);
+    for (const auto& other : all) {
+      EXPECT_EQ(text.find(other.words) != std::string::npos, &other == &each) << text;
+    }
+  }
+  stall_facts what = facts(stall_cause::in_call);
+  what.why.call = 100'000;
+  EXPECT_NE(reported(what).find("the system call number 100000"), std::string::npos);
+  what.why.call = thread_state::no_call;
+  EXPECT_NE(reported(what).find("each over before it could be seen"), std::string::npos);
+  what = facts(stall_cause::on_cpu);
+  what.why.kernel_ticks = 3;
+  EXPECT_NE(reported(what).find("computes inside the kernel"), std::string::npos);
+}
+
+TEST(stall_report, shows_the_stack_with_names_and_marks_guesses) {
+  stall_facts what = facts(stall_cause::in_call);
+  what.stack.add(reinterpret_cast<std::uint64_t>(&function_for_test), false);
+  what.stack.add(reinterpret_cast<std::uint64_t>(&function_for_test) + 3, true);
+  what.stack.add(16, false);
+  const std::string text = reported(what);
+  EXPECT_NE(text.find("      levity::v0::detail::function_for_test+0x0 in inspect_test\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("    ? levity::v0::detail::function_for_test+0x3 in inspect_test\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("      0x10\n"), std::string::npos) << text;
+}
+
+TEST(stall_report, of_one_cause_and_spawn_site_comes_once_a_second_and_counts_the_others) {
+  stall_reporter to;
+  char text[2048];
+  const stall_facts what = facts(stall_cause::lock);
+  const std::int64_t start_ns = 5'000 * ms;
+  EXPECT_FALSE(to.report(what, start_ns, text).empty());
+  for (int i = 1; i < 1000; i++) EXPECT_TRUE(to.report(what, start_ns + i * ms, text).empty());
+  EXPECT_FALSE(to.report(facts(stall_cause::on_cpu, what.spawned_at), start_ns + 999 * ms, text).empty());
+  EXPECT_FALSE(to.report(facts(stall_cause::lock), start_ns + 999 * ms, text).empty()) << "another site";
+  EXPECT_EQ(to.left_out(), 999U);
+  const std::string later{to.report(what, start_ns + 1000 * ms, text)};
+  EXPECT_NE(later.find("and 999 like it since the last report"), std::string::npos) << later;
+  EXPECT_EQ(std::string(to.report(what, start_ns + 2000 * ms, text)).find("like it"), std::string::npos);
+}
+
+TEST(stall_report, does_not_write_past_its_buffer) {
+  stall_facts what = facts(stall_cause::fault);
+  for (int i = 0; i < 40; i++) what.stack.add(reinterpret_cast<std::uint64_t>(&function_for_test), i % 2 == 0);
+  char text[4200];
+  for (std::size_t size = 0; size < 4096; size += 37) {
+    std::fill(std::begin(text), std::end(text), '#');
+    stall_reporter to;
+    EXPECT_LE(to.report(what, ms, std::span<char>(text, size)).size(), size);
+    EXPECT_EQ(text[size], '#') << size;
+  }
+}
+
+}  // namespace
+}  // namespace levity::detail
