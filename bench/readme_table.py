@@ -39,7 +39,8 @@ QUESTIONS = (
         "echo/64B/256conn/saturated": "echo, 256 connections, over the same in C",
         "http/small_json/cpu": "HTTP, a small document, over the same in C",
     }),
-    ("Steady?", ("growth/*", "task/parked/wave10_over_wave2", "idle_connections/*", "false_sharing"), {
+    ("Steady?", ("growth/*", "task/parked/wave10_over_wave2", "idle_connections/*", "false_sharing",
+                 "steady/*"), {
         "growth/tasks": "a task beside a million that sleep, by one beside a thousand",
         "idle_connections/cpu": "a request beside 18,000 idle connections, by one beside 100",
     }),

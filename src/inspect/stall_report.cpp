@@ -66,9 +66,7 @@ void add_cause(bounded_text& to, const stall_verdict& why) {
       if (why.kernel_ticks > why.user_ticks + 1) return to.add("it computes inside the kernel; do less in one call");
       return to.add("it computes; let it co_await lv::yield() now and then");
     case stall_cause::fault:
-      return to.add("it touches memory that has to be read first ({} page faults of this kind have ended); read the file by "
-                    "lv::file, or give the process more memory",
-                    why.major_faults);
+      return to.add("it touches memory that has to be read first; read the file by lv::file, or give the process more memory");
     case stall_cause::lock:
       to.add("it waits for a lock (");
       add_call(to, why.call);
@@ -100,6 +98,7 @@ void add_shares(bounded_text& to, const stall_verdict& why) {
     if (each.ns >= 50'000) to.add(", {:.1f} ms {}", ms_of(each.ns), each.name);
   }
   if (why.throttled_ns > 0) to.add(", {:.1f} ms throttled", ms_of(why.throttled_ns));
+  if (why.major_faults > 0) to.add(", {} page faults that read", why.major_faults);
   to.add("\n");
 }
 

@@ -40,6 +40,8 @@ TEST(stall_report, names_the_task_the_worker_the_time_and_where_it_went) {
   EXPECT_NE(text.find("levity: task 17 \"reserve\" spawned at stall_report_test.cpp:"), std::string::npos) << text;
   EXPECT_NE(text.find(" has kept worker 1 for 23.4 ms: it waits in the system call read; "), std::string::npos) << text;
   EXPECT_NE(text.find("    of 23.0 ms seen, 19.0 ms in system calls, 4.0 ms on a CPU\n"), std::string::npos) << text;
+  what.why.major_faults = 312;
+  EXPECT_NE(reported(what).find("4.0 ms on a CPU, 312 page faults that read\n"), std::string::npos);
 }
 
 TEST(stall_report, says_something_else_of_every_cause) {

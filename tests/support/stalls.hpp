@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -54,8 +55,10 @@ public:
   virtual void stand() = 0;
   /// It is let go. Some other thread.
   virtual void let_go() = 0;
-  /// How much of that time it was ready to run and did not, by its own measure; -1 where it has none.
+  /// How much of that time it had no CPU, by its own measure; -1 where it has none.
   [[nodiscard]] virtual std::int64_t off_cpu_ns(std::int64_t /*from_ns*/, std::int64_t /*to_ns*/) const { return -1; }
+  /// How much of that it slept.
+  [[nodiscard]] virtual std::int64_t asleep_ns(std::int64_t /*from_ns*/, std::int64_t /*to_ns*/) const { return 0; }
 };
 
 /// A thread that stands still on demand.
@@ -122,40 +125,33 @@ public:
   }
   void let_go() override { go_on_.store(false, std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t off_cpu_ns(std::int64_t from_ns, std::int64_t to_ns) const override {
-    std::int64_t sum_ns = 0;
-    for (const jump& each : jumps_) {
-      sum_ns += std::max<std::int64_t>(0, std::min(each.to_ns, to_ns) - std::max(each.from_ns, from_ns));
-    }
-    return sum_ns;
+    return within(jumps_, from_ns, to_ns);
   }
 
 protected:
-  void note_jump(std::int64_t from_ns, std::int64_t to_ns) { jumps_.push_back({from_ns, to_ns}); }
-  [[nodiscard]] bool goes_on() const { return go_on_.load(std::memory_order_relaxed); }
-
-private:
   struct jump {
     std::int64_t from_ns;
     std::int64_t to_ns;
   };
-  atomic<bool> go_on_{true};
-  std::vector<jump> jumps_;
-};
-
-/// Computes inside the kernel, in calls that copy for long. What its own clock misses of such a call it had no CPU.
-class reading_zeros : public spinning {
-public:
-  reading_zeros() : fd_(::open("/dev/zero", O_RDONLY | O_CLOEXEC)), into_(8U << 20) {}
-  ~reading_zeros() override { ::close(fd_); }
-  void stand() override {
-    while (goes_on()) {
-      const std::int64_t from_ns = detail::kernel_now_ns() - cpu_ns();
-      if (::read(fd_, into_.data(), into_.size()) <= 0) return;
-      const std::int64_t off_ns = detail::kernel_now_ns() - cpu_ns() - from_ns;
-      const std::int64_t to_ns = detail::kernel_now_ns();
-      if (off_ns > jump_ns) note_jump(to_ns - off_ns, to_ns);
+  static std::int64_t within(const std::vector<jump>& all, std::int64_t from_ns, std::int64_t to_ns) {
+    std::int64_t sum_ns = 0;
+    for (const jump& each : all) {
+      sum_ns += std::max<std::int64_t>(0, std::min(each.to_ns, to_ns) - std::max(each.from_ns, from_ns));
     }
+    return sum_ns;
   }
+  void note_jump(std::int64_t from_ns, std::int64_t to_ns) { jumps_.push_back({from_ns, to_ns}); }
+  // Carries out `step`: what the thread's clock misses of it, it had no CPU.
+  template <class F>
+  std::int64_t measure(F step) {
+    const std::int64_t from_ns = detail::kernel_now_ns() - cpu_ns();
+    step();
+    const std::int64_t to_ns = detail::kernel_now_ns();
+    const std::int64_t off_ns = to_ns - cpu_ns() - from_ns;
+    if (off_ns > 0) note_jump(to_ns - off_ns, to_ns);
+    return off_ns;
+  }
+  [[nodiscard]] bool goes_on() const { return go_on_.load(std::memory_order_relaxed); }
 
 private:
   static std::int64_t cpu_ns() {
@@ -164,6 +160,24 @@ private:
     return now.tv_sec * 1'000'000'000 + now.tv_nsec;
   }
 
+  atomic<bool> go_on_{true};
+  std::vector<jump> jumps_;
+};
+
+/// Computes inside the kernel, in calls that copy for long.
+class reading_zeros : public spinning {
+public:
+  reading_zeros() : fd_(::open("/dev/zero", O_RDONLY | O_CLOEXEC)), into_(8U << 20) {}
+  ~reading_zeros() override { ::close(fd_); }
+  void stand() override {
+    while (goes_on()) {
+      measure([this] {
+        if (::read(fd_, into_.data(), into_.size()) <= 0) std::abort();
+      });
+    }
+  }
+
+private:
   int fd_;
   std::vector<char> into_;
 };
@@ -354,8 +368,8 @@ private:
   char* page_ = nullptr;
 };
 
-/// Touches page after page of a file that is not in memory.
-class touching_a_file : public stall {
+/// Touches page after page of a file that is not in memory. How much of that a CPU does depends on the disk.
+class touching_a_file : public spinning {
 public:
   static constexpr std::size_t pages = 16384;
   explicit touching_a_file(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
@@ -370,23 +384,45 @@ public:
   ~touching_a_file() override {
     ::munmap(all_, pages * 4096);
     ::close(fd_);
+    ::close(schedstat_);
+  }
+  // It is woken for each page. On a busy machine it would wait for a CPU longer than for the page, and that is another stall.
+  void settle() override {
+    ::setpriority(PRIO_PROCESS, 0, -20);
+    schedstat_ = ::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
   }
   void prepare() override {
-    go_on_.store(true, std::memory_order_relaxed);
+    spinning::prepare();
+    sleeps_.clear();
     ::madvise(all_, pages * 4096, MADV_DONTNEED);
     ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);
   }
   void stand() override {
-    for (std::size_t i = 0; go_on_.load(std::memory_order_relaxed); i++) {
-      static_cast<void>(static_cast<volatile char*>(all_)[i * 7919 % pages * 4096]);
+    for (std::size_t i = 0; goes_on(); i++) {
+      const std::int64_t waited_before_ns = waited_ns();
+      const std::int64_t off_ns =
+          measure([this, i] { static_cast<void>(static_cast<volatile char*>(all_)[i * 7919 % pages * 4096]); });
+      const std::int64_t asleep_ns = off_ns - (waited_ns() - waited_before_ns);
+      const std::int64_t now_ns = detail::kernel_now_ns();
+      if (asleep_ns > 0) sleeps_.push_back({now_ns - asleep_ns, now_ns});
     }
   }
-  void let_go() override { go_on_.store(false, std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t asleep_ns(std::int64_t from_ns, std::int64_t to_ns) const override {
+    return within(sleeps_, from_ns, to_ns);
+  }
 
 private:
+  [[nodiscard]] std::int64_t waited_ns() const {
+    char text[96] = "";
+    long long waited = 0;
+    if (::pread(schedstat_, text, sizeof text - 1, 0) > 0) static_cast<void>(std::sscanf(text, "%*d %lld", &waited));
+    return waited;
+  }
+
   int fd_;
+  int schedstat_ = -1;
+  std::vector<jump> sleeps_;
   char* all_ = nullptr;
-  atomic<bool> go_on_{true};
 };
 
 /// Has a child that uses its memory until it ends. No signal wakes it.
