@@ -92,7 +92,7 @@ void add_shares(bounded_text& to, const stall_verdict& why) {
                  {"stopped", why.shares.stopped_ns}, {"stolen", why.shares.stolen_ns},
                  {"in faults", why.shares.fault_ns}, {"waiting for locks", why.shares.lock_ns},
                  {"in system calls", why.shares.in_call_ns}, {"asleep unseen", why.shares.unseen_ns}};
-  std::stable_sort(std::begin(all), std::end(all), [](const share& a, const share& b) { return a.ns > b.ns; });
+  std::sort(std::begin(all), std::end(all), [](const share& a, const share& b) { return a.ns > b.ns; });
   to.add("    of {:.1f} ms seen", ms_of(why.shares.total_ns()));
   for (const share& each : all) {
     if (each.ns >= 50'000) to.add(", {:.1f} ms {}", ms_of(each.ns), each.name);

@@ -30,13 +30,13 @@ void looker::wake_up() noexcept {
   const std::int64_t slept_ns = std::min(now_ns - asleep_at_ns_, wanted_ns_);
   const std::int64_t unexplained_ns = now_ns - awake_at_ns_ - slept_ns - (busy_now_ns - busy_before_ns_);
   // What stopped it may have begun while it slept as wanted.
-  if (unexplained_ns > slack_ns) absent_ns_ += unexplained_ns + slept_ns;
+  if (unexplained_ns > slack_ns) outage_ns_ += unexplained_ns + slept_ns;
   awake_at_ns_ = now_ns;
   busy_before_ns_ = busy_now_ns;
 }
 
 machine_state looker::look() const noexcept {
-  machine_state seen{.absent_ns = absent_ns_};
+  machine_state seen{.outage_ns = outage_ns_};
   char text[160];  // the first line alone
   std::string_view rest = proc::read(stat_, text);
   for (int field = 0; field < 8; field++) proc::next_word(rest);  // cpu user nice system idle iowait irq softirq

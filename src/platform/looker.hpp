@@ -6,10 +6,10 @@
 // the looker back, too. It knows how long it meant to sleep, its clocks say how long it ran and waited for a CPU: what time has
 // passed besides, the machine stood still for this process.
 //
-//   absent = wall time - on a CPU - waiting for a CPU       where that is longer than it wanted to sleep, by more than timers slip
+//   outage = wall time - on a CPU - waiting for a CPU       where that is longer than it wanted to sleep, by more than timers slip
 //
 // The looker may be late for a reason of its own: its processor alone was taken away, it met a lock. Then others were not held
-// back, and their clocks say so: an absence only explains time that their clocks do not.
+// back, and their clocks say so: an outage only explains time that their clocks do not.
 
 #include <cstdint>
 
@@ -19,7 +19,7 @@ namespace levity::inline v0::detail {
 
 /// Sums since the looker began; differences of two tell what the machine did between.
 struct machine_state {
-  std::int64_t absent_ns = 0;  // the looker was kept from looking, and nobody else had its CPU instead
+  std::int64_t outage_ns = 0;  // the looker was kept from looking, and nobody else had its CPU instead
   std::int64_t stolen_ns = 0;  // taken by a hypervisor, of all processors; in units of 10 ms; 0 where /proc/stat is hidden
 };
 
@@ -34,7 +34,7 @@ public:
   looker& operator=(const looker&) = delete;
   ~looker();
 
-  /// Around each of its sleeps, which is to last `wanted_ns` at most; forever counts as no absence. 0.6 us both.
+  /// Around each of its sleeps, which is to last `wanted_ns` at most; forever counts as no outage. 0.6 us both.
   void fall_asleep(std::int64_t wanted_ns) noexcept;
   void wake_up() noexcept;
 
@@ -51,7 +51,7 @@ private:
   std::int64_t wanted_ns_ = 0;
   std::int64_t awake_at_ns_ = 0;       // since when it is
   std::int64_t busy_before_ns_ = 0;    // when that began
-  std::int64_t absent_ns_ = 0;
+  std::int64_t outage_ns_ = 0;
 };
 
 }  // namespace levity::detail

@@ -19,27 +19,27 @@ void sleep_as_said(looker& by, std::int64_t said_ns, std::int64_t real_ns) {
   by.wake_up();
 }
 
-TEST(looker, time_that_it_neither_wanted_to_sleep_nor_ran_is_absence) {
+TEST(looker, time_that_it_neither_wanted_to_sleep_nor_ran_is_outage) {
   looker by;
   sleep_as_said(by, ms, 40 * ms);
-  EXPECT_GE(by.look().absent_ns, 39 * ms);
+  EXPECT_GE(by.look().outage_ns, 39 * ms);
 }
 
-TEST(looker, a_sleep_that_was_wanted_and_work_are_no_absence) {
+TEST(looker, a_sleep_that_was_wanted_and_work_are_no_outage) {
   looker by;
   const std::int64_t until_ns = kernel_now_ns() + 20 * ms;
   while (kernel_now_ns() < until_ns) {
   }
   sleep_as_said(by, std::numeric_limits<std::int64_t>::max(), 20 * ms);
-  EXPECT_LT(by.look().absent_ns, 20 * ms);
+  EXPECT_LT(by.look().outage_ns, 20 * ms);
 }
 
-TEST(looker, an_absence_between_two_sleeps_counts_too) {
+TEST(looker, an_outage_between_two_sleeps_counts_too) {
   looker by;
   sleep_as_said(by, ms, ms);
   ::poll(nullptr, 0, 40);
   sleep_as_said(by, ms, ms);
-  EXPECT_GE(by.look().absent_ns, 39 * ms);
+  EXPECT_GE(by.look().outage_ns, 39 * ms);
 }
 
 TEST(looker, what_a_hypervisor_took_is_what_the_kernel_counts) {

@@ -11,14 +11,6 @@
 #include "platform/code_name.hpp"
 #include "tests/support/stalls.hpp"
 
-#if defined(__SANITIZE_THREAD__)
-#define KEEPS_SIGNALS_BACK 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define KEEPS_SIGNALS_BACK 1
-#endif
-#endif
-
 namespace levity::inline v0::detail {
 
 // With names that the linker knows: one in the middle has none outside its file.
@@ -135,7 +127,7 @@ TEST(thread_stack, of_registers_at_random_is_walked_without_a_fault) {
   }
 }
 
-#ifndef KEEPS_SIGNALS_BACK
+#ifndef LEVITY_UNDER_TSAN  // it keeps signals back
 
 TEST(stack_sampler, finds_where_one_computes) {
   if (!stack_sampler::is_possible()) GTEST_SKIP() << "this kernel cannot ask a thread without disturbing its calls";

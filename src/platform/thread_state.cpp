@@ -22,15 +22,30 @@ std::int64_t ns_of(clockid_t clock) noexcept {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-bool has_quota(const char* folder, bool is_v2) noexcept {
+std::uint64_t number_behind(std::string_view name, std::string_view all) noexcept {
+  const std::size_t at = all.find(name);
+  if (at == std::string_view::npos) return 0;
+  std::string_view rest = all.substr(at);
+  proc::next_word(rest);
+  return proc::number<std::uint64_t>(proc::next_word(rest));
+}
+
+// 0: it has none.
+std::int64_t period_of_quota(const char* folder, bool is_v2) noexcept {
   char path[4400];
   char text[64];
   std::snprintf(path, sizeof path, "%s/%s", folder, is_v2 ? "cpu.max" : "cpu.cfs_quota_us");
-  const int fd = proc::open(path);
-  if (fd < 0) return false;
-  const std::string_view quota = proc::read(fd, text);
+  int fd = proc::open(path);
+  std::string_view rest = proc::read(fd, text);
   proc::close(fd);
-  return !quota.empty() && !quota.starts_with("max") && !quota.starts_with("-1");
+  const std::string_view quota = proc::next_word(rest);
+  if (quota.empty() || quota == "max" || quota == "-1") return 0;
+  if (is_v2) return proc::number<std::int64_t>(proc::next_word(rest)) * 1000;
+  std::snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
+  fd = proc::open(path);
+  rest = proc::read(fd, text);
+  proc::close(fd);
+  return proc::number<std::int64_t>(proc::next_word(rest)) * 1000;
 }
 
 // Who is preempted between two readings has torn them apart; then all is read once more.
@@ -87,11 +102,8 @@ bool thread_reader::read_once(thread_state& into) const noexcept {
     if (each.fd < 0) break;
     char text[512];
     const std::string_view all = proc::read(each.fd, text);
-    std::size_t at = all.find("\nthrottled_");  // throttled_time, or throttled_usec
-    if (at == std::string_view::npos) continue;
-    std::string_view rest = all.substr(at);
-    proc::next_word(rest);
-    into.throttled_ns += proc::number<std::int64_t>(proc::next_word(rest)) * each.scale;
+    into.throttled_periods_ns += static_cast<std::int64_t>(number_behind("\nnr_throttled", all)) * each.period_ns;
+    into.throttled_ns += static_cast<std::int64_t>(number_behind("\nthrottled_", all)) * each.scale;  // _time or _usec
   }
   return true;
 }
@@ -201,12 +213,13 @@ void thread_reader::open_groups() noexcept {
                                      : std::array{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
         char folder[4300];
         std::snprintf(folder, sizeof folder, "%s%.*s", mount, static_cast<int>(below.size()), below.data());
-        if (!has_quota(folder, is_v2)) continue;
+        const std::int64_t period_ns = period_of_quota(folder, is_v2);
+        if (period_ns == 0) continue;
         char file[4400];
         std::snprintf(file, sizeof file, "%s/cpu.stat", folder);
         const int opened = proc::open(file);
         if (opened < 0) continue;
-        groups_[found++] = {opened, is_v2 ? 1000 : 1};
+        groups_[found++] = {opened, is_v2 ? 1000 : 1, period_ns};
         break;
       }
       if (below.empty()) break;

@@ -10,7 +10,8 @@
 //   stat                              0.79   state, faults that waited for memory, user and kernel time in units of 10 ms
 //   syscall                           0.29   "running" of whoever is runnable, so of one that waits for a CPU, too; of one that
 //                                     0.55   sleeps the call with arguments, stack and program counter; number -1: not in a call
-//   cpu.stat of its control groups    0.41   ns throttled; only of groups that have a quota when the thread is first looked at
+//   cpu.stat of its control groups    0.41   ns throttled, when that is over, and periods of it; only of groups that have a quota
+//                                            when the thread is first looked at
 //
 // Measured on Linux 6.18 with descriptors that stay open; opening each anew costs 1.1 us more, and fails in a process that has run
 // out of descriptors, when answers are wanted most. A look is 2 us, a look at who has a quota 2.5.
@@ -49,7 +50,8 @@ struct thread_state {
   std::int64_t at_ns = 0;           // CLOCK_MONOTONIC
   std::int64_t cpu_ns = 0;          // on CPUs, in user code and in the kernel, since it began
   std::int64_t waited_ns = 0;       // runnable without a CPU, of the waits that are over
-  std::int64_t throttled_ns = 0;    // that its control groups were held back, all their CPUs together
+  std::int64_t throttled_ns = 0;    // that its control groups were held back, all their CPUs together; counted when it is over
+  std::int64_t throttled_periods_ns = 0;  // the periods in which they were; counted as each ends
   std::uint64_t turns = 0;          // how often it was given a CPU
   std::uint64_t major_faults = 0;   // that had to wait for memory, and are over
   std::uint64_t user_ticks = 0;     // 10 ms each, from samples of the kernel's tick
@@ -84,6 +86,7 @@ private:
   struct group {
     int fd = -1;
     int scale = 1;  // ns a unit
+    std::int64_t period_ns = 0;
   };
 
   [[nodiscard]] bool open() noexcept;

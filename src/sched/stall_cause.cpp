@@ -54,7 +54,7 @@ void stall_account::add(const thread_state& thread, const machine_state& machine
     const std::int64_t known_ns = std::clamp<std::int64_t>(booked_ns, 0, ahead_ns_);
     ahead_ns_ -= known_ns;
     shares_.waiting_ns += take(booked_ns - known_ns);
-    shares_.stopped_ns += take(machine.absent_ns - machine_.absent_ns);
+    shares_.stopped_ns += take(machine.outage_ns - machine_.outage_ns);
     add_rest(rest_ns, thread, machine);
   }
   last_ = thread;
@@ -140,7 +140,10 @@ stall_verdict stall_account::judge() const noexcept {
     said.cause = each.cause;
   }
   // Of one group and both its processors: more than one thread can have missed.
-  said.throttled_ns = std::clamp<std::int64_t>(last_.throttled_ns - first_.throttled_ns, 0, shares_.waiting_ns);
+  // Of a throttling that lasts there are the periods alone.
+  said.throttled_ns = std::clamp<std::int64_t>(std::max(last_.throttled_ns - first_.throttled_ns,
+                                                        last_.throttled_periods_ns - first_.throttled_periods_ns),
+                                               0, shares_.waiting_ns);
   const std::int64_t crowded_ns = shares_.waiting_ns - said.throttled_ns;
   said.reason = off_cpu_reason::crowded;
   most_ns = crowded_ns;

@@ -35,6 +35,14 @@
 #include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
 
+#if defined(__SANITIZE_THREAD__)
+#define LEVITY_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LEVITY_UNDER_TSAN 1
+#endif
+#endif
+
 namespace levity::test {
 
 /// A way in which a thread stands still.
@@ -428,6 +436,9 @@ private:
 /// Has a child that uses its memory until it ends. No signal wakes it.
 class having_a_child : public stall {
 public:
+#ifdef LEVITY_UNDER_TSAN
+  [[nodiscard]] std::string obstacle() const override { return "the thread sanitizer makes fork() of vfork()"; }
+#endif
   having_a_child() {
     if (::pipe2(fds_, O_CLOEXEC) != 0) std::abort();
   }

@@ -23,8 +23,14 @@ public:
     one_.begin();
     while (!lasts() && one_.number() < number_) tick();
     tick();
-    account.begin(at_.look(), by_.look());
-    two_looks.begin(at_.look(), by_.look());
+    last_ = at_.look();
+    account.begin(last_, by_.look());
+    two_looks.begin(last_, by_.look());
+  }
+  /// Begins the account anew where the thread is first seen asleep: on a busy machine it takes its time to get there.
+  void begin_when_asleep() {
+    while (last_.does != detail::thread_activity::asleep && lasts()) begin_anew();
+    begin_anew();
   }
   /// One more look after a millisecond. False: the stall was over.
   bool look() {
@@ -53,6 +59,11 @@ public:
   detail::stall_account two_looks;  // fed with the first and the last look alone
 
 private:
+  void begin_anew() {
+    tick();
+    last_ = at_.look();
+    account.begin(last_, by_.look());
+  }
   void tick() {
     constexpr std::int64_t period_ns = 1'000'000;
     const timespec period{.tv_sec = 0, .tv_nsec = period_ns};
