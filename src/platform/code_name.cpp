@@ -115,6 +115,7 @@ code_names::place code_names::find(std::uint64_t code_at) noexcept {
 }
 
 std::string_view code_names::readable(std::string_view symbol, std::span<char> text) noexcept {
+  if (symbol.empty()) return {};
   char linked[1024];
   const std::size_t size = std::min(symbol.size(), sizeof linked - 1);
   std::memcpy(linked, symbol.data(), size);

@@ -48,10 +48,35 @@ thread_state seen_asleep_in(stall& in) {
   return seen;
 }
 
+cpu_set_t allowed_cpus() {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  EXPECT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+  return all;
+}
+
+cpu_set_t nth_of(const cpu_set_t& all, int nth) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &all) || nth-- > 0) continue;
+    CPU_SET(cpu, &one);
+    break;
+  }
+  return one;
+}
+
+// On another CPU than ours: while we look, nobody else has that one.
 TEST(thread_state, one_that_computes_is_on_a_cpu_and_its_clock_goes_on) {
+  const cpu_set_t before = allowed_cpus();
+  if (CPU_COUNT(&before) < 2) GTEST_SKIP() << "one CPU cannot carry out who looks and who is looked at";
   spinning in;
   staller one(in);
   thread_reader at(one.handle(), one.tid());
+  const cpu_set_t ours = nth_of(before, 0);
+  const cpu_set_t theirs = nth_of(before, 1);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof ours, &ours), 0);
+  ASSERT_EQ(::sched_setaffinity(one.tid(), sizeof theirs, &theirs), 0);
   in.prepare();
   one.begin();
   const thread_state once = look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::on_cpu; });
@@ -61,6 +86,7 @@ TEST(thread_state, one_that_computes_is_on_a_cpu_and_its_clock_goes_on) {
   EXPECT_GT(again.at_ns, once.at_ns);
   in.let_go();
   one.wait_for_end();
+  ::sched_setaffinity(0, sizeof before, &before);
 }
 
 TEST(thread_state, one_asleep_names_the_call_and_its_arguments) {
@@ -110,15 +136,8 @@ TEST(thread_state, one_that_touches_a_page_which_is_not_there_is_in_no_call) {
 TEST(thread_state, one_that_is_ready_and_has_no_cpu_waits_and_is_not_asleep) {
   spinning first;
   spinning second;
-  cpu_set_t before;
-  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
-  cpu_set_t one_cpu;
-  CPU_ZERO(&one_cpu);
-  for (std::size_t cpu = 0;; cpu++) {
-    if (!CPU_ISSET(cpu, &before)) continue;
-    CPU_SET(cpu, &one_cpu);
-    break;
-  }
+  const cpu_set_t before = allowed_cpus();
+  const cpu_set_t one_cpu = nth_of(before, 0);
   ASSERT_EQ(::sched_setaffinity(0, sizeof one_cpu, &one_cpu), 0);
   {
     staller one(first);
