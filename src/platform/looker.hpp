@@ -42,15 +42,17 @@ public:
   [[nodiscard]] machine_state look() const noexcept;
 
 private:
-  // On a CPU and waiting for one.
-  [[nodiscard]] std::int64_t busy_ns() const noexcept;
+  struct clocks {
+    std::int64_t wall_ns = 0;
+    std::int64_t busy_ns = 0;  // on a CPU and waiting for one
+  };
+  [[nodiscard]] clocks read_clocks() const noexcept;
 
   int schedstat_;
   int stat_;
   std::int64_t asleep_at_ns_ = 0;
   std::int64_t wanted_ns_ = 0;
-  std::int64_t awake_at_ns_ = 0;       // since when it is
-  std::int64_t busy_before_ns_ = 0;    // when that began
+  clocks awake_;  // when it woke up last
   std::int64_t outage_ns_ = 0;
 };
 
