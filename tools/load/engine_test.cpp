@@ -139,7 +139,7 @@ class slow_workload final : public workload {
 public:
   explicit slow_workload(std::string request) : request_(std::move(request)) {}
   bool next(request_id, request_out& out) override {
-    pause_ms(5);  // of a generator that may send every 2 ms
+    pause_ms(12);  // of a generator that may send every 2 ms; long beside the wait for the last answer on a busy machine
     out.bytes = request_;
     return true;
   }
@@ -152,7 +152,8 @@ private:
 
 TEST(engine, starved_generator_calls_its_own_run_invalid) {
   test_server server(say_hello);
-  const auto options = options_for(server);
+  auto options = options_for(server);
+  options.timeout_ns = 20'000'000'000;
   const auto run = run_load(options, [&options](std::size_t) {
     return std::make_unique<slow_workload>(*build_request(options.where, "GET", {}, ""));
   });
