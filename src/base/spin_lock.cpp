@@ -26,6 +26,7 @@ void spin_lock::lock_slowly() noexcept {
     const unsigned next = locked ? std::max(contention, 1U) - 1 : std::min(contention + busy_look, contention_max);
     if (next != contention) contention_.store(static_cast<std::uint8_t>(next), std::memory_order_relaxed);
     if (locked) return;
+    now_ns = kernel_now_ns();
     if (now_ns >= yields_from_ns) ::sched_yield();
   }
 }

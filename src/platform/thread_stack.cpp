@@ -9,6 +9,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -17,6 +18,7 @@ namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::uint64_t searched_bytes = 64 * 1024;  // for the first pair
+constexpr std::uint64_t searched_beyond_bytes = 1024;  // for a better one
 constexpr std::uint64_t frame_bytes_max = 8 * 1024 * 1024;
 constexpr unsigned guesses_max = 6;
 
@@ -67,6 +69,17 @@ bool is_pair(std::uint64_t at, const frame_pair& found) noexcept {
   return (found.caller == 0 || points_outwards(at, found.caller)) && is_return_address(found.returns_to);
 }
 
+// How many pairs there are from this one on; 0: it is none. The outermost has no caller.
+std::size_t chain_length(std::uint64_t at, frame_pair first) noexcept {
+  std::size_t length = 0;
+  while (length < stack_trace::frames_max && is_pair(at, first)) {
+    length++;
+    at = first.caller;
+    if (at == 0 || !read_pair(at, first)) break;
+  }
+  return length;
+}
+
 }  // namespace
 
 stack_trace walk_stack(std::uint64_t code_at, std::uint64_t stack_at, std::uint64_t frame_at) noexcept {
@@ -82,23 +95,35 @@ stack_trace walk_stack(std::uint64_t code_at, std::uint64_t stack_at, std::uint6
     if (!points_outwards(stack_at - 8, frame_at) || !read_pair(frame_at, pair) || !is_pair(frame_at, pair)) frame_at = 0;
   }
   if (frame_at == 0) {
+    // On a stack that was used before, dead frames lie between the live ones, and a dead pair may lead into the middle of the live
+    // chain. Of those close to the first pair the one with the longest chain leaves no live frame out.
     const std::size_t before = found.size;
+    std::size_t guesses = 0;
+    std::size_t longest = 0;
+    std::uint64_t search_end = stack_at + searched_bytes;
     std::uint64_t words[128];
-    std::uint64_t from = stack_at / 8 * 8;
-    for (std::uint64_t searched = 0; searched < searched_bytes && frame_at == 0; searched += sizeof words - 8) {
-      const std::size_t got = read_memory(from + searched, words, sizeof words) / 8;
-      for (std::size_t i = 0; i + 1 < got && frame_at == 0; i++) {
-        const std::uint64_t at = from + searched + i * 8;
-        pair = {words[i], words[i + 1]};
-        frame_pair next;
-        if (points_outwards(at, pair.caller) && is_pair(at, pair) && read_pair(pair.caller, next) && is_pair(pair.caller, next)) {
-          frame_at = at;
+    for (std::uint64_t from = stack_at / 8 * 8; from < search_end; from += sizeof words - 8) {
+      const std::size_t got = read_memory(from, words, sizeof words) / 8;
+      for (std::size_t i = 0; i + 1 < got; i++) {
+        const std::uint64_t at = from + i * 8;
+        if (at >= search_end) break;
+        const frame_pair candidate{words[i], words[i + 1]};
+        const std::size_t length = chain_length(at, candidate);
+        if (length >= 2) {
+          if (longest == 0) search_end = std::min(search_end, at + searched_beyond_bytes);
+          if (length > longest) {
+            longest = length;
+            frame_at = at;
+            pair = candidate;
+            guesses = found.size;
+          }
         } else if (found.size - before < guesses_max && is_return_address(words[i])) {
           found.add(words[i], true);
         }
       }
       if (got < std::size(words)) break;
     }
+    if (frame_at != 0) found.size = guesses;
     if (frame_at == 0) return found;
   }
   while (found.size < stack_trace::frames_max) {

@@ -32,7 +32,8 @@
 //        load top, load bottom). And of an owner who sets aside from n on: a thief whose fence is the later one sees n; before an
 //        earlier one it has read a top that the owner finds or passes, and takes no task from n on, for n lies beyond the top
 //        found.
-//   E350 push, publish, open -> steal: who sees `none` sees the bottom as it was then, not one from before the fenceless pops.
+//   E350 push, publish, open, pop -> steal: who sees `none`, or a number, sees the bottom as it was then, not one from before the
+//        fenceless pops.
 //   E351 pop without a fence <-> open: the barrier falls before the owner's look at limit_, which then finds it closed, or after
 //   its
 //        store of bottom_, which every thief sees from then on.
@@ -162,7 +163,7 @@ private:
     bottom_.store(bottom, std::memory_order_release);  // E10 release.
     if (set_aside) {
       aside_ = std::max(bottom - aside_most, top_.load(std::memory_order_relaxed) + 1);
-      limit_.store(aside_, std::memory_order_relaxed);
+      limit_.store(aside_, std::memory_order_release);  // E350 release.
     }
     full_fence();  // E12.
     std::int64_t top = top_.load(std::memory_order_relaxed);

@@ -181,7 +181,13 @@ void worker::stand_idle(run_state& run) noexcept {
   if (run.ended_scope != nullptr && run.ended_scope->awaits_only(run.ended_count) && (alone_ || !has_news())) {
     task_record* joined = nullptr;
     settle_ends(run, &joined);
-    if (joined != nullptr) [[likely]] return as_ready(joined);
+    if (joined != nullptr) [[likely]] {
+      if (!alone_ && has_news()) [[unlikely]] {  // the end of a value that tasks inherit may wake others
+        full_fence();  // E14.
+        offer_rest();
+      }
+      return as_ready(joined);
+    }
   }
   ready_task* task = as_ready(woken_.pop());
   if (task != nullptr) {
@@ -570,11 +576,12 @@ void worker::take_over(worker& from) noexcept {
   home_.store(granted_.home, std::memory_order_relaxed);
   owner_.settle_at(index_);
   until_fair_ = fair_period;
-  // As a thief does, for the others are at it too. Our own are empty.
-  while (from.woken_.size_approx() > 0) {
+  // As a thief does, for the others are at it too. As often as there were tasks, and no longer: its call may be over and another
+  // slot be its own by now, and what it pushes and sets aside then is its affair.
+  for (std::int64_t left = from.woken_.size_approx(); left > 0; left--) {
     if (task_record* task = from.woken_.steal()) push_quietly(woken_, *task);
   }
-  while (from.fresh_.size_approx() > 0) {
+  for (std::int64_t left = from.fresh_.size_approx(); left > 0; left--) {
     if (ready_task* task = from.fresh_.steal()) push_quietly(fresh_, *task);
   }
   const std::int64_t now_ns = home().now_ns();
