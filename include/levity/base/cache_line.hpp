@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace levity::inline v0 {
 
@@ -11,7 +12,8 @@ inline constexpr std::size_t cache_line_bytes = 128;
 template <std::size_t size>
 inline void prefetch(const void* address) noexcept {
   constexpr std::size_t line = 64;
-  for (std::size_t at = 0; at < size; at += line) __builtin_prefetch(static_cast<const char*>(address) + at, 1);
+  const auto from = reinterpret_cast<std::uintptr_t>(address);
+  for (std::size_t at = 0; at < size; at += line) __builtin_prefetch(reinterpret_cast<const void*>(from + at), 1);
 }
 
 }  // namespace levity
