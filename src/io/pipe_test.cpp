@@ -90,6 +90,16 @@ TEST(pipe, a_writer_that_waits_is_told_when_the_reader_goes) {
   });
 }
 
+lv::task<std::string> text_from(lv::pipe_reader& from, std::size_t size) {
+  std::string all;
+  while (all.size() < size) {
+    const auto got = co_await from.read_some();  // a part, where reads are cut short
+    if (!got) break;
+    all += text_of(*got);
+  }
+  co_return all;
+}
+
 TEST(pipe, cancelled_before_while_and_by_a_deadline_loses_nothing) {
   run_tasks(1, []() -> lv::task<> {
     auto ends = lv::make_pipe().value();
@@ -101,7 +111,7 @@ TEST(pipe, cancelled_before_while_and_by_a_deadline_loses_nothing) {
     EXPECT_TRUE(co_await ends.writer.write_all("kept"));
     early.spawn(read, &ends.reader);
     co_await early.join();
-    EXPECT_EQ(text_of((co_await ends.reader.read_some()).value()), "kept");
+    EXPECT_EQ(co_await text_from(ends.reader, 4), "kept");
     lv::scope waiting;
     waiting.spawn(read, &ends.reader);
     co_await lv::sleep(1ms);
@@ -113,7 +123,7 @@ TEST(pipe, cancelled_before_while_and_by_a_deadline_loses_nothing) {
     };
     EXPECT_EQ(co_await lv::with_deadline(1ms, wait(&ends.reader)), io_failure::timed_out);
     EXPECT_TRUE(co_await ends.writer.write_all("again"));
-    EXPECT_EQ(text_of((co_await ends.reader.read_some()).value()), "again");
+    EXPECT_EQ(co_await text_from(ends.reader, 5), "again");
   });
 }
 
