@@ -54,8 +54,10 @@ public:
                                                                      std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset, std::string_view text) noexcept;
 
-  /// As write_at(), and when it returns well these bytes are on the disk, as after a sync_data(): one operation, so one wait. What
-  /// was written before by others may not be.
+  /// As write_at(), and when it returns well these bytes are on the disk: one operation, so one wait. These bytes only: what was
+  /// written to the file before needs a sync of its own, and a new file the sync_directory() of its directory. When a durable write
+  /// or a sync of a file has failed, do not trust those that ran beside it, nor a later sync: the kernel tells a page that could
+  /// not be written to one of them only, and forgets it.
   [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset,
                                                                              std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset, std::string_view text) noexcept;
