@@ -10,21 +10,14 @@
 #include <vector>
 
 #include "levity/base/rng.hpp"
+#include "tests/support/regular_machine.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
 
 using known = steal_order::known;
 
-topology regular(unsigned nodes, unsigned caches, unsigned cores, unsigned threads) {
-  std::vector<topology::found> cpus;
-  const unsigned all_cores = nodes * caches * cores;
-  for (unsigned id = 0; id < all_cores * threads; id++) {
-    const unsigned core = id % all_cores;
-    cpus.push_back({id, core, core / cores, core / cores / caches});
-  }
-  return topology::of(cpus, {});
-}
+using test::regular;
 
 placement slots_of(const topology& machine, unsigned slots) {
   cpu_set all;
