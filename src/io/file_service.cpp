@@ -87,6 +87,11 @@ bool file_service::submit_here(file_operation& operation) noexcept {
   if (!has_lines_.load(std::memory_order_relaxed)) return false;
   reactor* home = runs_.idle_reactor();
   if (home == nullptr) return false;
+  struct leaving {
+    executor& runs;
+    ~leaving() { runs.leave_idle_reactor(); }
+  };
+  const leaving at_the_end{runs_};
   const poll_lease lease(home->lease);
   if (!lease.held()) return false;
   file_line* line = line_of(*home, lease);

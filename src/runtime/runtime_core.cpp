@@ -1,5 +1,6 @@
 #include "runtime/runtime_core.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -74,6 +75,7 @@ scheduler_options set_up(const runtime_options& options) {
   scheduler_options made;
   made.reactors = make_reactors(options);
   if (options.backend == sockets::sim) made.seed = options.seed | 1;
+  made.stuck_threads_max = std::min(options.stuck_threads_max, 16'384U);
   made.places = choose_places(options, static_cast<unsigned>(made.reactors.size()));
   return made;
 }

@@ -9,4 +9,11 @@ std::uint64_t live_tasks() noexcept {
   return here != nullptr ? here->live_tasks_approx() : 0;
 }
 
+thread_counts threads_of_runtime() noexcept {
+  detail::executor* here = detail::current_run().exec;
+  if (here == nullptr) return {};
+  const detail::executor::thread_figures found = here->threads_approx();
+  return {found.workers, found.threads, found.taken, found.left};
+}
+
 }  // namespace levity

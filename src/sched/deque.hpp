@@ -19,6 +19,7 @@
 //   pop       bottom_ - 1    owner; for the last task within reach it races the thieves for top_
 //   steal     top_ + 1       any thread; up to limit_
 //   take_half top_ + n       owner, when full
+//   take_from_absent top_ + 1    whoever knows that the owner does not pop meanwhile: all of them, whatever limit_ says
 //
 //   limit_    who may take what                             moved to by
 //   none      thieves all; the owner's pop has a fence       push, publish: owner; open: a thief, after the barrier
@@ -110,6 +111,18 @@ public:
     // E11 release: we have read the slot. E12 seq_cst.
     return top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed) ? task
                                                                                                             : nullptr;
+  }
+
+  /// While the owner neither pops nor sets aside, and is known not to (it may push): one thread at a time takes the oldest task,
+  /// beside thieves if there are any. Null: none was left when it looked. The owner publishes before its next pop.
+  T* take_from_absent() noexcept {
+    std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire.
+    while (top < bottom_.load(std::memory_order_acquire)) {   // E10 acquire.
+      T* task = slot(top).load(std::memory_order_relaxed);
+      // E11 release: we have read the slot. E12 seq_cst, for thieves.
+      if (top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_acquire)) return task;
+    }
+    return nullptr;
   }
 
   /// Any thread, when there is nothing else to steal: puts within reach what the owner has set aside. Some microseconds, of the

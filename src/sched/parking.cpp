@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "levity/base/clock.hpp"
 #include "platform/futex.hpp"
 
 namespace levity::inline v0::detail {
@@ -22,6 +23,14 @@ bool idle_set::any_idle_beyond_approx() const noexcept {
     if (idle_[word].load(std::memory_order_relaxed) != 0) return true;
   }
   return false;
+}
+
+bool idle_set::all_idle_approx(unsigned workers) const noexcept {
+  unsigned idle = 0;
+  for (unsigned word = 0; word < words_; word++) {
+    idle += static_cast<unsigned>(std::popcount(idle_[word].load(std::memory_order_relaxed)));
+  }
+  return idle == workers;
 }
 
 int idle_set::claim() noexcept {
@@ -64,6 +73,16 @@ void parker::wait() noexcept {
   while (permit_.load(std::memory_order_relaxed) == permit::futex) {
     futex_wait(reinterpret_cast<const std::uint32_t*>(&permit_), static_cast<std::uint32_t>(permit::futex));
   }
+}
+
+bool parker::wait_for(std::int64_t timeout_ns) noexcept {
+  const std::int64_t until_ns = kernel_now_ns() + timeout_ns;
+  while (permit_.load(std::memory_order_relaxed) == permit::futex) {
+    const std::int64_t left_ns = until_ns - kernel_now_ns();
+    if (left_ns <= 0) return false;
+    futex_wait_for(reinterpret_cast<const std::uint32_t*>(&permit_), static_cast<std::uint32_t>(permit::futex), left_ns);
+  }
+  return true;
 }
 
 void parker::finish() noexcept {

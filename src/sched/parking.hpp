@@ -73,6 +73,7 @@ public:
     // Each push and each pop looks here, and few have more than 64 workers.
     return idle_[0].load(std::memory_order_relaxed) != 0 || (words_ > 1 && any_idle_beyond_approx());
   }
+  [[nodiscard]] bool all_idle_approx(unsigned workers) const noexcept;
   [[nodiscard]] int searchers_approx() const noexcept { return searchers_.load(std::memory_order_relaxed); }
 
 private:
@@ -89,6 +90,8 @@ public:
   bool prepare(bool in_reactor) noexcept;
   /// Worker: sleeps on the futex until there is a permit.
   void wait() noexcept;
+  /// The same for at most `timeout_ns`. False: there is none.
+  bool wait_for(std::int64_t timeout_ns) noexcept;
   /// Worker: awake again; takes the permit, if there is one.
   void finish() noexcept;
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "levity/base/clock.hpp"
 #include "levity/memory/buffer.hpp"
@@ -29,7 +30,7 @@ steal_order victims_of(const scheduler_options& options) {
 
 scheduler::scheduler(scheduler_options options)
     : victims(victims_of(options)),
-      guard(*this, static_cast<unsigned>(options.reactors.size())),
+      guard(*this, static_cast<unsigned>(options.reactors.size()), options.stuck_threads_max),
       seed_(options.seed),
       places_(std::move(options.places)),
       reactors_(std::move(options.reactors)) {
@@ -40,10 +41,12 @@ scheduler::scheduler(scheduler_options options)
   registries_ = std::make_unique<registry[]>(reactors_.size() + 1);
   root_ = scope_state::create(*this, nullptr, failure_policy::keep_going, "root");
   idle.size_for(static_cast<unsigned>(reactors_.size()));
-  workers_.reserve(size() + watchdog::spares_max(size()));
+  workers_.reserve(size() + guard.spares_max());
+  threads_.resize(size() + guard.spares_max());
   slots_ = std::make_unique<atomic<worker*>[]>(reactors_.size());
   for (unsigned i = 0; i < reactors_.size(); i++) {
-    workers_.push_back(std::make_unique<worker>(*this, worker::slot{i, reactors_[i].get()}, seed_ != 0 ? seed_ : worker_seed + i));
+    workers_.push_back(
+        std::make_unique<worker>(*this, i, worker::slot{i, reactors_[i].get()}, seed_ != 0 ? seed_ : worker_seed + i));
     slots_[i].store(workers_.back().get(), std::memory_order_release);  // E181 release.
   }
   workers_count_.store(size(), std::memory_order_release);  // E181 release.
@@ -59,16 +62,24 @@ void scheduler::start() {
   has_threads_ = true;
   try {
     const std::lock_guard guarded{threads_lock_};
-    for (const auto& each : workers_) {
-      threads_.reserve(threads_.size() + 1);
-      threads_.push_back(start_thread([&runs = *each] { runs.run(); }));
-    }
+    for (const auto& each : workers_) start_thread_of(*each);
   } catch (const std::system_error& refused) {
     root_empty();
     join();
     throw std::runtime_error("levity cannot start a worker's thread: " + std::string(refused.what()) +
                              "; raise the limit of threads (ulimit -u, pids.max) or set runtime_options::workers");
   }
+  (void)guard.is_ready();  // where no thread is to be had for it, a blocking call asks again
+}
+
+// With the lock.
+void scheduler::start_thread_of(worker& runs) {
+  runs.begin_thread();
+  threads_[runs.number()] = start_thread([&runs] {
+    runs.run();
+    runs.end_thread();
+  });
+  threads_count_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void scheduler::run_here() { at(0).run(); }
@@ -86,24 +97,35 @@ void scheduler::settle_at(unsigned slot) noexcept {
   }
 }
 
-// When the first threads have gone there are no tasks and so no calls; until then the watchdog may add spares.
+// A spare's thread may end at any time, one with a slot only at the end: there are no tasks then, and so no calls. Until then
+// the watchdog may add spares.
 void scheduler::join() {
-  const auto join_those_there = [this] {
-    std::vector<std::thread> there;
-    {
-      const std::lock_guard guarded{threads_lock_};
-      there.swap(threads_);
-    }
-    for (auto& thread : there) thread.join();
-  };
-  join_those_there();
+  do {
+    join_those_there();
+  } while (!stopping());
   guard.stop();
   join_those_there();
 }
 
+void scheduler::join_those_there() noexcept {
+  const auto join_one = [this](std::thread& one) {
+    std::thread there;
+    {
+      const std::lock_guard guarded{threads_lock_};
+      there.swap(one);
+    }
+    if (there.joinable()) there.join();
+  };
+  for (std::thread& each : threads_) join_one(each);  // never moves
+  join_one(ended_);
+}
+
 void scheduler::start(std::coroutine_handle<> root) noexcept { this_worker->push_fresh(root); }
 
-unsigned scheduler::pin_here() noexcept { return this_worker->pin(); }
+worker* scheduler::pin_here() noexcept {
+  this_worker->pin();
+  return this_worker;
+}
 
 void scheduler::unpin_here() noexcept { this_worker->unpin(); }
 
@@ -124,17 +146,45 @@ void scheduler::queue_after_call(task_record& record) noexcept {
 
 worker* scheduler::add_spare() noexcept {
   const std::lock_guard guarded{threads_lock_};
-  if (workers_.size() == size() + watchdog::spares_max(size())) return nullptr;
+  if (workers_.size() == workers_.capacity()) return nullptr;
   try {
-    auto spare = std::make_unique<worker>(*this, worker::slot{}, worker_seed + workers_.size());
-    threads_.reserve(threads_.size() + 1);
-    threads_.push_back(start_thread([&runs = *spare] { runs.run(); }));
+    const auto number = static_cast<unsigned>(workers_.size());
+    auto spare = std::make_unique<worker>(*this, number, worker::slot{}, worker_seed + number);
+    start_thread_of(*spare);
     workers_.push_back(std::move(spare));  // there is room
-    workers_count_.store(static_cast<unsigned>(workers_.size()), std::memory_order_release);  // E181 release.
+    workers_count_.store(number + 1, std::memory_order_release);  // E181 release.
     return workers_.back().get();
   } catch (...) {
     return nullptr;
   }
+}
+
+bool scheduler::restart_spare(worker& spare) noexcept {
+  while (spare.has_thread()) std::this_thread::yield();  // the one before is on its way out
+  const std::lock_guard guarded{threads_lock_};
+  std::thread& own = threads_[spare.number()];
+  if (own.joinable()) own.join();
+  try {
+    start_thread_of(spare);
+    return true;
+  } catch (...) {
+    spare.end_thread();
+    return false;
+  }
+}
+
+// Each joins the one that ended before it.
+bool scheduler::end_spare(worker& spare) noexcept {
+  if (!guard.withdraw_spare(spare)) return false;
+  threads_count_.fetch_sub(1, std::memory_order_relaxed);
+  std::thread before;
+  {
+    const std::lock_guard guarded{threads_lock_};
+    std::thread& own = threads_[spare.number()];
+    if (own.joinable()) before = std::exchange(ended_, std::move(own));  // else somebody joins us already
+  }
+  if (before.joinable()) before.join();
+  return true;
 }
 
 void scheduler::move_slot(worker& from, worker& to) noexcept {
@@ -146,7 +196,7 @@ void scheduler::schedule(task_record& record) noexcept {
   worker* here = this_worker;
   if (here == nullptr || &here->owner() != this) return inject(record);
   if (record.contexts != nullptr) [[unlikely]] {
-    if (const pin_context* pin = pin_of(record)) return at(pin->worker).push_pinned(record);
+    if (const pin_context* pin = pin_of(record)) return pin->on->push_pinned(record);
   }
   here->push_woken(record);
 }
@@ -155,7 +205,7 @@ void scheduler::inject(task_record& record) noexcept {
   // Until it is pushed the task is ours, so the scheduler lives; then it may run and everything end before we have left.
   foreign_.fetch_add(1, std::memory_order_relaxed);
   if (const pin_context* pin = pin_of(record)) {
-    at(pin->worker).push_pinned(record);
+    pin->on->push_pinned(record);
   } else {
     injected.push(record);
     wake_one();
@@ -165,7 +215,7 @@ void scheduler::inject(task_record& record) noexcept {
 
 void scheduler::schedule_last(task_record& record) noexcept {
   if (!record.entered) [[unlikely]] record.scope->enter(record);
-  if (const pin_context* pin = pin_of(record)) return at(pin->worker).push_pinned(record);
+  if (const pin_context* pin = pin_of(record)) return pin->on->push_pinned(record);
   injected.push(record);
   wake_one();
 }
@@ -180,7 +230,7 @@ bool scheduler::work_visible() noexcept {
 
 void scheduler::wake_one() noexcept {
   // The one that could be woken is awake.
-  if (size() == 1 && this_worker != nullptr && &this_worker->owner() == this) return;
+  if (size() == 1 && this_worker != nullptr && &this_worker->owner() == this && !this_worker->without_slot_approx()) return;
   full_fence();  // E14.
   wake_one_fenced();
 }
@@ -307,8 +357,10 @@ reactor& scheduler::home_reactor() noexcept { return this_worker->home(); }
 reactor* scheduler::idle_reactor() noexcept {
   worker* here = this_worker;
   if (here == nullptr || &here->owner() != this || !has_threads_) return nullptr;
-  return here->would_sleep() ? &here->home() : nullptr;
+  return here->stay_at_idle_home() ? &here->home() : nullptr;
 }
+
+void scheduler::leave_idle_reactor() noexcept { this_worker->leave_home(); }
 
 reactor& scheduler::next_reactor() noexcept {
   if (reactors_.size() == 1) return *reactors_[0];

@@ -35,6 +35,7 @@ struct scheduler_options {
   std::vector<std::unique_ptr<reactor>> reactors;  // one a worker
   std::uint64_t seed = 0;                          // != 0: one worker, ready tasks are picked by this seed
   slot_places places;
+  unsigned stuck_threads_max = 512;                // threads that tasks and blocking calls may keep beside one a slot
 };
 
 class scheduler final : public executor {
@@ -82,10 +83,14 @@ public:
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
   worker* enter_call() noexcept override;
   bool leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept override;
-  unsigned pin_here() noexcept override;
+  worker* pin_here() noexcept override;
   void unpin_here() noexcept override;
+  thread_figures threads_approx() noexcept override {
+    return {size(), threads_count_.load(std::memory_order_relaxed), guard.taken_from_tasks(), guard.left_to_tasks()};
+  }
   reactor& home_reactor() noexcept override;
   reactor* idle_reactor() noexcept override;
+  void leave_idle_reactor() noexcept override;
   reactor& next_reactor() noexcept override;
   unsigned reactor_count() noexcept override { return static_cast<unsigned>(reactors_.size()); }
   reactor& reactor_at(unsigned index) noexcept override { return *reactors_[index]; }
@@ -111,6 +116,11 @@ public:
   void queue_after_call(task_record& record) noexcept;
   /// A spare's worker and thread; null when there are no more to be had. Only for the watchdog.
   worker* add_spare() noexcept;
+  /// A new thread for a spare whose thread has ended. False: none is to be had. Only for the watchdog.
+  [[nodiscard]] bool restart_spare(worker& spare) noexcept;
+  /// The thread of a spare that has had nothing to do for long is about to end. False: it has just been given a slot. On that
+  /// thread.
+  [[nodiscard]] bool end_spare(worker& spare) noexcept;
   /// Gives the slot of `from`, which is the caller's to give, to `to`.
   void move_slot(worker& from, worker& to) noexcept;
   /// Calls `visit(worker)` for each worker, the spares too, in the order in which they came. Any thread.
@@ -152,6 +162,8 @@ public:
 private:
   friend struct layout_of;  // tells debuggers where things are
   void inject(task_record& record) noexcept;
+  void start_thread_of(worker& runs);
+  void join_those_there() noexcept;
 
   const std::uint64_t seed_;
   const slot_places places_;
@@ -159,7 +171,9 @@ private:
   std::vector<std::unique_ptr<worker>> workers_;  // those that started with a slot, then the spares; never moves
   atomic<unsigned> workers_count_{0};             // of those that all may look at
   std::mutex threads_lock_;
-  std::vector<std::thread> threads_;              // guarded by threads_lock_
+  std::vector<std::thread> threads_;              // of the workers, by their number; guarded by threads_lock_
+  std::thread ended_;                             // that of a spare, which needs to be joined; guarded by threads_lock_
+  atomic<unsigned> threads_count_{0};
   std::unique_ptr<atomic<worker*>[]> slots_;      // E181; written by whoever gives a slot away
   bool has_threads_ = false;                      // constant from start() on
   // The scopes that were opened on one worker; the last one for those of other threads. One for all would be a hot lock.

@@ -6,6 +6,7 @@
 
 #include "levity/base/clock.hpp"
 #include "platform/futex.hpp"
+#include "platform/process_barrier.hpp"
 #include "platform/thread.hpp"
 #include "sched/scheduler.hpp"
 
@@ -15,10 +16,12 @@ bool watchdog::start() noexcept {
   const std::lock_guard guard{lock_};
   if (state_.load(std::memory_order_relaxed) != state::absent) return true;
   try {
-    const unsigned spares = spares_max(owner_.size());
-    seen_.resize(owner_.size() + spares);
-    spares_.reserve(spares);
-    slow_.reserve(owner_.size() + spares);
+    const std::size_t workers = owner_.size() + spares_max_;
+    seen_.resize(workers);
+    spares_.reserve(workers);
+    resting_.reserve(workers);
+    slow_.reserve(workers);
+    suspects_.reserve(workers);
     state_.store(state::awake, std::memory_order_relaxed);
     thread_ = start_thread([this] { watch(); });
     return true;
@@ -29,9 +32,11 @@ bool watchdog::start() noexcept {
 }
 
 void watchdog::wake() noexcept {
-  state expected = state::asleep;
-  if (state_.compare_exchange_strong(expected, state::awake, std::memory_order_relaxed, std::memory_order_relaxed)) {
-    futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
+  state seen = state_.load(std::memory_order_relaxed);
+  while (seen == state::asleep || seen == state::dozing) {
+    if (state_.compare_exchange_weak(seen, state::awake, std::memory_order_relaxed, std::memory_order_relaxed)) {
+      return futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
+    }
   }
 }
 
@@ -55,94 +60,233 @@ void watchdog::offer_spare(worker& spare) noexcept {
   room_.fetch_add(1, std::memory_order_relaxed);
 }
 
+bool watchdog::withdraw_spare(worker& spare) noexcept {
+  const std::lock_guard guard{lock_};
+  const auto at = std::find(spares_.begin(), spares_.end(), &spare);
+  if (at == spares_.end()) return false;
+  spares_.erase(at);
+  resting_.push_back(&spare);  // room_ counts it still, as one that can be started
+  return true;
+}
+
 void watchdog::watch() noexcept {
-  std::int64_t pause_ns = look_ns;
+  takes_from_tasks_ = spares_max_ > static_cast<unsigned>(slots_) && prepare_process_barrier();
+  std::int64_t between_calls_ns = look_ns;
   std::int64_t due_ns = kernel_now_ns();
-  unsigned quiet = 0;
+  unsigned callless = looks_before_doze;
+  unsigned idle = 0;
   while (state_.load(std::memory_order_relaxed) != state::stopping) {
     retry();
-    // A look that is left out says nothing of the calls, and so nothing of whether to sleep: on a machine where many come late
-    // the watchdog would never.
-    const bool judges = !times_.leave_out(due_ns, kernel_now_ns());
+    // A look that is left out says nothing of calls and tasks, and so nothing of whether to sleep: on a machine where many come
+    // late the watchdog would never.
+    const std::int64_t now_ns = kernel_now_ns();
+    const bool judges = !times_.leave_out(due_ns, now_ns);
     if (judges) {
       moved_ = false;
-      const bool pending = look();
-      pause_ns = pending ? look_ns : std::min(2 * pause_ns, look_rarely_ns);
-      quiet = pending || moved_ ? 0 : quiet + 1;
+      const finding found = look();
+      const bool calls = found == finding::call || moved_;
+      between_calls_ns = found == finding::call ? look_ns : std::min(2 * between_calls_ns, look_rarely_ns);
+      callless = calls ? 0 : std::min(callless + 1, looks_before_doze);
+      idle = calls || found != finding::nothing ? 0 : idle + 1;
     }
-    if (quiet >= looks_before_sleep) {
-      quiet = 0;
-      pause_ns = look_ns;
-      fall_asleep();
-      due_ns = kernel_now_ns();
+    const std::uint64_t seed = takes_eagerly.load(std::memory_order_relaxed);
+    if (seed != 0) take_eagerly(seed);
+    if (!judges || seed != 0) {
+      due_ns = pause(state::awake, look_ns);
+    } else if (callless < looks_before_doze) {
+      due_ns = pause(state::awake, between_calls_ns);
+    } else if (found_ == finding::suspicion || now_ns < alert_until_ns_) {
+      due_ns = pause(state::dozing, suspect_ns);
+    } else if (idle < dozes_before_sleep) {
+      due_ns = pause(state::dozing, doze_ns);
     } else {
-      const std::int64_t wait_ns = judges ? pause_ns : look_ns;
-      due_ns = kernel_now_ns() + wait_ns;
-      futex_wait_for(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(state::awake), wait_ns);
+      idle = 0;
+      due_ns = pause(state::asleep, 0);
     }
   }
 }
 
-// True: there is a call that may turn out to be slow.
-bool watchdog::look() noexcept {
-  bool pending = false;
+// Returns when the look after it is due.
+std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
+  const auto* word = reinterpret_cast<const std::uint32_t*>(&state_);
+  if (as != state::awake) {
+    state expected = state::awake;
+    if (!state_.compare_exchange_strong(expected, as, std::memory_order_relaxed, std::memory_order_relaxed)) return kernel_now_ns();
+    full_fence();  // E180: who did not see us fall asleep is seen here.
+    if (is_needed(as)) {
+      wake();
+      as = state::awake;
+      wait_ns = look_rarely_ns;
+    }
+  }
+  if (as == state::asleep) {
+    while (state_.load(std::memory_order_relaxed) == as) futex_wait(word, static_cast<std::uint32_t>(as));
+    return kernel_now_ns();
+  }
+  const std::int64_t due_ns = kernel_now_ns() + wait_ns;
+  futex_wait_for(word, static_cast<std::uint32_t>(as), wait_ns);
+  state expected = as;
+  state_.compare_exchange_strong(expected, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
+  return due_ns;
+}
+
+// What a dozing watchdog would be woken for, or a sleeping one.
+bool watchdog::is_needed(state as) noexcept {
+  bool needed = as == state::asleep && !owner_.idle.all_idle_approx(owner_.size());
+  owner_.each_worker([&needed, as](worker& each) {
+    const bool in_call = (each.call_seen() & (worker::in_call_bit | worker::taken_bit)) == worker::in_call_bit;
+    needed = needed || in_call || (as == state::asleep && each.without_slot_approx() && each.in_task_approx());
+  });
+  return needed;
+}
+
+watchdog::finding watchdog::look() noexcept {
+  found_ = owner_.idle.all_idle_approx(owner_.size()) ? finding::nothing : finding::work;
+  bool surrendered = false;
   std::size_t index = 0;
   owner_.each_worker([&](worker& each) {
-    const std::uint64_t call = each.call_seen();
-    const bool lasts = call == seen_[index];
-    moved_ = moved_ || !lasts;
-    seen_[index++] = call;
-    if ((call & (worker::in_call_bit | worker::taken_bit)) != worker::in_call_bit) return;
-    if (!lasts) {
-      pending = true;
-      return;
-    }
-    slow_.push_back({&each, call});
+    sight& before = seen_[index++];
+    look_at_call(each, before);
+    look_at_task(each, before);
+    if (each.without_slot_approx() && each.surrender()) surrendered = true;
   });
+  if (surrendered) {
+    full_fence();  // E14.
+    owner_.wake_one_fenced();
+  }
   // Not inside the walk: a spare may be added.
-  for (const slow_call& each : slow_) hand_over(*each.made_by, each.call);
+  for (const slow_call& each : slow_) take_from_call(*each.made_by, each.call);
   slow_.clear();
-  return pending;
+  for (worker* each : suspects_) {
+    if (take_from_task(*each)) alert_until_ns_ = kernel_now_ns() + alert_ns;
+  }
+  suspects_.clear();
+  return found_;
 }
 
-void watchdog::fall_asleep() noexcept {
-  state expected = state::awake;
-  if (!state_.compare_exchange_strong(expected, state::asleep, std::memory_order_relaxed, std::memory_order_relaxed)) return;
-  full_fence();  // E180: a call that did not see us asleep is seen here.
-  bool called = false;
-  owner_.each_worker([&called](worker& each) {
-    called = called || (each.call_seen() & (worker::in_call_bit | worker::taken_bit)) == worker::in_call_bit;
-  });
-  if (called) return wake();
-  while (state_.load(std::memory_order_relaxed) == state::asleep) {
-    futex_wait(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(state::asleep));
+void watchdog::look_at_call(worker& at, sight& before) noexcept {
+  const std::uint64_t call = at.call_seen();
+  const bool lasts = call == before.call;
+  moved_ = moved_ || !lasts;
+  before.call = call;
+  if ((call & (worker::in_call_bit | worker::taken_bit)) != worker::in_call_bit || at.without_slot_approx()) return;
+  if (lasts) {
+    slow_.push_back({&at, call});
+  } else {
+    found_ = finding::call;
   }
 }
 
-void watchdog::hand_over(worker& from, std::uint64_t call) noexcept {
-  worker* spare = nullptr;
+void watchdog::look_at_task(worker& at, sight& before) noexcept {
+  const std::uint64_t task = at.tasks_run_approx();
+  const bool in_task = at.in_task_approx() && !at.in_call_approx();
+  const bool lasts = in_task && before.in_task && task == before.task;
+  if (in_task || task != before.task) found_ = std::max(found_, finding::work);
+  before.task = task;
+  before.in_task = in_task;
+  if (!lasts || at.without_slot_approx() || !takes_from_tasks_) {
+    before.suspected = false;
+    return;
+  }
+  found_ = std::max(found_, finding::suspicion);
+  const thread_sign thread = at.thread_approx();
+  if (!before.suspected) {
+    before.suspected = true;
+    before.since = {thread.cpu_ns(), 'R'};
+  } else if (is_stuck(before.since, {thread.cpu_ns(), thread.state()})) {
+    suspects_.push_back(&at);
+  }
+}
+
+// Null: none is to be had now.
+worker* watchdog::spare_for_slot() noexcept {
   {
     const std::lock_guard guard{lock_};
     if (!spares_.empty()) {
-      spare = spares_.back();
+      worker* spare = spares_.back();
       spares_.pop_back();
+      return spare;
     }
   }
-  if (spare == nullptr) spare = add_spare();
+  return add_spare();
+}
+
+void watchdog::put_back(worker& spare) noexcept {
+  const std::lock_guard guard{lock_};
+  spares_.push_back(&spare);
+}
+
+void watchdog::take_from_call(worker& from, std::uint64_t call) noexcept {
+  worker* spare = spare_for_slot();
   if (spare == nullptr) return;
-  if (from.take_slot(call)) {
-    room_.fetch_sub(1, std::memory_order_relaxed);
-    owner_.move_slot(from, *spare);
-  } else {
-    const std::lock_guard guard{lock_};
-    spares_.push_back(spare);
+  if (!from.take_slot(call)) return put_back(*spare);
+  room_.fetch_sub(1, std::memory_order_relaxed);
+  owner_.move_slot(from, *spare);
+}
+
+// One spare more than calls may need is left to those who are in one.
+bool watchdog::take_from_task(worker& from) noexcept {
+  worker* spare = nullptr;
+  if (room_.load(std::memory_order_relaxed) > slots_) {
+    spare = spare_for_slot();
+  } else if (withheld_ == 0) {
+    const std::int64_t now_ns = kernel_now_ns();
+    if (told_ns_ == 0 || now_ns - told_ns_ >= tell_ns) {
+      told_ns_ = now_ns;
+      std::fprintf(stderr,
+                   "levity: %u threads are kept by tasks that compute or block without waiting, and one more holds up what its "
+                   "worker has to do; make such calls with lv::blocking, or raise runtime_options::stuck_threads_max\n",
+                   spares_max_ - static_cast<unsigned>(slots_));
+    }
+  }
+  if (spare == nullptr) {
+    left_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (!from.take_slot_from_task()) {
+    put_back(*spare);
+    return false;
+  }
+  room_.fetch_sub(1, std::memory_order_relaxed);
+  taken_.fetch_add(1, std::memory_order_relaxed);
+  owner_.move_slot(from, *spare);
+  return true;
+}
+
+void watchdog::take_eagerly(std::uint64_t seed) noexcept {
+  if (!takes_from_tasks_) return;
+  if (eager_seed_ != seed) {
+    eager_seed_ = seed;
+    eager_ = rng(seed);
+  }
+  for (int i = 0; i < 20; i++) {
+    owner_.each_worker([this](worker& each) {
+      if (!each.without_slot_approx() && each.in_task_approx()) suspects_.push_back(&each);
+    });
+    if (!suspects_.empty()) (void)take_from_task(*suspects_[static_cast<std::size_t>(eager_.below(suspects_.size()))]);
+    suspects_.clear();
   }
 }
 
 // Null: no thread is to be had. Then calls are made by the pool, which waits for threads of its own, until one is; the call that
 // wanted it strands what its worker holds, and is looked at again.
 worker* watchdog::add_spare() noexcept {
-  worker* const spare = owner_.add_spare();
+  worker* resting = nullptr;
+  {
+    const std::lock_guard guard{lock_};
+    if (!resting_.empty()) {
+      resting = resting_.back();
+      resting_.pop_back();
+    }
+  }
+  worker* spare = resting;
+  if (resting == nullptr) {
+    spare = owner_.add_spare();
+  } else if (!owner_.restart_spare(*resting)) {
+    spare = nullptr;
+    const std::lock_guard guard{lock_};
+    resting_.push_back(resting);
+  }
   if (spare != nullptr) {
     room_.fetch_add(std::exchange(withheld_, 0), std::memory_order_relaxed);
     retry_pause_ns_ = retry_ns;
@@ -150,8 +294,9 @@ worker* watchdog::add_spare() noexcept {
     return spare;
   }
   if (retry_at_ns_.load(std::memory_order_relaxed) == 0) {
-    std::fprintf(stderr, "levity: no thread to be had to replace one that a blocking call keeps; raise the limit of threads "
-                         "(ulimit -u, pids.max)\n");
+    std::fprintf(stderr,
+                 "levity: no thread to be had to replace one that a task or a blocking call keeps; raise the limit of threads "
+                 "(ulimit -u, pids.max)\n");
   }
   withheld_ += room_.exchange(0, std::memory_order_relaxed);
   retry_at_ns_.store(kernel_now_ns() + retry_pause_ns_, std::memory_order_relaxed);

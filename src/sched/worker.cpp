@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <mutex>
 #include <type_traits>
 #include <utility>
 
+#include "levity/base/assert.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/memory/frame_pool.hpp"
@@ -19,13 +21,18 @@ namespace levity::inline v0::detail {
 
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
-worker::worker(scheduler& owner, slot holds, std::uint64_t seed)
+worker::worker(scheduler& owner, unsigned number, slot holds, std::uint64_t seed)
     : owner_(owner), idle_(owner.idle), alone_(owner.size() == 1),
       sets_aside_(!alone_ && prepare_process_barrier()), seeded_(owner.seeded()), index_(holds.index),
-      has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), home_(holds.home),
-      woken_(!alone_), fresh_(!alone_) {}
+      has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), number_(number),
+      hold_(has_slot_ ? hold::held : hold::lost), home_(holds.home), woken_(!alone_), fresh_(!alone_) {}
 
 namespace {
+
+// Gives a task that has none its record.
+task_record& record_for(ready_task* task, std::uint32_t id) noexcept {
+  return is_frame(task) ? enter_fresh(frame_of(task), id, coarse_now_ms()) : record_of(task);
+}
 
 // Makes the calling thread a worker's for a while.
 class presence {
@@ -62,11 +69,14 @@ void worker::run() {
 #endif
   const presence here(*this, owner_, owner_.seeded() ? &home() : nullptr);
   run_state& run = this_run;
+  const thread_sign thread = thread_sign::here();
+  thread_id_.store(thread.id, std::memory_order_relaxed);
+  thread_clock_.store(thread.clock, std::memory_order_relaxed);
   if (has_slot_) {
     owner_.settle_at(index_);
     note_time(home().now_ns());
   } else {
-    until_fair_ = 1;  // next_task() asks for a slot first
+    slow_at_.store(0, std::memory_order_relaxed);  // next_task() asks for a slot first
   }
   if (seeded_) {
     while (ready_task* task = next_task_slowly(run)) run_ready(run, task);
@@ -89,7 +99,6 @@ bool worker::turn(unsigned tasks_max) noexcept {
   bool more = true;
   for (unsigned count = 0; more && count < tasks_max; count++) {
     settle_ends(run);
-    if (until_fair_ > 0) until_fair_--;
     ready_task* task = next_ready(run);
     if (task == nullptr) {
       poll_now(home().now_ns());
@@ -124,21 +133,24 @@ bool worker::turn(unsigned tasks_max) noexcept {
     while (run.bounced) std::exchange(run.bounced, {}).resume();
   }
   if (task_record* ended = std::exchange(run.ended_root, nullptr)) end_task(run, *ended);
+  leave_task(run);
+}
+
+// From here on nobody takes the slot before we have looked at it (E360). The task may be gone or run elsewhere by now.
+[[gnu::always_inline]] inline void worker::leave_task(run_state& run) noexcept {
   run.current = nullptr;  // what is settled before the next task belongs to none
-  // The task may be gone or run elsewhere by now; `current` names it until the next one, or until there is none.
+  current_.store(nullptr, std::memory_order_relaxed);
   tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  compiler_fence();  // E360: the order of these and the look at slow_at_ in next_task(), for the watchdog's barrier.
 }
 
 [[gnu::always_inline]] inline void worker::run_task(run_state& run, task_record& task) noexcept {
   run.current = &task;
   run.budget = task_budget;
-  current_.store(&task, std::memory_order_relaxed);
+  current_.store(&task, std::memory_order_release);  // E361 release.
   started_id_.store(0, std::memory_order_relaxed);
   if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
-    if (!waited->reason->settle(*waited, task)) {
-      run.current = nullptr;
-      return;
-    }
+    if (!waited->reason->settle(*waited, task)) return leave_task(run);
   }
   task.waits_on = nullptr;
   resume(run, task.leaf);
@@ -154,7 +166,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
   started_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_relaxed);
   run.current = &task;
   run.budget = task_budget;
-  current_.store(&task, std::memory_order_relaxed);
+  current_.store(&task, std::memory_order_release);  // E361 release.
   resume(run, root);
 }
 
@@ -166,7 +178,7 @@ void worker::stand_idle(run_state& run) noexcept {
 
 // Whoever runs a task does not search, wherever it came from: a token kept while it runs would keep others asleep.
 [[gnu::always_inline]] inline ready_task* worker::next_task(run_state& run) noexcept {
-  if (--until_fair_ != 0) [[likely]] {
+  if (tasks_run_.load(std::memory_order_relaxed) < slow_at_.load(std::memory_order_relaxed)) [[likely]] {
     LEVITY_DEBUG_ASSERT(!searching_, "who runs tasks does not search");
     if (ready_task* task = own_task(run)) [[likely]] return task;
   }
@@ -213,9 +225,13 @@ ready_task* worker::task_after_settling(run_state& run, ready_task* fresh) noexc
 }
 
 ready_task* worker::next_task_slowly(run_state& run) noexcept {
+  if (has_slot_ && !keeps_slot()) [[unlikely]] lose_slot();
   for (;;) {
     settle_ends(run);
-    if (!has_slot_ && !await_slot(run)) return nullptr;
+    if (!has_slot_) {
+      if (ready_task* pinned = await_slot(run)) return pinned;
+      if (!has_slot_) return nullptr;
+    }
     ready_task* task = seeded_ ? seeded_task() : next_ready(run);
     poll_guest* guest = home().guest;
     const bool waits = guest != nullptr && guest->has_waiting();
@@ -240,8 +256,20 @@ ready_task* worker::next_task_slowly(run_state& run) noexcept {
 
 bool worker::would_sleep() noexcept {
   if (has_work_approx() || !pinned_.empty_approx() || owner_.work_visible()) return false;
-  until_fair_ = 1;  // the next task is asked for in next_task_slowly()
+  slow_at_.store(0, std::memory_order_relaxed);  // the next task is asked for in next_task_slowly()
   return true;
+}
+
+bool worker::stay_at_idle_home() noexcept {
+  current_.store(nullptr, std::memory_order_relaxed);
+  compiler_fence();  // E360: as between two tasks.
+  if (has_slot_ && keeps_slot() && would_sleep()) return true;
+  leave_home();
+  return false;
+}
+
+void worker::leave_home() noexcept {
+  current_.store(this_run.current, std::memory_order_release);  // E361 release.
 }
 
 // A call that may block, as those of tasks: when it lasts, the slot goes to a spare, and with it all that the guest has in flight.
@@ -251,14 +279,16 @@ void worker::begin_for_guest() noexcept {
   if (searching_) end_search();
   guest.prepare();
   begun_ = &guest;
-  begin_call();
+  const bool begun = begin_call();
+  LEVITY_ASSERT(begun, "a slot is not taken from who runs no task");
   guest.enter();
   if (!end_call()) lose_slot();
 }
 
 ready_task* worker::next_ready(run_state& run) noexcept {
-  if (until_fair_ == 0) {
-    until_fair_ = fair_period;
+  const std::uint64_t count = tasks_run_.load(std::memory_order_relaxed);
+  if (count >= slow_at_.load(std::memory_order_relaxed)) {
+    slow_at_.store(count + fair_period, std::memory_order_relaxed);
     if (ready_task* task = fair_turn()) return task;
   }
   if (ready_task* task = own_task(run)) return task;
@@ -289,8 +319,8 @@ void worker::end_search() noexcept {
 // A seeded run: every ready task is a candidate, the seed picks.
 ready_task* worker::seeded_task() noexcept {
   // Timers and events come first, so that virtual time never stands still under a task that is always ready.
-  if (--until_fair_ == 0) {
-    until_fair_ = fair_period;
+  if (--until_poll_ == 0) {
+    until_poll_ = fair_period;
     poll_home(home().now_ns());
   }
   while (task_record* task = woken_.pop()) candidates_.push_back(as_ready(task));
@@ -441,6 +471,7 @@ void worker::sleep() noexcept {
   idle_.enter(index(), std::exchange(searching_, false));
   if (owner_.work_visible() || !pinned_.empty_approx() || owner_.stopping()) {
     searching_ = !idle_.leave(index());
+    notice_work();
     return;
   }
   // After a crowd has left, what the magazine holds keeps memory that nobody uses: with nothing to do for a while it is given
@@ -463,6 +494,7 @@ void worker::sleep() noexcept {
   }
   parker_.finish();
   searching_ = !idle_.leave(index());  // who claimed us gave us a search token
+  notice_work();
   const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
   polled_ns_ = now_ns;
@@ -475,12 +507,27 @@ void worker::sleep() noexcept {
   fire_due(now_ns);
 }
 
-void worker::begin_call() noexcept {
+// Somebody is to watch over the tasks that come now.
+void worker::notice_work() noexcept {
+  full_fence();  // E180: a watchdog that falls asleep sees that we are awake, or we see that it sleeps.
+  owner_.guard.notice_work();
+}
+
+// False: the slot was taken already.
+bool worker::begin_call() noexcept {
   fresh_.publish();
+  const std::uint64_t before = call_.load(std::memory_order_relaxed);
   // E182 release: what we leave behind, for who takes our slot.
-  call_.store(call_.load(std::memory_order_relaxed) + call_one + in_call_bit, std::memory_order_release);
-  full_fence();  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps.
+  call_.store(before + call_one + in_call_bit, std::memory_order_release);
+  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps. E360: and by one that takes slots from under
+  // tasks, or we see its doubt.
+  full_fence();
+  if (!keeps_slot()) [[unlikely]] {
+    call_.store(before, std::memory_order_relaxed);  // nobody takes what is taken
+    return false;
+  }
   owner_.guard.notice();
+  return true;
 }
 
 // True: we have kept the slot.
@@ -489,10 +536,83 @@ bool worker::end_call() noexcept {
   return call_.compare_exchange_strong(call, call - in_call_bit, std::memory_order_relaxed, std::memory_order_relaxed);
 }
 
+bool worker::take_slot(std::uint64_t call) noexcept {
+  // E182 acquire: what the worker left behind when it entered the call.
+  if (!call_.compare_exchange_strong(call, call | taken_bit, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+  hold_.store(hold::lost, std::memory_order_relaxed);
+  return true;
+}
+
+bool worker::take_slot_from_task() noexcept {
+  hold seen = hold::held;
+  if (!hold_.compare_exchange_strong(seen, hold::doubted, std::memory_order_relaxed, std::memory_order_relaxed)) return false;
+  slow_at_.store(0, std::memory_order_relaxed);
+  process_barrier();  // E360: whoever has passed its look at slow_at_ is seen here to be outside a task.
+  // A worker that has set slow_at_ anew did so before it entered the task in which we see it: it would not come by here.
+  const bool in_task = current_.load(std::memory_order_acquire) != nullptr &&  // E361 acquire.
+                       slow_at_.load(std::memory_order_relaxed) == 0 && !in_call_approx();
+  seen = hold::doubted;
+  const hold wanted = in_task ? hold::lost : hold::held;
+  // E362 release. What the worker makes of `doubted` in the meantime counts.
+  return hold_.compare_exchange_strong(seen, wanted, std::memory_order_release, std::memory_order_relaxed) && in_task;
+}
+
+// Whoever is here is not stuck.
+bool worker::keeps_slot() noexcept {
+  hold seen = hold_.load(std::memory_order_acquire);  // E362 acquire.
+  // E362 acquire. A doubt may be over by itself, too.
+  if (seen == hold::doubted &&
+      hold_.compare_exchange_strong(seen, hold::held, std::memory_order_relaxed, std::memory_order_acquire)) {
+    return true;
+  }
+  return seen == hold::held;
+}
+
 void worker::lose_slot() noexcept {
   call_.store(call_.load(std::memory_order_relaxed) & ~(in_call_bit | taken_bit), std::memory_order_relaxed);
+  hold_.store(hold::lost, std::memory_order_relaxed);
   has_slot_ = false;
-  until_fair_ = 1;  // next_task() asks for a slot first
+  slow_at_.store(0, std::memory_order_relaxed);  // next_task() asks for a slot first
+}
+
+// A few at a time: what becomes of them takes locks of its own.
+template <class T>
+std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into) noexcept {
+  std::size_t count = 0;
+  const std::lock_guard guarded{drain_lock_};  // E363.
+  if (hold_.load(std::memory_order_relaxed) != hold::lost) return 0;
+  while (count < into.size()) {
+    T* task = from.take_from_absent();
+    if (task == nullptr) break;
+    into[count++] = task;
+  }
+  return count;
+}
+
+// Oldest first.
+template <class Woken, class Fresh>
+bool worker::drain(Woken&& woken, Fresh&& fresh) noexcept {
+  bool any = false;
+  std::array<task_record*, 64> records;
+  while (const std::size_t count = take_slice(woken_, records)) {
+    woken(records.data(), count);
+    any = true;
+  }
+  std::array<ready_task*, 64> tasks;
+  while (const std::size_t count = take_slice(fresh_, tasks)) {
+    fresh(tasks.data(), count);
+    any = true;
+  }
+  return any;
+}
+
+bool worker::surrender() noexcept {
+  return drain([this](task_record** woken, std::size_t count) { owner_.injected.push_all(woken, count); },
+               [this](ready_task** fresh, std::size_t count) {
+                 std::array<task_record*, 64> entered;
+                 for (std::size_t i = 0; i < count; i++) entered[i] = &record_for(fresh[i], owner_.reserve_task_ids(1));
+                 owner_.spilled.push_all(entered.data(), count);
+               });
 }
 
 worker::absence::absence() noexcept : here_(this_worker), exec_(this_run.exec), current_(this_run.current) {
@@ -509,19 +629,20 @@ worker::absence::~absence() {
 }
 
 bool worker::enter_call() noexcept {
-  // What this thread has begun beside its sockets completes on its account, also when the slot and the guest are another's now.
-  if (begun_ != nullptr) [[unlikely]] {
-    if (begun_->in_flight.load(std::memory_order_relaxed) != 0) return false;
-    begun_ = nullptr;
-  }
-  if (pins_ != 0 || !owner_.guard.is_ready()) return false;
+  // Also when the slot and the guest are another's now.
+  if (has_begun()) [[unlikely]] return false;
+  if (pins_ != 0 || !has_slot_ || !owner_.guard.is_ready()) return false;
   run_state& run = this_run;
   if (run.ended_scope != nullptr) settle_ends(run);
+  task_record* const current = run.current;
   run.exec = nullptr;
   run.current = nullptr;
   this_worker = nullptr;
-  begin_call();
-  return true;
+  if (begin_call()) [[likely]] return true;
+  run.exec = &owner_;
+  run.current = current;
+  this_worker = this;
+  return false;
 }
 
 // Whoever took the slot wrote nothing that we read.
@@ -552,21 +673,39 @@ void worker::pass_slot(worker& spare) noexcept {
   spare.unpark();
 }
 
-// A worker without a slot is a spare. False: there is nothing left to run.
-bool worker::await_slot(run_state& run) noexcept {
-  stand_idle(run);
-  flush_magazine();
-  flush_buffers();
-  keep_buffers();
-  if (!std::exchange(is_offered_, false)) owner_.guard.offer_spare(*this);
+// A worker without a slot is a spare, or runs what is pinned to it. A task: it is pinned. Null: there is a slot, or nothing left to
+// run, or no need of this thread for a while.
+ready_task* worker::await_slot(run_state& run) noexcept {
+  fresh_.publish();
+  // What its last task left to others, and whom it woke. Nobody else may know of it yet.
+  surrender();
+  full_fence();  // E14.
+  if (owner_.work_visible()) owner_.wake_one_fenced();
+  bool tidy = false;
   for (;;) {
-    if (worker* from = granted_from_.exchange(nullptr, std::memory_order_acquire)) {  // E183 acquire.
-      take_over(*from);
-      return true;
+    task_record* pinned = nullptr;
+    if (pinned_.take(&pinned, 1) == 1) {
+      current_.store(pinned, std::memory_order_relaxed);  // for a watchdog that falls asleep
+      notice_work();
+      return as_ready(pinned);
     }
-    if (owner_.stopping()) return false;
-    if (parker_.prepare(false)) parker_.wait();
+    if (!std::exchange(tidy, true)) {
+      stand_idle(run);
+      flush_magazine();
+      flush_buffers();
+      keep_buffers();
+    }
+    if (pins_ == 0 && !std::exchange(is_offered_, true)) owner_.guard.offer_spare(*this);
+    if (worker* from = granted_from_.exchange(nullptr, std::memory_order_acquire)) {  // E183 acquire.
+      is_offered_ = false;
+      take_over(*from);
+      return nullptr;
+    }
+    if (owner_.stopping()) return nullptr;
+    bool idle_for_long = false;
+    if (parker_.prepare(false)) idle_for_long = !parker_.wait_for(spare_idle_ns);
     parker_.finish();
+    if (idle_for_long && pins_ == 0 && !has_begun() && owner_.end_spare(*this)) return nullptr;
   }
 }
 
@@ -575,18 +714,27 @@ void worker::take_over(worker& from) noexcept {
   index_ = granted_.index;
   home_.store(granted_.home, std::memory_order_relaxed);
   owner_.settle_at(index_);
-  until_fair_ = fair_period;
-  // As a thief does, for the others are at it too. As often as there were tasks, and no longer: its call may be over and another
-  // slot be its own by now, and what it pushes and sets aside then is its affair.
-  for (std::int64_t left = from.woken_.size_approx(); left > 0; left--) {
-    if (task_record* task = from.woken_.steal()) push_quietly(woken_, *task);
+  slow_at_.store(tasks_run_.load(std::memory_order_relaxed) + fair_period, std::memory_order_relaxed);
+  {
+    const std::lock_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more; what they have left is ours.
+    hold_.store(hold::held, std::memory_order_relaxed);
   }
-  for (std::int64_t left = from.fresh_.size_approx(); left > 0; left--) {
-    if (ready_task* task = from.fresh_.steal()) push_quietly(fresh_, *task);
-  }
+  from.drain([this](task_record** woken, std::size_t count) {
+    for (std::size_t i = 0; i < count; i++) push_quietly(woken_, *woken[i]);
+  }, [this](ready_task** fresh, std::size_t count) {
+    for (std::size_t i = 0; i < count; i++) push_quietly(fresh_, *fresh[i]);
+  });
   const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
   poll_now(now_ns);
+}
+
+// What this thread has submitted and may be in flight completes on its account.
+bool worker::has_begun() noexcept {
+  if (begun_ == nullptr) [[likely]] return false;
+  if (begun_->in_flight.load(std::memory_order_relaxed) != 0) return true;
+  begun_ = nullptr;
+  return false;
 }
 
 // Where others may take them, all before the first one runs; the first event on top.
@@ -595,7 +743,7 @@ void worker::queue_batch() noexcept {
   for (std::size_t i = count; i-- > 0;) {
     task_record& task = *batch_.records[i];
     if (const pin_context* pin = pin_of(task)) [[unlikely]] {
-      owner_.at(pin->worker).push_pinned(task);
+      pin->on->push_pinned(task);
     } else {
       push_quietly(woken_, task);
     }
@@ -613,13 +761,12 @@ void worker::overflow(task_record& task) noexcept {
 
 // What is queued elsewhere needs a record.
 void worker::overflow(ready_task& task) noexcept {
-  run_state& run = this_run;
   do {
     std::array<ready_task*, fresh_deque::capacity / 2> older;
     const std::size_t count = fresh_.take_half(older);
     std::array<task_record*, fresh_deque::capacity / 2> entered;
     for (std::size_t i = 0; i < count; i++) {
-      entered[i] = is_frame(older[i]) ? &enter_fresh(frame_of(older[i]), next_task_id(), run.coarse_ms) : &record_of(older[i]);
+      entered[i] = &record_for(older[i], next_task_id());
     }
     owner_.spilled.push_all(entered.data(), count);
   } while (!fresh_.push(task));

@@ -1,8 +1,9 @@
 #pragma once
 
 // worker: a thread that runs tasks, as long as it holds a slot. Its deques, parker, clock and batch are its own for life; the
-// slot and the reactor that belongs to it, which it calls home, are not: a thread that is kept by a blocking call loses them, and
-// what its deques hold, to a spare (watchdog.hpp). Polling a reactor takes its lease.
+// slot and the reactor that belongs to it, which it calls home, are not: a thread that is kept by a blocking call, or by a task
+// that does not come to its end or next wait, loses them, and what its deques hold, to a spare (watchdog.hpp). Without a slot it
+// runs nothing but what is pinned to it. Polling a reactor takes its lease.
 //
 // Ready tasks are of two kinds, each in a deque of its own. Woken ones wait for an answer to something that has happened; fresh
 // ones, spawned and never run, are work that somebody may as well do later. Both are run newest first: what a task wakes
@@ -22,6 +23,7 @@
 // has a fence anyway, looks again. Until then the promise of parking.hpp does not hold for that task, as it does not for
 // the one that is pushed onto an empty queue.
 
+#include <array>
 #include <coroutine>
 #include <optional>
 #include <source_location>
@@ -29,7 +31,9 @@
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
+#include "levity/base/spin_lock.hpp"
 #include "levity/task/detail/executor.hpp"
+#include "platform/thread_sign.hpp"
 #include "reactor/reactor.hpp"
 #include "sched/deque.hpp"
 #include "sched/inject_queue.hpp"
@@ -48,6 +52,7 @@ public:
   static constexpr std::int64_t poll_period_ns = 100'000;
   static constexpr std::int64_t fresh_age_ns = 10'000'000;
   static constexpr std::int64_t tidy_after_ns = 100'000'000;
+  static constexpr std::int64_t spare_idle_ns = 10'000'000'000;  // then its thread ends
   static constexpr int task_budget = 128;
   static constexpr std::size_t stack_bytes_for_transfers = 64 * 1024;
 
@@ -57,10 +62,15 @@ public:
     reactor* home = nullptr;
   };
 
-  worker(scheduler& owner, slot holds, std::uint64_t seed);
+  /// `number`: which one it is, in the order in which they came.
+  worker(scheduler& owner, unsigned number, slot holds, std::uint64_t seed);
 
-  /// The thread's whole life.
+  /// The thread's whole life. A spare's may end before the runtime does; then the worker waits for another thread.
   void run();
+  /// Around run(): of who starts the thread, and of the thread.
+  void begin_thread() noexcept { has_thread_.store(true, std::memory_order_relaxed); }
+  void end_thread() noexcept { has_thread_.store(false, std::memory_order_release); }  // E364 release.
+  [[nodiscard]] bool has_thread() const noexcept { return has_thread_.load(std::memory_order_acquire); }  // E364 acquire.
   /// A piece of it, see scheduler::turn_here().
   bool turn(unsigned tasks_max) noexcept;
   /// Any thread: queues a task that nobody else may run.
@@ -73,6 +83,7 @@ public:
   // Any thread.
   [[nodiscard]] bool has_work_approx() const noexcept { return woken_.size_approx() > 0 || fresh_.size_approx() > 0; }
   void unpark() noexcept;
+  [[nodiscard]] unsigned number() const noexcept { return number_; }
   /// For who holds the slot, and for who may give it away.
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] const task_record* current_approx() const noexcept { return current_.load(std::memory_order_relaxed); }
@@ -89,10 +100,7 @@ public:
   // A call that may block, of the task that runs here; see watchdog.hpp. Owner thread.
   [[nodiscard]] bool enter_call() noexcept;
   [[nodiscard]] bool leave_call(task_record& task, std::coroutine_handle<> leaf) noexcept;
-  [[nodiscard]] unsigned pin() noexcept {
-    pins_++;
-    return index();
-  }
+  void pin() noexcept { pins_++; }
   void unpin() noexcept { pins_--; }
 
   /// While it lives the thread belongs to no task and no worker: what runs now is a call that a simulated run makes in place.
@@ -115,20 +123,32 @@ public:
   static constexpr std::uint64_t call_one = 4;
   [[nodiscard]] std::uint64_t call_seen() const noexcept { return call_.load(std::memory_order_relaxed); }
   /// Takes the slot from under a call. False: the call is over.
-  [[nodiscard]] bool take_slot(std::uint64_t call) noexcept {
-    // E182 acquire: what the worker left behind when it entered the call.
-    return call_.compare_exchange_strong(call, call | taken_bit, std::memory_order_acquire, std::memory_order_relaxed);
-  }
+  [[nodiscard]] bool take_slot(std::uint64_t call) noexcept;
+  /// Takes the slot from under a task. False: it is not in a task just now, or makes a call, or has no slot. Some microseconds, of
+  /// the worker's processor, too.
+  [[nodiscard]] bool take_slot_from_task() noexcept;
   /// Gives a slot that was taken, and the tasks that wait there, to a spare.
   void pass_slot(worker& spare) noexcept;
   [[nodiscard]] bool in_call_approx() const noexcept { return (call_seen() & in_call_bit) != 0; }
+  /// Any thread; racy but for the watchdog, which alone takes and gives slots.
+  [[nodiscard]] bool without_slot_approx() const noexcept { return hold_.load(std::memory_order_relaxed) == hold::lost; }
+  /// Whether it runs a task.
+  [[nodiscard]] bool in_task_approx() const noexcept { return current_.load(std::memory_order_relaxed) != nullptr; }
+  /// Moves what is in the deques of a worker without a slot to the queues that all share. Any thread. True: there was something.
+  bool surrender() noexcept;
+  /// Its thread, since its last start.
+  [[nodiscard]] thread_sign thread_approx() const noexcept {
+    return {thread_id_.load(std::memory_order_relaxed), thread_clock_.load(std::memory_order_relaxed)};
+  }
 
   // Owner thread.
   std::uint32_t next_task_id() noexcept;
   [[nodiscard]] reactor& home() const noexcept { return *home_.load(std::memory_order_relaxed); }
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
-  /// Whether it would sleep if the task that runs here waited now; then it looks at the guest of its reactor first.
-  [[nodiscard]] bool would_sleep() noexcept;
+  /// Whether it would sleep if the task that runs here waited now; then it looks at the guest of its reactor first, and until
+  /// leave_home() nobody takes its slot.
+  [[nodiscard]] bool stay_at_idle_home() noexcept;
+  void leave_home() noexcept;
 
 private:
   friend struct layout_of;  // tells debuggers where things are
@@ -149,11 +169,20 @@ private:
   template <class T>
   T* steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept;
   void sleep() noexcept;
+  void notice_work() noexcept;
   void begin_for_guest() noexcept;
-  void begin_call() noexcept;
+  [[nodiscard]] bool has_begun() noexcept;
+  [[nodiscard]] bool begin_call() noexcept;
   [[nodiscard]] bool end_call() noexcept;
+  [[nodiscard]] bool keeps_slot() noexcept;
   void lose_slot() noexcept;
-  [[nodiscard]] bool await_slot(run_state& run) noexcept;
+  [[nodiscard]] ready_task* await_slot(run_state& run) noexcept;
+  [[nodiscard]] bool would_sleep() noexcept;
+  template <class T>
+  std::size_t take_slice(basic_deque<T>& from, std::array<T*, 64>& into) noexcept;
+  template <class Woken, class Fresh>
+  bool drain(Woken&& woken, Fresh&& fresh) noexcept;
+  void leave_task(run_state& run) noexcept;
   void take_over(worker& from) noexcept;
   void poll_home(std::int64_t now_ns) noexcept;
   void poll_now(std::int64_t now_ns) noexcept;
@@ -202,7 +231,8 @@ private:
   unsigned pins_ = 0;
   const poll_guest* begun_ = nullptr;  // with what this thread has submitted, and may be in flight
   rng random_;
-  unsigned until_fair_ = fair_period;  // tasks until the next fair turn
+  unsigned until_poll_ = fair_period;  // of a seeded run: tasks until timers and events are looked at
+  const unsigned number_;
   bool searching_ = false;
   bool tidying_ = false;               // memory that nobody uses is being given back, see sleep()
   bool asleep_ = false;                // between two turns that others call
@@ -220,6 +250,15 @@ private:
   atomic<const char*> started_name_{nullptr};
   atomic<const void*> started_site_{nullptr};
   atomic<std::uint64_t> tasks_run_{0};
+  // The next task is asked for in next_task_slowly(), for a fair turn, when so many were run. Written by the owner between two
+  // tasks; 0, at once, by both.
+  atomic<std::uint64_t> slow_at_{fair_period};
+  enum class hold : std::uint8_t { held, doubted, lost };
+  atomic<hold> hold_;      // the slot; see watchdog.hpp
+  spin_lock drain_lock_;   // E363: who moves tasks out of the deques of a worker without a slot, and the end of its being without
+  atomic<bool> has_thread_{false};
+  atomic<pid_t> thread_id_{0};
+  atomic<clockid_t> thread_clock_{};
   atomic<std::uint64_t> call_{0};  // the number of the last call, whether it lasts, whether it has cost us the slot
   atomic<reactor*> home_;  // written by the owner; a stale one rings a bell for nothing
   slot granted_;           // E183: with granted_from_

@@ -22,6 +22,12 @@ struct runtime_options {
   /// Where workers' threads run. Not for an embedded or simulated runtime, whose thread is the caller's.
   worker_affinity affinity = worker_affinity::automatic;
 
+  /// Threads beside one a worker that may be kept at a time by blocking calls that last and by tasks that compute or block without
+  /// waiting. Each of them is replaced, so that nobody else waits; what is over this stays where it is, holds up what its worker
+  /// has to do, and is told on standard error. A kept thread costs its stack as far as it was touched. At most 16,384. 0: no task
+  /// is replaced. Only then do no two tasks of a runtime with one worker ever run at the same time.
+  unsigned stuck_threads_max = 512;
+
   /// No threads: for a lv::runtime inside a loop of the caller's own. See runtime::run_ready().
   bool embedded = false;
 

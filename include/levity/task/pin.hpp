@@ -8,7 +8,7 @@ namespace detail {
 /// A part of a task that only one worker may run.
 struct pin_context : context {
   pin_context() noexcept : context(kind::pin) {}
-  unsigned worker = 0;
+  worker* on = nullptr;
 };
 
 /// The worker that the task is pinned to; null if it is not. For the running task or who holds or owns its record. O(contexts).
@@ -28,7 +28,7 @@ public:
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     record_ = &running_task();
-    context_.worker = current_run().exec->pin_here();
+    context_.on = current_run().exec->pin_here();
     push_context(*record_, context_);
     return inner_.await_suspend(parent);
   }

@@ -84,9 +84,18 @@ struct executor {
   /// Whether its world is made up from a seed: what comes from the real one has no place in it.
   virtual bool simulated() const noexcept = 0;
 
-  /// Makes this thread stay what it is until unpin_here(); returns the number of its worker. Only on a thread of this executor.
-  virtual unsigned pin_here() noexcept = 0;
+  /// Makes the worker of this thread stay on it until unpin_here(), and returns it. Only on a thread of this executor.
+  [[nodiscard]] virtual worker* pin_here() noexcept = 0;
   virtual void unpin_here() noexcept = 0;
+
+  /// Its threads, and how often one was replaced, or could not be. Any thread.
+  struct thread_figures {
+    unsigned workers;
+    unsigned threads;
+    std::uint64_t taken;
+    std::uint64_t left;
+  };
+  virtual thread_figures threads_approx() noexcept = 0;
 
   /// The scope of the tasks that belong to the executor itself.
   virtual scope_state& root_scope() noexcept = 0;
@@ -96,8 +105,10 @@ struct executor {
   /// The reactor of the current thread; only on a thread of this executor.
   virtual reactor& home_reactor() noexcept = 0;
   /// The same, if its thread would sleep there but for the task that it runs; before it does, or runs another, it looks at the
-  /// reactor's guest. Null: it has more to do, or is none of this executor. Any thread.
-  virtual reactor* idle_reactor() noexcept = 0;
+  /// reactor's guest. Until leave_idle_reactor() the reactor stays this thread's. Null: it has more to do, or is none of this
+  /// executor. Any thread.
+  [[nodiscard]] virtual reactor* idle_reactor() noexcept = 0;
+  virtual void leave_idle_reactor() noexcept = 0;
   /// The reactor that shall watch the next new connection. Any thread.
   virtual reactor& next_reactor() noexcept = 0;
   /// Its reactors, at least one; constant. Any thread.

@@ -1,0 +1,425 @@
+// Goal: whatever a task does to the thread that runs it, nobody else waits for it, and what it does meanwhile is not lost.
+// Method: the stuck task is let go only by those who would be stranded behind it: their turn to run is the event that is waited
+// for. A test that hangs has found somebody stranded.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "levity/levity.hpp"
+#include "levity/runtime/statistics.hpp"
+#include "platform/process_barrier.hpp"
+#include "sched/watchdog.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+using levity::test::run_tasks;
+using levity::test::slow_build_factor;
+
+namespace {
+
+using flag = lv::atomic<bool>;
+
+void spin_until(const flag& told) {
+  while (!told.load(std::memory_order_acquire)) lv::spin_hint();
+}
+
+lv::task<> tell(flag* what) {
+  what->store(true, std::memory_order_release);
+  co_return;
+}
+
+lv::task<> spin(const flag* until) {
+  spin_until(*until);
+  co_return;
+}
+
+lv::task<> tell_after_event(lv::event* wait, flag* what) {
+  co_await wait->wait();
+  what->store(true, std::memory_order_release);
+}
+
+lv::task<> tell_later(flag* what) {
+  co_await lv::sleep(1ms);
+  what->store(true, std::memory_order_release);
+}
+
+struct two_ends {
+  int ends[2];
+  two_ends() { EXPECT_EQ(::pipe(ends), 0); }
+  two_ends(const two_ends&) = delete;
+  two_ends& operator=(const two_ends&) = delete;
+  ~two_ends() {
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  void take() const {
+    char byte;
+    EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+  }
+  void give() const { EXPECT_EQ(::write(ends[1], "x", 1), 1); }
+};
+
+class detach : public ::testing::TestWithParam<unsigned> {
+protected:
+  void SetUp() override {
+    if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  }
+};
+
+}  // namespace
+
+TEST_P(detach, who_was_queued_before_the_stuck_task_runs) {
+  run_tasks(GetParam(), []() -> lv::task<> {
+    flag told{false};
+    lv::scope tasks;
+    for (unsigned i = 0; i < 20; i++) tasks.spawn(tell, &told);
+    tasks.spawn(spin, &told);
+    co_await tasks.join();
+  });
+}
+
+// As many as there are slots, so that no worker is left who could steal.
+TEST_P(detach, when_all_workers_are_stuck_the_others_run) {
+  const unsigned workers = GetParam();
+  run_tasks(workers, [](unsigned slots) -> lv::task<> {
+    flag told{false};
+    lv::event rung;
+    lv::scope tasks;
+    for (unsigned i = 0; i < slots; i++) tasks.spawn(tell_after_event, &rung, &told);
+    co_await lv::yield();
+    for (unsigned i = 1; i < slots; i++) tasks.spawn(spin, &told);
+    rung.set();
+    spin_until(told);
+    co_await tasks.join();
+  }, workers);
+}
+
+TEST_P(detach, who_blocks_in_a_system_call_holds_nobody_up) {
+  const unsigned workers = GetParam();
+  run_tasks(workers, [](unsigned slots) -> lv::task<> {
+    const two_ends pipe;
+    lv::scope tasks;
+    for (unsigned i = 0; i < slots; i++) {
+      tasks.spawn([](const two_ends* from) -> lv::task<> {
+        from->take();
+        co_return;
+      }, &pipe);
+    }
+    for (unsigned i = 0; i < slots; i++) {
+      tasks.spawn([](const two_ends* into) -> lv::task<> {
+        co_await lv::sleep(1ms);
+        into->give();
+      }, &pipe);
+    }
+    co_await tasks.join();
+  }, workers);
+}
+
+TEST_P(detach, timers_and_sockets_of_a_stuck_worker_go_on) {
+  const unsigned workers = GetParam();
+  run_tasks(workers, [](unsigned slots) -> lv::task<> {
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0");
+    auto client = co_await lv::tcp_stream::connect(listener->local_address());
+    auto server = co_await listener->accept();
+    flag told{false};
+    lv::scope tasks;
+    tasks.spawn([](lv::tcp_stream* from, flag* what) -> lv::task<> {
+      std::byte byte[1];
+      EXPECT_TRUE((co_await from->read_some(byte)).has_value());
+      what->store(true, std::memory_order_release);
+    }, &*server, &told);
+    tasks.spawn([](lv::tcp_stream* to) -> lv::task<> {
+      co_await lv::sleep(1ms);
+      EXPECT_TRUE((co_await to->write_all("x")).has_value());
+    }, &*client);
+    co_await lv::yield();
+    for (unsigned i = 0; i < slots; i++) tasks.spawn(spin, &told);
+    co_await tasks.join();
+  }, workers);
+}
+
+// What it pushes after its deques were emptied: the watchdog finds it.
+TEST_P(detach, what_a_detached_task_spawns_and_wakes_runs_before_it_is_back) {
+  const unsigned workers = GetParam();
+  run_tasks(workers, [](unsigned slots) -> lv::task<> {
+    flag told{false};
+    lv::event rung;
+    lv::channel<int> line{4};
+    lv::scope tasks;
+    tasks.spawn(tell_after_event, &rung, &told);
+    flag received{false};
+    tasks.spawn([](lv::channel<int>* from, flag* what) -> lv::task<> {
+      EXPECT_EQ(co_await from->receive(), 7);
+      what->store(true, std::memory_order_release);
+    }, &line, &received);
+    co_await lv::yield();
+    flag go{false};
+    for (unsigned i = 1; i < slots; i++) tasks.spawn(spin, &told);
+    tasks.spawn(tell_later, &go);
+    spin_until(go);  // detached from here on
+    flag spawned{false};
+    tasks.spawn(tell, &spawned);
+    spin_until(spawned);
+    EXPECT_TRUE(line.try_send(7));
+    spin_until(received);
+    flag armed{false};
+    tasks.spawn(tell_later, &armed);
+    spin_until(armed);
+    rung.set();
+    spin_until(told);
+    co_await tasks.join();
+  }, workers);
+}
+
+TEST_P(detach, a_detached_task_yields_throws_is_cancelled_awaits_and_ends) {
+  const unsigned workers = GetParam();
+  run_tasks(workers, []() -> lv::task<> {
+    for (int way = 0; way < 6; way++) {
+      lv::scope tasks(lv::on_failure::keep_going);
+      lv::atomic<int> ended{0};
+      tasks.spawn([](int how, lv::atomic<int>* count) -> lv::task<> {
+        flag told{false};
+        lv::scope inner;
+        inner.spawn(tell_later, &told);
+        spin_until(told);
+        switch (how) {
+          case 0: co_await lv::yield(); break;
+          case 1: {
+            bool caught = false;
+            try {
+              throw std::runtime_error("inside");
+            } catch (const std::runtime_error&) {
+              caught = true;
+            }
+            EXPECT_TRUE(caught);
+            break;
+          }
+          case 2: co_await lv::sleep(1us); break;
+          case 3: EXPECT_EQ(co_await lv::blocking([] { return 3; }), 3); break;
+          case 4: {
+            auto frees = std::make_unique<char[]>(1000);
+            frees.reset();
+            break;
+          }
+          default: inner.cancel();
+        }
+        co_await inner.join();
+        count->fetch_add(1, std::memory_order_relaxed);
+      }, way, &ended);
+      co_await tasks.join();
+      EXPECT_EQ(ended.load(std::memory_order_relaxed), 1);
+    }
+  });
+}
+
+TEST_P(detach, twenty_stuck_at_a_time) {
+  run_tasks(GetParam(), []() -> lv::task<> {
+    constexpr int count = 20;
+    const two_ends pipe;
+    lv::atomic<int> stuck{0};
+    lv::scope tasks;
+    for (int i = 0; i < count; i++) {
+      tasks.spawn([](lv::atomic<int>* in, const two_ends* from) -> lv::task<> {
+        in->fetch_add(1, std::memory_order_relaxed);
+        from->take();
+        co_return;
+      }, &stuck, &pipe);
+    }
+    while (stuck.load(std::memory_order_relaxed) < count) co_await lv::sleep(1ms);
+    EXPECT_GE(lv::threads_of_runtime().replaced, 18U);
+    for (int i = 0; i < count; i++) pipe.give();
+    co_await tasks.join();
+  });
+}
+
+// The stuck task runs on the thread of pinned ones: they wait for it, but run there and nowhere else when it is back, also when the
+// thread has no slot then.
+TEST_P(detach, pinned_tasks_of_a_stuck_worker_stay_on_its_thread) {
+  run_tasks(GetParam(), []() -> lv::task<> {
+    lv::scope tasks;
+    flag freed{false};
+    const int strayed = co_await lv::pinned([](flag* told, lv::scope* into) -> lv::task<int> {
+      const std::thread::id home = std::this_thread::get_id();
+      int away = 0;
+      for (int i = 0; i < 20; i++) {
+        told->store(false, std::memory_order_relaxed);
+        into->spawn(tell_later, told);
+        spin_until(*told);
+        co_await lv::yield();
+        away += std::this_thread::get_id() != home ? 1 : 0;
+        co_await lv::sleep(10us);
+        away += std::this_thread::get_id() != home ? 1 : 0;
+        EXPECT_EQ(co_await lv::blocking([] { return 1; }), 1);
+        away += std::this_thread::get_id() != home ? 1 : 0;
+      }
+      co_return away;
+    }(&freed, &tasks));
+    EXPECT_EQ(strayed, 0);
+    co_await tasks.join();
+  });
+}
+
+// What a task that is pinned spawns from a thread without a slot is run by others, while it computes.
+TEST_P(detach, who_is_pinned_to_a_thread_without_a_slot_keeps_nobody_waiting) {
+  run_tasks(GetParam(), []() -> lv::task<> {
+    co_await lv::pinned([]() -> lv::task<> {
+      lv::scope tasks;
+      for (int i = 0; i < 5; i++) {
+        flag told{false};
+        tasks.spawn(tell_later, &told);
+        spin_until(told);
+        co_await lv::yield();
+        flag spawned{false};
+        tasks.spawn(tell, &spawned);
+        spin_until(spawned);
+      }
+      co_await tasks.join();
+    }());
+  });
+}
+
+namespace {
+
+struct slow_to_die {
+  const flag* until;
+  ~slow_to_die() { spin_until(*until); }
+};
+
+}  // namespace
+
+TEST_P(detach, a_destructor_that_stalls_holds_nobody_up) {
+  run_tasks(GetParam(), []() -> lv::task<> {
+    flag told{false};
+    lv::scope tasks;
+    tasks.spawn(tell_later, &told);
+    tasks.spawn([](const flag* until) -> lv::task<> {
+      const slow_to_die object{until};
+      co_await lv::yield();
+    }, &told);
+    co_await tasks.join();
+  });
+}
+
+// One thread may be kept: of two stuck tasks the second one keeps its slot, is counted, and goes on when the first one has ended.
+TEST(watchdog, what_is_over_the_bound_is_counted_and_stays) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  lv::runtime_options options;
+  options.workers = 1;
+  options.stuck_threads_max = 1;
+  options.handle_signals = false;
+  ::testing::internal::CaptureStderr();
+  lv::run_with(options, []() -> lv::task<> {
+    flag second{false};
+    flag over{false};
+    lv::scope tasks;
+    tasks.spawn([](flag* started, const flag* until) -> lv::task<> {
+      started->store(true, std::memory_order_release);
+      spin_until(*until);
+      co_return;
+    }, &second, &over);
+    spin_until(second);  // the one that may be
+    std::uint64_t before = lv::threads_of_runtime().unreplaced;
+    while (lv::threads_of_runtime().unreplaced == before) lv::spin_hint();
+    EXPECT_EQ(lv::threads_of_runtime().replaced, 1U);
+    over.store(true, std::memory_order_release);
+    co_await tasks.join();
+  });
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("1 threads are kept"), std::string::npos) << told;
+  EXPECT_EQ(told.find("kept", told.find("kept") + 1), std::string::npos) << "told once: " << told;
+}
+
+TEST(watchdog, threads_that_were_kept_end_when_there_is_no_use_for_them) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  run_tasks(2, []() -> lv::task<> {
+    for (int round = 0; round < 2; round++) {
+      const two_ends pipe;
+      lv::scope tasks;
+      for (int i = 0; i < 6; i++) {
+        tasks.spawn([](const two_ends* from) -> lv::task<> {
+          from->take();
+          co_return;
+        }, &pipe);
+      }
+      while (lv::threads_of_runtime().threads < 6) co_await lv::sleep(1ms);
+      for (int i = 0; i < 6; i++) pipe.give();
+      co_await tasks.join();
+      // What takes longer than the bound on a test finds threads that do not end.
+      while (lv::threads_of_runtime().threads > 2) co_await lv::sleep(50ms);
+    }
+  });
+}
+
+// Slots are taken from tasks that do nothing wrong, all the time, while they talk, sleep, spawn, call and end.
+TEST_P(detach, slots_that_are_taken_at_any_moment_lose_nothing) {
+  for (const std::uint64_t seed : {1U, 2U, 3U}) {
+    SCOPED_TRACE(seed);
+    struct eager {
+      explicit eager(std::uint64_t from) { lv::detail::watchdog::takes_eagerly.store(from, std::memory_order_relaxed); }
+      ~eager() { lv::detail::watchdog::takes_eagerly.store(0, std::memory_order_relaxed); }
+    };
+    const eager takes(seed);
+    std::uint64_t taken = 0;
+    run_tasks(GetParam(), [](std::uint64_t* count) -> lv::task<> {
+      auto listener = lv::tcp_listener::bind("127.0.0.1:0");
+      lv::channel<int> line{8};
+      constexpr int senders = 12;
+      const int rounds = 400 / slow_build_factor + 2;
+      lv::scope all;
+      for (int i = 0; i < senders; i++) {
+        all.spawn([](int number, int times, lv::channel<int>* into) -> lv::task<> {
+          for (int n = 0; n < times; n++) {
+            if ((n + number) % 9 == 0) (void)co_await lv::blocking([](int x) { return x + 1; }, n);
+            if ((n + number) % 31 == 0) co_await lv::blocking([] { ::usleep(300); });
+            lv::scope children;
+            lv::atomic<int> ran{0};
+            for (int c = 0; c < 20; c++) {
+              children.spawn([](int kind, lv::atomic<int>* sum) -> lv::task<> {
+                for (int turn = 0; turn < kind * 20; turn++) lv::spin_hint();
+                if (kind % 4 == 0) co_await lv::yield();
+                if (kind == 1) co_await lv::sleep(20us);
+                if (kind == 2) co_await lv::pinned([]() -> lv::task<> { co_await lv::yield(); }());
+                sum->fetch_add(1, std::memory_order_relaxed);
+              }, c, &ran);
+            }
+            co_await children.join();
+            EXPECT_EQ(ran.load(std::memory_order_relaxed), 20);
+            EXPECT_TRUE((co_await into->send(n)).has_value());
+          }
+        }, i, rounds, &line);
+      }
+      all.spawn([](lv::tcp_listener* from) -> lv::task<> {
+        auto peer = co_await from->accept();
+        std::byte bytes[64];
+        for (;;) {
+          const auto got = co_await peer->read_some(bytes);
+          if (!got.has_value() || *got == 0) co_return;
+          if (!(co_await peer->write_all({bytes, *got})).has_value()) co_return;
+        }
+      }, &*listener);
+      all.spawn([](lv::address to, int times) -> lv::task<> {
+        auto there = co_await lv::tcp_stream::connect(to);
+        std::byte byte[1];
+        for (int n = 0; n < times; n++) {
+          EXPECT_TRUE((co_await there->write_all("x")).has_value());
+          EXPECT_EQ(co_await there->read_some(byte), 1U);
+        }
+      }, listener->local_address(), rounds * 4);
+      for (int n = 0; n < senders * rounds; n++) EXPECT_TRUE((co_await line.receive()).has_value());
+      co_await all.join();
+      *count = lv::threads_of_runtime().replaced;
+    }, &taken);
+    EXPECT_GT(taken, 0U);
+    if (::testing::Test::HasFailure()) return;
+    RecordProperty("taken", static_cast<int>(taken));
+    std::fprintf(stderr, "seed %d: %d slots taken\n", static_cast<int>(seed), static_cast<int>(taken));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(slots, detach, ::testing::Values(1U, 2U), ::testing::PrintToStringParamName());
