@@ -246,8 +246,8 @@ void print_tasks(scheduler& runs, int fd) {
   unsigned number = 0;
   runs.each_worker([&](const worker& each) {
     const unsigned thread = number++;
-    const auto running = each.runs_unentered_approx();
-    if (!running) return;
+    const auto running = each.runs_approx();
+    if (!running || running->has_waited) return;
     fmt::format_to(std::back_inserter(text), "  worker {} runs task {}{}{}{} spawned at {}:{}, which has not waited yet{}\n",
                    thread, running->id, running->name != nullptr ? " \"" : "", running->name != nullptr ? running->name : "",
                    running->name != nullptr ? "\"" : "", file_of(running->site), running->site.line(),

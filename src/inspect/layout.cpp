@@ -35,9 +35,9 @@ struct layout_of {
 
   static constexpr std::int64_t worker_current = offsetof(worker, current_);
   static constexpr std::int64_t worker_call = offsetof(worker, call_);
-  static constexpr std::int64_t worker_started_id = offsetof(worker, started_id_);
-  static constexpr std::int64_t worker_started_name = offsetof(worker, started_name_);
-  static constexpr std::int64_t worker_started_site = offsetof(worker, started_site_);
+  static constexpr std::int64_t worker_runs_id = offsetof(worker, runs_id_);
+  static constexpr std::int64_t worker_runs_name = offsetof(worker, runs_name_);
+  static constexpr std::int64_t worker_runs_site = offsetof(worker, runs_site_);
 };
 
 // Not standard, but the same with every compiler that levity is built with: a frame starts with the addresses of what resumes and
@@ -107,9 +107,9 @@ extern const layout_entry levity_layout[];
 
     {"worker.current", layout_of::worker_current},
     {"worker.call", layout_of::worker_call},
-    {"worker.started_id", layout_of::worker_started_id},
-    {"worker.started_name", layout_of::worker_started_name},
-    {"worker.started_site", layout_of::worker_started_site},
+    {"worker.runs_id", layout_of::worker_runs_id},
+    {"worker.runs_name", layout_of::worker_runs_name},
+    {"worker.runs_site", layout_of::worker_runs_site},
 
     {nullptr, 0},
 };

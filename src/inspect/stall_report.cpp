@@ -121,12 +121,12 @@ void add_stack(bounded_text& to, const stack_trace& stack, code_names& names) {
 
 }  // namespace
 
-std::string_view stall_reporter::report(const stall_facts& what, std::int64_t now_ns, std::span<char> text) noexcept {
+std::string_view stall_reporter::report(const stalled_task& what, std::int64_t now_ns, std::span<char> text) noexcept {
   const std::uint64_t* const left_out = admit(what, now_ns);
   if (left_out == nullptr) return {};
   bounded_text to(text);
-  to.add("levity: task {}", what.task_id);
-  if (what.task_name != nullptr) to.add(" \"{}\"", what.task_name);
+  to.add("levity: task {}", what.id);
+  if (what.name != nullptr) to.add(" \"{}\"", what.name);
   to.add(" spawned at {}:{} has kept worker {} for {:.1f} ms: ", file_of(what.spawned_at), what.spawned_at.line(), what.worker,
          ms_of(what.lasted_ns));
   add_cause(to, what.why);
@@ -137,7 +137,7 @@ std::string_view stall_reporter::report(const stall_facts& what, std::int64_t no
   return to.text();
 }
 
-const std::uint64_t* stall_reporter::admit(const stall_facts& what, std::int64_t now_ns) noexcept {
+const std::uint64_t* stall_reporter::admit(const stalled_task& what, std::int64_t now_ns) noexcept {
   kind* place = kinds_.data();
   for (std::size_t i = 0; i < known_; i++) {
     kind& each = kinds_[i];

@@ -14,26 +14,13 @@
 
 #include <array>
 #include <cstdint>
-#include <source_location>
 #include <span>
 #include <string_view>
 
 #include "platform/code_name.hpp"
-#include "platform/thread_stack.hpp"
-#include "sched/stall_cause.hpp"
+#include "sched/stalled_task.hpp"
 
 namespace levity::inline v0::detail {
-
-/// What is known of one.
-struct stall_facts {
-  std::uint32_t task_id = 0;
-  const char* task_name = nullptr;  // null: it has none
-  std::source_location spawned_at;
-  unsigned worker = 0;
-  std::int64_t lasted_ns = 0;
-  stall_verdict why{};
-  stack_trace stack{};  // may be empty
-};
 
 /// One thread.
 class stall_reporter {
@@ -43,7 +30,7 @@ public:
       64;  // causes and spawn sites that are told apart; the one that was told first makes room
 
   /// The report, within `text`; what does not fit is cut off at the end. Empty: one like it was told less than a second ago.
-  [[nodiscard]] std::string_view report(const stall_facts& what, std::int64_t now_ns, std::span<char> text) noexcept;
+  [[nodiscard]] std::string_view report(const stalled_task& what, std::int64_t now_ns, std::span<char> text) noexcept;
 
   /// Those that were not told, ever.
   [[nodiscard]] std::uint64_t left_out() const noexcept { return left_out_; }
@@ -57,7 +44,7 @@ private:
     std::uint64_t left_out = 0;  // since then
   };
   // Null: not now. Otherwise how many were left out before this one.
-  [[nodiscard]] const std::uint64_t* admit(const stall_facts& what, std::int64_t now_ns) noexcept;
+  [[nodiscard]] const std::uint64_t* admit(const stalled_task& what, std::int64_t now_ns) noexcept;
 
   std::array<kind, kinds_max> kinds_{};
   std::size_t known_ = 0;

@@ -19,22 +19,22 @@ using namespace levity::test;
 
 constexpr std::int64_t ms = 1'000'000;
 
-stall_facts facts(stall_cause cause, std::source_location at = std::source_location::current()) {
-  stall_facts known{.task_id = 17, .task_name = "reserve", .spawned_at = at, .worker = 1, .lasted_ns = 23'400'000};
+stalled_task facts(stall_cause cause, std::source_location at = std::source_location::current()) {
+  stalled_task known{.id = 17, .name = "reserve", .spawned_at = at, .worker = 1, .lasted_ns = 23'400'000};
   known.why.cause = cause;
   known.why.shares.on_cpu_ns = 4 * ms;
   known.why.shares.in_call_ns = 19 * ms;
   return known;
 }
 
-std::string reported(const stall_facts& what) {
+std::string reported(const stalled_task& what) {
   stall_reporter to;
   char text[4096];
   return std::string(to.report(what, ms, text));
 }
 
 TEST(stall_report, names_the_task_the_worker_the_time_and_where_it_went) {
-  stall_facts what = facts(stall_cause::in_call);
+  stalled_task what = facts(stall_cause::in_call);
   what.why.call = SYS_read;
   const std::string text = reported(what);
   EXPECT_NE(text.find("levity: task 17 \"reserve\" spawned at stall_report_test.cpp:"), std::string::npos) << text;
@@ -59,7 +59,7 @@ TEST(stall_report, says_something_else_of_every_cause) {
                    {stall_cause::off_cpu, off_cpu_reason::stopped, "stood still as a whole"},
                    {stall_cause::off_cpu, off_cpu_reason::stolen, "hypervisor"}};
   for (const auto& each : all) {
-    stall_facts what = facts(each.cause);
+    stalled_task what = facts(each.cause);
     what.why.reason = each.reason;
     what.why.call = SYS_futex;
     const std::string text = reported(what);
@@ -67,7 +67,7 @@ TEST(stall_report, says_something_else_of_every_cause) {
       EXPECT_EQ(text.find(other.words) != std::string::npos, &other == &each) << text;
     }
   }
-  stall_facts what = facts(stall_cause::in_call);
+  stalled_task what = facts(stall_cause::in_call);
   what.why.call = 100'000;
   EXPECT_NE(reported(what).find("the system call number 100000"), std::string::npos);
   what.why.call = thread_state::no_call;
@@ -81,7 +81,7 @@ TEST(stall_report, shows_the_stack_with_names_and_marks_guesses) {
 #ifdef LEVITY_ASAN
   GTEST_SKIP() << "with some layouts of an instrumented program no names are found";
 #endif
-  stall_facts what = facts(stall_cause::in_call);
+  stalled_task what = facts(stall_cause::in_call);
   what.stack.add(reinterpret_cast<std::uint64_t>(&function_for_test), false);
   what.stack.add(reinterpret_cast<std::uint64_t>(&function_for_test) + 3, true);
   what.stack.add(16, false);
@@ -94,7 +94,7 @@ TEST(stall_report, shows_the_stack_with_names_and_marks_guesses) {
 TEST(stall_report, of_one_cause_and_spawn_site_comes_once_a_second_and_counts_the_others) {
   stall_reporter to;
   char text[2048];
-  const stall_facts what = facts(stall_cause::lock);
+  const stalled_task what = facts(stall_cause::lock);
   const std::int64_t start_ns = 5'000 * ms;
   EXPECT_FALSE(to.report(what, start_ns, text).empty());
   for (int i = 1; i < 1000; i++) EXPECT_TRUE(to.report(what, start_ns + i * ms, text).empty());
@@ -107,7 +107,7 @@ TEST(stall_report, of_one_cause_and_spawn_site_comes_once_a_second_and_counts_th
 }
 
 TEST(stall_report, does_not_write_past_its_buffer) {
-  stall_facts what = facts(stall_cause::fault);
+  stalled_task what = facts(stall_cause::fault);
   for (int i = 0; i < 40; i++) what.stack.add(reinterpret_cast<std::uint64_t>(&function_for_test), i % 2 == 0);
   char text[4200];
   for (std::size_t size = 0; size < 4096; size += 37) {

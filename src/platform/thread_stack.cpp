@@ -195,7 +195,7 @@ bool stack_sampler::is_possible() noexcept {
   return possible;
 }
 
-bool stack_sampler::begin(pid_t tid, clockid_t clock) noexcept {
+bool stack_sampler::begin(thread_sign thread) noexcept {
   end();
   if (!is_possible() || the_sample.load(std::memory_order_relaxed) != sample::idle) return false;
   const int number = the_request.load(std::memory_order_relaxed) + 1;
@@ -203,8 +203,8 @@ bool stack_sampler::begin(pid_t tid, clockid_t clock) noexcept {
   by.sigev_notify = SIGEV_THREAD_ID;
   by.sigev_signo = SIGSTKFLT;
   by.sigev_value.sival_int = number;
-  by._sigev_un._tid = tid;
-  if (::timer_create(clock, &by, &timer_) != 0) return false;
+  by._sigev_un._tid = thread.id;
+  if (::timer_create(thread.clock, &by, &timer_) != 0) return false;
   is_begun_ = true;
   the_request.store(number, std::memory_order_relaxed);
   the_sample.store(sample::armed, std::memory_order_release);  // E341 release.

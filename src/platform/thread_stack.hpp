@@ -39,7 +39,6 @@
 // containers); perf_event_open (forbidden there, too); to search the stack of a thread that computes from its outermost frame
 // inwards (what is found is as likely a frame that has returned).
 
-#include <sys/types.h>
 #include <time.h>
 
 #include <array>
@@ -47,6 +46,7 @@
 #include <span>
 
 #include "levity/base/atomic.hpp"
+#include "platform/thread_sign.hpp"
 #include "platform/thread_state.hpp"
 
 namespace levity::inline v0::detail {
@@ -86,9 +86,11 @@ public:
   /// Whether this kernel and this program let threads be asked. The first call installs the handler.
   [[nodiscard]] static bool is_possible() noexcept;
 
+  /// Whether it waits for an answer.
+  [[nodiscard]] bool is_begun() const noexcept { return is_begun_; }
   /// Asks; the thread answers at the next tick of the kernel, up to some ms on a CPU from now, or never. False: it cannot be asked,
   /// or somebody else is being asked. 2 us.
-  bool begin(pid_t tid, clockid_t clock) noexcept;
+  bool begin(thread_sign thread) noexcept;
   /// True, and its stack, when it has answered.
   bool take(stack_trace& into) noexcept;
   /// Forgets the request. Idempotent.

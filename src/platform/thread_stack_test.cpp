@@ -83,7 +83,7 @@ void expect_it_is_found() {
   below_three<Stall> in;
   if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   in.prepare();
   one.begin();
   while (one.number() == 0) ::sched_yield();
@@ -138,14 +138,14 @@ TEST(stack_sampler, finds_where_one_computes) {
   if (!stack_sampler::is_possible()) GTEST_SKIP() << "this kernel cannot ask a thread without disturbing its calls";
   below_three<spinning> in;
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   in.prepare();
   one.begin();
   while (one.number() == 0) ::sched_yield();
   stack_sampler by;
   stack_trace stack;
   for (int i = 0; i < 20; i++) {
-    ASSERT_TRUE(by.begin(one.tid(), at.clock()));
+    ASSERT_TRUE(by.begin(one.sign()));
     const std::int64_t until_ns = kernel_now_ns() + 20'000'000'000;
     while (!by.take(stack) && kernel_now_ns() < until_ns) ::sched_yield();
     expect_the_three(stack);
@@ -160,8 +160,8 @@ TEST(stack_sampler, one_that_sleeps_does_not_answer_and_another_one_can_be_asked
   below_three<spinning> awake;
   staller one(asleep);
   staller other(awake);
-  thread_reader at(one.handle(), one.tid());
-  thread_reader at_other(other.handle(), other.tid());
+  thread_reader at(one.sign());
+  thread_reader at_other(other.sign());
   awake.prepare();
   one.begin();
   other.begin();
@@ -169,11 +169,11 @@ TEST(stack_sampler, one_that_sleeps_does_not_answer_and_another_one_can_be_asked
   while (other.number() == 0) ::sched_yield();
   stack_sampler by;
   stack_trace stack;
-  ASSERT_TRUE(by.begin(one.tid(), at.clock()));
+  ASSERT_TRUE(by.begin(one.sign()));
   const std::int64_t cpu_ns = at_other.look().cpu_ns;
   while (at_other.look().cpu_ns < cpu_ns + 20'000'000) ::sched_yield();
   EXPECT_FALSE(by.take(stack));
-  ASSERT_TRUE(by.begin(other.tid(), at_other.clock()));
+  ASSERT_TRUE(by.begin(other.sign()));
   const std::int64_t until_ns = kernel_now_ns() + 20'000'000'000;
   while (!by.take(stack) && kernel_now_ns() < until_ns) ::sched_yield();
   expect_the_three(stack);
@@ -248,14 +248,14 @@ TEST(stack_sampler, no_call_of_a_thread_that_is_asked_all_the_time_notices) {
   if (!stack_sampler::is_possible()) GTEST_SKIP() << "this kernel cannot ask a thread without disturbing its calls";
   calling_all in;
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   in.prepare();
   one.begin();
   stack_sampler by;
   unsigned answers = 0;
   const std::int64_t until_ns = kernel_now_ns() + 60'000'000'000;
   while ((in.calls.load(std::memory_order_relaxed) < 500 || answers < 50) && kernel_now_ns() < until_ns) {
-    if (!by.begin(one.tid(), at.clock())) continue;
+    if (!by.begin(one.sign())) continue;
     stack_trace stack;
     const std::int64_t patience_ns = kernel_now_ns() + 6'000'000;
     while (kernel_now_ns() < patience_ns) {

@@ -54,9 +54,6 @@ constexpr int looks_max = 3;
 
 }  // namespace
 
-thread_reader::thread_reader(pthread_t thread, pid_t tid) noexcept
-    : tid_(tid), has_clock_(::pthread_getcpuclockid(thread, &clock_) == 0) {}
-
 thread_reader::~thread_reader() {
   for (const int fd : {schedstat_, stat_, syscall_}) {
     proc::close(fd);
@@ -68,7 +65,7 @@ thread_reader::~thread_reader() {
 
 thread_state thread_reader::look() noexcept {
   thread_state seen;
-  if (!is_open_ && !open()) {
+  if (thread_.id == 0 || (!is_open_ && !open())) {
     seen.at_ns = kernel_now_ns();
     seen.does = thread_activity::gone;
     return seen;
@@ -87,16 +84,14 @@ thread_state thread_reader::look() noexcept {
 
 // False: there is no such thread any more.
 bool thread_reader::read_once(thread_state& into) const noexcept {
-  if (has_clock_) {
-    into.cpu_ns = ns_of(clock_);
-    if (into.cpu_ns < 0) return false;
-  }
+  into.cpu_ns = ns_of(thread_.clock);
+  if (into.cpu_ns < 0) return false;
   read_schedstat(into);
   if (!read_stat(into)) return false;
   read_call(into);
-  if ((into.does == thread_activity::waiting || into.does == thread_activity::hidden) && has_clock_) {
-    const std::int64_t once = ns_of(clock_);
-    if (ns_of(clock_) > once) into.does = thread_activity::on_cpu;
+  if (into.does == thread_activity::waiting || into.does == thread_activity::hidden) {
+    const std::int64_t once = ns_of(thread_.clock);
+    if (ns_of(thread_.clock) > once) into.does = thread_activity::on_cpu;
   }
   for (const group& each : groups_) {
     if (each.fd < 0) break;
@@ -111,8 +106,7 @@ bool thread_reader::read_once(thread_state& into) const noexcept {
 void thread_reader::read_schedstat(thread_state& into) const noexcept {
   char text[96];
   std::string_view rest = proc::read(schedstat_, text);
-  const std::string_view ran = proc::next_word(rest);
-  if (!has_clock_) into.cpu_ns = proc::number<std::int64_t>(ran);
+  proc::next_word(rest);  // what its clock tells, too
   into.waited_ns = proc::number<std::int64_t>(proc::next_word(rest));
   into.turns = proc::number<std::uint64_t>(proc::next_word(rest));
 }
@@ -178,20 +172,20 @@ bool thread_reader::open() noexcept {
   for (const file& each : {file{schedstat_, "schedstat"}, file{stat_, "stat"}, file{syscall_, "syscall"}}) {
     if (each.fd >= 0) continue;
     char path[64];
-    std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", static_cast<int>(tid_), each.name);
+    std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", static_cast<int>(thread_.id), each.name);
     each.fd = proc::open(path);
     all = all && each.fd >= 0;
   }
   if (groups_[0].fd < 0) open_groups();
   is_open_ = all;  // else the next look tries again: descriptors may be had then
-  return all || ::syscall(SYS_tgkill, ::getpid(), tid_, 0) == 0 || errno != ESRCH;
+  return all || ::syscall(SYS_tgkill, ::getpid(), thread_.id, 0) == 0 || errno != ESRCH;
 }
 
 // A quota of a group holds for the groups below it, so the ones above ours count.
 void thread_reader::open_groups() noexcept {
   char path[64];
   char text[4096];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/cgroup", static_cast<int>(tid_));
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/cgroup", static_cast<int>(thread_.id));
   const int fd = proc::open(path);
   if (fd < 0) return;
   std::string_view lines = proc::read(fd, text);

@@ -26,11 +26,10 @@
 // this kernel version); `stack` (3.4 us, root alone); /proc/pressure/cpu (of the whole machine); taskstats over netlink (needs
 // CAP_NET_ADMIN).
 
-#include <pthread.h>
-#include <sys/types.h>
-
 #include <array>
 #include <cstdint>
+
+#include "platform/thread_sign.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -70,8 +69,7 @@ class thread_reader {
 public:
   static constexpr int levels_max = 3;
 
-  /// `thread` is joinable or has not ended yet: its clock is asked for. `tid` is what gettid() says there.
-  thread_reader(pthread_t thread, pid_t tid) noexcept;
+  explicit thread_reader(thread_sign thread) noexcept : thread_(thread) {}
   thread_reader(const thread_reader&) = delete;
   thread_reader& operator=(const thread_reader&) = delete;
   ~thread_reader();
@@ -79,8 +77,7 @@ public:
   /// Some microseconds; the first one opens three descriptors or more. `gone` of a thread that has ended.
   [[nodiscard]] thread_state look() noexcept;
 
-  [[nodiscard]] pid_t tid() const noexcept { return tid_; }
-  [[nodiscard]] clockid_t clock() const noexcept { return clock_; }
+  [[nodiscard]] thread_sign thread() const noexcept { return thread_; }
 
 private:
   struct group {
@@ -96,9 +93,7 @@ private:
   [[nodiscard]] bool read_stat(thread_state& into) const noexcept;
   void read_call(thread_state& into) const noexcept;
 
-  pid_t tid_;
-  clockid_t clock_ = 0;
-  bool has_clock_ = false;
+  const thread_sign thread_;
   bool is_open_ = false;
   int schedstat_ = -1;
   int stat_ = -1;

@@ -31,14 +31,14 @@ thread_state look_at_sleeper(thread_reader& at) {
 
 // Its clock stands still from here on.
 void look_asleep(staller& one) {
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   static_cast<void>(look_at_sleeper(at));
 }
 
 // What is seen of a thread that stands still so.
 thread_state seen_asleep_in(stall& in) {
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   in.prepare();
   one.begin();
   while (one.number() == 0) ::sched_yield();
@@ -72,11 +72,11 @@ TEST(thread_state, one_that_computes_is_on_a_cpu_and_its_clock_goes_on) {
   if (CPU_COUNT(&before) < 2) GTEST_SKIP() << "one CPU cannot carry out who looks and who is looked at";
   spinning in;
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   const cpu_set_t ours = nth_of(before, 0);
   const cpu_set_t theirs = nth_of(before, 1);
   ASSERT_EQ(::sched_setaffinity(0, sizeof ours, &ours), 0);
-  ASSERT_EQ(::sched_setaffinity(one.tid(), sizeof theirs, &theirs), 0);
+  ASSERT_EQ(::sched_setaffinity(one.sign().id, sizeof theirs, &theirs), 0);
   in.prepare();
   one.begin();
   const thread_state once = look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::on_cpu; });
@@ -105,7 +105,7 @@ TEST(thread_state, one_that_waits_for_a_child_which_uses_its_memory_cannot_be_wo
   having_a_child in;
   if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   one.begin();
   const thread_state seen = look_until(at, [](const thread_state& each) { return each.is_uninterruptible; });
   EXPECT_EQ(seen.does, thread_activity::asleep);
@@ -121,7 +121,7 @@ TEST(thread_state, one_that_touches_a_page_which_is_not_there_is_in_no_call) {
   touching_a_page in;
   if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
   staller one(in);
-  thread_reader at(one.handle(), one.tid());
+  thread_reader at(one.sign());
   one.begin();
   const thread_state seen = look_until(
       at, [](const thread_state& each) { return each.does == thread_activity::asleep && each.call == thread_state::no_call; });
@@ -142,7 +142,7 @@ TEST(thread_state, one_that_is_ready_and_has_no_cpu_waits_and_is_not_asleep) {
   {
     staller one(first);
     staller other(second);
-    thread_reader at(one.handle(), one.tid());
+    thread_reader at(one.sign());
     first.prepare();
     second.prepare();
     one.begin();
@@ -160,16 +160,16 @@ TEST(thread_state, one_that_is_ready_and_has_no_cpu_waits_and_is_not_asleep) {
 }
 
 TEST(thread_state, one_that_has_ended_is_gone) {
-  pid_t tid = 0;
+  thread_sign sign;
   std::binary_semaphore known{0};
   std::binary_semaphore go{0};
   std::thread ends([&] {
-    tid = static_cast<pid_t>(::syscall(SYS_gettid));
+    sign = thread_sign::here();
     known.release();
     go.acquire();
   });
   known.acquire();
-  thread_reader at(ends.native_handle(), tid);
+  thread_reader at(sign);
   EXPECT_NE(at.look().does, thread_activity::gone);
   go.release();
   ends.join();
@@ -179,14 +179,14 @@ TEST(thread_state, one_that_has_ended_is_gone) {
 
 TEST(thread_state, looks_at_threads_that_come_and_go_meanwhile_end_with_gone) {
   for (int i = 0; i < 200; i++) {
-    pid_t tid = 0;
+    thread_sign sign;
     std::binary_semaphore known{0};
     std::thread ends([&] {
-      tid = static_cast<pid_t>(::syscall(SYS_gettid));
+      sign = thread_sign::here();
       known.release();
     });
     known.acquire();
-    thread_reader at(ends.native_handle(), tid);
+    thread_reader at(sign);
     EXPECT_EQ(look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::gone; }).does,
               thread_activity::gone);
     ends.join();
@@ -200,7 +200,7 @@ TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says
   look_asleep(one);
   const int before_tests = open_descriptors();
   {
-    thread_reader at(one.handle(), one.tid());
+    thread_reader at(one.sign());
     rlimit before{};
     ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
     const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};

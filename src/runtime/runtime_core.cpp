@@ -71,11 +71,13 @@ slot_places choose_places(const runtime_options& options, unsigned slots) {
   return chosen;
 }
 
-scheduler_options set_up(const runtime_options& options) {
+scheduler_options set_up(const runtime_options& options, stall_listener& stalls) {
   scheduler_options made;
   made.reactors = make_reactors(options);
   if (options.backend == sockets::sim) made.seed = options.seed | 1;
   made.stuck_threads_max = std::min(options.stuck_threads_max, 16'384U);
+  made.stalls = &stalls;
+  made.stalls_told_after_ns = std::int64_t{options.stalls_told_after_ms} * 1'000'000;
   made.places = choose_places(options, static_cast<unsigned>(made.reactors.size()));
   return made;
 }
@@ -103,7 +105,7 @@ std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& optio
 runtime_core::runtime_core(const runtime_options& options)
     : embedded(options.embedded),
       simulated(options.backend == runtime_options::sockets::sim),
-      runs(set_up(options)),
+      runs(set_up(options, stalls)),
       files(runs, options.files, simulated),
       listed(runs, simulated) {
   runs.use_files(files);

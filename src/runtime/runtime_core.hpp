@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "inspect/layout.hpp"
+#include "inspect/stall_printer.hpp"
 #include "io/file_service.hpp"
 #include "levity/runtime/options.hpp"
 #include "reactor/reactor.hpp"
@@ -24,6 +25,7 @@ public:
 
   const bool embedded;
   const bool simulated;
+  stall_printer stalls;
   scheduler runs;
   file_service files;
   listed_runtime listed;

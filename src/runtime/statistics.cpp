@@ -16,4 +16,11 @@ thread_counts threads_of_runtime() noexcept {
   return {found.workers, found.threads, found.taken, found.left};
 }
 
+stall_counts stalls_of_runtime() noexcept {
+  detail::executor* here = detail::current_run().exec;
+  if (here == nullptr) return {};
+  const detail::executor::stall_figures found = here->stalls_approx();
+  return {found.computed, found.in_calls, found.in_locks, found.in_faults, found.off_cpu, found.unknown};
+}
+
 }  // namespace levity

@@ -30,7 +30,8 @@ steal_order victims_of(const scheduler_options& options) {
 
 scheduler::scheduler(scheduler_options options)
     : victims(victims_of(options)),
-      guard(*this, static_cast<unsigned>(options.reactors.size()), options.stuck_threads_max),
+      guard(*this, {.slots = static_cast<unsigned>(options.reactors.size()), .kept_max = options.stuck_threads_max,
+                    .listener = options.stalls, .tell_after_ns = options.stalls_told_after_ns}),
       seed_(options.seed),
       places_(std::move(options.places)),
       reactors_(std::move(options.reactors)) {
@@ -350,6 +351,11 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
   if (site.line() != 0) spawned = std::string(" spawned at ") + site.file_name() + ":" + std::to_string(site.line());
   std::fprintf(stderr, "levity: task %s%s%s%s ended with an exception nobody waits for: %s\n", task_name != nullptr ? "\"" : "",
                task_name != nullptr ? task_name : "without a name", task_name != nullptr ? "\"" : "", spawned.c_str(), what);
+}
+
+scheduler::stall_figures scheduler::stalls_approx() noexcept {
+  return {guard.stalls(stall_cause::on_cpu), guard.stalls(stall_cause::in_call), guard.stalls(stall_cause::lock),
+          guard.stalls(stall_cause::fault),  guard.stalls(stall_cause::off_cpu), guard.stalls(stall_cause::unknown)};
 }
 
 reactor& scheduler::home_reactor() noexcept { return this_worker->home(); }

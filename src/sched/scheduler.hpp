@@ -36,6 +36,8 @@ struct scheduler_options {
   std::uint64_t seed = 0;                          // != 0: one worker, ready tasks are picked by this seed
   slot_places places;
   unsigned stuck_threads_max = 512;                // threads that tasks and blocking calls may keep beside one a slot
+  stall_listener* stalls = nullptr;                // outlives the scheduler
+  std::int64_t stalls_told_after_ns = 0;           // 0: never
 };
 
 class scheduler final : public executor {
@@ -88,6 +90,7 @@ public:
   thread_figures threads_approx() noexcept override {
     return {size(), threads_count_.load(std::memory_order_relaxed), guard.taken_from_tasks(), guard.left_to_tasks()};
   }
+  stall_figures stalls_approx() noexcept override;
   reactor& home_reactor() noexcept override;
   reactor* idle_reactor() noexcept override;
   void leave_idle_reactor() noexcept override;

@@ -33,6 +33,7 @@
 // that computes looks the same as one that sleeps).
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "platform/looker.hpp"
@@ -49,6 +50,8 @@ enum class stall_cause : std::uint8_t {
   in_call,  // in a system call that sleeps
   unknown,  // asleep, and the kernel does not say in what
 };
+
+inline constexpr std::size_t stall_causes = 6;
 
 enum class off_cpu_reason : std::uint8_t { crowded, throttled, stopped, stolen };
 

@@ -117,7 +117,7 @@ void measure(const kind& each, unsigned stalls, rng& random, bool is_first) {
 // Microseconds of a look; the median of many.
 double look_us(stall& in) {
   staller one(in);
-  detail::thread_reader at(one.handle(), one.tid());
+  detail::thread_reader at(one.sign());
   in.prepare();
   one.begin();
   while (one.number() == 0) ::sched_yield();

@@ -1,16 +1,28 @@
 #include "sched/watchdog.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <limits>
+#include <string_view>
 #include <utility>
 
 #include "levity/base/clock.hpp"
+#include "platform/bounded_writer.hpp"
 #include "platform/futex.hpp"
 #include "platform/process_barrier.hpp"
 #include "platform/thread.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
+
+namespace {
+
+// Where nobody reads it, unsaid: the watchdog waits for no pipe.
+void complain(std::string_view text) noexcept { bounded_writer(STDERR_FILENO, 0).write(text); }
+
+}  // namespace
 
 bool watchdog::start() noexcept {
   const std::lock_guard guard{lock_};
@@ -22,6 +34,7 @@ bool watchdog::start() noexcept {
     resting_.reserve(workers);
     slow_.reserve(workers);
     suspects_.reserve(workers);
+    watches_ = std::make_unique<std::array<stall_watch, watches_max>>();
     state_.store(state::awake, std::memory_order_relaxed);
     thread_ = start_thread([this] { watch(); });
     return true;
@@ -70,6 +83,7 @@ bool watchdog::withdraw_spare(worker& spare) noexcept {
 }
 
 void watchdog::watch() noexcept {
+  looker_.emplace();
   takes_from_tasks_ = spares_max_ > static_cast<unsigned>(slots_) && prepare_process_barrier();
   std::int64_t between_calls_ns = look_ns;
   std::int64_t due_ns = kernel_now_ns();
@@ -120,11 +134,15 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
     }
   }
   if (as == state::asleep) {
+    looker_->fall_asleep(std::numeric_limits<std::int64_t>::max());
     while (state_.load(std::memory_order_relaxed) == as) futex_wait(word, static_cast<std::uint32_t>(as));
+    looker_->wake_up();
     return kernel_now_ns();
   }
   const std::int64_t due_ns = kernel_now_ns() + wait_ns;
+  looker_->fall_asleep(wait_ns);
   futex_wait_for(word, static_cast<std::uint32_t>(as), wait_ns);
+  looker_->wake_up();
   state expected = as;
   state_.compare_exchange_strong(expected, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
   return due_ns;
@@ -141,6 +159,8 @@ bool watchdog::is_needed(state as) noexcept {
 }
 
 watchdog::finding watchdog::look() noexcept {
+  machine_.reset();
+  now_ns_ = kernel_now_ns();
   found_ = owner_.idle.all_idle_approx(owner_.size()) ? finding::nothing : finding::work;
   bool surrendered = false;
   std::size_t index = 0;
@@ -184,18 +204,62 @@ void watchdog::look_at_task(worker& at, sight& before) noexcept {
   if (in_task || task != before.task) found_ = std::max(found_, finding::work);
   before.task = task;
   before.in_task = in_task;
-  if (!lasts || at.without_slot_approx() || !takes_from_tasks_) {
-    before.suspected = false;
+  if (lasts) return watch_task(at, before);
+  before.since_ns = now_ns_;
+  if (before.watch != nullptr) end_watch(before);
+}
+
+// One without a slot and notes was told of long ago.
+void watchdog::watch_task(worker& at, sight& before) noexcept {
+  const bool takeable = takes_from_tasks_ && !at.without_slot_approx();
+  if (before.watch == nullptr) {
+    if (at.without_slot_approx() || (!takeable && options_.listener == nullptr)) return;
+    before.watch = free_watch();
+    if (before.watch == nullptr) return;
+    const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;
+    before.watch->begin(at.thread_approx(), before.since_ns, tell_after_ns, machine());
+    found_ = std::max(found_, finding::suspicion);
     return;
   }
-  found_ = std::max(found_, finding::suspicion);
-  const thread_sign thread = at.thread_approx();
-  if (!before.suspected) {
-    before.suspected = true;
-    before.since = {thread.cpu_ns(), 'R'};
-  } else if (is_stuck(before.since, {thread.cpu_ns(), thread.state()})) {
-    suspects_.push_back(&at);
+  stall_watch& notes = *before.watch;
+  const bool was_told = notes.was_told();
+  if (notes.look(machine(), sampler_)) {
+    if (!was_told) count(notes);
+    if (const auto runs = at.runs_approx()) {
+      options_.listener->hear({runs->id, runs->name, runs->site, at.number(), notes.lasted_ns(), notes.why(), notes.stack()});
+    }
   }
+  if (takeable || notes.waits_for_answer()) found_ = std::max(found_, finding::suspicion);
+  if (takeable && notes.is_stuck()) suspects_.push_back(&at);
+}
+
+void watchdog::end_watch(sight& of) noexcept {
+  stall_watch& notes = *std::exchange(of.watch, nullptr);
+  if (!notes.was_told() && notes.lasted_ns() >= counted_ns) count(notes);
+  notes.end(sampler_);
+}
+
+void watchdog::count(const stall_watch& of) noexcept {
+  stalls_[static_cast<std::size_t>(of.why().cause)].fetch_add(1, std::memory_order_relaxed);
+}
+
+// Null: so many have not been told of yet.
+stall_watch* watchdog::free_watch() noexcept {
+  for (stall_watch& each : *watches_) {
+    if (each.is_free()) return &each;
+  }
+  for (sight& each : seen_) {
+    if (each.watch == nullptr || !each.watch->was_told()) continue;
+    stall_watch* const freed = each.watch;
+    end_watch(each);
+    return freed;
+  }
+  return nullptr;
+}
+
+const machine_state& watchdog::machine() noexcept {
+  if (!machine_) machine_ = looker_->look();
+  return *machine_;
 }
 
 // Null: none is to be had now.
@@ -233,10 +297,11 @@ bool watchdog::take_from_task(worker& from) noexcept {
     const std::int64_t now_ns = kernel_now_ns();
     if (told_ns_ == 0 || now_ns - told_ns_ >= tell_ns) {
       told_ns_ = now_ns;
-      std::fprintf(stderr,
-                   "levity: %u threads are kept by tasks that compute or block without waiting, and one more holds up what its "
-                   "worker has to do; make such calls with lv::blocking, or raise runtime_options::stuck_threads_max\n",
-                   spares_max_ - static_cast<unsigned>(slots_));
+      char text[256];
+      const int size = std::snprintf(text, sizeof text,
+          "levity: %u threads are kept by tasks that compute or block without waiting, and one more holds up what its worker has "
+          "to do; make such calls with lv::blocking, or raise runtime_options::stuck_threads_max\n", options_.kept_max);
+      complain({text, static_cast<std::size_t>(size)});
     }
   }
   if (spare == nullptr) {
@@ -294,9 +359,8 @@ worker* watchdog::add_spare() noexcept {
     return spare;
   }
   if (retry_at_ns_.load(std::memory_order_relaxed) == 0) {
-    std::fprintf(stderr,
-                 "levity: no thread to be had to replace one that a task or a blocking call keeps; raise the limit of threads "
-                 "(ulimit -u, pids.max)\n");
+    complain("levity: no thread to be had to replace one that a task or a blocking call keeps; raise the limit of threads "
+             "(ulimit -u, pids.max)\n");
   }
   withheld_ += room_.exchange(0, std::memory_order_relaxed);
   retry_at_ns_.store(kernel_now_ns() + retry_pause_ns_, std::memory_order_relaxed);

@@ -41,9 +41,10 @@
 // spawns and wakes while it is stuck keeps nobody waiting for more than a look. What is pinned to the worker stays with it, and
 // runs on its thread beside the slots.
 //
-// Who is stuck. A look that finds the same task as the one before suspects; from then on it looks each `suspect_ns`, until
-// is_stuck() says that the thread has used processor time for that task, or sleeps in it. A thread that has merely not been given a
-// processor is left alone: to replace it would add to the crowd that keeps it from one.
+// Who is stuck. A look that finds the same task as the one before suspects, and keeps notes of it (stall_watch.hpp); from then on
+// it looks each `suspect_ns`, until the thread has used processor time for that task, or slept in it. A thread that has merely not
+// been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go on until the task
+// waits or ends: a stall that lasts is told of, with its cause and stack.
 //
 // How it looks. A call that is still there one look later has lasted for `look_ns` and is slow. While there are calls, quick ones
 // too, it looks again after up to `look_rarely_ns`; while there are only tasks, each `doze_ns`, from which a call wakes it; when
@@ -77,13 +78,20 @@
 // that gives its slot up by an exchange at each task and takes it back at the next (5 ns a task); a slot that is taken without
 // asking, with both holders at work until the first one notices (the guest of a reactor and deques without thieves do not bear it).
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
+#include "platform/looker.hpp"
+#include "platform/thread_stack.hpp"
+#include "sched/stall_watch.hpp"
+#include "sched/stalled_task.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -105,18 +113,12 @@ private:
   bool left_out_ = false;  // the look before
 };
 
-/// What a look finds of a thread that has been in one task for some time.
-struct stall_look {
-  std::int64_t cpu_ns;  // that it has used; -1: unknown
-  char state;           // see thread_sign::state()
+struct watchdog_options {
+  unsigned slots = 1;
+  unsigned kept_max = 512;              // threads that tasks and calls may keep, beside one a slot
+  stall_listener* listener = nullptr;   // outlives it; null: nobody wants to know
+  std::int64_t tell_after_ns = 0;       // so long a task lasts before it is told of
 };
-
-/// Whether a thread that was in the same task at both looks is kept by it, and has not merely been denied a processor.
-[[nodiscard]] constexpr bool is_stuck(const stall_look& first, const stall_look& now) noexcept {
-  constexpr std::int64_t used_ns = 1'000'000;
-  if (now.state == 'S' || now.state == 'D') return true;
-  return first.cpu_ns >= 0 && now.cpu_ns - first.cpu_ns >= used_ns;
-}
 
 class watchdog {
 public:
@@ -130,13 +132,15 @@ public:
   static constexpr std::int64_t retry_ns = 100'000'000;
   static constexpr std::int64_t retry_rarely_ns = 10'000'000'000;
   static constexpr std::int64_t tell_ns = 10'000'000'000;  // between two complaints of one kind
+  static constexpr std::int64_t counted_ns = 20'000'000;   // stalls that are shorter are nobody's business
+  static constexpr std::size_t watches_max = 32;           // tasks of which notes are kept; those that were told of make room
 
   /// For tests: != 0, each look takes the slot of one worker that is in a task, whatever it does there, drawn from this seed.
   static inline atomic<std::uint64_t> takes_eagerly{0};
 
-  /// `kept_max`: threads that tasks and calls may keep, beside one a slot.
-  watchdog(scheduler& owner, unsigned slots, unsigned kept_max) noexcept
-      : owner_(owner), slots_(static_cast<int>(slots)), spares_max_(kept_max + slots), room_(static_cast<int>(kept_max + slots)) {}
+  watchdog(scheduler& owner, const watchdog_options& options) noexcept
+      : owner_(owner), options_(options), slots_(static_cast<int>(options.slots)), spares_max_(options.kept_max + options.slots),
+        room_(static_cast<int>(spares_max_)) {}
   watchdog(const watchdog&) = delete;
   watchdog& operator=(const watchdog&) = delete;
 
@@ -169,6 +173,10 @@ public:
   [[nodiscard]] std::uint64_t taken_from_tasks() const noexcept { return taken_.load(std::memory_order_relaxed); }
   /// Slots that should have been, and were not, for want of a thread or by stuck_threads_max: each at each look.
   [[nodiscard]] std::uint64_t left_to_tasks() const noexcept { return left_.load(std::memory_order_relaxed); }
+  /// Tasks that have kept their worker for `counted_ns`, by cause; those that last count when they are told of.
+  [[nodiscard]] std::uint64_t stalls(stall_cause cause) const noexcept {
+    return stalls_[static_cast<std::size_t>(cause)].load(std::memory_order_relaxed);
+  }
 
 private:
   enum class state : std::uint32_t { absent, awake, dozing, asleep, stopping };
@@ -176,8 +184,8 @@ private:
     std::uint64_t call = 0;
     std::uint64_t task = 0;       // how many were run
     bool in_task = false;
-    bool suspected = false;
-    stall_look since{};           // of the suspicion
+    std::int64_t since_ns = 0;     // when it was first seen in that task
+    stall_watch* watch = nullptr;  // it is suspected
   };
   enum class finding : std::uint8_t { nothing, work, suspicion, call };
 
@@ -187,6 +195,11 @@ private:
   finding look() noexcept;
   void look_at_call(worker& at, sight& before) noexcept;
   void look_at_task(worker& at, sight& before) noexcept;
+  void watch_task(worker& at, sight& before) noexcept;
+  void end_watch(sight& of) noexcept;
+  void count(const stall_watch& of) noexcept;
+  [[nodiscard]] stall_watch* free_watch() noexcept;
+  [[nodiscard]] const machine_state& machine() noexcept;
   [[nodiscard]] bool is_needed(state as) noexcept;
   std::int64_t pause(state as, std::int64_t wait_ns) noexcept;
   void take_from_call(worker& from, std::uint64_t call) noexcept;
@@ -199,6 +212,7 @@ private:
   bool ask_for_retry() noexcept;
 
   scheduler& owner_;
+  const watchdog_options options_;
   const int slots_;
   const unsigned spares_max_;
   atomic<state> state_{state::absent};
@@ -211,10 +225,16 @@ private:
   std::thread thread_;            // guarded by lock_
   atomic<std::uint64_t> taken_{0};
   atomic<std::uint64_t> left_{0};
+  std::array<atomic<std::uint64_t>, stall_causes> stalls_{};
   // Of the watchdog's thread.
   bool takes_from_tasks_ = false;    // the kernel has the barrier for it
   std::vector<sight> seen_;          // by worker, when last looked at
   std::vector<worker*> suspects_;    // found by a look
+  std::unique_ptr<std::array<stall_watch, watches_max>> watches_;
+  std::optional<looker> looker_;
+  std::optional<machine_state> machine_;  // as seen in the look that is under way
+  stack_sampler sampler_;
+  std::int64_t now_ns_ = 0;               // of the look that is under way
   struct slow_call {
     worker* made_by;
     std::uint64_t call;

@@ -144,11 +144,17 @@ bool worker::turn(unsigned tasks_max) noexcept {
   compiler_fence();  // E360: the order of these and the look at slow_at_ in next_task(), for the watchdog's barrier.
 }
 
+[[gnu::always_inline]] inline void worker::show(const task_record& task, std::uint64_t id) noexcept {
+  runs_id_.store(id, std::memory_order_relaxed);
+  runs_name_.store(task.name, std::memory_order_relaxed);
+  runs_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_relaxed);
+}
+
 [[gnu::always_inline]] inline void worker::run_task(run_state& run, task_record& task) noexcept {
   run.current = &task;
   run.budget = task_budget;
+  show(task, task.id | has_waited_bit);
   current_.store(&task, std::memory_order_release);  // E361 release.
-  started_id_.store(0, std::memory_order_relaxed);
   if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
     if (!waited->reason->settle(*waited, task)) return leave_task(run);
   }
@@ -161,9 +167,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
   task_record& task = *run.blank;
   if (run.id_next == run.id_end) [[unlikely]] refill_ids(run);
   become(task, root, run.id_next++, run.coarse_ms);
-  started_id_.store(task.id, std::memory_order_relaxed);
-  started_name_.store(task.name, std::memory_order_relaxed);
-  started_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_relaxed);
+  show(task, task.id);
   run.current = &task;
   run.budget = task_budget;
   current_.store(&task, std::memory_order_release);  // E361 release.
@@ -172,7 +176,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
 
 void worker::stand_idle(run_state& run) noexcept {
   current_.store(nullptr, std::memory_order_relaxed);
-  started_id_.store(0, std::memory_order_relaxed);
+  runs_id_.store(0, std::memory_order_relaxed);
   run.current = nullptr;
 }
 
@@ -798,12 +802,13 @@ void worker::refill_ids(run_state& run) noexcept {
   run.id_end = run.id_next + block;
 }
 
-std::optional<worker::started> worker::runs_unentered_approx() const noexcept {
+std::optional<worker::running> worker::runs_approx() const noexcept {
   const std::uint64_t before = tasks_run_.load(std::memory_order_relaxed);
-  const void* site = started_site_.load(std::memory_order_relaxed);
-  const started seen{started_id_.load(std::memory_order_relaxed), started_name_.load(std::memory_order_relaxed),
-                     std::bit_cast<std::source_location>(site)};
-  if (seen.id == 0 || tasks_run_.load(std::memory_order_relaxed) != before) return std::nullopt;
+  const std::uint64_t id = runs_id_.load(std::memory_order_relaxed);
+  const void* site = runs_site_.load(std::memory_order_relaxed);
+  const running seen{static_cast<std::uint32_t>(id), runs_name_.load(std::memory_order_relaxed),
+                     std::bit_cast<std::source_location>(site), (id & has_waited_bit) != 0};
+  if (id == 0 || tasks_run_.load(std::memory_order_relaxed) != before) return std::nullopt;
   return seen;
 }
 

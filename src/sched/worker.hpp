@@ -87,14 +87,15 @@ public:
   /// For who holds the slot, and for who may give it away.
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] const task_record* current_approx() const noexcept { return current_.load(std::memory_order_relaxed); }
-  /// The task that started here last, and may run still without ever having waited.
-  struct started {
+  /// A task that runs here. One that has never waited has no record that anybody else could find.
+  struct running {
     std::uint32_t id;
     const char* name;
     std::source_location site;
+    bool has_waited;
   };
-  /// What runs here and has no record that anybody else could find; nothing if that is not so. For people.
-  [[nodiscard]] std::optional<started> runs_unentered_approx() const noexcept;
+  /// Nothing if it is between two tasks. For people.
+  [[nodiscard]] std::optional<running> runs_approx() const noexcept;
   [[nodiscard]] std::uint64_t tasks_run_approx() const noexcept { return tasks_run_.load(std::memory_order_relaxed); }
 
   // A call that may block, of the task that runs here; see watchdog.hpp. Owner thread.
@@ -215,6 +216,7 @@ private:
   void resume(run_state& run, std::coroutine_handle<> frame) noexcept;
   void run_ready(run_state& run, ready_task* task) noexcept;
   void stand_idle(run_state& run) noexcept;
+  void show(const task_record& task, std::uint64_t id) noexcept;
   void note_time(std::int64_t now_ns) noexcept;
   void refill_ids(run_state& run) noexcept;
 
@@ -245,10 +247,11 @@ private:
 
   // Shared.
   atomic<const task_record*> current_{nullptr};
-  // Of the task that started here last: while its record is blank nobody else finds it.
-  atomic<std::uint32_t> started_id_{0};
-  atomic<const char*> started_name_{nullptr};
-  atomic<const void*> started_site_{nullptr};
+  // Of the task that runs here, or ran here last, for those who must not touch its record.
+  static constexpr std::uint64_t has_waited_bit = std::uint64_t{1} << 32;
+  atomic<std::uint64_t> runs_id_{0};  // and has_waited_bit; 0: none
+  atomic<const char*> runs_name_{nullptr};
+  atomic<const void*> runs_site_{nullptr};
   atomic<std::uint64_t> tasks_run_{0};
   // The next task is asked for in next_task_slowly(), for a fair turn, when so many were run. Written by the owner between two
   // tasks; 0, at once, by both.

@@ -34,6 +34,7 @@
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
+#include "platform/thread_sign.hpp"
 
 #if defined(__SANITIZE_THREAD__)
 #define LEVITY_UNDER_TSAN 1
@@ -85,12 +86,11 @@ public:
   void wait_for_end() { ended_.acquire(); }
   /// Odd while it stands still.
   [[nodiscard]] std::uint64_t number() const { return number_.load(std::memory_order_acquire); }
-  [[nodiscard]] pthread_t handle() { return thread_.native_handle(); }
-  [[nodiscard]] pid_t tid() const { return tid_; }
+  [[nodiscard]] detail::thread_sign sign() const { return sign_; }
 
 private:
   void serve() {
-    tid_ = static_cast<pid_t>(::syscall(SYS_gettid));
+    sign_ = detail::thread_sign::here();
     in_.settle();
     settled_.release();
     for (;;) {
@@ -104,7 +104,7 @@ private:
   }
 
   stall& in_;
-  pid_t tid_ = 0;
+  detail::thread_sign sign_;
   atomic<std::uint64_t> number_{0};
   atomic<bool> ending_{false};
   std::binary_semaphore settled_{0};

@@ -14,7 +14,7 @@ namespace levity::test {
 /// A thread, seen from another one.
 class watched {
 public:
-  explicit watched(staller& one) : one_(one), at_(one.handle(), one.tid()) {}
+  explicit watched(staller& one) : one_(one), at_(one.sign()) {}
 
   /// Begins a stall and sees it begin. The account begins where a watchdog's would: at the second look that sees the same task.
   void begin(stall& in) {

@@ -21,6 +21,7 @@ LAYOUT_VERSION = 1
 CHAIN_MAX = 32
 PHASES = {0: "running", 1: "notified", 3: "parked"}
 IN_CALL = 1
+HAS_WAITED = 1 << 32
 
 
 class Unreadable(gdb.GdbError):
@@ -192,9 +193,10 @@ class Worker:
         self.address = address
         self.current = _word(address + layout["worker.current"])
         self.in_call = (_word(address + layout["worker.call"]) & IN_CALL) != 0
-        self.started_id = _half(address + layout["worker.started_id"])
-        self.started_name = _text(_word(address + layout["worker.started_name"])) if self.started_id else ""
-        self.started_site = Site(layout, _word(address + layout["worker.started_site"])) if self.started_id else None
+        runs = _word(address + layout["worker.runs_id"])
+        self.started_id = 0 if runs & HAS_WAITED else runs
+        self.started_name = _text(_word(address + layout["worker.runs_name"])) if self.started_id else ""
+        self.started_site = Site(layout, _word(address + layout["worker.runs_site"])) if self.started_id else None
 
 
 class Scope:

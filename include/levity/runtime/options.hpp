@@ -28,6 +28,12 @@ struct runtime_options {
   /// is replaced. Only then do no two tasks of a runtime with one worker ever run at the same time.
   unsigned stuck_threads_max = 512;
 
+  /// A task that has kept its worker for so long, by computing or blocking without waiting, is told of on standard error: which
+  /// one it is, why (it computes, waits for a lock, for a system call, for memory; or got no processor), and where it stands. Told
+  /// again when it has lasted ten times as long; of one cause and spawn site at most once a second. 0: never. A thread that
+  /// computes is asked where it does so by SIGSTKFLT, unless the program has a handler for that; no system call of it notices.
+  std::uint32_t stalls_told_after_ms = 100;
+
   /// No threads: for a lv::runtime inside a loop of the caller's own. See runtime::run_ready().
   bool embedded = false;
 

@@ -18,4 +18,18 @@ struct thread_counts {
 /// Of the current runtime; all 0 outside a task. Racy by nature. O(1).
 thread_counts threads_of_runtime() noexcept;
 
+/// Tasks that have kept their worker for 20 ms or more, by what kept them: each counts once, when it is over or has been told of
+/// (runtime_options::stalls_told_after_ms).
+struct stall_counts {
+  std::uint64_t computed = 0;  ///< on a processor, in its own code or in the kernel
+  std::uint64_t in_calls = 0;  ///< asleep in a system call
+  std::uint64_t in_locks = 0;  ///< waiting for a futex or a file lock
+  std::uint64_t in_faults = 0;  ///< waiting for memory that was not there
+  std::uint64_t off_cpu = 0;   ///< ready to run: others had the processor, a quota was used up, process or machine were stopped
+  std::uint64_t unknown = 0;   ///< asleep, and the kernel hides in what
+};
+
+/// Of the current runtime; all 0 outside a task, and where nobody watches: embedded and simulated ones. Racy by nature. O(1).
+stall_counts stalls_of_runtime() noexcept;
+
 }  // namespace levity

@@ -96,6 +96,16 @@ struct executor {
     std::uint64_t left;
   };
   virtual thread_figures threads_approx() noexcept = 0;
+  /// Tasks that have kept their worker for long, by cause. Any thread.
+  struct stall_figures {
+    std::uint64_t computed;
+    std::uint64_t in_calls;
+    std::uint64_t in_locks;
+    std::uint64_t in_faults;
+    std::uint64_t off_cpu;
+    std::uint64_t unknown;
+  };
+  virtual stall_figures stalls_approx() noexcept = 0;
 
   /// The scope of the tasks that belong to the executor itself.
   virtual scope_state& root_scope() noexcept = 0;
