@@ -373,6 +373,11 @@ function(levity_tests)
   if(TARGET orders_lib)
     levity_companions(sources ${PROJECT_SOURCE_DIR}/reference test)
     levity_add_test(reference_test ${PROJECT_SOURCE_DIR}/reference orders_lib ${sources})
+    # The service with workers that lose their slots all the time.
+    add_executable(orders_taken ${PROJECT_SOURCE_DIR}/reference/main.cpp ${PROJECT_SOURCE_DIR}/tests/e2e/taken.cpp)
+    target_include_directories(orders_taken PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_link_libraries(orders_taken PRIVATE orders_lib levity_flags)
+    add_dependencies(test_programs orders_taken)
   endif()
   # Tests that span rooms. They measure whole programs, so they run alone.
   set(everything ${LEVITY_OPTIONAL_LIBRARIES} levity)

@@ -9,6 +9,7 @@
 
 #include <mutex>
 #include <regex>
+#include <semaphore>
 #include <string>
 #include <thread>
 
@@ -83,17 +84,16 @@ TEST(stall_printer, one_that_sleeps_is_told_of_with_the_call) {
 
 TEST(stall_printer, one_that_waits_for_a_lock_is_told_of) {
   std::mutex lock;
-  lock.lock();
-  std::thread holder;
-  const outcome seen = run_stalled([&] {
-    holder = std::thread([&lock] {
+  const outcome seen = run_stalled([&lock] {
+    std::binary_semaphore is_locked{0};
+    std::jthread holder([&lock, &is_locked] {
+      const std::lock_guard held{lock};
+      is_locked.release();
       sleep_here(150ms);
-      lock.unlock();
     });
-    // Unlocked by another thread than the one that locked it: no rule for a futex, and the task waits for it.
-    lock.lock();
+    is_locked.acquire();
+    const std::lock_guard held{lock};
   });
-  holder.join();
   EXPECT_TRUE(has(seen.told, "it waits for a lock \\(futex\\)")) << seen.told;
   EXPECT_EQ(seen.stalls.in_locks, 1U);
 }

@@ -1,7 +1,6 @@
 // Copies through the kernel and through buffers: every byte, every end, every failure at its place.
 
 #include <gtest/gtest.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -14,6 +13,7 @@
 #include "levity/base/rng.hpp"
 #include "levity/io/copy.hpp"
 #include "levity/levity.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -66,14 +66,6 @@ lv::task<> write_and_end(lv::tcp_stream* to, const std::string* text, std::size_
     at += part;
   }
   EXPECT_TRUE(to->shutdown_write());
-}
-
-int open_descriptors() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/fd");
-  while (::readdir(folder) != nullptr) count++;
-  ::closedir(folder);
-  return count;
 }
 
 // The pipes that this process has made itself: those that it was started with are not close-on-exec.
@@ -258,9 +250,9 @@ TEST(copy, cut_off_in_the_middle_of_bulk_leaves_no_descriptor_behind) {
       work.cancel();
       co_await work.join();
       EXPECT_TRUE(outcome.there.error);
-      if (i == 5) before = open_descriptors();
+      if (i == 5) before = levity::test::open_descriptors();
     }
-    EXPECT_LE(open_descriptors(), before);
+    EXPECT_LE(levity::test::open_descriptors(), before);
   });
 }
 

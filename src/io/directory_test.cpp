@@ -12,6 +12,7 @@
 #include <string>
 
 #include "levity/levity.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/run_tasks.hpp"
 #include "tests/support/temporary_folder.hpp"
 

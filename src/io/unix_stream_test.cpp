@@ -19,6 +19,7 @@
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/run_tasks.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "tests/support/wait_seen.hpp"

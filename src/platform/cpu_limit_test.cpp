@@ -21,6 +21,7 @@
 
 #include "platform/fault_plan.hpp"
 #include "platform/text_file.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace levity::inline v0::detail {

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "platform/system_call_name.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/stalls.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -198,7 +199,7 @@ TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says
   staller one(in);
   one.begin();
   look_asleep(one);
-  const int before_tests = open_descriptors();
+  const int before_tests = open_descriptors(true);
   {
     thread_reader at(one.sign());
     rlimit before{};
@@ -215,7 +216,7 @@ TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says
     EXPECT_GT(seen.turns, 0U);
     EXPECT_EQ(system_call_name(seen.call), "read");
   }
-  EXPECT_EQ(open_descriptors(), before_tests);
+  EXPECT_EQ(open_descriptors(true), before_tests);
   in.let_go();
   one.wait_for_end();
 }

@@ -1,7 +1,6 @@
 // A runtime whose sockets are carried by io_uring, as its users see it: who is stuck strands nobody, the end leaves nothing behind,
 // and a refusal is told.
 
-#include <dirent.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -25,6 +24,7 @@
 
 #include "levity/levity.hpp"
 #include "levity/runtime/runtime.hpp"
+#include "tests/support/open_descriptors.hpp"
 
 #ifdef LEVITY_TSAN
 // Some facts here need a process of their own, forked after others had threads; the child starts its own.
@@ -43,14 +43,6 @@ lv::runtime_options over(sockets backend, unsigned workers) {
   options.workers = workers;
   options.handle_signals = false;
   return options;
-}
-
-int open_descriptors() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/fd");
-  while (::readdir(folder) != nullptr) count++;
-  ::closedir(folder);
-  return count;
 }
 
 lv::task<> echo(lv::tcp_stream peer) {
@@ -147,7 +139,7 @@ TEST(ring_sockets, a_stuck_worker_does_not_keep_connections_of_others_from_being
 }
 
 TEST(ring_sockets, the_end_with_operations_in_flight_leaves_no_descriptor_and_no_thread) {
-  const int before = open_descriptors();
+  const int before = levity::test::open_descriptors();
   for (int round = 0; round < 4; round++) {
     lv::atomic<bool> served{false};
     lv::runtime tasks(over(sockets::ring, 2));
@@ -179,7 +171,7 @@ TEST(ring_sockets, the_end_with_operations_in_flight_leaves_no_descriptor_and_no
       std::this_thread::yield();
     EXPECT_TRUE(round == 0 || served.load(std::memory_order_relaxed));
   }
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(levity::test::open_descriptors(), before);
 }
 
 TEST(ring_sockets, an_embedded_runtime_serves_and_is_quiet_when_nothing_happens) {

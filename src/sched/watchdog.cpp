@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -83,7 +82,6 @@ bool watchdog::withdraw_spare(worker& spare) noexcept {
 }
 
 void watchdog::watch() noexcept {
-  looker_.emplace();
   takes_from_tasks_ = spares_max_ > static_cast<unsigned>(slots_) && prepare_process_barrier();
   std::int64_t between_calls_ns = look_ns;
   std::int64_t due_ns = kernel_now_ns();
@@ -103,7 +101,8 @@ void watchdog::watch() noexcept {
       callless = calls ? 0 : std::min(callless + 1, looks_before_doze);
       idle = calls || found != finding::nothing ? 0 : idle + 1;
     }
-    const std::uint64_t seed = takes_eagerly.load(std::memory_order_relaxed);
+    const bool eager = slots_ >= eagerly.slots_min.load(std::memory_order_relaxed);
+    const std::uint64_t seed = eager ? eagerly.seed.load(std::memory_order_relaxed) : 0;
     if (seed != 0) take_eagerly(seed);
     if (!judges || seed != 0) {
       due_ns = pause(state::awake, look_ns);
@@ -134,15 +133,14 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
     }
   }
   if (as == state::asleep) {
-    looker_->fall_asleep(std::numeric_limits<std::int64_t>::max());
+    looker_.reset();  // its descriptors are no use to a program that rests
     while (state_.load(std::memory_order_relaxed) == as) futex_wait(word, static_cast<std::uint32_t>(as));
-    looker_->wake_up();
     return kernel_now_ns();
   }
   const std::int64_t due_ns = kernel_now_ns() + wait_ns;
-  looker_->fall_asleep(wait_ns);
+  if (looker_) looker_->fall_asleep(wait_ns);
   futex_wait_for(word, static_cast<std::uint32_t>(as), wait_ns);
-  looker_->wake_up();
+  if (looker_) looker_->wake_up();
   state expected = as;
   state_.compare_exchange_strong(expected, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
   return due_ns;
@@ -175,7 +173,7 @@ watchdog::finding watchdog::look() noexcept {
     owner_.wake_one_fenced();
   }
   // Not inside the walk: a spare may be added.
-  for (const slow_call& each : slow_) take_from_call(*each.made_by, each.call);
+  for (const slow_call& each : slow_) (void)take_from_call(*each.made_by, each.call);
   slow_.clear();
   for (worker* each : suspects_) {
     if (take_from_task(*each)) alert_until_ns_ = kernel_now_ns() + alert_ns;
@@ -258,6 +256,7 @@ stall_watch* watchdog::free_watch() noexcept {
 }
 
 const machine_state& watchdog::machine() noexcept {
+  if (!looker_) looker_.emplace();  // nobody was suspected so far
   if (!machine_) machine_ = looker_->look();
   return *machine_;
 }
@@ -280,12 +279,16 @@ void watchdog::put_back(worker& spare) noexcept {
   spares_.push_back(&spare);
 }
 
-void watchdog::take_from_call(worker& from, std::uint64_t call) noexcept {
+bool watchdog::take_from_call(worker& from, std::uint64_t call) noexcept {
   worker* spare = spare_for_slot();
-  if (spare == nullptr) return;
-  if (!from.take_slot(call)) return put_back(*spare);
+  if (spare == nullptr) return false;
+  if (!from.take_slot(call)) {
+    put_back(*spare);
+    return false;
+  }
   room_.fetch_sub(1, std::memory_order_relaxed);
   owner_.move_slot(from, *spare);
+  return true;
 }
 
 // One spare more than calls may need is left to those who are in one.
@@ -326,10 +329,15 @@ void watchdog::take_eagerly(std::uint64_t seed) noexcept {
   }
   for (int i = 0; i < 20; i++) {
     owner_.each_worker([this](worker& each) {
-      if (!each.without_slot_approx() && each.in_task_approx()) suspects_.push_back(&each);
+      if (!each.without_slot_approx() && (each.in_task_approx() || each.in_call_approx())) suspects_.push_back(&each);
     });
-    if (!suspects_.empty()) (void)take_from_task(*suspects_[static_cast<std::size_t>(eager_.below(suspects_.size()))]);
+    if (suspects_.empty()) continue;
+    worker& drawn = *suspects_[static_cast<std::size_t>(eager_.below(suspects_.size()))];
     suspects_.clear();
+    const std::uint64_t call = drawn.call_seen();
+    const bool in_call = (call & (worker::in_call_bit | worker::taken_bit)) == worker::in_call_bit;
+    const bool taken = in_call ? take_from_call(drawn, call) : take_from_task(drawn);
+    if (taken) eagerly.taken.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

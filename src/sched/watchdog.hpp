@@ -11,7 +11,8 @@
 //   worker's `call_`        moved by
 //   number                  at rest
 //   number, in_call         enter_call()                                  the worker
-//   number, in_call, taken  take_slot(): the slot is somebody else's      the watchdog
+//   number, in_call, taken  take_slot(): the slot is somebody else's, perhaps before the worker   the watchdog
+//                           has looked at hold_: then it makes the call all the same
 //   at rest again           leave_call(): in_call -> at rest, or it finds `taken`   the worker
 //
 // One exchange decides between leave_call() and take_slot(): the slot has one holder at any moment. In a call the thread counts as
@@ -120,6 +121,13 @@ struct watchdog_options {
   std::int64_t tell_after_ns = 0;       // so long a task lasts before it is told of
 };
 
+/// For tests: each look takes the slot of workers that are in a task, whatever they do there.
+struct eager_taking {
+  atomic<std::uint64_t> seed{0};   // of which worker; 0: nothing is taken so
+  atomic<int> slots_min{1};        // runtimes with fewer are left alone: tasks of one worker may rely on never running at once
+  atomic<std::uint64_t> taken{0};  // how often, in all
+};
+
 class watchdog {
 public:
   static constexpr std::int64_t look_ns = 100'000;
@@ -135,8 +143,7 @@ public:
   static constexpr std::int64_t counted_ns = 20'000'000;   // stalls that are shorter are nobody's business
   static constexpr std::size_t watches_max = 32;           // tasks of which notes are kept; those that were told of make room
 
-  /// For tests: != 0, each look takes the slot of one worker that is in a task, whatever it does there, drawn from this seed.
-  static inline atomic<std::uint64_t> takes_eagerly{0};
+  static inline eager_taking eagerly;
 
   watchdog(scheduler& owner, const watchdog_options& options) noexcept
       : owner_(owner), options_(options), slots_(static_cast<int>(options.slots)), spares_max_(options.kept_max + options.slots),
@@ -202,7 +209,7 @@ private:
   [[nodiscard]] const machine_state& machine() noexcept;
   [[nodiscard]] bool is_needed(state as) noexcept;
   std::int64_t pause(state as, std::int64_t wait_ns) noexcept;
-  void take_from_call(worker& from, std::uint64_t call) noexcept;
+  bool take_from_call(worker& from, std::uint64_t call) noexcept;
   [[nodiscard]] bool take_from_task(worker& from) noexcept;
   void take_eagerly(std::uint64_t seed) noexcept;
   worker* spare_for_slot() noexcept;

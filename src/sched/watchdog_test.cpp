@@ -361,8 +361,8 @@ TEST_P(detach, slots_that_are_taken_at_any_moment_lose_nothing) {
   for (const std::uint64_t seed : {1U, 2U, 3U}) {
     SCOPED_TRACE(seed);
     struct eager {
-      explicit eager(std::uint64_t from) { lv::detail::watchdog::takes_eagerly.store(from, std::memory_order_relaxed); }
-      ~eager() { lv::detail::watchdog::takes_eagerly.store(0, std::memory_order_relaxed); }
+      explicit eager(std::uint64_t from) { lv::detail::watchdog::eagerly.seed.store(from, std::memory_order_relaxed); }
+      ~eager() { lv::detail::watchdog::eagerly.seed.store(0, std::memory_order_relaxed); }
     };
     const eager takes(seed);
     std::uint64_t taken = 0;

@@ -517,7 +517,7 @@ void worker::notice_work() noexcept {
   owner_.guard.notice_work();
 }
 
-// False: the slot was taken already.
+// False: the slot was taken already, from under the task.
 bool worker::begin_call() noexcept {
   fresh_.publish();
   const std::uint64_t before = call_.load(std::memory_order_relaxed);
@@ -527,8 +527,9 @@ bool worker::begin_call() noexcept {
   // tasks, or we see its doubt.
   full_fence();
   if (!keeps_slot()) [[unlikely]] {
-    call_.store(before, std::memory_order_relaxed);  // nobody takes what is taken
-    return false;
+    // From under the task; or from under this call already, for who is held up right here looks slow: then end_call() finds it.
+    std::uint64_t call = before + call_one + in_call_bit;
+    if (call_.compare_exchange_strong(call, before, std::memory_order_relaxed, std::memory_order_relaxed)) return false;
   }
   owner_.guard.notice();
   return true;
@@ -543,7 +544,7 @@ bool worker::end_call() noexcept {
 bool worker::take_slot(std::uint64_t call) noexcept {
   // E182 acquire: what the worker left behind when it entered the call.
   if (!call_.compare_exchange_strong(call, call | taken_bit, std::memory_order_acquire, std::memory_order_relaxed)) return false;
-  hold_.store(hold::lost, std::memory_order_relaxed);
+  hold_.store(hold::lost, std::memory_order_release);  // E362 release: that it went from under this call.
   return true;
 }
 
@@ -566,7 +567,7 @@ bool worker::keeps_slot() noexcept {
   hold seen = hold_.load(std::memory_order_acquire);  // E362 acquire.
   // E362 acquire. A doubt may be over by itself, too.
   if (seen == hold::doubted &&
-      hold_.compare_exchange_strong(seen, hold::held, std::memory_order_relaxed, std::memory_order_acquire)) {
+      hold_.compare_exchange_strong(seen, hold::held, std::memory_order_acquire, std::memory_order_acquire)) {
     return true;
   }
   return seen == hold::held;

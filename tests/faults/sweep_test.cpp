@@ -2,7 +2,6 @@
 // and again, with the first call out of descriptors or memory, then the second, until none is left to fail. Whichever it is,
 // the session ends, tells the right error or gets along without the call, and leaves no descriptor open.
 
-#include <dirent.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -16,6 +15,7 @@
 #include "levity/levity.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "platform/fault_plan.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -26,14 +26,6 @@ using lv::detail::fault_plan;
 namespace kernel = lv::detail::kernel;
 
 namespace {
-
-int open_descriptors() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/fd");
-  while (::readdir(folder) != nullptr) count++;
-  ::closedir(folder);
-  return count;
-}
 
 using outcome = lv::io_result<void>;
 
@@ -120,7 +112,7 @@ lv::task<outcome> session() {
 // Descriptors that a part leaves to the ring thread or to a thread that reaps are closed soon.
 lv::task<bool> comes_back_to(int descriptors) {
   for (int tries = 0; tries < 2000; tries++) {
-    if (open_descriptors() <= descriptors) co_return true;
+    if (levity::test::open_descriptors() <= descriptors) co_return true;
     co_await lv::sleep(1ms);
   }
   co_return false;
@@ -140,7 +132,7 @@ bool says_otherwise(kernel::call struck, io_failure failure) {
 lv::task<> sweep(int code, io_failure kind) {
   const outcome first = co_await session();  // what is made once is made
   EXPECT_TRUE(first) << first.error().message();
-  const int descriptors = open_descriptors();
+  const int descriptors = levity::test::open_descriptors();
   std::uint64_t number = 1;
   int told = 0;
   for (;; number++) {

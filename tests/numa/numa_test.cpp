@@ -22,7 +22,6 @@
 #include "levity/levity.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/runtime/runtime.hpp"
-#include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
 
@@ -147,7 +146,11 @@ TEST(numa, what_a_worker_gets_lies_on_its_node) {
   const unsigned workers = std::max(2U, std::thread::hardware_concurrency());
   std::vector<tally> before(workers);
   std::vector<tally> after(workers);
-  EXPECT_EQ(lv::test::run_tasks(workers, look_before_and_after_a_crowd, workers, &before, &after), 0);
+  lv::runtime_options options;
+  options.workers = workers;
+  options.handle_signals = false;
+  options.stuck_threads_max = 0;  // they keep their workers on purpose
+  EXPECT_EQ(lv::run_with(options, look_before_and_after_a_crowd, workers, &before, &after), 0);
   print("fresh", before);
   print("after a crowd", after);
   for (const tally& each : before) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <dirent.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -30,14 +29,5 @@ private:
 
   std::string path_;
 };
-
-/// Descriptors that this process has open.
-inline int open_descriptors() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/fd");
-  while (::readdir(folder) != nullptr) count++;
-  ::closedir(folder);
-  return count;
-}
 
 }  // namespace levity::test

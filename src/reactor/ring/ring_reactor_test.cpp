@@ -3,7 +3,6 @@
 
 #include "reactor/ring/ring_reactor.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
@@ -23,20 +22,13 @@
 #include <vector>
 
 #include "platform/fault_plan.hpp"
+#include "tests/support/open_descriptors.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::int64_t millisecond = 1'000'000;
 constexpr std::int64_t patience_ns = 20'000 * millisecond;
-
-int open_descriptors() {
-  int count = 0;
-  DIR* folder = ::opendir("/proc/self/fd");
-  while (::readdir(folder) != nullptr) count++;
-  ::closedir(folder);
-  return count;
-}
 
 char letter(std::size_t position) { return static_cast<char>('a' + position * 7 % 23); }
 
@@ -309,7 +301,7 @@ TEST_F(ring_backend, an_abort_drops_what_was_taken_over_and_is_a_reset) {
 }
 
 TEST_F(ring_backend, the_end_does_not_wait_for_ever_for_a_peer_that_does_not_read_and_leaves_no_descriptor) {
-  const int before = open_descriptors();
+  const int before = levity::test::open_descriptors();
   start();
   const int client = dial();
   endpoint* server = accept();
@@ -322,7 +314,7 @@ TEST_F(ring_backend, the_end_does_not_wait_for_ever_for_a_peer_that_does_not_rea
   stop();
   EXPECT_LT(kernel_now_ns() - began_ns, patience_ns);
   ::close(client);
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(levity::test::open_descriptors(), before);
 }
 
 TEST_F(ring_backend, nothing_wakes_the_ring_thread_while_nothing_happens) {
@@ -406,7 +398,7 @@ class ring_backend_without_copies : public ring_backend {
 protected:
   // A socket with many bytes on their way to a peer that does not read, all of them taken by the socket.
   void send_to_nobody() {
-    before = open_descriptors();
+    before = levity::test::open_descriptors();
     socket_ring_options options;
     options.zero_copy_from = 1;
     start(options);
@@ -435,7 +427,7 @@ TEST_F(ring_backend_without_copies, bytes_that_the_peer_does_not_take_end_with_t
   stop();
   EXPECT_LT(kernel_now_ns() - began_ns, patience_ns);
   ::close(client);
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(levity::test::open_descriptors(), before);
 }
 
 TEST_F(ring_backend_without_copies, bytes_that_the_peer_does_not_take_are_no_reason_to_put_an_abort_off) {
@@ -503,7 +495,7 @@ TEST_F(ring_backend_without_copies, sends_that_would_lock_too_much_memory_are_co
 
 // Two reactors, sockets that are closed by one thread while the other polls, writes and closes what is connected to them.
 TEST_F(ring_backend, closing_races_with_every_completion_and_nothing_is_mixed_up) {
-  const int before = open_descriptors();
+  const int before = levity::test::open_descriptors();
   start();
   std::unique_ptr<ring_reactor> other = std::move(*ring_reactor::create(shared, false));
   const address at = r->local_address(*listener);
@@ -561,7 +553,7 @@ TEST_F(ring_backend, closing_races_with_every_completion_and_nothing_is_mixed_up
   EXPECT_EQ(other->endpoints_approx(), 0u);
   other.reset();
   stop();
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(levity::test::open_descriptors(), before);
 }
 
 TEST_F(ring_backend, a_receive_that_the_kernel_has_no_memory_for_is_made_later) {
