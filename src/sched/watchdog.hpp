@@ -71,7 +71,8 @@
 //   task, or begins a call: the barrier falls before the worker's look at slow_at_
 //        or hold_, which then finds the doubt, or after its store of current_ or call_, which the watchdog then sees.
 //   E361 the worker enters a task -> take_slot_from_task(): what is the slot's, as the worker left it.
-//   E362 take_slot_from_task() -> keeps_slot(): the slot is gone.
+//   E362 take_slot_from_task(), take_slot() -> keeps_slot(): the slot is gone; of the latter, that it went from under the very call
+//   that begins.
 //   E363 drain_lock_: the last of those who moved tasks out of a worker's deques -> the worker pops from them again.
 //   E364 a spare's thread ends -> another one is started for the same worker.
 //
