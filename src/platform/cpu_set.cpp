@@ -51,10 +51,10 @@ cpu_set cpu_set::of_this_thread() {
   return {};
 }
 
-int cpu_set::apply_to_this_thread() const noexcept {
+int cpu_set::apply_to(int thread) const noexcept {
   if (empty()) return EINVAL;
   const auto* const mask = reinterpret_cast<const cpu_set_t*>(words_.data());
-  return ::sched_setaffinity(0, words_.size() * sizeof(word), mask) == 0 ? 0 : errno;
+  return ::sched_setaffinity(thread, words_.size() * sizeof(word), mask) == 0 ? 0 : errno;
 }
 
 void cpu_set::insert(unsigned cpu) {

@@ -26,7 +26,9 @@ public:
   /// Where the kernel lets the calling thread run now. Empty if it does not say.
   static cpu_set of_this_thread();
   /// Lets the calling thread run on these alone. 0, or errno: EINVAL if none of them is on line and allowed.
-  [[nodiscard]] int apply_to_this_thread() const noexcept;
+  [[nodiscard]] int apply_to_this_thread() const noexcept { return apply_to(0); }
+  /// The same for a thread by its number, see gettid(2). ESRCH: it has ended.
+  [[nodiscard]] int apply_to(int thread) const noexcept;
 
   /// `cpu` < cpus_max.
   void insert(unsigned cpu);

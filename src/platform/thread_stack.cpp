@@ -142,7 +142,7 @@ stack_trace stack_of_sleeper(const thread_state& seen) noexcept {
 
 namespace {
 
-enum class sample : std::uint32_t { idle, armed, taking, taken };
+enum class sample : std::uint32_t { idle, claimed, armed, taking, taken };
 
 // The signal finds them by name: it has no memory of its own but a number.
 constinit atomic<sample> the_sample{sample::idle};
@@ -192,19 +192,29 @@ bool install() noexcept {
 
 bool stack_sampler::is_possible() noexcept {
   static const bool possible = install();
-  return possible;
+  // Whoever has given the signal another meaning since would get it, and by default it ends the process.
+  struct sigaction now{};
+  return possible && ::sigaction(SIGSTKFLT, nullptr, &now) == 0 && now.sa_sigaction == answer;
 }
 
 bool stack_sampler::begin(thread_sign thread) noexcept {
   end();
-  if (!is_possible() || the_sample.load(std::memory_order_relaxed) != sample::idle) return false;
+  if (!is_possible()) return false;
+  sample expected = sample::idle;
+  // E341 acquire: what was read of the last one.
+  if (!the_sample.compare_exchange_strong(expected, sample::claimed, std::memory_order_acquire, std::memory_order_relaxed)) {
+    return false;
+  }
   const int number = the_request.load(std::memory_order_relaxed) + 1;
   sigevent by{};
   by.sigev_notify = SIGEV_THREAD_ID;
   by.sigev_signo = SIGSTKFLT;
   by.sigev_value.sival_int = number;
   by._sigev_un._tid = thread.id;
-  if (::timer_create(thread.clock, &by, &timer_) != 0) return false;
+  if (::timer_create(thread.clock, &by, &timer_) != 0) {
+    the_sample.store(sample::idle, std::memory_order_relaxed);
+    return false;
+  }
   is_begun_ = true;
   the_request.store(number, std::memory_order_relaxed);
   the_sample.store(sample::armed, std::memory_order_release);  // E341 release.
@@ -229,7 +239,7 @@ void stack_sampler::end() noexcept {
   if (the_sample.compare_exchange_strong(expected, sample::idle, std::memory_order_relaxed, std::memory_order_relaxed)) return;
   // It is writing: a handler of some microseconds.
   while (the_sample.load(std::memory_order_relaxed) == sample::taking) ::sched_yield();
-  the_sample.store(sample::idle, std::memory_order_relaxed);
+  the_sample.store(sample::idle, std::memory_order_release);  // E341 release.
 }
 
 }  // namespace levity::detail

@@ -17,7 +17,8 @@
 //   by such a timer: no call ended with EINTR, none short.   by tgkill: 15,002 of 18,278 calls with EINTR, 983 short
 //
 //   sampler's word   moved by
-//   idle -> armed    begin()                     the looker
+//   idle -> claimed  begin(): there are several lookers where there are several runtimes
+//   claimed -> armed begin(), when there is a timer   the looker
 //   armed -> taking  the signal, if it is for this request    the thread that is looked at
 //   taking -> taken  it has written its frames   the thread that is looked at
 //   taken -> idle    take(), end()               the looker

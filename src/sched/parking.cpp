@@ -64,9 +64,9 @@ bool idle_set::start_search(unsigned workers) noexcept {
 
 bool parker::prepare(bool in_reactor) noexcept {
   permit expected = permit::empty;
-  // E15 acquire, for a permit that is found.
+  // E15 acquire, for a permit that is found. E365 release: whose reactor it is.
   return permit_.compare_exchange_strong(expected, in_reactor ? permit::polling : permit::futex,
-                                         std::memory_order_acquire, std::memory_order_acquire);
+                                         std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
 void parker::wait() noexcept {
@@ -90,7 +90,7 @@ void parker::finish() noexcept {
 }
 
 bool parker::unpark() noexcept {
-  const permit before = permit_.exchange(permit::notified, std::memory_order_release);  // E15 release.
+  const permit before = permit_.exchange(permit::notified, std::memory_order_acq_rel);  // E15 release. E365 acquire.
   if (before == permit::futex) futex_wake_one(reinterpret_cast<const std::uint32_t*>(&permit_));
   return before == permit::polling;
 }

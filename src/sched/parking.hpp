@@ -25,6 +25,7 @@
 // Edges
 //   E14  fences of submitter and sleeper, see above.
 //   E15  unpark -> wake up: what the waker wrote before.
+//   E365 prepare(in a reactor) -> unpark: which reactor that is, for who rings it.
 //   E250 enter -> claim: who it is that sleeps in that slot. Slots change hands (watchdog.hpp), and a claimer that still found the
 //        former holder would wake that one, and leave the sleeper asleep beside the task.
 

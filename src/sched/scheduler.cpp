@@ -1,6 +1,7 @@
 #include "sched/scheduler.hpp"
 
-#include <cstdio>
+#include <unistd.h>
+
 #include <exception>
 #include <new>
 #include <stdexcept>
@@ -13,6 +14,8 @@
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/pin.hpp"
 #include "platform/affinity.hpp"
+#include "platform/bounded_writer.hpp"
+#include "platform/cpu_set.hpp"
 #include "platform/thread.hpp"
 
 namespace levity::inline v0::detail {
@@ -75,10 +78,9 @@ void scheduler::start() {
 
 // With the lock.
 void scheduler::start_thread_of(worker& runs) {
-  runs.begin_thread();
-  threads_[runs.number()] = start_thread([&runs] {
+  threads_[runs.number()] = start_thread([this, &runs] {
     runs.run();
-    runs.end_thread();
+    if (!stopping()) guard.let_rest(runs);
   });
   threads_count_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -95,6 +97,16 @@ void scheduler::settle_at(unsigned slot) noexcept {
     keep_buffers();
   } catch (const std::bad_alloc&) {
     // It runs all the same, with memory from wherever there is some.
+  }
+}
+
+// Whoever was kept is no longer held to the processors of the slot that it has lost.
+void scheduler::unsettle(const worker& lost) noexcept {
+  if (places_.affinity.empty()) return;
+  try {
+    (void)cpu_set::of_this_thread().apply_to(lost.thread_approx().id);  // the watchdog's was never narrowed
+  } catch (const std::bad_alloc&) {
+    // It stays there.
   }
 }
 
@@ -161,20 +173,17 @@ worker* scheduler::add_spare() noexcept {
 }
 
 bool scheduler::restart_spare(worker& spare) noexcept {
-  while (spare.has_thread()) std::this_thread::yield();  // the one before is on its way out
   const std::lock_guard guarded{threads_lock_};
-  std::thread& own = threads_[spare.number()];
-  if (own.joinable()) own.join();
   try {
     start_thread_of(spare);
     return true;
   } catch (...) {
-    spare.end_thread();
     return false;
   }
 }
 
-// Each joins the one that ended before it.
+// Each joins the one that ended before it, and can be started anew only after that: what a program does at the end of a thread,
+// in a destructor of its own, may take its time, and the watchdog does not wait for it.
 bool scheduler::end_spare(worker& spare) noexcept {
   if (!guard.withdraw_spare(spare)) return false;
   threads_count_.fetch_sub(1, std::memory_order_relaxed);
@@ -349,8 +358,11 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
   // A scope's failure has no site of its own, nor has the main task.
   std::string spawned;
   if (site.line() != 0) spawned = std::string(" spawned at ") + site.file_name() + ":" + std::to_string(site.line());
-  std::fprintf(stderr, "levity: task %s%s%s%s ended with an exception nobody waits for: %s\n", task_name != nullptr ? "\"" : "",
-               task_name != nullptr ? task_name : "without a name", task_name != nullptr ? "\"" : "", spawned.c_str(), what);
+  const std::string quote = task_name != nullptr ? "\"" : "";
+  const std::string said = "levity: task " + quote + (task_name != nullptr ? task_name : "without a name") + quote + spawned +
+                           " ended with an exception nobody waits for: " + what + '\n';
+  constexpr int patience_ms = 100;  // a pipe that nobody reads keeps no worker
+  bounded_writer(STDERR_FILENO, patience_ms).write(said);
 }
 
 scheduler::stall_figures scheduler::stalls_approx() noexcept {

@@ -106,6 +106,8 @@ public:
   [[nodiscard]] bool seeded() const noexcept { return seed_ != 0; }
   /// The calling thread has got that slot: narrows its affinity to the slot's, if there is one.
   void settle_at(unsigned slot) noexcept;
+  /// The thread of a worker that has lost its slot, by the watchdog: it may run anywhere until it settles again.
+  void unsettle(const worker& lost) noexcept;
   // E17 acquire: what happened before the root scope became empty.
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
   [[nodiscard]] bool work_visible() noexcept;

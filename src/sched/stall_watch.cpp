@@ -11,7 +11,6 @@ void stall_watch::begin(thread_sign thread, std::int64_t since_ns, std::int64_t 
   account_.begin(last_, machine);
   since_ns_ = since_ns;
   tell_after_ns_ = tell_after_ns;
-  told_ = false;
 }
 
 void stall_watch::end(stack_sampler& sampler) noexcept {
@@ -24,7 +23,6 @@ bool stall_watch::look(const machine_state& machine, stack_sampler& sampler) noe
   account_.add(last_, machine);
   if (tell_after_ns_ == 0 || lasted_ns() < tell_after_ns_ || !find_stack(sampler)) return false;
   tell_after_ns_ *= 10;
-  told_ = true;
   return true;
 }
 

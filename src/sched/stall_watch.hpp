@@ -9,7 +9,8 @@
 //                      watching, asked -> told; and so again when it has lasted ten times as long
 //   end()              any -> free
 //
-// It holds three descriptors while it watches, opened at its first look (platform/thread_state.hpp).
+// It holds three descriptors while it watches, or up to six where quotas are set, opened at its first look
+// (platform/thread_state.hpp).
 //
 // Of the watchdog's thread.
 
@@ -44,7 +45,6 @@ public:
   /// Whether its thread is kept by the task, and has not merely been denied a processor.
   [[nodiscard]] bool is_stuck() const noexcept;
   [[nodiscard]] bool waits_for_answer() const noexcept { return asked_at_ns_ != 0; }
-  [[nodiscard]] bool was_told() const noexcept { return told_; }
   [[nodiscard]] std::int64_t lasted_ns() const noexcept { return last_.at_ns - since_ns_; }
   [[nodiscard]] stall_verdict why() const noexcept { return account_.judge(); }
   [[nodiscard]] const stack_trace& stack() const noexcept { return stack_; }
@@ -59,7 +59,6 @@ private:
   std::int64_t since_ns_ = 0;
   std::int64_t tell_after_ns_ = 0;  // 0: never
   std::int64_t asked_at_ns_ = 0;    // 0: it is not
-  bool told_ = false;
 };
 
 }  // namespace levity::detail

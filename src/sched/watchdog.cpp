@@ -76,9 +76,13 @@ bool watchdog::withdraw_spare(worker& spare) noexcept {
   const std::lock_guard guard{lock_};
   const auto at = std::find(spares_.begin(), spares_.end(), &spare);
   if (at == spares_.end()) return false;
-  spares_.erase(at);
-  resting_.push_back(&spare);  // room_ counts it still, as one that can be started
+  spares_.erase(at);  // room_ counts it still, as one that can be started
   return true;
+}
+
+void watchdog::let_rest(worker& spare) noexcept {
+  const std::lock_guard guard{lock_};
+  resting_.push_back(&spare);
 }
 
 void watchdog::watch() noexcept {
@@ -175,9 +179,7 @@ watchdog::finding watchdog::look() noexcept {
   // Not inside the walk: a spare may be added.
   for (const slow_call& each : slow_) (void)take_from_call(*each.made_by, each.call);
   slow_.clear();
-  for (worker* each : suspects_) {
-    if (take_from_task(*each)) alert_until_ns_ = kernel_now_ns() + alert_ns;
-  }
+  for (worker* each : suspects_) (void)take_from_task(*each);
   suspects_.clear();
   return found_;
 }
@@ -203,37 +205,44 @@ void watchdog::look_at_task(worker& at, sight& before) noexcept {
   before.task = task;
   before.in_task = in_task;
   if (lasts) return watch_task(at, before);
-  before.since_ns = now_ns_;
   if (before.watch != nullptr) end_watch(before);
+  before.since_ns = now_ns_;
+  before.is_stuck = before.is_over = before.is_proven = false;
 }
 
-// One without a slot and notes was told of long ago.
 void watchdog::watch_task(worker& at, sight& before) noexcept {
-  const bool takeable = takes_from_tasks_ && !at.without_slot_approx();
+  const bool replaced = at.without_slot_approx();
+  const bool takeable = takes_from_tasks_ && !replaced;
+  const std::int64_t lasts_ns = now_ns_ - before.since_ns;
+  const bool is_long = lasts_ns >= doze_ns;
+  if (replaced && is_long && !std::exchange(before.is_proven, true)) alert_until_ns_ = now_ns_ + alert_ns;
+  before.is_replaced = replaced;
+  if (takeable && before.is_stuck) suspects_.push_back(&at);
   if (before.watch == nullptr) {
-    if (at.without_slot_approx() || (!takeable && options_.listener == nullptr)) return;
+    if (before.is_over || replaced || before.is_stuck || (!takeable && options_.listener == nullptr)) return;
+    if (!is_long && (lasts_ns < suspect_alert_ns || now_ns_ >= alert_until_ns_)) return;
+    found_ = std::max(found_, finding::suspicion);
     before.watch = free_watch();
     if (before.watch == nullptr) return;
     const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;
     before.watch->begin(at.thread_approx(), before.since_ns, tell_after_ns, machine());
-    found_ = std::max(found_, finding::suspicion);
     return;
   }
   stall_watch& notes = *before.watch;
-  const bool was_told = notes.was_told();
-  if (notes.look(machine(), sampler_)) {
-    if (!was_told) count(notes);
-    if (const auto runs = at.runs_approx()) {
-      options_.listener->hear({runs->id, runs->name, runs->site, at.number(), notes.lasted_ns(), notes.why(), notes.stack()});
-    }
+  const auto runs = at.runs_approx();
+  const bool is_told = notes.look(machine(), sampler_);
+  if (at.tasks_run_approx() != before.task) return;  // it has just ended: what was seen may be of the next one
+  if (is_told && runs) {
+    if (!std::exchange(before.is_over, true)) count(notes);
+    options_.listener->hear({runs->id, runs->name, runs->site, at.number(), notes.lasted_ns(), notes.why(), notes.stack()});
   }
   if (takeable || notes.waits_for_answer()) found_ = std::max(found_, finding::suspicion);
-  if (takeable && notes.is_stuck()) suspects_.push_back(&at);
+  if (takeable && notes.is_stuck() && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
 }
 
 void watchdog::end_watch(sight& of) noexcept {
   stall_watch& notes = *std::exchange(of.watch, nullptr);
-  if (!notes.was_told() && notes.lasted_ns() >= counted_ns) count(notes);
+  if (!of.is_over && notes.lasted_ns() >= counted_ns) count(notes);
   notes.end(sampler_);
 }
 
@@ -241,18 +250,21 @@ void watchdog::count(const stall_watch& of) noexcept {
   stalls_[static_cast<std::size_t>(of.why().cause)].fetch_add(1, std::memory_order_relaxed);
 }
 
-// Null: so many have not been told of yet.
+// Room is made by one that was told of, and then by one that has been replaced: of whom it is taken begins no other. Null: so many
+// have just been suspected.
 stall_watch* watchdog::free_watch() noexcept {
   for (stall_watch& each : *watches_) {
     if (each.is_free()) return &each;
   }
-  for (sight& each : seen_) {
-    if (each.watch == nullptr || !each.watch->was_told()) continue;
-    stall_watch* const freed = each.watch;
-    end_watch(each);
-    return freed;
-  }
-  return nullptr;
+  const auto is_told = [](const sight& each) { return each.watch != nullptr && each.is_over; };
+  const auto is_replaced = [](const sight& each) { return each.watch != nullptr && each.is_replaced; };
+  auto yields = std::find_if(seen_.begin(), seen_.end(), is_told);
+  if (yields == seen_.end()) yields = std::find_if(seen_.begin(), seen_.end(), is_replaced);
+  if (yields == seen_.end()) return nullptr;
+  stall_watch* const freed = yields->watch;
+  end_watch(*yields);
+  yields->is_over = true;
+  return freed;
 }
 
 const machine_state& watchdog::machine() noexcept {
@@ -315,6 +327,7 @@ bool watchdog::take_from_task(worker& from) noexcept {
     put_back(*spare);
     return false;
   }
+  owner_.unsettle(from);
   room_.fetch_sub(1, std::memory_order_relaxed);
   taken_.fetch_add(1, std::memory_order_relaxed);
   owner_.move_slot(from, *spare);
@@ -370,7 +383,15 @@ worker* watchdog::add_spare() noexcept {
     complain("levity: no thread to be had to replace one that a task or a blocking call keeps; raise the limit of threads "
              "(ulimit -u, pids.max)\n");
   }
-  withheld_ += room_.exchange(0, std::memory_order_relaxed);
+  // Spares that wait are as good as before.
+  int waiting = 0;
+  {
+    const std::lock_guard guard{lock_};
+    waiting = static_cast<int>(spares_.size());
+  }
+  const int startable = std::max(room_.load(std::memory_order_relaxed) - waiting, 0);
+  room_.fetch_sub(startable, std::memory_order_relaxed);
+  withheld_ += startable;
   retry_at_ns_.store(kernel_now_ns() + retry_pause_ns_, std::memory_order_relaxed);
   return nullptr;
 }

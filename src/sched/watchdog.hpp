@@ -42,10 +42,11 @@
 // spawns and wakes while it is stuck keeps nobody waiting for more than a look. What is pinned to the worker stays with it, and
 // runs on its thread beside the slots.
 //
-// Who is stuck. A look that finds the same task as the one before suspects, and keeps notes of it (stall_watch.hpp); from then on
-// it looks each `suspect_ns`, until the thread has used processor time for that task, or slept in it. A thread that has merely not
-// been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go on until the task
-// waits or ends: a stall that lasts is told of, with its cause and stack.
+// Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then on
+// it is looked at each `suspect_ns`, until the thread has used processor time for that task, or slept in it. A thread that has
+// merely not been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go on
+// until the task waits or ends: a stall that lasts is told of, with its cause and stack. Where one is stuck the next one is likely: for `alert_ns`
+// after a task that was replaced has lasted for `doze_ns`, `suspect_alert_ns` are enough for a suspicion.
 //
 // How it looks. A call that is still there one look later has lasted for `look_ns` and is slow. While there are calls, quick ones
 // too, it looks again after up to `look_rarely_ns`; while there are only tasks, each `doze_ns`, from which a call wakes it; when
@@ -74,7 +75,7 @@
 //   E362 take_slot_from_task(), take_slot() -> keeps_slot(): the slot is gone; of the latter, that it went from under the very call
 //   that begins.
 //   E363 drain_lock_: the last of those who moved tasks out of a worker's deques -> the worker pops from them again.
-//   E364 a spare's thread ends -> another one is started for the same worker.
+//   E364 let_rest(), a spare's thread leaves its worker -> another one is started for that: lock_.
 //
 // Rejected: hand every call to a pool (two futex round trips, 50 us, for a call that takes 1); run f in place and hope; a worker
 // that gives its slot up by an exchange at each task and takes it back at the next (5 ns a task); a slot that is taken without
@@ -134,7 +135,8 @@ public:
   static constexpr std::int64_t look_ns = 100'000;
   static constexpr std::int64_t look_rarely_ns = 1'000'000;
   static constexpr std::int64_t suspect_ns = 1'000'000;
-  static constexpr std::int64_t alert_ns = 1'000'000'000;  // so long after a slot was taken it looks each suspect_ns
+  static constexpr std::int64_t alert_ns = 1'000'000'000;
+  static constexpr std::int64_t suspect_alert_ns = 4'000'000;
   static constexpr std::int64_t doze_ns = 10'000'000;
   static constexpr unsigned looks_before_doze = 100;       // without calls
   static constexpr unsigned dozes_before_sleep = 3;        // without tasks
@@ -173,6 +175,8 @@ public:
   void offer_spare(worker& spare) noexcept;
   /// Its thread is about to end. False: it has been given a slot.
   [[nodiscard]] bool withdraw_spare(worker& spare) noexcept;
+  /// Its thread has left it: it may be given another one. E364.
+  void let_rest(worker& spare) noexcept;
   /// When there are no more tasks.
   void stop() noexcept;
 
@@ -194,6 +198,10 @@ private:
     bool in_task = false;
     std::int64_t since_ns = 0;     // when it was first seen in that task
     stall_watch* watch = nullptr;  // it is suspected
+    bool is_stuck = false;         // its thread is kept by that task
+    bool is_replaced = false;
+    bool is_proven = false;        // it was replaced, and rightly
+    bool is_over = false;          // it was counted and told of, or made room for others: no notes are begun any more
   };
   enum class finding : std::uint8_t { nothing, work, suspicion, call };
 

@@ -2,6 +2,8 @@
 // Method: the stuck task is let go only by those who would be stranded behind it: their turn to run is the event that is waited
 // for. A test that hangs has found somebody stranded.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -304,6 +306,86 @@ TEST_P(detach, a_destructor_that_stalls_holds_nobody_up) {
     }, &told);
     co_await tasks.join();
   });
+}
+
+// Where calls are made, or a task was stuck, looks are a millisecond apart or less: that makes nobody stuck who computes for three.
+TEST(watchdog, a_task_that_computes_for_a_few_milliseconds_is_not_replaced) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  run_tasks(2, []() -> lv::task<> {
+    const auto compute = [](std::chrono::nanoseconds time) {
+      const auto used = [] {
+        timespec now{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+      };
+      for (const auto until = used() + time; used() < until;) lv::spin_hint();
+    };
+    lv::scope all;
+    all.spawn([](auto work) -> lv::task<> {
+      work(40ms);
+      co_return;
+    }, compute);
+    co_await all.join();
+    const std::uint64_t before = lv::threads_of_runtime().replaced;
+    constexpr int pieces = 50;
+    for (int i = 0; i < 2; i++) {
+      all.spawn([](auto work) -> lv::task<> {
+        for (int n = 0; n < pieces; n++) {
+          work(3ms);
+          (void)co_await lv::blocking([] {});
+          co_await lv::yield();
+        }
+      }, compute);
+    }
+    co_await all.join();
+    EXPECT_LT(lv::threads_of_runtime().replaced - before, 2U * pieces / 2);
+  });
+}
+
+// More than the watchdog keeps notes of.
+TEST(watchdog, forty_at_a_time_that_nobody_is_told_of_are_all_replaced) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  lv::runtime_options options;
+  options.workers = 1;
+  options.handle_signals = false;
+  options.stalls_told_after_ms = 0;
+  lv::run_with(options, []() -> lv::task<> {
+    constexpr int many = 40;
+    static_assert(many > lv::detail::watchdog::watches_max);
+    lv::atomic<int> here{0};
+    lv::scope all;
+    for (int i = 0; i < many; i++) {
+      all.spawn([](lv::atomic<int>* came) -> lv::task<> {
+        came->fetch_add(1, std::memory_order_relaxed);
+        while (came->load(std::memory_order_relaxed) < many) ::usleep(1000);
+        co_return;
+      }, &here);
+    }
+    co_await all.join();
+    EXPECT_GE(lv::threads_of_runtime().replaced, many - 1U);
+  });
+}
+
+TEST(watchdog, a_thread_that_was_replaced_may_run_anywhere) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  const auto cpus_here = [] {
+    cpu_set_t cpus;
+    EXPECT_EQ(::sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    return CPU_COUNT(&cpus);
+  };
+  const int all = cpus_here();
+  if (all < 2) GTEST_SKIP() << "there is one CPU";
+  lv::runtime_options options;
+  options.workers = 1;
+  options.handle_signals = false;
+  options.affinity = lv::runtime_options::worker_affinity::cpu;
+  lv::run_with(options, [](auto count, int wide) -> lv::task<> {
+    EXPECT_EQ(count(), 1);
+    while (lv::threads_of_runtime().replaced == 0) lv::spin_hint();
+    while (count() < wide) lv::spin_hint();  // hangs if it never may
+    co_await lv::yield();
+    EXPECT_EQ(count(), 1);  // with a slot again
+  }, cpus_here, all);
 }
 
 // One thread may be kept: of two stuck tasks the second one keeps its slot, is counted, and goes on when the first one has ended.

@@ -582,11 +582,11 @@ void worker::lose_slot() noexcept {
 
 // A few at a time: what becomes of them takes locks of its own.
 template <class T>
-std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into) noexcept {
+std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into, std::size_t most) noexcept {
   std::size_t count = 0;
   const std::lock_guard guarded{drain_lock_};  // E363.
   if (hold_.load(std::memory_order_relaxed) != hold::lost) return 0;
-  while (count < into.size()) {
+  while (count < std::min(most, into.size())) {
     T* task = from.take_from_absent();
     if (task == nullptr) break;
     into[count++] = task;
@@ -594,18 +594,21 @@ std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into) n
   return count;
 }
 
-// Oldest first.
+// Oldest first, and no more than is there now: a task may push without end.
 template <class Woken, class Fresh>
 bool worker::drain(Woken&& woken, Fresh&& fresh) noexcept {
+  const bool any = drain(woken_, woken);
+  return drain(fresh_, fresh) || any;
+}
+
+template <class T, class Take>
+bool worker::drain(basic_deque<T>& from, Take& take) noexcept {
+  std::array<T*, 64> slice;
+  auto left = static_cast<std::size_t>(from.size_approx());
   bool any = false;
-  std::array<task_record*, 64> records;
-  while (const std::size_t count = take_slice(woken_, records)) {
-    woken(records.data(), count);
-    any = true;
-  }
-  std::array<ready_task*, 64> tasks;
-  while (const std::size_t count = take_slice(fresh_, tasks)) {
-    fresh(tasks.data(), count);
+  while (const std::size_t count = take_slice(from, slice, left)) {
+    take(slice.data(), count);
+    left -= count;
     any = true;
   }
   return any;

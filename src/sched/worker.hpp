@@ -67,10 +67,6 @@ public:
 
   /// The thread's whole life. A spare's may end before the runtime does; then the worker waits for another thread.
   void run();
-  /// Around run(): of who starts the thread, and of the thread.
-  void begin_thread() noexcept { has_thread_.store(true, std::memory_order_relaxed); }
-  void end_thread() noexcept { has_thread_.store(false, std::memory_order_release); }  // E364 release.
-  [[nodiscard]] bool has_thread() const noexcept { return has_thread_.load(std::memory_order_acquire); }  // E364 acquire.
   /// A piece of it, see scheduler::turn_here().
   bool turn(unsigned tasks_max) noexcept;
   /// Any thread: queues a task that nobody else may run.
@@ -180,9 +176,11 @@ private:
   [[nodiscard]] ready_task* await_slot(run_state& run) noexcept;
   [[nodiscard]] bool would_sleep() noexcept;
   template <class T>
-  std::size_t take_slice(basic_deque<T>& from, std::array<T*, 64>& into) noexcept;
+  std::size_t take_slice(basic_deque<T>& from, std::array<T*, 64>& into, std::size_t most) noexcept;
   template <class Woken, class Fresh>
   bool drain(Woken&& woken, Fresh&& fresh) noexcept;
+  template <class T, class Take>
+  bool drain(basic_deque<T>& from, Take& take) noexcept;
   void leave_task(run_state& run) noexcept;
   void take_over(worker& from) noexcept;
   void poll_home(std::int64_t now_ns) noexcept;
@@ -259,7 +257,6 @@ private:
   enum class hold : std::uint8_t { held, doubted, lost };
   atomic<hold> hold_;      // the slot; see watchdog.hpp
   spin_lock drain_lock_;   // E363: who moves tasks out of the deques of a worker without a slot, and the end of its being without
-  atomic<bool> has_thread_{false};
   atomic<pid_t> thread_id_{0};
   atomic<clockid_t> thread_clock_{};
   atomic<std::uint64_t> call_{0};  // the number of the last call, whether it lasts, whether it has cost us the slot
