@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "io/sync_queue.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "platform/syscall.hpp"
@@ -36,15 +37,6 @@ io_error error_of(const file_operation& operation) noexcept {
   return io_error::from_errno(code, name_of(operation));
 }
 
-// An interrupted sync is made again, the write before it is not: it may have been one that appends.
-bool sync_written(int fd) noexcept {
-  int result;
-  do {
-    result = kernel::fdatasync(fd);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
-}
-
 }  // namespace
 
 std::int64_t perform(const file_operation& operation) noexcept {
@@ -58,8 +50,9 @@ std::int64_t perform(const file_operation& operation) noexcept {
         result = kernel::pread(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
         break;
       case file_operation::kind::write:
-        result = kernel::pwrite(operation.fd, operation.bytes, operation.size, static_cast<off_t>(operation.offset));
-        if (result > 0 && operation.durable && !sync_written(operation.fd)) result = -1;
+        result = operation.is_sync() ? kernel::fdatasync(operation.fd)
+                                     : kernel::pwrite(operation.fd, operation.bytes, operation.size,
+                                                      static_cast<off_t>(operation.offset));
         break;
       case file_operation::kind::sync: result = kernel::fsync(operation.fd); break;
       case file_operation::kind::sync_data: result = kernel::fdatasync(operation.fd); break;
@@ -87,6 +80,30 @@ std::int64_t perform(const file_operation& operation) noexcept {
     }
   } while (result < 0 && errno == EINTR);
   return result < 0 ? -errno : result;
+}
+
+void carry_out(file_operation& operation) noexcept {
+  if (operation.syncs == nullptr) return complete(operation, perform(operation));
+  if (!operation.is_sync()) {
+    const std::int64_t written = perform(operation);
+    if (written <= 0) {
+      operation.syncs->fail(written);
+      return complete(operation, written);
+    }
+    operation.written = static_cast<std::int32_t>(written);
+  }
+  file_operation* leader = &operation;
+  switch (operation.syncs->begin(operation)) {
+    case sync_queue::turn::now: break;
+    case sync_queue::turn::later: return;
+    case sync_queue::turn::never: return complete(operation, -operation.syncs->failure());
+  }
+  while (leader != nullptr) {
+    const sync_queue::outcome ended = leader->syncs->end(*leader, perform(*leader));
+    complete(*leader, leader->result);
+    complete_all(ended.served);
+    leader = ended.leader;
+  }
 }
 
 void complete(file_operation& operation, std::int64_t result) noexcept {
@@ -192,6 +209,10 @@ file_action::file_action(file_operation::kind what, std::int32_t fd, std::uint64
   operation_.offset = size;
 }
 
+file_action::file_action(file_operation::kind what, std::int32_t fd, sync_queue* syncs) noexcept : file_wait(what, fd) {
+  operation_.syncs = syncs;
+}
+
 file_action::file_action(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::uint64_t size,
                          std::int32_t flags) noexcept
     : file_wait(what, fd) {
@@ -240,8 +261,8 @@ file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::ui
   tries_cache_ = may_be_cached && what == file_operation::kind::read && size <= cached_read_max;
 }
 
-file_transfer&& file_transfer::durable() && noexcept {
-  operation_.durable = true;
+file_transfer&& file_transfer::durable(sync_queue* syncs) && noexcept {
+  operation_.syncs = syncs;
   return std::move(*this);
 }
 
@@ -271,11 +292,18 @@ void close_later(std::int32_t fd) noexcept {
 
 using namespace detail;
 
-file::file(file&& other) noexcept : fd_(std::exchange(other.fd_, -1)), direct_(other.direct_) {}
+file::file() noexcept = default;
+
+file::file(int fd, bool direct, std::unique_ptr<sync_queue> syncs) noexcept
+    : fd_(fd), direct_(direct), syncs_(std::move(syncs)) {}
+
+file::file(file&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), direct_(other.direct_), syncs_(std::move(other.syncs_)) {}
 
 file& file::operator=(file&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(direct_, other.direct_);
+  std::swap(syncs_, other.syncs_);
   return *this;
 }
 
@@ -291,9 +319,10 @@ task<io_result<file>> file::open(std::string path, file_options options) {
   if (options.truncate) flags |= O_TRUNC;
   if (options.append) flags |= O_APPEND;
   if (options.direct) flags |= O_DIRECT;
+  auto syncs = std::make_unique<sync_queue>();
   const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, flags, options.mode};
   if (!opened) co_return std::unexpected(opened.error());
-  co_return file{static_cast<int>(*opened), options.direct};
+  co_return file{static_cast<int>(*opened), options.direct, std::move(syncs)};
 }
 
 file_transfer file::read_at(std::uint64_t offset, std::span<std::byte> into) noexcept {
@@ -309,15 +338,17 @@ file_transfer file::write_at(std::uint64_t offset, std::string_view text) noexce
 }
 
 file_transfer file::write_durably_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
-  return write_at(offset, bytes).durable();
+  return write_at(offset, bytes).durable(syncs_.get());
 }
 
 file_transfer file::write_durably_at(std::uint64_t offset, std::string_view text) noexcept {
-  return write_at(offset, text).durable();
+  return write_at(offset, text).durable(syncs_.get());
 }
 
-file_transfer file::append_durably(std::span<const std::byte> bytes) noexcept { return append(bytes).durable(); }
-file_transfer file::append_durably(std::string_view text) noexcept { return append(text).durable(); }
+file_transfer file::append_durably(std::span<const std::byte> bytes) noexcept {
+  return append(bytes).durable(syncs_.get());
+}
+file_transfer file::append_durably(std::string_view text) noexcept { return append(text).durable(syncs_.get()); }
 
 file_transfer file::append(std::span<const std::byte> bytes) noexcept { return write_at(0, bytes); }
 file_transfer file::append(std::string_view text) noexcept { return write_at(0, text); }
@@ -329,8 +360,8 @@ file_action file::punch_hole(std::uint64_t offset, std::uint64_t size) noexcept 
   return {file_operation::kind::allocate, fd_, offset, size, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
 }
 
-file_action file::sync() noexcept { return {file_operation::kind::sync, fd_}; }
-file_action file::sync_data() noexcept { return {file_operation::kind::sync_data, fd_}; }
+file_action file::sync() noexcept { return {file_operation::kind::sync, fd_, syncs_.get()}; }
+file_action file::sync_data() noexcept { return {file_operation::kind::sync_data, fd_, syncs_.get()}; }
 file_action file::truncate(std::uint64_t size) noexcept { return {file_operation::kind::truncate, fd_, size}; }
 file_action file::close() noexcept { return {file_operation::kind::close, std::exchange(fd_, -1)}; }
 
@@ -375,7 +406,8 @@ task<io_result<void>> sync_directory(std::string path) {
   const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, O_RDONLY | O_DIRECTORY, 0};
   if (!opened) co_return std::unexpected(opened.error());
   const int fd = static_cast<int>(*opened);
-  const auto synced = co_await file_action{file_operation::kind::sync, fd};
+  sync_queue own;
+  const auto synced = co_await file_action{file_operation::kind::sync, fd, &own};
   const auto closed = co_await file_action{file_operation::kind::close, fd};
   co_return synced ? closed : synced;
 }

@@ -2,9 +2,11 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "io/ring_thread.hpp"
+#include "io/sync_queue.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/clock.hpp"
 
@@ -27,6 +29,8 @@ bool file_line::submit(file_operation& operation) noexcept {
   last_ns_ = now_ns;
   if (run_ < run_min || entering_.load(std::memory_order_acquire)) return false;  // E310 acquire.
   if (waiting_ != nullptr || in_flight.load(std::memory_order_relaxed) != 0 || ring_.queued() >= entries) return false;
+  // Handed over or not, from here on it leads: a write, too, for it goes with its sync in one.
+  if (operation.syncs != nullptr && operation.syncs->try_begin(operation) != sync_queue::turn::now) return false;
   waiting_ = &operation;
   return true;
 }
@@ -35,7 +39,7 @@ void file_line::prepare() noexcept {
   entered_ = std::exchange(waiting_, nullptr);
   io_uring_sqe& entry = ring_.next_entry();
   fill_entry(entry, *entered_);
-  if (entered_->durable) entry.rw_flags = RWF_DSYNC;  // there is no other at the same time
+  if (entered_->syncs != nullptr && !entered_->is_sync()) entry.rw_flags = RWF_DSYNC;  // there is no other at the same time
   in_flight.fetch_add(1, std::memory_order_relaxed);
   entering_.store(true, std::memory_order_relaxed);
 }
@@ -59,10 +63,24 @@ void file_line::collect(ready_batch& ready) noexcept {
     if (what.data == 0) return;  // one that was taken back
     in_flight.fetch_sub(1, std::memory_order_relaxed);
     auto& operation = *reinterpret_cast<file_operation*>(what.data);
-    if (goes_again(operation, what.result)) return other_.submit(operation);
-    operation.result = what.result;
+    if (!is_over(operation, what.result)) return;
     if (wake_deferred(*operation.task)) ready.add(*operation.task);
   });
+}
+
+// Sets the result; false: somebody else goes on with it.
+bool file_line::is_over(file_operation& operation, std::int32_t result) noexcept {
+  if (goes_again(operation, result)) {
+    other_.submit(operation);
+    return false;
+  }
+  operation.result = result;
+  if (operation.syncs == nullptr) return true;
+  if (operation.what == file_operation::kind::write && result >= 0) operation.written = result;
+  const sync_queue::outcome ended = operation.syncs->end(operation, std::min(result, 0));
+  complete_all(ended.served);
+  if (ended.leader != nullptr) other_.submit(*ended.leader);
+  return true;
 }
 
 }  // namespace levity::detail

@@ -50,6 +50,8 @@ public:
   void hand_over() noexcept override;
 
 private:
+  [[nodiscard]] bool is_over(file_operation& operation, std::int32_t result) noexcept;
+
   static constexpr unsigned entries = 8;  // one, and what was taken back before it
   // Who watches over calls that may block costs wake-ups of its own. So the line is for operations that follow each other: not
   // for the first few, nor after a pause.

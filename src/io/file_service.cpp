@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "io/sync_queue.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "platform/ring_host.hpp"
 
@@ -15,11 +16,11 @@ struct offloaded : blocking_job {
   file_operation* operation;
 };
 
-void carry_out(blocking_job& job) noexcept {
+void run_offloaded(blocking_job& job) noexcept {
   auto& own = static_cast<offloaded&>(job);
   file_operation& operation = *own.operation;
   frame_free(&own, sizeof own);
-  complete(operation, perform(operation));
+  carry_out(operation);
 }
 
 }  // namespace
@@ -58,13 +59,15 @@ file_service::carrier file_service::decide() noexcept {
 void file_service::submit(file_operation& operation) noexcept {
   carrier by = carrier_.load(std::memory_order_acquire);  // E78 acquire.
   if (by == carrier::undecided) by = decide();
+  // Not even the write: what is told as lost shall not change behind the back of whoever looks at the file.
+  if (operation.syncs != nullptr && operation.syncs->failure() != 0) return complete(operation, -operation.syncs->failure());
   switch (by) {
     case carrier::ring:
       // Older kernels cannot truncate on a ring, and none can read a directory.
       if (operation.what == file_operation::kind::truncate || operation.what == file_operation::kind::list) break;
       if (ring_->is_quiet_approx() && submit_here(operation)) return;
       return ring_->submit(operation);
-    case carrier::here: return complete(operation, perform(operation));
+    case carrier::here: return carry_out(operation);
     case carrier::refused: return complete(operation, -refusal_);
     case carrier::threads:
     case carrier::undecided: break;
@@ -116,7 +119,7 @@ file_line* file_service::line_of(reactor& home, const poll_lease& held) noexcept
 
 void file_service::offload(file_operation& operation) noexcept {
   auto* job = new (frame_allocate(sizeof(offloaded))) offloaded;
-  job->run = &carry_out;
+  job->run = &run_offloaded;
   job->operation = &operation;
   runs_.offload(*job);
 }

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "io/sync_queue.hpp"
+
 namespace levity::inline v0::detail {
 
 // Interrupted, short of something at the moment, or cancelled, which nobody here ever asks for. After so many refusals it is told
@@ -17,28 +19,43 @@ bool goes_again(file_operation& operation, std::int32_t result) noexcept {
 }
 
 unsigned ring_thread::take(ring& on) noexcept {
-  const unsigned count = inbox_.take([&on](file_operation& operation) { fill_entry(on.next_entry(), operation); });
-  in_flight_.store(in_flight_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-  return count;
+  return inbox_.take([this, &on](file_operation& operation) { begin(on, operation); });
+}
+
+// A sync waits until it is its turn; then whoever ends the one before it sends it here, or to where that was made.
+void ring_thread::begin(ring& on, file_operation& operation) noexcept {
+  if (!operation.is_sync()) return enter(on, operation);
+  switch (operation.syncs->begin(operation)) {
+    case sync_queue::turn::now: return enter(on, operation);
+    case sync_queue::turn::later: return;
+    case sync_queue::turn::never: return complete(operation, -operation.syncs->failure());
+  }
+}
+
+void ring_thread::enter(ring& on, file_operation& operation) noexcept {
+  fill_entry(on.next_entry(), operation);
+  in_flight_.store(in_flight_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 void ring_thread::completed(ring& on, const completion& what) noexcept {
   auto& operation = *reinterpret_cast<file_operation*>(what.data);
-  if (goes_again(operation, what.result)) {
-    fill_entry(on.next_entry(), operation);
-    return;
-  }
-  std::int32_t result = what.result;
-  if (operation.durable && operation.written < 0 && result > 0) {  // a short one, too: the next one syncs its own bytes only
+  in_flight_.store(in_flight_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  if (goes_again(operation, what.result)) return enter(on, operation);
+  if (operation.syncs == nullptr) return complete_on_ring(operation, what.result);
+  if (!operation.is_sync() && what.result > 0) {  // a short one, too: the next one syncs its own bytes only
     // Not one write with RWF_DSYNC: of several at a time on a file the kernel then makes one after the other, each with its own
     // sync.
-    operation.written = result;
-    fill_entry(on.next_entry(), operation);
-    return;
+    operation.written = what.result;
+    return begin(on, operation);
   }
-  if (operation.written >= 0 && result == 0) result = operation.written;
-  in_flight_.store(in_flight_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  complete_on_ring(operation, result);
+  if (!operation.leads) {
+    operation.syncs->fail(what.result);
+    return complete(operation, what.result);
+  }
+  const sync_queue::outcome ended = operation.syncs->end(operation, what.result);
+  if (ended.leader != nullptr) enter(on, *ended.leader);
+  complete(operation, operation.result);
+  complete_all(ended.served);
 }
 
 void complete_on_ring(file_operation& operation, std::int32_t result) noexcept {

@@ -46,9 +46,11 @@ private:
   unsigned take(ring& on) noexcept override;
   bool has_more() const noexcept override { return !inbox_.empty_approx(); }
   void completed(ring& on, const completion& what) noexcept override;
+  void enter(ring& on, file_operation& operation) noexcept;
+  void begin(ring& on, file_operation& operation) noexcept;
   bool may_end(ring&) noexcept override { return in_flight_.load(std::memory_order_relaxed) == 0; }
 
-  atomic<std::uint64_t> in_flight_{0};  // moved by the thread
+  atomic<std::uint64_t> in_flight_{0};  // what the kernel has; moved by the thread
   handoff<file_operation, &file_operation::next> inbox_;
   ring_host host_{*this};
 };

@@ -37,6 +37,7 @@ enum : unsigned {
   busy = 1 << 10,
   awaits_event = 1 << 11,  // a cut owes an event where the descriptor is watched
   no_thread = 1 << 12,     // EAGAIN: the limit of threads is reached
+  lost_page = 1 << 13,     // EIO
 };
 
 struct traits {
@@ -83,7 +84,7 @@ constexpr std::array<traits, calls> table{{
     {"pread", interrupted | cut},
     {"pwrite", interrupted | cut},
     {"preadv2", interrupted | refused_free | cut},
-    {"fsync", interrupted},
+    {"fsync", interrupted | lost_page},
     {"truncate", interrupted},
     {"stat", no_memory},
     {"rename", no_memory},
@@ -130,6 +131,7 @@ constexpr fault faults[] = {
     {"enfile", no_descriptor, ENFILE, bit(call::accept)},
     {"enomem", no_memory, ENOMEM, bit(call::accept)},
     {"enobufs", no_buffers, ENOBUFS, bit(call::accept)},
+    {"eio", lost_page, EIO, 0},
 };
 
 std::uint64_t calls_that(unsigned needs) noexcept {
@@ -276,6 +278,7 @@ void publish() noexcept {
     const std::uint64_t concerns = one.concerns.load(std::memory_order_relaxed);
     const int code = one.code.load(std::memory_order_relaxed);
     if (concerns != 0 && (code == 0 || code == EAGAIN)) all |= bit(call::epoll_ctl) | bit(call::close);  // the watches
+    if ((concerns & bit(call::fsync)) != 0) all |= bit(call::ring_operation);
     all |= concerns;
   }
   if (completions.load(std::memory_order_relaxed) != 0 || buffers.load(std::memory_order_relaxed) != 0) {
@@ -543,6 +546,10 @@ bool tell(io_uring_sqe& entry, std::int32_t result) noexcept {
   return false;
 }
 
+bool syncs(const io_uring_sqe& entry) noexcept {
+  return entry.opcode == IORING_OP_FSYNC || (entry.opcode == IORING_OP_WRITE && (entry.rw_flags & RWF_DSYNC) != 0);
+}
+
 enum class shape { other, transfer, whole, close };
 
 shape shape_of(unsigned opcode) noexcept {
@@ -575,7 +582,11 @@ void strike_submission(void* raw) noexcept {
   // The eight bytes of an event descriptor come whole or not at all.
   const bool cuttable = is == shape::transfer && entry.len > 8;
   std::size_t size = cuttable ? entry.len : 0;
-  const int code = look_all(call::ring_operation, -1, size);
+  int code = look_all(call::ring_operation, -1, size);
+  if (code == passes && syncs(entry)) {
+    std::size_t whole = 0;
+    code = look_all(call::fsync, -1, whole);
+  }
   if (code == passes) {
     if (cuttable) entry.len = static_cast<std::uint32_t>(size);
     return;

@@ -15,6 +15,7 @@
 //   ebusy      the ring takes no submissions now                                 ring_enter
 //   nothread   a thread is not started: EAGAIN                                   every start of a thread
 //   emfile, enfile, enomem, enobufs   -1 and that errno                          accept
+//   eio        a page could not be written: EIO, told once as the kernel does    syncs of files, by calls and by rings
 //   completions=N, buffers=N          rings have N completion slots, buffer rings N buffers: sizes, not periods
 //
 // Edge-triggered epoll promises an event after EAGAIN and after a short read, so an invented one must bring it: a rule of that

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,7 +39,7 @@ struct direct_alignment {
 /// for the price of the system call; one that has to wait is handed over. In a simulated runtime they run inline, in order.
 class file {
 public:
-  file() = default;
+  file() noexcept;
   file(file&& other) noexcept;
   file& operator=(file&& other) noexcept;
   /// Closes without waiting: the close itself runs where operations run. No operation may be in flight.
@@ -55,9 +56,12 @@ public:
   [[nodiscard("co_await the write")]] detail::file_transfer write_at(std::uint64_t offset, std::string_view text) noexcept;
 
   /// As write_at(), and when it returns well these bytes are on the disk: one operation, so one wait. These bytes only: what was
-  /// written to the file before needs a sync of its own, and a new file the sync_directory() of its directory. When a durable write
-  /// or a sync of a file has failed, do not trust those that ran beside it, nor a later sync: the kernel tells a page that could
-  /// not be written to one of them only, and forgets it.
+  /// written to the file before needs a sync of its own, and a new file the sync_directory() of its directory. Of those that run
+  /// beside each other the syncs are made one after the other, each for all that are written by then.
+  ///
+  /// A failure stays. When a durable write or a sync has failed by the disk (a lost page, no space), so have all that waited
+  /// beside it, and all later ones of this file answer the same, without writing, until it is opened anew: the kernel tells a page
+  /// that could not be written once, and takes it for clean then. What was written since the last that returned well may be lost.
   [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset,
                                                                              std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset, std::string_view text) noexcept;
@@ -71,7 +75,8 @@ public:
   [[nodiscard("co_await the write")]] detail::file_transfer append_durably(std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer append_durably(std::string_view text) noexcept;
 
-  /// When it returns well, what was written is on the disk with all metadata: fsync(2).
+  /// When it returns well, what was written is on the disk with all metadata: fsync(2). A failure stays, as that of
+  /// write_durably_at().
   [[nodiscard("co_await the sync")]] detail::file_action sync() noexcept;
   /// The same with no more metadata than reading it back needs: fdatasync(2).
   [[nodiscard("co_await the sync")]] detail::file_action sync_data() noexcept;
@@ -92,14 +97,16 @@ public:
   [[nodiscard]] io_result<direct_alignment> alignment() const noexcept;
   /// Whether it was opened and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
-  /// The descriptor, which stays this file's; -1 when it is closed.
+  /// The descriptor, which stays this file's; -1 when it is closed. A sync that is made on it past this object may take a failure
+  /// from those that go through it.
   [[nodiscard]] int native_handle() const noexcept { return fd_; }
 
 private:
-  file(int fd, bool direct) noexcept : fd_(fd), direct_(direct) {}
+  file(int fd, bool direct, std::unique_ptr<detail::sync_queue> syncs) noexcept;
 
   int fd_ = -1;
   bool direct_ = false;  // a read of it always waits for the disk
+  std::unique_ptr<detail::sync_queue> syncs_;
 };
 
 /// rename(2): replaces `to` atomically. Durable after sync_directory() of its directory.

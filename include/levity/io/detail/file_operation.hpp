@@ -9,6 +9,8 @@
 
 namespace levity::inline v0::detail {
 
+class sync_queue;
+
 /// One operation on a file, and who waits for it. Lives in the awaiter; whoever carries it out owns it from submit to complete.
 struct file_operation {
   enum class kind : std::uint8_t {
@@ -28,10 +30,14 @@ struct file_operation {
   std::uint32_t mode = 0;
   kind what = kind::sync;
   bool direct = false;        // a read past the page cache: the kernel copies nothing when it completes
-  bool durable = false;       // a write that is over when it is on the disk
-  std::int32_t written = -1;  // durable: so much, and the sync is what is left of it; -1: nothing yet
+  bool leads = false;         // the one sync of its queue that is being made is this operation's
   std::uint8_t refusals = 0;  // how often a ring did not carry it out for no reason of its own
+  std::int32_t written = -1;  // a durable write: so much, and the sync is what is left of it; -1: nothing yet
+  sync_queue* syncs = nullptr;  // of the open file: for a sync, and for a write that is over when it is on the disk; else null
   std::int64_t result = 0;  // as the kernel's: a count or descriptor, or a negative errno
+
+  /// What is left of it is a sync.
+  [[nodiscard]] bool is_sync() const noexcept { return syncs != nullptr && (what != kind::write || written >= 0); }
 };
 
 /// Who carries file operations out. submit() from any thread of the runtime; the operation completes exactly once.
@@ -42,8 +48,12 @@ protected:
   ~file_backend() = default;
 };
 
-/// Carries an operation out on the calling thread; returns what the kernel says.
+/// Carries out on the calling thread what comes next of an operation, of a durable write the write or the sync; returns what the
+/// kernel says.
 std::int64_t perform(const file_operation& operation) noexcept;
+
+/// Carries an operation out on the calling thread, and completes it; with it the syncs that fall to it.
+void carry_out(file_operation& operation) noexcept;
 
 /// The carrier is done: wakes who waits, or frees what nobody waits for.
 void complete(file_operation& operation, std::int64_t result) noexcept;
@@ -85,6 +95,8 @@ private:
 class file_action : public file_wait {
 public:
   file_action(file_operation::kind what, std::int32_t fd, std::uint64_t size = 0) noexcept;
+  /// A sync.
+  file_action(file_operation::kind what, std::int32_t fd, sync_queue* syncs) noexcept;
   /// Of a part of a file.
   file_action(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::uint64_t size, std::int32_t flags) noexcept;
   io_result<void> await_resume() const noexcept;
@@ -111,7 +123,7 @@ public:
   file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes, std::uint64_t size,
                 bool may_be_cached = false) noexcept;
   /// A write that is on the disk when it returns.
-  file_transfer&& durable() && noexcept;
+  file_transfer&& durable(sync_queue* syncs) && noexcept;
   io_result<std::uint64_t> await_resume() const noexcept;
 };
 
