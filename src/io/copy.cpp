@@ -18,6 +18,7 @@
 #include "platform/signals.hpp"
 #include "platform/syscall.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/stream_failure.hpp"
 
 namespace levity::inline v0 {
 namespace detail {
@@ -94,15 +95,6 @@ private:
 
   pipe_fds ends_;
 };
-
-// A failed transfer at one endpoint; a reset is remembered for whoever tries next.
-io_error transfer_error(endpoint& at, int code, const char* doing) noexcept {
-  const io_error error = io_error::from_errno(code, doing);
-  if (error == io_failure::reset && !at.write_ended.load(std::memory_order_relaxed)) {
-    at.was_reset.store(true, std::memory_order_relaxed);
-  }
-  return error;
-}
 
 // Who moves bytes without end lets the others run, and ends when it shall: the reason, if it shall.
 task<cancel_reason> breathe() {

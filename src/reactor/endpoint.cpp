@@ -47,6 +47,7 @@ endpoint& allocate_endpoint() {
   taken->writing.reset();
   taken->hung_up.store(false, std::memory_order_relaxed);
   taken->was_reset.store(false, std::memory_order_relaxed);
+  taken->peer_ended.store(false, std::memory_order_relaxed);
   taken->write_ended.store(false, std::memory_order_relaxed);
   return *taken;
 }

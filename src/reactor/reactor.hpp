@@ -15,7 +15,8 @@
 //   event follows as soon as more can be moved; an event for bytes, end of stream or failure that came before the attempt was
 //   answered by it
 //   once a socket has hung up, `hung_up` is set before its event
-//   a reset is a reset to every attempt after it, whoever met it first: a torn stream never looks like a finished one
+//   a reset is a reset to every attempt after it, whoever met it first: a torn stream never looks like a finished one; nor does a
+//   finished one look torn, when a write that came after the peer's end has broken the connection
 //   ring() ends the current wait, or the next one, at once
 //   close() never blocks, and no event reaches the endpoint's next user but a harmless "ready"
 

@@ -665,6 +665,36 @@ TEST_P(reactor_contract, an_end_of_stream_stays_one) {
   }
 }
 
+// A peer that says its last words, closes, and answers by a reset what comes too late.
+TEST_P(reactor_contract, an_end_of_stream_that_a_late_write_breaks_the_connection_behind_is_still_one) {
+  for (const bool a_write_hears_of_it : {false, true}) {
+    for (int round = 0; round < 5; round++) {
+      const pair p = connected();
+      const std::string sent = pattern(400);
+      write(p.client, sent);
+      poll_for(2 * millisecond);
+      close(p.client);
+      poll_for(5 * millisecond);
+      write(p.server, "late");
+      poll_for(20 * millisecond);
+      if (a_write_hears_of_it) {
+        ASSERT_TRUE(poll_until([&] {
+          const auto late = write_once(p.server, "too late");
+          return !late && late.error() == io_failure::reset;
+        }));
+      }
+      EXPECT_EQ(read_to_end(p.server), (std::pair{sent, io_failure::eof}));
+      std::byte byte;
+      const auto again = read(p.server, {&byte, 1});
+      EXPECT_TRUE(!again && again.error() == io_failure::eof);
+      const auto write_again = write_once(p.server, "too late");
+      EXPECT_TRUE(!write_again && write_again.error() == io_failure::reset);
+      EXPECT_EQ(read_to_end(p.server).second, io_failure::eof);
+      close(p.server);
+    }
+  }
+}
+
 TEST_P(reactor_contract, an_end_of_stream_on_both_sides_is_no_reset) {
   const pair p = connected();
   ASSERT_TRUE(r().shutdown_write(*p.server));

@@ -256,7 +256,7 @@ public:
         if (s.closed) return erase_if_done(s);
         return raise(s, can_read | ended | (s.fin_sent ? failed : 0));
       case segment::kind::rst:
-        s.error = s.connecting ? ECONNREFUSED : ECONNRESET;
+        s.error = s.connecting ? ECONNREFUSED : s.fin_received && !s.fin_sent ? EPIPE : ECONNRESET;
         s.connecting = false;
         s.broken = true;
         s.other = nobody;
@@ -558,9 +558,9 @@ io_result<std::size_t> sim_reactor::try_read(endpoint& socket, std::span<std::by
     return moved;
   }
   if (there == 0 && !late) {
+    if (s.fin_received) return std::unexpected(io_error{io_failure::eof, 0, doing});  // whatever broke behind it
     if (s.error != 0) return std::unexpected(error_of(std::exchange(s.error, 0), doing));
     if (s.broken) return std::unexpected(error_of(ECONNRESET, doing));
-    if (s.fin_received) return std::unexpected(io_error{io_failure::eof, 0, doing});
   }
   w.owe_read(s);
   return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});

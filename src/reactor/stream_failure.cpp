@@ -10,19 +10,40 @@
 
 namespace levity::inline v0::detail {
 
-io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept {
-  const io_error error = io_error::from_errno(code, doing);
-  if (error == io_failure::reset) socket.was_reset.store(true, std::memory_order_relaxed);
-  return error;
+void remember(endpoint& socket, int code) noexcept {
+  switch (code) {
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH: socket.was_reset.store(true, std::memory_order_relaxed); break;
+    case EPIPE:  // it says nothing new of a stream that was torn, nor of one whose own side has ended
+      if (!socket.write_ended.load(std::memory_order_relaxed)) socket.peer_ended.store(true, std::memory_order_relaxed);
+      break;
+    default: break;
+  }
 }
 
-bool torn(const endpoint& socket) noexcept {
+io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept {
+  remember(socket, code);
+  return io_error::from_errno(code, doing);
+}
+
+bool torn(endpoint& socket) noexcept {
   if (socket.was_reset.load(std::memory_order_relaxed)) return true;
-  if (socket.write_ended.load(std::memory_order_relaxed)) return false;
+  if (socket.write_ended.load(std::memory_order_relaxed) || socket.peer_ended.load(std::memory_order_relaxed)) return false;
   std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
   socklen_t size = sizeof state;
   if (kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) != 0 || state != TCP_CLOSE) return false;
-  return !socket.write_ended.load(std::memory_order_relaxed);  // another thread may have ended our side since, and so closed it
+  // Another thread may have ended our side since, and so closed it.
+  if (socket.write_ended.load(std::memory_order_relaxed)) return false;
+  int error = 0;
+  size = sizeof error;
+  if (kernel::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return false;
+  // Asked, the kernel forgets it. It says nothing where a transfer was told before us, and has remembered.
+  if (error == 0 && socket.peer_ended.load(std::memory_order_relaxed)) return false;
+  remember(socket, error == EPIPE ? EPIPE : ECONNRESET);
+  return socket.was_reset.load(std::memory_order_relaxed);
 }
 
 io_result<void> end_writing(endpoint& socket) noexcept {

@@ -23,6 +23,7 @@ void make_fresh(ring_socket& taken) noexcept {
   taken.writing.reset();
   taken.hung_up.store(false, std::memory_order_relaxed);
   taken.was_reset.store(false, std::memory_order_relaxed);
+  taken.peer_ended.store(false, std::memory_order_relaxed);
   taken.write_ended.store(false, std::memory_order_relaxed);
   taken.blocks = false;
   taken.receiving = false;

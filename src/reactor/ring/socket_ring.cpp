@@ -448,7 +448,7 @@ void socket_ring::received(ring& on, ring_socket& socket, const completion& what
 }
 
 void socket_ring::end_of_stream(ring_socket& socket, int code) noexcept {
-  if (code == ECONNRESET || code == EPIPE) socket.was_reset.store(true, std::memory_order_relaxed);
+  remember(socket, code);
   socket.lock.lock();
   socket.receiving = false;
   socket.ended = true;
@@ -567,7 +567,7 @@ void socket_ring::finish_send(ring_socket& socket, int code) noexcept {
     if (socket.end_wanted) kernel::shutdown(socket.fd, SHUT_WR);
   } else {
     socket.send_code = code;
-    if (code == ECONNRESET || code == EPIPE) socket.was_reset.store(true, std::memory_order_relaxed);
+    remember(socket, code);
   }
   socket.sending.store(false, std::memory_order_release);  // E203 release.
   if (code == 0) {
