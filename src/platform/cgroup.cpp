@@ -1,13 +1,23 @@
 #include "platform/cgroup.hpp"
 
+#include <cerrno>
 #include <cstdio>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 
 #include "platform/text_file.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
+
+// Nothing of a file that is not there.
+std::string text_of(const std::string& path) {
+  if (std::optional<std::string> text = read_text(path)) return *std::move(text);
+  const int code = errno;
+  if (code == EMFILE || code == ENFILE || code == ENOMEM) throw std::system_error(code, std::generic_category(), path);
+  return {};
+}
 
 struct mount {
   std::string root;   // the group at `at`
@@ -43,7 +53,7 @@ std::string unescaped(std::string_view text) {
 // proc(5): id, parent, device, root, mount point, options, any number of tags, "-", type, source, options of the hierarchy.
 std::vector<mount> mounts_of(const std::string& proc) {
   std::vector<mount> found;
-  std::istringstream lines(read_text(proc + "/mountinfo").value_or(""));
+  std::istringstream lines(text_of(proc + "/mountinfo"));
   for (std::string line; std::getline(lines, line);) {
     const std::size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
@@ -94,10 +104,10 @@ std::optional<double> quota_in(const std::string& folder, bool is_v2) {
   double quota = 0;
   double period = 0;
   if (is_v2) {
-    if (std::sscanf(read_text(folder + "/cpu.max").value_or("").c_str(), "%lf %lf", &quota, &period) != 2) return std::nullopt;
+    if (std::sscanf(text_of(folder + "/cpu.max").c_str(), "%lf %lf", &quota, &period) != 2) return std::nullopt;
   } else {
-    if (std::sscanf(read_text(folder + "/cpu.cfs_quota_us").value_or("").c_str(), "%lf", &quota) != 1) return std::nullopt;
-    if (std::sscanf(read_text(folder + "/cpu.cfs_period_us").value_or("").c_str(), "%lf", &period) != 1) return std::nullopt;
+    if (std::sscanf(text_of(folder + "/cpu.cfs_quota_us").c_str(), "%lf", &quota) != 1) return std::nullopt;
+    if (std::sscanf(text_of(folder + "/cpu.cfs_period_us").c_str(), "%lf", &period) != 1) return std::nullopt;
   }
   if (!(quota > 0 && period > 0)) return std::nullopt;
   return quota / period;
@@ -107,7 +117,7 @@ std::optional<double> quota_in(const std::string& folder, bool is_v2) {
 
 cgroups::cgroups(const std::string& proc) {
   const std::vector<mount> mounts = mounts_of(proc);
-  std::istringstream lines(read_text(proc + "/cgroup").value_or(""));
+  std::istringstream lines(text_of(proc + "/cgroup"));
   for (std::string line; std::getline(lines, line);) {  // number:controllers:path
     const std::size_t first = line.find(':');
     const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
@@ -149,9 +159,7 @@ std::optional<double> cgroups::cpu_quota() const {
 std::optional<cpu_set> cgroups::cpus() const {
   for (const group& each : for_cpus_) {
     const char* const file = each.is_v2 ? "/cpuset.cpus.effective" : "/cpuset.effective_cpus";
-    const std::optional<std::string> text = read_text(each.folder + file);
-    if (!text) continue;
-    std::optional<cpu_set> read = cpu_set::parse(*text);
+    std::optional<cpu_set> read = cpu_set::parse(text_of(each.folder + file));
     if (read && !read->empty()) return read;
   }
   return std::nullopt;

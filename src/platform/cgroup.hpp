@@ -30,6 +30,9 @@ class cgroups {
 public:
   static constexpr const char* own_process = "/proc/self";
 
+  // All of these throw std::system_error where the kernel has no descriptor or memory for the look: what the groups say is then
+  // unknown, which is not that they say nothing.
+
   /// Of the process that `proc`, a folder like /proc/self, describes.
   explicit cgroups(const std::string& proc = own_process);
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "platform/syscall.hpp"
@@ -21,17 +22,11 @@ unsigned limit_of(const cpu_set& allowed, std::optional<double> quota) {
 }  // namespace
 
 cpu_limit::cpu_limit(std::string proc, cpu_set allowed)
-    : proc_(std::move(proc)), allowed_first_(std::move(allowed)), events_fd_(kernel::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
-  try {
-    const cgroups groups(proc_);
-    const std::optional<cpu_set> left = groups.cpus();
-    is_narrowed_ = left && (*left & allowed_first_) != *left;
-    watch(groups.written());
-    read(groups);
-  } catch (...) {
-    if (events_fd_ >= 0) kernel::close(events_fd_);
-    throw;
-  }
+    : proc_(std::move(proc)),
+      allowed_first_(std::move(allowed)),
+      allowed_now_(allowed_first_),
+      cpus_(limit_of(allowed_first_, std::nullopt)) {
+  refresh();
 }
 
 cpu_limit::~cpu_limit() {
@@ -40,11 +35,13 @@ cpu_limit::~cpu_limit() {
 
 bool cpu_limit::refresh() noexcept {
   try {
+    if (events_fd_ < 0) events_fd_ = kernel::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     drain();
     const cgroups groups(proc_);
     watch(groups.written());
     if (!read(groups)) return false;
   } catch (...) {
+    is_followed_ = false;  // what was drained may have been the news
     return false;
   }
   if (on_change) on_change(cpus_);
@@ -69,7 +66,12 @@ void cpu_limit::watch(const std::vector<std::string>& files) {
     int number = -1;
     if (events_fd_ >= 0) {
       number = kernel::inotify_add_watch(events_fd_, file.c_str(), IN_MODIFY);
-      if (number < 0 && errno != ENOENT) is_followed_ = false;
+      if (number < 0 && errno != ENOENT) {
+        is_followed_ = false;
+        const auto same = [&file](const watched& each) { return each.file == file; };
+        const auto before = std::find_if(watches_.begin(), watches_.end(), same);
+        if (before != watches_.end()) number = before->number;
+      }
     }
     now.push_back({file, number});
   }
@@ -81,12 +83,15 @@ void cpu_limit::watch(const std::vector<std::string>& files) {
 }
 
 bool cpu_limit::read(const cgroups& from) {
+  const std::optional<cpu_set> left = from.cpus();
+  const std::optional<double> quota = from.cpu_quota();
+  if (!std::exchange(is_known_, true)) is_narrowed_ = left && (*left & allowed_first_) != *left;
   cpu_set allowed = allowed_first_;
-  if (const std::optional<cpu_set> left = from.cpus()) {
+  if (left) {
     if (is_narrowed_) allowed = allowed & *left;
     if (!is_narrowed_ || allowed.empty()) allowed = *left;
   }
-  const unsigned cpus = limit_of(allowed, from.cpu_quota());
+  const unsigned cpus = limit_of(allowed, quota);
   const bool changed = cpus != cpus_ || allowed != allowed_now_;
   cpus_ = cpus;
   allowed_now_ = std::move(allowed);
@@ -95,7 +100,12 @@ bool cpu_limit::read(const cgroups& from) {
 
 unsigned usable_cpus() noexcept {
   try {
-    return limit_of(cpu_set::of_this_thread(), cgroups().cpu_quota());
+    const cpu_set allowed = cpu_set::of_this_thread();
+    try {
+      return limit_of(allowed, cgroups().cpu_quota());
+    } catch (const std::system_error&) {
+      return limit_of(allowed, std::nullopt);
+    }
   } catch (...) {
     return 1;
   }

@@ -13,8 +13,9 @@
 // limit has taken effect when the event comes: the kernel tells after the write has been carried out.
 //
 // What no event tells: that the process was moved to another group, that a CPU went off line, and anything at all where the
-// user has no inotify instance left (128 by default; is_followed() says so). All are seen by the next refresh(), so a runtime that
-// wakes anyway after a long sleep may call it: some file reads, 50 us.
+// user has no inotify instance left (128 by default), or a look found no descriptor for the files; is_followed() says so. All are
+// seen by the next refresh(), so a runtime that wakes anyway after a long sleep may call it: some file reads, 50 us. A look that
+// cannot be made changes nothing: the limit and the watches stay what they were.
 //
 // The order in refresh() is: drain the events, set the watches, read. A write that comes later than the read is an event that
 // was not drained, so the descriptor is readable again; nothing is lost between the steps.
@@ -45,13 +46,13 @@ public:
   [[nodiscard]] unsigned cpus() const noexcept { return cpus_; }
   /// Which CPUs they may be; how many of them at once the quota says.
   [[nodiscard]] const cpu_set& allowed() const noexcept { return allowed_now_; }
-  /// Readable when something was written that may have changed the limit; call refresh() then. -1 if there is no inotify.
-  /// Non-blocking, close-on-exec; stays this object's.
+  /// Readable when something was written that may have changed the limit; call refresh() then. -1 if there is no inotify yet: a
+  /// later refresh() tries again. Non-blocking, close-on-exec; stays this object's.
   [[nodiscard]] int pollable_fd() const noexcept { return events_fd_; }
-  /// Whether every change of a quota or cpuset makes the descriptor readable.
+  /// Whether every change of a quota or cpuset makes the descriptor readable, from the last refresh on.
   [[nodiscard]] bool is_followed() const noexcept { return is_followed_; }
 
-  /// Looks anew. True: cpus() or allowed() has changed. Without memory for that everything stays as it was.
+  /// Looks anew. True: cpus() or allowed() has changed. Without memory or descriptors for that everything stays as it was.
   bool refresh() noexcept;
   /// Called by refresh() when it has changed something, with cpus().
   std::function<void(unsigned)> on_change;
@@ -68,6 +69,7 @@ private:
 
   const std::string proc_;
   const cpu_set allowed_first_;
+  bool is_known_ = false;        // a look has been made
   bool is_narrowed_ = false;     // the first mask left out CPUs that the cpuset had
   cpu_set allowed_now_;
   unsigned cpus_ = 1;

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -202,6 +204,74 @@ TEST_F(limit_of_files, a_watch_that_was_refused_is_set_by_a_later_look) {
   EXPECT_FALSE(limit.is_followed());
   limit.refresh();
   EXPECT_TRUE(limit.is_followed());
+}
+
+// No descriptor more, whoever asks: those that are open stay.
+class no_descriptors {
+public:
+  no_descriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none{0, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  no_descriptors(const no_descriptors&) = delete;
+  no_descriptors& operator=(const no_descriptors&) = delete;
+  ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+  rlimit before_{};
+};
+
+TEST_F(limit_of_files, a_look_without_descriptors_keeps_limit_and_watches_and_a_later_one_sees) {
+  write("v2/a/b/cpu.max", "300000 100000");
+  write("v2/a/cpuset.cpus.effective", "0-5");
+  cpu_limit limit(proc(), eight);
+  ASSERT_EQ(limit.cpus(), 3U);
+  unsigned told = 0;
+  limit.on_change = [&told](unsigned cpus) { told = cpus; };
+  {
+    const no_descriptors here;
+    EXPECT_FALSE(limit.refresh());
+  }
+  EXPECT_EQ(told, 0U);
+  EXPECT_EQ(limit.cpus(), 3U);
+  EXPECT_EQ(limit.allowed(), (cpu_set{0, 1, 2, 3, 4, 5}));
+  EXPECT_FALSE(limit.is_followed());
+  write("v2/a/b/cpu.max", "200000 100000");
+  EXPECT_TRUE(is_readable(limit));
+  EXPECT_TRUE(limit.refresh());
+  EXPECT_EQ(limit.cpus(), 2U);
+  EXPECT_TRUE(limit.is_followed());
+}
+
+TEST_F(limit_of_files, made_without_descriptors_it_is_what_the_affinity_says_until_a_look_can_be_made) {
+  write("v2/a/b/cpu.max", "300000 100000");
+  write("v2/a/cpuset.cpus.effective", "0-6");
+  std::optional<cpu_limit> limit;
+  {
+    const no_descriptors here;
+    limit.emplace(proc(), eight);
+  }
+  EXPECT_EQ(limit->cpus(), 8U);
+  EXPECT_EQ(limit->pollable_fd(), -1);
+  EXPECT_TRUE(limit->refresh());
+  EXPECT_EQ(limit->cpus(), 3U);
+  EXPECT_EQ(limit->allowed(), (cpu_set{0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_TRUE(limit->is_followed());
+  write("v2/a/b/cpu.max", "100000 100000");
+  EXPECT_TRUE(is_readable(*limit));
+}
+
+TEST_F(limit_of_files, a_watch_that_cannot_be_set_anew_stays) {
+  write("v2/a/b/cpu.max", "300000 100000");
+  cpu_limit limit(proc(), eight);
+  ASSERT_EQ(fault_plan::install("enomem@inotify=1"), std::nullopt);
+  limit.refresh();
+  fault_plan::remove();
+  EXPECT_FALSE(limit.is_followed());
+  EXPECT_FALSE(is_readable(limit));  // that a watch is gone would be an event, too
+  write("v2/a/b/cpu.max", "200000 100000");
+  EXPECT_TRUE(is_readable(limit));
 }
 
 TEST_F(limit_of_files, the_last_of_many_writes_is_never_missed) {

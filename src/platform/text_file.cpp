@@ -1,5 +1,6 @@
 #include "platform/text_file.hpp"
 
+#include <cerrno>
 #include <cstdio>
 
 namespace levity::inline v0::detail {
@@ -15,9 +16,12 @@ std::optional<std::string> read_text(const std::string& path) {
     if (got == 0) break;
     text.append(piece, got);
   }
-  const bool failed = std::ferror(file) != 0;
+  const int code = std::ferror(file) != 0 ? errno : 0;
   std::fclose(file);
-  if (failed) return std::nullopt;
+  if (code != 0) {
+    errno = code;
+    return std::nullopt;
+  }
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }
