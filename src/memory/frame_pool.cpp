@@ -466,7 +466,13 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
   if (own != nullptr && own->classes[index].limit.load(std::memory_order_relaxed) == 0) grant(*own, index);
   unsigned got = 0;
   depot& from = own == nullptr ? first_depot() : *own->from;
-  free_block* blocks = from.take(index, own == nullptr ? 1 : batch_of(index), got);
+  const unsigned wanted = own == nullptr ? 1 : batch_of(index);
+  free_block* blocks = from.take(index, wanted, got);
+  if (blocks == nullptr) {  // another node's memory is farther away, but it is there
+    each_depot([&](depot& other) {
+      if (blocks == nullptr && &other != &from) blocks = other.take(index, wanted, got);
+    });
+  }
   if (blocks == nullptr) throw std::bad_alloc{};
   if (own == nullptr) {
     count_shared(static_cast<std::int64_t>(class_bytes(index)), 1);

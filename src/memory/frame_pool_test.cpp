@@ -9,19 +9,39 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <new>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
+#include "platform/fault_plan.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
 
+[[maybe_unused]] thread_local bool refuses = false;  // the general allocator, this thread
+
+}  // namespace
+
+#ifndef LEVITY_ASAN
+void* operator new(std::size_t bytes) {
+  void* const memory = refuses ? nullptr : std::malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc{};
+  return memory;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
+
+namespace {
+
+using levity::detail::fault_plan;
 using levity::frame_statistics;
 using levity::detail::frame_allocate;
 using levity::detail::frame_free;
@@ -341,6 +361,56 @@ TEST(frame_pool, no_huge_page_is_of_two_nodes_that_grow_in_turns) {
     }
   }
   for (void* each : taken) frame_free(each, bytes);
+}
+
+// The plan refuses at most three calls in a row: so few mappings may be tried.
+TEST(frame_pool, a_node_without_memory_is_given_what_another_depot_has_free) {
+#ifdef LEVITY_ASAN
+  GTEST_SKIP() << "under this sanitizer every block comes from the general allocator";
+#endif
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  constexpr std::size_t bytes = 12'000;
+  std::vector<void*> taken;
+  for (int i = 0; i < 8; i++) taken.push_back(frame_allocate(bytes));  // of the first depot
+  while (taken.size() > 1) {
+    frame_free(taken.back(), bytes);
+    taken.pop_back();
+  }
+  const auto before = frame_statistics();
+  std::thread([] {
+    frame_magazine_scope magazine;
+    levity::detail::take_frames_of(4000);
+    ASSERT_EQ(fault_plan::install("enomem@mmap=1"), std::nullopt);
+    void* block = nullptr;
+    EXPECT_NO_THROW(block = frame_allocate(bytes));
+    fault_plan::remove();
+    ASSERT_NE(block, nullptr);
+    std::memset(block, 1, bytes);
+    frame_free(block, bytes);
+  }).join();
+  EXPECT_EQ(frame_statistics().blocks_in_use, before.blocks_in_use);
+  frame_free(taken[0], bytes);
+}
+
+// The list of a depot's slabs cannot grow: that is no memory, too.
+TEST(frame_pool, a_slab_that_cannot_be_listed_is_no_memory_and_not_the_end) {
+#ifdef LEVITY_ASAN
+  GTEST_SKIP() << "under this sanitizer every block comes from the general allocator";
+#endif
+  std::thread([] {
+    frame_magazine_scope magazine;
+    levity::detail::take_frames_of(4001);
+    void* block = nullptr;
+    refuses = true;
+    try {
+      block = frame_allocate(16'000);  // another depot may have one
+    } catch (const std::bad_alloc&) {
+    }
+    refuses = false;
+    void* const after = frame_allocate(16'000);
+    frame_free(after, 16'000);
+    if (block != nullptr) frame_free(block, 16'000);
+  }).join();
 }
 
 TEST(frame_pool, depots_that_threads_ask_for_at_the_same_time_are_whole_and_apart) {

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <new>
 #include <vector>
 
 #include "platform/syscall.hpp"
@@ -10,7 +11,7 @@
 namespace levity::inline v0::detail {
 namespace {
 
-// Maps one piece and adds its slabs to the cold ones.
+// Maps one piece and adds its slabs to the cold ones. False: no memory.
 bool map_piece(page_source::store& store) noexcept {
   const std::size_t piece = store.piece_bytes;
   const std::size_t bytes = 2 * piece;
@@ -27,7 +28,14 @@ bool map_piece(page_source::store& store) noexcept {
   const std::size_t slabs = (store.reserved + piece) / page_source::slab_bytes;
   const bool grow = store.cold.capacity() < slabs;
   store.lock.unlock();
-  if (grow) roomier.reserve(slabs * 2);
+  if (grow) {
+    try {
+      roomier.reserve(slabs * 2);
+    } catch (const std::bad_alloc&) {
+      kernel::munmap(reinterpret_cast<void*>(first), piece);
+      return false;
+    }
+  }
 
   store.lock.lock();
   if (roomier.capacity() > store.cold.capacity()) {

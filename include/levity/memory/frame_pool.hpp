@@ -23,7 +23,8 @@
 //
 // Equation, at rest: mapped = blocks in use + blocks in magazines + free blocks in slabs + the ends of slabs.
 //
-// Nodes. A page lies where it is touched first, so what a depot gives lies on the node of its workers, if there is memory; a block
+// Nodes. A page lies where it is touched first, so what a depot gives lies on the node of its workers, if there is memory (for one
+// that gets none from the kernel the others give what they have); a block
 // goes back to the depot that it came from, whoever spills it. Until then a block that ended elsewhere is in the magazine of that
 // worker, and in its cache: at most 128 KiB a worker lie on another node, and no check is made for it when a frame is given back.
 //
