@@ -48,7 +48,7 @@ endpoint& allocate_endpoint() {
   taken->hung_up.store(false, std::memory_order_relaxed);
   taken->was_reset.store(false, std::memory_order_relaxed);
   taken->peer_ended.store(false, std::memory_order_relaxed);
-  taken->write_ended.store(false, std::memory_order_relaxed);
+  taken->writes.store(own_side::open, std::memory_order_relaxed);
   return *taken;
 }
 

@@ -83,13 +83,16 @@ private:
   atomic<std::uintptr_t> word_{ready};
 };
 
+/// Of a stream, whether we have ended it in order. `ending`: shutdown(2) is being called, and the kernel decides.
+enum class own_side : std::uint8_t { open, ending, ended };
+
 struct endpoint {
   direction reading;
   direction writing;
   atomic<bool> hung_up{false};          // an event said that the peer ended or the socket failed: no more edges may come
   atomic<bool> was_reset{false};        // epoll: an attempt was answered by a reset, or another failure that ends the connection
   atomic<bool> peer_ended{false};       // epoll: the kernel said that the peer had ended in order before the connection broke
-  atomic<bool> write_ended{false};      // epoll: our side was ended in order
+  atomic<own_side> writes{own_side::open};  // epoll: moved by whoever ends our side
   atomic<std::uint16_t> generation{0};  // counts the uses of this memory
   bool adopted = false;                 // epoll: others may hold the same open file, so a close alone does not end the watch
   bool file_blocks = false;             // adopted: a socket whose attempts must say MSG_DONTWAIT

@@ -286,7 +286,7 @@ io_result<std::size_t> epoll_reactor::try_write(endpoint& socket, std::span<cons
       sent = kernel::sendmsg(socket.fd, &message, MSG_NOSIGNAL);
     }
     if (sent >= 0) return static_cast<std::size_t>(sent);
-    if (errno == EPIPE && socket.write_ended.load(std::memory_order_relaxed)) {
+    if (errno == EPIPE && socket.writes.load(std::memory_order_relaxed) != own_side::open) {
       return std::unexpected(io_error::from_errno(EPIPE, "writing"));  // our own doing: reads go on
     }
     if (errno != EINTR) return std::unexpected(transfer_error(socket, errno, "writing"));

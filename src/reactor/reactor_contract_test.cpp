@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +20,7 @@
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
+#include "platform/fault_plan.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
 #include "reactor/sim_reactor.hpp"
@@ -727,6 +730,61 @@ TEST_P(reactor_contract, an_own_end_that_a_reader_races_with_is_no_reset) {
     ended = true;
     reader.join();
     EXPECT_EQ(met, io_failure::eof);
+    close(p.server);
+  }
+}
+
+// The kernel tells a reset once. Here somebody has heard of it and does not say so: only the state of the connection is left.
+void forget_the_error(endpoint* socket) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  ASSERT_EQ(::getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+  ASSERT_EQ(error, ECONNRESET);
+}
+
+// A service ends its side of a connection that was reset: the kernel refuses, and a reader meanwhile must not take it for ended.
+TEST_P(reactor_contract, an_own_end_that_the_kernel_refuses_makes_no_end_of_a_reset) {
+  if (std::string(GetParam().name) != "epoll") GTEST_SKIP() << "elsewhere the reactor itself hears of the reset";
+  for (int round = 0; round < 300; round++) {
+    const pair p = connected();
+    close(p.client, true);
+    ASSERT_TRUE(poll_until([&] { return p.server->hung_up.load(std::memory_order_relaxed); }));
+    forget_the_error(p.server);
+    atomic<bool> reads{false};
+    atomic<bool> ended{false};
+    bool finished = false;
+    std::thread reader([&] {
+      do {
+        p.server->was_reset.store(false, std::memory_order_relaxed);  // as if nobody had asked yet
+        std::byte byte;
+        const auto got = r().try_read(*p.server, {&byte, 1});
+        finished = finished || got || got.error() != io_failure::reset;
+        reads.store(true, std::memory_order_relaxed);
+      } while (!ended.load(std::memory_order_relaxed));
+    });
+    while (!reads.load(std::memory_order_relaxed)) continue;
+    for (int i = 0; i < 50; i++) EXPECT_FALSE(r().shutdown_write(*p.server));
+    ended.store(true, std::memory_order_relaxed);
+    reader.join();
+    EXPECT_FALSE(finished);
+    close(p.server);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(reactor_contract, a_reset_of_which_the_kernel_says_nothing_more_is_no_end_of_stream) {
+  if (std::string(GetParam().name) != "epoll") GTEST_SKIP() << "elsewhere the reactor itself hears of the reset";
+  if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
+  for (const std::uint64_t refused : {0, 1, 2}) {  // which question
+    const pair p = connected();
+    close(p.client, true);
+    ASSERT_TRUE(poll_until([&] { return p.server->hung_up.load(std::memory_order_relaxed); }));
+    forget_the_error(p.server);
+    if (refused > 0) fault_plan::install_one(ENOMEM, refused, kernel::call::getsockopt);
+    std::byte byte;
+    const auto got = r().try_read(*p.server, {&byte, 1});
+    fault_plan::remove();
+    EXPECT_TRUE(!got && got.error() == io_failure::reset) << refused;
     close(p.server);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -18,7 +19,7 @@ void remember(endpoint& socket, int code) noexcept {
     case EHOSTUNREACH:
     case ENETUNREACH: socket.was_reset.store(true, std::memory_order_relaxed); break;
     case EPIPE:  // it says nothing new of a stream that was torn, nor of one whose own side has ended
-      if (!socket.write_ended.load(std::memory_order_relaxed)) socket.peer_ended.store(true, std::memory_order_relaxed);
+      if (socket.writes.load(std::memory_order_relaxed) == own_side::open) socket.peer_ended.store(true, std::memory_order_relaxed);
       break;
     default: break;
   }
@@ -31,15 +32,20 @@ io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept 
 
 bool torn(endpoint& socket) noexcept {
   if (socket.was_reset.load(std::memory_order_relaxed)) return true;
-  if (socket.write_ended.load(std::memory_order_relaxed) || socket.peer_ended.load(std::memory_order_relaxed)) return false;
-  std::uint8_t state = TCP_ESTABLISHED;  // the first byte of a tcp_info
+  if (socket.writes.load(std::memory_order_relaxed) == own_side::ended || socket.peer_ended.load(std::memory_order_relaxed)) {
+    return false;
+  }
+  std::uint8_t state = TCP_CLOSE;  // the first byte of a tcp_info
   socklen_t size = sizeof state;
-  if (kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) != 0 || state != TCP_CLOSE) return false;
-  // Another thread may have ended our side since, and so closed it.
-  if (socket.write_ended.load(std::memory_order_relaxed)) return false;
+  if (kernel::getsockopt(socket.fd, IPPROTO_TCP, TCP_INFO, &state, &size) != 0) return true;
+  if (state != TCP_CLOSE) return false;
+  // Another thread may be ending our side, and have closed it so; or it finds that closed already.
+  own_side writes;
+  while ((writes = socket.writes.load(std::memory_order_relaxed)) == own_side::ending) ::sched_yield();
+  if (writes == own_side::ended) return false;
   int error = 0;
   size = sizeof error;
-  if (kernel::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return false;
+  if (kernel::getsockopt(socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return true;
   // Asked, the kernel forgets it. It says nothing where a transfer was told before us, and has remembered.
   if (error == 0 && socket.peer_ended.load(std::memory_order_relaxed)) return false;
   remember(socket, error == EPIPE ? EPIPE : ECONNRESET);
@@ -48,11 +54,14 @@ bool torn(endpoint& socket) noexcept {
 
 io_result<void> end_writing(endpoint& socket) noexcept {
   // The word comes before the deed: where the peer has ended already the connection is closed before shutdown(2) has returned, and
-  // a reader on another thread, who sees that, asks for the word after it.
-  const bool before = socket.write_ended.exchange(true, std::memory_order_relaxed);
-  if (kernel::shutdown(socket.fd, SHUT_WR) == 0) return {};
+  // a reader on another thread, who sees that, asks for the word after it. The promise comes after the deed: of a connection that
+  // was reset the kernel refuses the end.
+  own_side before = own_side::open;
+  socket.writes.compare_exchange_strong(before, own_side::ending, std::memory_order_relaxed, std::memory_order_relaxed);
+  const bool ended = kernel::shutdown(socket.fd, SHUT_WR) == 0;
   const int code = errno;
-  socket.write_ended.store(before, std::memory_order_relaxed);
+  if (before == own_side::open) socket.writes.store(ended ? own_side::ended : own_side::open, std::memory_order_relaxed);
+  if (ended) return {};
   return std::unexpected(io_error::from_errno(code, "ending the stream"));
 }
 

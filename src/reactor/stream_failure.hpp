@@ -18,6 +18,7 @@ void remember(endpoint& socket, int code) noexcept;
 io_error transfer_error(endpoint& socket, int code, const char* doing) noexcept;
 
 /// Whether an end that a read met is that of a torn stream: a connection whose own side was not ended is closed only after a reset.
+/// In doubt it is: a torn stream never looks like a finished one.
 bool torn(endpoint& socket) noexcept;
 
 /// Ends our side in order. Others may read meanwhile: what they meet is no tear.

@@ -296,7 +296,7 @@ io_result<std::size_t> ring_reactor::try_write(endpoint& socket, std::span<const
   constexpr const char* doing = "writing";
   ring_socket& to = own(socket);
   // The end may be on its way to the ring thread: it must not meet a send behind it. Our own doing: reads go on.
-  if (socket.write_ended.load(std::memory_order_relaxed)) return std::unexpected(io_error::from_errno(EPIPE, doing));
+  if (socket.writes.load(std::memory_order_relaxed) != own_side::open) return std::unexpected(io_error::from_errno(EPIPE, doing));
   // E203 acquire.
   if (to.sending.load(std::memory_order_acquire)) return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
   if (to.send_code != 0) return std::unexpected(transfer_error(socket, to.send_code, doing));
@@ -352,7 +352,7 @@ io_result<void> ring_reactor::shutdown_write(endpoint& socket) noexcept {
   ring_socket& ends = own(socket);
   // E203 acquire.
   if (ends.sending.load(std::memory_order_acquire)) {
-    socket.write_ended.store(true, std::memory_order_relaxed);
+    socket.writes.store(own_side::ended, std::memory_order_relaxed);
     ring_->request(ends, ring_socket::want_end);
     return {};
   }

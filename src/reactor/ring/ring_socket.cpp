@@ -24,7 +24,7 @@ void make_fresh(ring_socket& taken) noexcept {
   taken.hung_up.store(false, std::memory_order_relaxed);
   taken.was_reset.store(false, std::memory_order_relaxed);
   taken.peer_ended.store(false, std::memory_order_relaxed);
-  taken.write_ended.store(false, std::memory_order_relaxed);
+  taken.writes.store(own_side::open, std::memory_order_relaxed);
   taken.blocks = false;
   taken.receiving = false;
   taken.ended = false;
