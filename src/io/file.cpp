@@ -261,6 +261,11 @@ file_transfer::file_transfer(file_operation::kind what, std::int32_t fd, std::ui
   tries_cache_ = may_be_cached && what == file_operation::kind::read && size <= cached_read_max;
 }
 
+file_transfer&& file_transfer::to_file_with(std::int32_t flags) && noexcept {
+  operation_.flags = flags;
+  return std::move(*this);
+}
+
 file_transfer&& file_transfer::durable(sync_queue* syncs) && noexcept {
   operation_.syncs = syncs;
   return std::move(*this);
@@ -294,15 +299,16 @@ using namespace detail;
 
 file::file() noexcept = default;
 
-file::file(int fd, bool direct, std::unique_ptr<sync_queue> syncs) noexcept
-    : fd_(fd), direct_(direct), syncs_(std::move(syncs)) {}
+file::file(int fd, const file_options& options, std::unique_ptr<sync_queue> syncs) noexcept
+    : fd_(fd), direct_(options.direct), appends_(options.append), syncs_(std::move(syncs)) {}
 
 file::file(file&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), direct_(other.direct_), syncs_(std::move(other.syncs_)) {}
+    : fd_(std::exchange(other.fd_, -1)), direct_(other.direct_), appends_(other.appends_), syncs_(std::move(other.syncs_)) {}
 
 file& file::operator=(file&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(direct_, other.direct_);
+  std::swap(appends_, other.appends_);
   std::swap(syncs_, other.syncs_);
   return *this;
 }
@@ -322,7 +328,7 @@ task<io_result<file>> file::open(std::string path, file_options options) {
   auto syncs = std::make_unique<sync_queue>();
   const auto opened = co_await path_action{file_operation::kind::open, path.c_str(), nullptr, flags, options.mode};
   if (!opened) co_return std::unexpected(opened.error());
-  co_return file{static_cast<int>(*opened), options.direct, std::move(syncs)};
+  co_return file{static_cast<int>(*opened), options, std::move(syncs)};
 }
 
 file_transfer file::read_at(std::uint64_t offset, std::span<std::byte> into) noexcept {
@@ -330,7 +336,8 @@ file_transfer file::read_at(std::uint64_t offset, std::span<std::byte> into) noe
 }
 
 file_transfer file::write_at(std::uint64_t offset, std::span<const std::byte> bytes) noexcept {
-  return {file_operation::kind::write, fd_, offset, const_cast<std::byte*>(bytes.data()), bytes.size()};
+  return file_transfer{file_operation::kind::write, fd_, offset, const_cast<std::byte*>(bytes.data()), bytes.size()}.to_file_with(
+      appends_ ? O_APPEND : 0);
 }
 
 file_transfer file::write_at(std::uint64_t offset, std::string_view text) noexcept {

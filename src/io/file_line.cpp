@@ -1,8 +1,10 @@
 #include "io/file_line.hpp"
 
+#include <fcntl.h>
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "io/ring_thread.hpp"
@@ -70,7 +72,9 @@ void file_line::collect(ready_batch& ready) noexcept {
 
 // Sets the result; false: somebody else goes on with it.
 bool file_line::is_over(file_operation& operation, std::int32_t result) noexcept {
-  if (goes_again(operation, result)) {
+  // Made together, write and sync are interrupted together: the write may have been made, and an append is not made twice.
+  const bool is_told = result == -EINTR && operation.syncs != nullptr && (operation.flags & O_APPEND) != 0;
+  if (!is_told && goes_again(operation, result)) {
     other_.submit(operation);
     return false;
   }

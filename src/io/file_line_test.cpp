@@ -9,12 +9,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
 
+#include "io/ring_thread.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/levity.hpp"
+#include "platform/fault_plan.hpp"
 #include "tests/support/run_tasks.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -92,6 +96,46 @@ TEST(file_line, what_many_tasks_and_one_write_by_turns_is_all_there) {
     EXPECT_EQ(got.value_or(0), all.size());
     for (std::size_t i = 0; i < all.size(); i++) EXPECT_EQ(all[i], static_cast<char>('a' + i / 500 % 26)) << i;
   }, folder.file("shared"));
+}
+
+// Whether a signal came between the write and its sync nobody can say, so it is told, and the bytes are there once or not at all.
+TEST(file_line, a_durable_append_that_was_interrupted_is_told_and_not_made_twice) {
+  if (!has_lines() || std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "no io_uring, or one that refuses";
+  const temporary_folder folder;
+  run_tasks(1, [](std::string path) -> lv::task<> {
+    auto file = (co_await lv::file::open(path, {.write = true, .create = true, .append = true})).value();
+    std::uint64_t size = 0;
+    bool told = false;
+    for (int round = 0; round < 200 && !told; round++) {
+      for (int i = 0; i < 5; i++) {  // a run, so that the next one goes over the line, unless the machine makes it pause
+        const auto written = co_await file.append_durably("8 bytes ");
+        EXPECT_EQ(written.value_or(0), 8U);
+        size += 8;
+      }
+      lv::detail::fault_plan::install_one(EINTR, 1, lv::detail::kernel::call::ring_operation);
+      const auto struck = co_await file.append_durably("8 bytes ");
+      lv::detail::fault_plan::remove();
+      told = !struck;
+      if (struck) size += 8;
+      EXPECT_TRUE(struck || struck.error().code() == EINTR);
+      EXPECT_EQ(file.size().value(), size);
+    }
+    EXPECT_TRUE(told);
+    const auto goes_on = co_await file.append_durably("8 bytes ");
+    EXPECT_EQ(goes_on.value_or(0), 8U);
+  }, folder.file("log"));
+}
+
+// By no test on this disk's file system can an append be cut in two; that none is tried in a way that may cut it can be seen.
+TEST(file_line, an_append_is_left_to_where_it_may_wait) {
+  for (const bool appends : {false, true}) {
+    lv::detail::file_operation write;
+    write.what = lv::detail::file_operation::kind::write;
+    write.flags = appends ? O_APPEND : 0;
+    io_uring_sqe entry{};
+    lv::detail::fill_entry(entry, write);
+    EXPECT_EQ((entry.flags & IOSQE_ASYNC) != 0, appends);
+  }
 }
 
 TEST(file_line, a_blocking_call_beside_a_transfer_in_flight_is_made) {

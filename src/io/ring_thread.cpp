@@ -76,6 +76,9 @@ void fill_entry(io_uring_sqe& entry, file_operation& operation) noexcept {
         io_uring_prep_fsync(&entry, operation.fd, IORING_FSYNC_DATASYNC);
       } else {
         io_uring_prep_write(&entry, operation.fd, operation.bytes, static_cast<unsigned>(operation.size), operation.offset);
+        // Tried without waiting, as by default, some file systems (XFS, btrfs) write what they can, and the rest is made by another
+        // attempt: an append of somebody else may come between the two.
+        if ((operation.flags & O_APPEND) != 0) io_uring_sqe_set_flags(&entry, IOSQE_ASYNC);
       }
       break;
     case file_operation::kind::sync: io_uring_prep_fsync(&entry, operation.fd, 0); break;

@@ -21,6 +21,8 @@ set(whole pipe.cancellation_racing_a_write_takes_all_or_nothing unix_stream.canc
 set(pairs udp.what_does_not_fit_is_cut_off_and_said_so)
 # The page cache has what it is asked for.
 set(cached */files.a_read_of_what_is_cached_does_not_leave_the_worker/*)
+# An append that was interrupted is told: it may have been made.
+set(appended */files.a_durable_write_is_on_the_disk_when_it_returns/*)
 # Seconds of volume over calls that the others make too.
 set(volume udp.a_hundred_thousand_datagrams_in_batches_arrive_once_each udp.a_hundred_pairs_play_ping_pong_and_nobody_is_forgotten
            buffered_writer.over_a_full_connection_flushes_cut_off_by_deadlines_send_every_byte_once
@@ -28,8 +30,9 @@ set(volume udp.a_hundred_thousand_datagrams_in_batches_arrive_once_each udp.a_hu
 foreach(lane IN LISTS ROOM_LANES)
   set(ROOM_LANE_${lane}_LEAVES_OUT ${volume})
 endforeach()
+list(APPEND ROOM_LANE_eintr_LEAVES_OUT ${appended})
 list(APPEND ROOM_LANE_eagain_LEAVES_OUT ${listeners} ${datagrams} ${stopped} ${full} ${cached})
 list(APPEND ROOM_LANE_short_LEAVES_OUT ${whole})
 list(APPEND ROOM_LANE_one_by_one_LEAVES_OUT ${pairs})
 list(APPEND ROOM_LANE_no_room_LEAVES_OUT ${listeners})
-list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${datagrams} ${stopped} ${full} ${whole} ${pairs} ${cached})
+list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${datagrams} ${stopped} ${full} ${whole} ${pairs} ${cached} ${appended})

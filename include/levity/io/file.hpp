@@ -66,8 +66,8 @@ public:
                                                                              std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer write_durably_at(std::uint64_t offset, std::string_view text) noexcept;
 
-  /// Writes behind the last byte of a file that was opened with append; one write(2) unless the disk is full. Appends of others
-  /// never lie inside it.
+  /// Writes behind the last byte of a file that was opened with append, as one write(2) of up to 1 GiB: appends of others never lie
+  /// inside it, unless the disk is full in the middle of it. It is never made twice; one that has failed may be there or not.
   [[nodiscard("co_await the write")]] detail::file_transfer append(std::span<const std::byte> bytes) noexcept;
   [[nodiscard("co_await the write")]] detail::file_transfer append(std::string_view text) noexcept;
 
@@ -102,10 +102,11 @@ public:
   [[nodiscard]] int native_handle() const noexcept { return fd_; }
 
 private:
-  file(int fd, bool direct, std::unique_ptr<detail::sync_queue> syncs) noexcept;
+  file(int fd, const file_options& options, std::unique_ptr<detail::sync_queue> syncs) noexcept;
 
   int fd_ = -1;
   bool direct_ = false;  // a read of it always waits for the disk
+  bool appends_ = false;
   std::unique_ptr<detail::sync_queue> syncs_;
 };
 

@@ -26,7 +26,7 @@ struct file_operation {
   std::uint64_t offset = 0;    // truncate: the size
   std::uint64_t size = 0;
   std::int32_t fd = -1;
-  std::int32_t flags = 0;  // open, allocate, status
+  std::int32_t flags = 0;  // open, allocate, status; write: O_APPEND, as the file was opened
   std::uint32_t mode = 0;
   kind what = kind::sync;
   bool direct = false;        // a read past the page cache: the kernel copies nothing when it completes
@@ -124,6 +124,8 @@ public:
                 bool may_be_cached = false) noexcept;
   /// A write that is on the disk when it returns.
   file_transfer&& durable(sync_queue* syncs) && noexcept;
+  /// A write to a file that was opened with these flags.
+  file_transfer&& to_file_with(std::int32_t flags) && noexcept;
   io_result<std::uint64_t> await_resume() const noexcept;
 };
 
