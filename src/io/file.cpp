@@ -290,7 +290,11 @@ void close_later(std::int32_t fd) noexcept {
     perform(last);
     return;
   }
-  here->files().submit(*new (frame_allocate(sizeof last)) file_operation(last));
+  try {
+    here->files().submit(*new (frame_allocate(sizeof last)) file_operation(last));
+  } catch (const std::bad_alloc&) {
+    perform(last);  // rather a wait here than a descriptor that nobody closes
+  }
 }
 
 }  // namespace detail

@@ -6,22 +6,12 @@
 #include <string>
 
 #include "io/sync_queue.hpp"
-#include "levity/memory/frame_pool.hpp"
 #include "platform/ring_host.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
 
-struct offloaded : blocking_job {
-  file_operation* operation;
-};
-
-void run_offloaded(blocking_job& job) noexcept {
-  auto& own = static_cast<offloaded&>(job);
-  file_operation& operation = *own.operation;
-  frame_free(&own, sizeof own);
-  carry_out(operation);
-}
+void run_offloaded(blocking_job& job) noexcept { carry_out(static_cast<file_operation&>(job)); }
 
 }  // namespace
 
@@ -118,10 +108,8 @@ file_line* file_service::line_of(reactor& home, const poll_lease& held) noexcept
 }
 
 void file_service::offload(file_operation& operation) noexcept {
-  auto* job = new (frame_allocate(sizeof(offloaded))) offloaded;
-  job->run = &run_offloaded;
-  job->operation = &operation;
-  runs_.offload(*job);
+  operation.run = &run_offloaded;
+  runs_.offload(operation);
 }
 
 }  // namespace levity::detail

@@ -18,11 +18,14 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "levity/memory/frame_pool.hpp"
+#include "platform/fault_plan.hpp"
 #include "platform/syscall.hpp"
 #include "tests/support/run_tasks.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -392,6 +395,67 @@ TEST(files_without_io_uring, use_threads_and_say_why_in_one_line) {
     EXPECT_NE(said.find("files use threads"), std::string::npos) << said;
     EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
   }
+}
+
+namespace {
+
+// All memory of frames of this size taken, and none to be had from the kernel: at most three calls in a row are refused.
+class no_frames {
+public:
+  explicit no_frames(std::size_t bytes) : bytes_(bytes) {
+    EXPECT_EQ(lv::detail::fault_plan::install("enomem@mmap=1"), std::nullopt);
+    try {
+      for (;;) taken_.push_back(lv::detail::frame_allocate(bytes));
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  no_frames(const no_frames&) = delete;
+  no_frames& operator=(const no_frames&) = delete;
+  ~no_frames() {
+    lv::detail::fault_plan::remove();
+    for (void* each : taken_) lv::detail::frame_free(each, bytes_);
+  }
+
+private:
+  std::size_t bytes_;
+  std::vector<void*> taken_;
+};
+
+bool has_no_frame_pool() {
+#ifdef LEVITY_ASAN
+  return true;
+#else
+  return std::getenv("LEVITY_FAULTS") != nullptr;  // or a plan already
+#endif
+}
+
+}  // namespace
+
+TEST(files_without_memory, close_all_the_same) {
+  if (has_no_frame_pool()) GTEST_SKIP() << "nothing can be refused here";
+  const temporary_folder folder;
+  run_on_one_worker(means::automatic, [](std::string path) -> lv::task<> {
+    auto file = (co_await lv::file::open(path, {.write = true, .create = true})).value();
+    const int fd = file.native_handle();
+    {
+      const no_frames left(sizeof(lv::detail::file_operation));
+      const lv::file ends = std::move(file);
+    }
+    EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
+  }, folder.file("one"));
+}
+
+TEST(files_without_memory, go_on_over_threads) {
+  if (has_no_frame_pool()) GTEST_SKIP() << "nothing can be refused here";
+  const temporary_folder folder;
+  run_on_one_worker(means::blocking, [](std::string path) -> lv::task<> {
+    auto file = (co_await lv::file::open(path, {.write = true, .create = true})).value();
+    const auto first = co_await file.write_durably_at(0, "there is a thread");
+    EXPECT_TRUE(first.has_value());
+    const no_frames left(3 * sizeof(void*));  // of a job and whose it is
+    const auto second = co_await file.write_durably_at(0, "and needs nothing");
+    EXPECT_TRUE(second.has_value());
+  }, folder.file("one"));
 }
 
 TEST(files_without_io_uring, fail_when_only_the_ring_will_do) {

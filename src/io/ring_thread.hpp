@@ -51,7 +51,7 @@ private:
   bool may_end(ring&) noexcept override { return in_flight_.load(std::memory_order_relaxed) == 0; }
 
   atomic<std::uint64_t> in_flight_{0};  // what the kernel has; moved by the thread
-  handoff<file_operation, &file_operation::next> inbox_;
+  handoff<file_operation, &file_operation::after> inbox_;
   ring_host host_{*this};
 };
 

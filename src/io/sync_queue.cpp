@@ -39,7 +39,7 @@ sync_queue::turn sync_queue::begin(file_operation& operation, bool waits) noexce
     if (waits) {
       // The first one leads: one that wants all metadata, if there is one, for what it gets serves the others, too.
       const bool behind = waiting_ != nullptr && operation.what != file_operation::kind::sync;
-      operation.next = std::exchange(behind ? waiting_->next : waiting_, &operation);
+      operation.after = std::exchange(behind ? waiting_->after : waiting_, &operation);
     }
   } else {
     syncing_ = operation.leads = true;
@@ -51,7 +51,7 @@ sync_queue::turn sync_queue::begin(file_operation& operation, bool waits) noexce
 sync_queue::outcome sync_queue::end(file_operation& leader, std::int64_t result) noexcept {
   LEVITY_DEBUG_ASSERT(leader.leads, "a sync is ended by who leads it");
   leader.leads = false;
-  leader.next = nullptr;
+  leader.after = nullptr;
   outcome gives{nullptr, nullptr};
   file_operation* failed = nullptr;
   lock_.lock();
@@ -63,7 +63,7 @@ sync_queue::outcome sync_queue::end(file_operation& leader, std::int64_t result)
   }
   if (next != nullptr) {
     gives.leader = next;
-    followers_ = next->next;
+    followers_ = next->after;
     next->leads = true;
   }
   syncing_ = next != nullptr;
@@ -72,11 +72,11 @@ sync_queue::outcome sync_queue::end(file_operation& leader, std::int64_t result)
     each.result = result == 0 && each.written >= 0 ? each.written : result;
   };
   settle(leader);
-  for (file_operation* each = gives.served; each != nullptr; each = each->next) settle(*each);
+  for (file_operation* each = gives.served; each != nullptr; each = each->after) settle(*each);
   while (failed != nullptr) {
-    file_operation& each = *std::exchange(failed, failed->next);
+    file_operation& each = *std::exchange(failed, failed->after);
     settle(each);
-    each.next = std::exchange(gives.served, &each);
+    each.after = std::exchange(gives.served, &each);
   }
   return gives;
 }
@@ -90,7 +90,7 @@ void sync_queue::fail(std::int64_t result) noexcept {
 
 void complete_all(file_operation* served) noexcept {
   while (served != nullptr) {
-    file_operation& each = *std::exchange(served, served->next);
+    file_operation& each = *std::exchange(served, served->after);
     complete(each, each.result);
   }
 }

@@ -33,7 +33,7 @@
 
 namespace levity::inline v0::detail {
 
-/// Any thread. Operations stand in it by their `next` and belong to it meanwhile.
+/// Any thread. Operations stand in it by their `after` and belong to it meanwhile.
 class sync_queue {
 public:
   sync_queue() = default;
@@ -52,7 +52,7 @@ public:
   [[nodiscard]] turn try_begin(file_operation& operation) noexcept;
 
   struct outcome {
-    file_operation* served;  // linked by `next`, their results set, for the caller to complete; without the leader
+    file_operation* served;  // linked by `after`, their results set, for the caller to complete; without the leader
     file_operation* leader;  // of the next sync, which the caller makes or hands over; null: nobody waits
   };
   /// The sync of `leader` has ended, with 0 or a negative errno. Sets its result, too. The queue is not touched again on behalf of

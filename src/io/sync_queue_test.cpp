@@ -31,7 +31,7 @@ file_operation durable_write(sync_queue& of, std::int32_t written) {
 
 int count_of(const file_operation* list) {
   int count = 0;
-  for (; list != nullptr; list = list->next) count++;
+  for (; list != nullptr; list = list->after) count++;
   return count;
 }
 

@@ -5,20 +5,22 @@
 #include <span>
 
 #include "levity/base/error.hpp"
+#include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/promise.hpp"
 
 namespace levity::inline v0::detail {
 
 class sync_queue;
 
-/// One operation on a file, and who waits for it. Lives in the awaiter; whoever carries it out owns it from submit to complete.
-struct file_operation {
+/// One operation on a file, and who waits for it; a job, where threads carry it out. Lives in the awaiter; whoever carries it out
+/// owns it from submit to complete.
+struct file_operation : blocking_job {
   enum class kind : std::uint8_t {
     open, read, write, sync, sync_data, truncate, close, rename, unlink,
     allocate, make_directory, remove_directory, link, symlink, status, list
   };
 
-  file_operation* next = nullptr;  // the carrier's list
+  file_operation* after = nullptr;  // in the ring thread's list, or in the queue
   task_record* task = nullptr;     // null: nobody waits, the carrier frees it
   const char* path = nullptr;
   const char* other_path = nullptr;
@@ -122,10 +124,10 @@ class file_transfer : public file_wait {
 public:
   file_transfer(file_operation::kind what, std::int32_t fd, std::uint64_t offset, std::byte* bytes, std::uint64_t size,
                 bool may_be_cached = false) noexcept;
-  /// A write that is on the disk when it returns.
-  file_transfer&& durable(sync_queue* syncs) && noexcept;
   /// A write to a file that was opened with these flags.
   file_transfer&& to_file_with(std::int32_t flags) && noexcept;
+  /// A write that is on the disk when it returns.
+  file_transfer&& durable(sync_queue* syncs) && noexcept;
   io_result<std::uint64_t> await_resume() const noexcept;
 };
 
