@@ -93,8 +93,14 @@ void note_overflow() noexcept;
 
 // The C library makes blocking calls points where a thread can be cancelled: in a process of several threads that is two locked
 // instructions around each of them, 2 % of an echoed request. Nothing of levity is cancelled that way, so the calls of each request
-// go without. Sanitizers know them by the functions of the library.
-#if defined(LEVITY_TSAN) || defined(LEVITY_ASAN)
+// go without. Sanitizers know them by the functions of the library, and so does what is preloaded in front of it: a build for those
+// says LEVITY_LIBC_CALLS.
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#define LEVITY_LIBC_CALLS 1
+#endif
+#endif
+#if defined(LEVITY_TSAN) || defined(LEVITY_ASAN) || defined(LEVITY_LIBC_CALLS)
 #define LEVITY_DIRECT(name, ...) ::name(__VA_ARGS__)
 #else
 #define LEVITY_DIRECT(name, ...) ::syscall(SYS_##name, __VA_ARGS__)
