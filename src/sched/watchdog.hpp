@@ -42,11 +42,11 @@
 // spawns and wakes while it is stuck keeps nobody waiting for more than a look. What is pinned to the worker stays with it, and
 // runs on its thread beside the slots.
 //
-// Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then on
-// it is looked at each `suspect_ns`, until the thread has used processor time for that task, or slept in it. A thread that has
-// merely not been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go on
-// until the task waits or ends: a stall that lasts is told of, with its cause and stack. Where one is stuck the next one is likely: for `alert_ns`
-// after a task that was replaced has lasted for `doze_ns`, `suspect_alert_ns` are enough for a suspicion.
+// Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then
+// on it is looked at each `suspect_ns`, until the thread has used processor time for that task, or slept in it. A thread that
+// has merely not been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go
+// on until the task waits or ends: a stall that lasts is told of, with its cause and stack. Where one is stuck the next one is
+// likely: for `alert_ns` after a task that was replaced has lasted for `doze_ns`, `suspect_alert_ns` are enough for a suspicion.
 //
 // How it looks. A call that is still there one look later has lasted for `look_ns` and is slow. While there are calls, quick ones
 // too, it looks again after up to `look_rarely_ns`; while there are only tasks, each `doze_ns`, from which a call wakes it; when
