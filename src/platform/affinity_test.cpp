@@ -19,7 +19,7 @@ void on_a_thread(Facts facts) {
 
 cpu_set affinity_of_started_thread() {
   cpu_set of_it;
-  start_thread([&of_it] { of_it = cpu_set::of_this_thread(); }).join();
+  start_thread("of a test", [&of_it] { of_it = cpu_set::of_this_thread(); }).join();
   return of_it;
 }
 

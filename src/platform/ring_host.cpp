@@ -36,7 +36,7 @@ io_result<void> ring_host::start(unsigned entries) noexcept {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    thread_ = start_thread([this, entries, &started, &told] { run(entries, started, told); });
+    thread_ = start_thread("levity ring", [this, entries, &started, &told] { run(entries, started, told); });
   } catch (const std::system_error& refused) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return std::unexpected(io_error::from_errno(refused.code().value(), "starting the ring thread"));

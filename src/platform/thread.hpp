@@ -1,5 +1,7 @@
 #pragma once
 
+#include <pthread.h>
+
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -9,12 +11,14 @@
 
 namespace levity::inline v0::detail {
 
-/// A thread that runs `work`, with the affinity that the calling one had before it was narrowed. Throws std::system_error when the
-/// kernel, or a plan of faults, refuses one.
+/// A thread that runs `work`, with the affinity that the calling one had before it was narrowed. Who looks at the process from
+/// outside (top -H, /proc/PID/task/ID/comm) sees its `name`, of 15 characters at most. Throws std::system_error when the kernel, or
+/// a plan of faults, refuses one.
 template <class F>
-[[nodiscard]] std::thread start_thread(F work) {
+[[nodiscard]] std::thread start_thread(const char* name, F work) {
   if (kernel::strikes(kernel::call::thread)) throw std::system_error(errno, std::generic_category(), "starting a thread");
-  return std::thread([work = std::move(work), wide = wide_affinity()]() mutable {
+  return std::thread([name, work = std::move(work), wide = wide_affinity()]() mutable {
+    pthread_setname_np(pthread_self(), name);
     if (wide != nullptr) static_cast<void>(wide->apply_to_this_thread());
     work();
   });

@@ -51,7 +51,7 @@ void blocking_pool::submit(blocking_job& job) noexcept {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    start_thread([this] { serve(); }).detach();
+    start_thread("levity blocking", [this] { serve(); }).detach();
   } catch (const std::system_error&) {
     start = false;
   }

@@ -78,7 +78,7 @@ void scheduler::start() {
 
 // With the lock.
 void scheduler::start_thread_of(worker& runs) {
-  threads_[runs.number()] = start_thread([this, &runs] {
+  threads_[runs.number()] = start_thread("levity worker", [this, &runs] {
     runs.run();
     if (!stopping()) guard.let_rest(runs);
   });

@@ -35,7 +35,7 @@ bool watchdog::start() noexcept {
     suspects_.reserve(workers);
     watches_ = std::make_unique<std::array<stall_watch, watches_max>>();
     state_.store(state::awake, std::memory_order_relaxed);
-    thread_ = start_thread([this] { watch(); });
+    thread_ = start_thread("levity watchdog", [this] { watch(); });
     return true;
   } catch (...) {
     state_.store(state::absent, std::memory_order_relaxed);
