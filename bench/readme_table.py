@@ -43,6 +43,10 @@ QUESTIONS = (
                  "steady/*"), {
         "growth/tasks": "a task beside a million that sleep, by one beside a thousand",
         "idle_connections/cpu": "a request beside 18,000 idle connections, by one beside 100",
+        "steady/one_spinner": "p99.9 of an echo beside a task that computes, above that of C beside a process that does",
+        "steady/five_in_vfork": "p99.9 of an echo beside five tasks that nothing can wake",
+        "steady/calls_undeclared": "echoes beside 100 tasks that sleep without saying so, by those without them",
+        "steady/no_stop_the_world/cancel": "how late a task may be while a million are cancelled",
     }),
     ("Files?", ("file/*",), {
         "file/read_4k_random/32": "4 KiB from the page cache, 32 at a time",

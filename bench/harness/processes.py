@@ -55,10 +55,11 @@ def short_slice(priority, slice_ns=100_000):
         ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
-def prepared(cpu, priority):
+def prepared(cpus, priority):
+    """What a program is told before it begins: on which CPU or CPUs (None: any), and how urgent it is."""
     def prepare():
-        if cpu is not None:
-            os.sched_setaffinity(0, {cpu})
+        if cpus is not None:
+            os.sched_setaffinity(0, {cpus} if isinstance(cpus, int) else cpus)
         try:
             os.setpriority(os.PRIO_PROCESS, 0, priority)
             if priority < 0:
@@ -87,9 +88,9 @@ def free_port():
 
 
 class Server:
-    """A server program with PORT as its first argument."""
+    """A server program with PORT as its first argument. It has one CPU and is urgent, if nothing else is said."""
 
-    def __init__(self, bench, name, *arguments, count_allocations=False, environment=None):
+    def __init__(self, bench, name, *arguments, count_allocations=False, environment=None, cpus=None, priority=None):
         self.port = free_port()
         self.name = name
         self.errors = tempfile.TemporaryFile()
@@ -101,8 +102,8 @@ class Server:
             environment["ALLOCATION_COUNT_FILE"] = self.count_file.name
         self.process = subprocess.Popen(
             [program(bench.build, name), str(self.port), *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
-            preexec_fn=prepared(bench.server_cpu, bench.priority))
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=environment,
+            preexec_fn=prepared(bench.server_cpu if cpus is None else cpus, bench.priority if priority is None else priority))
         try:
             self.wait_until_ready()
         except BaseException:
@@ -137,10 +138,22 @@ class Server:
             raise Failure("the allocation counter was not loaded into the program")
         return struct.unpack("=Q", word)[0]
 
+    def report(self):
+        """Ends the server (SIGTERM); the line of JSON that it says at its end."""
+        self.process.terminate()
+        try:
+            said, _ = self.process.communicate(timeout=20)
+            return json.loads(said)
+        except subprocess.TimeoutExpired as late:
+            raise Failure(f"{self.name} does not end within 20 s of SIGTERM") from late
+        except ValueError as wrong:
+            raise Failure(f"{self.name} said nothing at its end: {self.last_words()}") from wrong
+
     def stop(self):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.process.stdout.close()
         self.errors.close()
         if self.count_file:
             self.count_file.close()

@@ -24,10 +24,10 @@ def holds(value, goal):
     return value <= goal["target"] if goal["target_is"] == "at most" else value >= goal["target"]
 
 
-def of_values(name, samples, unit, goal, *, value=None, note=""):
-    """A value without a floor; judged by its median unless another value is given."""
+def of_values(name, samples, unit, goal, *, value=None, floor=None, note=""):
+    """A value that is judged by itself, a floor only printed beside it; by its median unless another value is given."""
     value = median(samples) if value is None else value
-    return {"name": name, "value": value, "unit": unit, "floor": None, "ratio": None, "ratio_upper": None, **goal,
+    return {"name": name, "value": value, "unit": unit, "floor": floor, "ratio": None, "ratio_upper": None, **goal,
             "judged": "value", "pass": holds(value, goal), "spread": spread(samples), "n": len(samples), "note": note,
             "samples": samples}
 
@@ -42,6 +42,14 @@ def of_pairs(name, pairs, unit, goal, *, judged, note=""):
             "ratio": ratio, "ratio_upper": upper, **goal, "judged": judged,
             "pass": holds(upper if judged == "ratio_upper" else ratio, goal), "spread": spread(ratios), "n": len(pairs),
             "note": note, "samples": [list(pair) for pair in pairs]}
+
+
+def of_distances(name, pairs, unit, goal, *, value=None, note=""):
+    """(floor, subject) pairs of what may be next to nothing, such as latencies: judged by how far above it the subject is."""
+    above = [subject - floor for floor, subject in pairs]
+    record = of_values(name, above, unit, goal, value=value, floor=median([floor for floor, _ in pairs]), note=note)
+    record["spread"] = None  # of numbers around zero it says nothing
+    return record
 
 
 def missing(name, why):

@@ -1,5 +1,7 @@
 """Records for people. A loss is as easy to see as a win."""
 
+from .statistic import median
+
 
 def number(value):
     if value is None:
@@ -35,3 +37,7 @@ def line(record):
             f"{number(record['ratio']):>6} {number(record['ratio_upper']):>6} {goal(record):>15} {spread:>7} "
             f"{record['n']:>3}  {verdict(record):7} "
             f"{record['unit'] or ''}{'; ' if record['unit'] and record['note'] else ''}{record['note']}")
+
+
+def range_of(samples, unit="ms"):
+    return f"{median(samples):.2f} {unit} ({min(samples):.2f} to {max(samples):.2f})"

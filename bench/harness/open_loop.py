@@ -1,0 +1,178 @@
+"""Load at a fixed rate, and what its answers say: each counts from the moment when its request was due."""
+
+import array
+import bisect
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+from . import machine
+from .processes import Failure, Server, cpu_ns, prepared, program
+
+CONNECTIONS = 200
+PER_SECOND = 5000
+SLOW_NS = 20_000_000  # as open_loop.cpp has it
+
+
+class Echoes:
+    """The answers of a run: when they were due, how late they came, and how much of that others than the server may answer for."""
+
+    def __init__(self, path):
+        numbers = array.array("q")
+        with open(path, "rb") as file:
+            numbers.frombytes(file.read())
+        self.due_ns, self.latency_ns, self.excused_ns = numbers[0::3], numbers[1::3], numbers[2::3]
+
+    def __iter__(self):
+        return zip(self.due_ns, self.latency_ns, self.excused_ns)
+
+    def slow(self):
+        return sum(latency > SLOW_NS for latency in self.latency_ns)
+
+    def unexplained(self):
+        """Those that were slow, and would have been without what the machine and the generator did to them."""
+        return sum(latency - excused > SLOW_NS for _, latency, excused in self if latency > SLOW_NS)
+
+
+def at_ms(latencies_ns, part):
+    """The latency that so large a part of them keeps within, in milliseconds."""
+    ordered = sorted(latencies_ns)
+    if not ordered:
+        raise Failure("no request was answered")
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] / 1e6
+
+
+class Generator:
+    """CONNECTIONS to one server, for as long as it lives."""
+
+    def __init__(self, bench, server):
+        self.errors = tempfile.TemporaryFile()
+        self.file = tempfile.NamedTemporaryFile(prefix="echoes")
+        self.process = subprocess.Popen(
+            [program(bench.build, "open_loop"), str(server.port), str(server.pid), str(CONNECTIONS)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=self.errors, text=True, preexec_fn=prepared(bench.two_cpus, bench.priority))
+
+    def tell(self, line):
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise Failure(self.errors.read().decode(errors="replace").strip() or "the generator ended")
+        return json.loads(line)
+
+    def begin(self, seconds):
+        self.tell(f"run {PER_SECOND} {seconds} {self.file.name}")
+
+    def finish(self):
+        said = self.answer()
+        echoes = Echoes(self.file.name)
+        echoes.threads_max, echoes.sent_late_ns_max = said["threads_max"], said["sent_late_ns_max"]
+        return echoes
+
+    def run(self, seconds):
+        self.begin(seconds)
+        return self.finish()
+
+    def saturate(self, seconds):
+        self.tell(f"saturate {seconds}")
+        return self.answer()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.errors.close()
+        self.file.close()
+
+
+class Trial:
+    """A server under load on two CPUs, and what disturbs it there: tasks of its own, or spinners from outside.
+
+    Server and spinners are as urgent as any program of a user, the generator goes before them.
+    """
+
+    def __init__(self, bench, name, *arguments, spinners=0):
+        self.bench, self.spinners, self.outside = bench, spinners, None
+        self.disturbs_itself = bool(arguments)
+        self.server = Server(bench, name, *[str(x) for x in arguments], cpus=bench.two_cpus, priority=0)
+        self.load = self.since = None
+
+    def __enter__(self):
+        try:
+            self.load = Generator(self.bench, self.server)
+            self.load.run(self.bench.warm_seconds)
+            self.threads = self.thread_count()
+            self.since, self.others_since = time.monotonic(), self.used_by_others()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def disturb(self):
+        """From now on. What follows is counted once it has gone on for a while."""
+        if self.disturbs_itself:
+            self.server.process.send_signal(signal.SIGUSR1)
+        elif self.spinners:
+            self.outside = subprocess.Popen([program(self.bench.build, "spinners"), str(self.spinners)],
+                                            preexec_fn=prepared(self.bench.two_cpus, 0))
+        self.load.run(self.bench.disturbed_seconds)
+
+    def used_by_others(self):
+        """Seconds of the two CPUs that went to nobody of this scene."""
+        ticks = sum(machine.busy_ticks(cpu)[0] for cpu in self.bench.two_cpus)
+        own = [self.server.process, self.load.process, self.outside]
+        used = sum(cpu_ns(each.pid) for each in own if each is not None and each.poll() is None)
+        return ticks / os.sysconf("SC_CLK_TCK") - used / 1e9
+
+    def thread_count(self):
+        return len(os.listdir(f"/proc/{self.server.pid}/task"))
+
+    def __exit__(self, *_):
+        if self.since is not None and self.server.process.poll() is None:
+            share = (self.used_by_others() - self.others_since) / (time.monotonic() - self.since) / len(self.bench.two_cpus)
+            self.bench.foreign_share = max(self.bench.foreign_share, share)
+        if self.outside is not None:
+            self.outside.kill()
+            self.outside.wait()
+        if self.load is not None:
+            self.load.stop()
+        self.server.stop()
+
+
+def stop_and_continue(pid, times, stopped_s, between_s):
+    """Stops a process and lets it go on; when each time began and ended (CLOCK_MONOTONIC, ns)."""
+    spans = []
+    for _ in range(times):
+        time.sleep(between_s)
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic_ns()
+        time.sleep(stopped_s)
+        os.kill(pid, signal.SIGCONT)
+        spans.append((began, time.monotonic_ns()))
+    return spans
+
+
+def after_stops(echoes, spans, settled_ns):
+    """How long after each stop those were answered that had been due before its end, in ms; and the latencies of those due at least
+    settled_ns after the end of one, and answered before the next one."""
+    ends = [end for _, end in spans]
+    backlog, later = [0] * len(spans), []
+    for due, latency, _ in echoes:
+        place = bisect.bisect_right(ends, due)
+        if place < len(spans) and due + latency > ends[place]:
+            backlog[place] = max(backlog[place], due + latency - ends[place])
+        stopped = place < len(spans) and due + latency >= spans[place][0]
+        if place > 0 and due >= ends[place - 1] + settled_ns and not stopped:
+            later.append(latency)
+    return [each / 1e6 for each in backlog], later

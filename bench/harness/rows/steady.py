@@ -1,0 +1,274 @@
+"""Whether tasks that keep their threads, calls that block, and a machine that stands still for a while are felt by others."""
+
+import os
+import selectors
+import signal
+import socket
+import time
+
+from race import peers
+
+from .. import machine
+from ..open_loop import CONNECTIONS, Trial, after_stops, at_ms, stop_and_continue
+from ..processes import Failure, Server, run_json
+from ..record import at_least, at_most, no_target, of_distances, of_pairs, of_values
+from ..report import range_of
+from ..statistic import median
+from .row import Row, alternate
+
+EXTRA_THREADS = 8  # beside the tasks that keep one: main, two workers, the watchdog, spares on their way
+SPARE_SECONDS = 10  # a spare's thread without work ends after that
+
+
+def subject(bench, *disturbance):
+    return Trial(bench, bench.subject("steady_server"), *disturbance)
+
+
+def echoes(bench, trial):
+    with trial:
+        trial.disturb()
+        return trial.load.run(bench.steady_seconds)
+
+
+def one_spinner(bench):
+    name = "steady/one_spinner"
+    pairs = alternate(bench.steady_runs, lambda: echoes(bench, Trial(bench, "echo_floor", spinners=1)),
+                      lambda: echoes(bench, subject(bench, "spin", 1, 3600)))
+    floor, own = [[at_ms(side.latency_ns, 0.999) for side in sides] for sides in zip(*pairs)]
+    note = (f"the second worst of {len(pairs)} runs; p99.9 {range_of(own)}, of the floor {range_of(floor)}; "
+            f"{CONNECTIONS} connections, 5,000/s")
+    yield of_distances(name, list(zip(floor, own)), "ms p99.9 above the floor", at_most(5),
+                       value=sorted(b - a for a, b in zip(floor, own))[-2], note=note)
+    slow, without = [[sum(count(side) for side in sides) for sides in zip(*pairs)]
+                     for count in (lambda side: side.slow(), lambda side: side.unexplained())]
+    late = [max(side.sent_late_ns_max for side in sides) / 1e6 for sides in zip(*pairs)]
+    yield of_values(f"{name}/unexplained", [side.unexplained() for _, side in pairs], "echoes", at_most(0), value=without[1],
+                    note=f"{slow[1]} of {sum(len(side.due_ns) for _, side in pairs)} echoes took more than 20 ms; of the floor's "
+                         f"{slow[0]}, {without[0]} unexplained; the generator was late by at most {late[0]:.1f} ms beside the "
+                         f"floor, {late[1]:.1f} beside levity")
+
+
+def spinners(name, count):
+    def measure(bench):
+        def both(trial):
+            with trial:
+                trial.disturb()
+                paced = trial.load.run(bench.steady_seconds)
+                fast = trial.load.saturate(bench.saturate_seconds)
+                return at_ms(paced.latency_ns, 0.99), fast["per_second"], max(paced.threads_max, fast["threads_max"])
+
+        pairs = alternate(bench.steady_pairs, lambda: both(Trial(bench, "echo_floor", spinners=count)),
+                          lambda: both(subject(bench, "spin", count, 3600)))
+        floor, own = [[side[0] for side in sides] for sides in zip(*pairs)]
+        yield of_distances(name, list(zip(floor, own)), "ms p99 above the floor", at_most(5),
+                           note=f"p99 {range_of(own)}, of the floor {range_of(floor)}")
+        yield of_pairs(f"{name}/throughput", [(floor[1], own[1]) for floor, own in pairs], "echoes/s", at_least(0.8),
+                       judged="ratio", note="each connection has one request in flight")
+        threads = [own[2] for _, own in pairs]
+        yield of_values(f"{name}/threads", threads, "threads", at_most(count + EXTRA_THREADS), value=max(threads), note="the most")
+
+    return Row([name, f"{name}/throughput", f"{name}/threads"], measure)
+
+
+def asleep(name, kind, what):
+    def measure(bench):
+        pairs = alternate(bench.steady_pairs, lambda: echoes(bench, Trial(bench, "echo_floor")),
+                          lambda: echoes(bench, subject(bench, kind, 5, 3600)))
+        floor, own = [[at_ms(side.latency_ns, 0.999) for side in sides] for sides in zip(*pairs)]
+        yield of_values(name, own, "ms p99.9", at_most(8), floor=median(floor),
+                        note=f"{what}; {range_of(own)}, of the floor undisturbed {range_of(floor)}")
+
+    return Row([name], measure)
+
+
+def stopped(bench):
+    name, settled_ns = "steady/stopped", 50_000_000
+
+    def stops(trial):
+        times, stopped_s, between_s = bench.stops, 0.2, 0.8
+        with trial:
+            trial.load.begin((stopped_s + between_s) * times + 1)
+            spans = stop_and_continue(trial.server.pid, times, stopped_s, between_s)
+            backlog, later = after_stops(trial.load.finish(), spans, settled_ns)
+            replaced = trial.server.report()["replaced"] if trial.server.name != "echo_floor" else 0
+        return backlog, at_ms(later, 0.999), replaced
+
+    pairs = alternate(2, lambda: stops(Trial(bench, "echo_floor")), lambda: stops(subject(bench, "spin", 0, 0)))
+    floor, own = [[each for side in sides for each in side[0]] for sides in zip(*pairs)]
+    later = [[side[1] for side in sides] for sides in zip(*pairs)]
+    yield of_values(name, own, "ms until what was due is answered", at_most(50), value=max(own), floor=median(floor),
+                    note=f"the worst of {len(own)} stops of 200 ms; {range_of(own)}, of the floor {range_of(floor)}; p99.9 of what "
+                         f"was due 50 ms later {range_of(later[1])}, of the floor {range_of(later[0])}")
+    taken = [side[2] for _, side in pairs]
+    yield of_values(f"{name}/slots_taken", taken, "slots", at_most(0), value=sum(taken), note="from tasks that merely stood still")
+
+
+def calls(name, kind, least, what):
+    def measure(bench):
+        def throughput(trial):
+            with trial:
+                trial.disturb()
+                return trial.load.saturate(bench.saturate_seconds)["per_second"]
+
+        pairs = alternate(bench.steady_pairs, lambda: throughput(subject(bench)),
+                          lambda: throughput(subject(bench, kind, 100, 3600)))
+        yield of_pairs(name, pairs, "echoes/s", at_least(least), judged="ratio", note=f"100 tasks, each {what}; by the same server "
+                                                                                      "without them")
+        seconds, most = until_threads_end(bench, kind)
+        yield of_values(f"{name}/threads_end", [seconds], "s after the last call", at_most(SPARE_SECONDS + 1),
+                        note=f"until there are no more threads than before; the most were {most}")
+
+    return Row([name, f"{name}/threads_end"], measure)
+
+
+def until_threads_end(bench, kind):
+    lasts = 2
+    with subject(bench, kind, 100, lasts) as trial:
+        began = time.monotonic()
+        trial.disturb()
+        most, ended, over = 0, began + lasts + 2, began + lasts + 2 + SPARE_SECONDS + 10
+        while (now := time.monotonic()) < over:
+            threads = trial.thread_count()
+            most = max(most, threads)
+            if now > ended and threads <= trial.threads:
+                break
+            time.sleep(0.05)
+        else:
+            raise Failure(f"{threads} threads {over - ended:.0f} s after the last call, {trial.threads} before the first one")
+    if most < 100:
+        raise Failure(f"100 calls at a time never had more than {most} threads: is every one of them made?")
+    return max(0.0, now - ended), most
+
+
+def answers(connections, seconds):
+    """How many of so many connections give back what is sent to them, in time."""
+    held = selectors.DefaultSelector()
+    for number, connection in enumerate(connections):
+        message = b"%063d\n" % number
+        held.register(connection, selectors.EVENT_READ, [message, b""])
+        try:
+            connection.sendall(message)
+        except OSError:
+            pass
+    right, until = 0, time.monotonic() + seconds
+    while held.get_map() and (wait := until - time.monotonic()) > 0:
+        for key, _ in held.select(wait):
+            try:
+                came = key.fileobj.recv(4096)
+            except OSError:
+                came = b""
+            key.data[1] += came
+            if len(key.data[1]) >= 64 or not came:
+                right += key.data[1] == key.data[0]
+                held.unregister(key.fileobj)
+    return right
+
+
+def idle_connections(bench):
+    """Both workers are kept at once, so that both lose their slots; when their tasks have ended nobody needs them, and they end."""
+    name = "steady/idle_connections_of_retired_threads"
+    with Server(bench, bench.subject("steady_server"), "spin_at_once", "4", "1", cpus=bench.two_cpus, priority=0) as server:
+        before = set(os.listdir(f"/proc/{server.pid}/task"))
+        connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(CONNECTIONS)]
+        try:
+            if (first := answers(connections, 5)) != CONNECTIONS:
+                raise Failure(f"only {first} of {CONNECTIONS} connections answered before anything had happened")
+            server.process.send_signal(signal.SIGUSR1)
+            until = time.monotonic() + SPARE_SECONDS + 5
+            while (gone := len(before - set(os.listdir(f"/proc/{server.pid}/task")))) < 2 and time.monotonic() < until:
+                time.sleep(0.05)
+            if gone < 2:
+                raise Failure(f"{gone} of the threads that had accepted the connections have ended, not both")
+            wrong = 2 * CONNECTIONS - answers(connections, 5) - answers(connections, 5)
+        finally:
+            for connection in connections:
+                connection.close()
+        replaced = server.report()["replaced"]
+    yield of_values(name, [wrong], "errors", at_most(0),
+                    note=f"{CONNECTIONS} connections, two requests each; {gone} threads had ended, {replaced} slots were taken")
+
+
+def blocking_empty(bench):
+    calls_made = bench.micro_calls // 2
+    runs = []
+    for _ in range(bench.repetitions):
+        done = run_json(bench, bench.subject("blocking_call"), calls_made, cpu=bench.server_cpu)
+        runs.append(done["cpu_ns"] / done["calls"])
+    yield of_values("steady/blocking_empty", runs, "ns CPU per call", at_most(20))
+
+
+def watchdog_figures(pid):
+    """CPU time in ns and voluntary switches of the watchdog's thread so far."""
+    cpu = switches = found = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        folder = f"/proc/{pid}/task/{thread}"
+        with open(f"{folder}/comm", encoding="ascii", errors="replace") as comm:
+            if comm.read().strip() != "levity watchdog":
+                continue
+        found += 1
+        with open(f"{folder}/schedstat", encoding="ascii") as figures:
+            cpu += int(figures.read().split()[0])
+        switches += int(machine.first_match(f"{folder}/status", r"^voluntary_ctxt_switches:\s*(\d+)"))
+    if not found:
+        raise Failure("no thread of the server is called 'levity watchdog'")
+    return cpu, switches
+
+
+def watchdog(bench):
+    name, seconds = "steady/watchdog", bench.steady_seconds
+    with subject(bench) as trial:
+        def figures_of(do):
+            cpu, switches = watchdog_figures(trial.server.pid)
+            began = time.monotonic()
+            do()
+            took = time.monotonic() - began
+            later_cpu, later_switches = watchdog_figures(trial.server.pid)
+            return (later_cpu - cpu) / took / 1e7, (later_switches - switches) / took, later_cpu - cpu, later_switches - switches
+
+        busy = [figures_of(lambda: trial.load.saturate(seconds)) for _ in range(3)]
+        time.sleep(bench.settle_seconds)
+        idle = figures_of(lambda: time.sleep(bench.idle_seconds))
+    shares, wakeups = [each[0] for each in busy], [each[1] for each in busy]
+    yield of_values(f"{name}/cpu", shares, "% of a CPU", at_most(0.2), note=f"while {CONNECTIONS} connections are saturated")
+    yield of_values(f"{name}/wakeups", wakeups, "wake-ups/s", at_most(100), note="the same")
+    yield of_values(f"{name}/idle_cpu", [idle[2]], "ns CPU", at_most(0), note=f"{bench.idle_seconds} s without requests")
+    yield of_values(f"{name}/idle_wakeups", [idle[3]], "wake-ups", at_most(0), note="the same")
+
+
+def one_spinner_peers(bench):
+    into = os.path.join(bench.build, "race")
+    programs, absent = {}, {}
+    for title, build in (("Go", peers.go), ("tokio", peers.tokio)):
+        try:
+            programs[title] = build(into).program("spinner_echo")
+        except Failure as why:
+            absent[title] = str(why)
+    sides = {"floor": lambda: Trial(bench, "echo_floor", spinners=1), "levity": lambda: subject(bench, "spin", 1, 3600)}
+    for title, path in programs.items():
+        sides[title] = lambda path=path: Trial(bench, path, 1)
+    figures = {title: [] for title in sides}
+    for turn in range(bench.steady_pairs):
+        for title in (list(sides) if turn % 2 == 0 else reversed(sides)):
+            latencies = echoes(bench, sides[title]()).latency_ns
+            figures[title].append((at_ms(latencies, 0.5), at_ms(latencies, 0.99), at_ms(latencies, 0.999)))
+    words = [f"{title}: p50 {median([each[0] for each in of]):.2f}, p99 {median([each[1] for each in of]):.2f}, p99.9 "
+             f"{range_of([each[2] for each in of])}" for title, of in figures.items()]
+    words += [f"{title} does not take part: {why}" for title, why in absent.items()]
+    yield of_values("steady/one_spinner_peers", [each[2] for each in figures["levity"]], "ms p99.9", no_target(),
+                    floor=median([each[2] for each in figures["floor"]]), note="; ".join(words))
+
+
+ROWS = [
+    Row(["steady/one_spinner", "steady/one_spinner/unexplained"], one_spinner),
+    spinners("steady/two_spinners", 2),
+    spinners("steady/sixteen_spinners", 16),
+    asleep("steady/five_in_vfork", "vfork", "5 tasks that wait in state D for a child of vfork"),
+    asleep("steady/five_asleep", "asleep", "5 tasks, in nanosleep, read of a pipe, flock, futex, poll"),
+    Row(["steady/stopped", "steady/stopped/slots_taken"], stopped),
+    calls("steady/calls_declared", "blocking", 0.9, "in a call of 1 s by lv::blocking"),
+    calls("steady/calls_undeclared", "nanosleep", 0.75, "in a sleep of 1 s of which nobody was told"),
+    Row(["steady/idle_connections_of_retired_threads"], idle_connections),
+    Row(["steady/blocking_empty"], blocking_empty),
+    Row([f"steady/watchdog/{what}" for what in ("cpu", "wakeups", "idle_cpu", "idle_wakeups")], watchdog),
+    Row(["steady/one_spinner_peers"], one_spinner_peers),
+]
