@@ -31,6 +31,11 @@ bool stall_watch::is_stuck() const noexcept {
   return of.total_ns() - of.off_cpu_ns() >= stuck_ns;
 }
 
+bool stall_watch::has_slept() const noexcept {
+  const stall_shares& of = account_.shares();
+  return of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
+}
+
 // False: there may be an answer later. Without one it is told of with no stack.
 bool stall_watch::find_stack(stack_sampler& sampler) noexcept {
   if (asked_at_ns_ != 0) {

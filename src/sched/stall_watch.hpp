@@ -44,6 +44,8 @@ public:
 
   /// Whether its thread is kept by the task, and has not merely been denied a processor.
   [[nodiscard]] bool is_stuck() const noexcept;
+  /// The same of one that has slept for so much of it.
+  [[nodiscard]] bool has_slept() const noexcept;
   [[nodiscard]] bool waits_for_answer() const noexcept { return asked_at_ns_ != 0; }
   [[nodiscard]] std::int64_t lasted_ns() const noexcept { return last_.at_ns - since_ns_; }
   [[nodiscard]] stall_verdict why() const noexcept { return account_.judge(); }

@@ -220,7 +220,7 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
   if (takeable && before.is_stuck) suspects_.push_back(&at);
   if (before.watch == nullptr) {
     if (before.is_over || replaced || before.is_stuck || (!takeable && options_.listener == nullptr)) return;
-    if (!is_long && (lasts_ns < suspect_alert_ns || now_ns_ >= alert_until_ns_)) return;
+    if (!is_long && now_ns_ >= alert_until_ns_) return;
     found_ = std::max(found_, finding::suspicion);
     before.watch = free_watch();
     if (before.watch == nullptr) return;
@@ -237,7 +237,8 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
     options_.listener->hear({runs->id, runs->name, runs->site, at.number(), notes.lasted_ns(), notes.why(), notes.stack()});
   }
   if (takeable || notes.waits_for_answer()) found_ = std::max(found_, finding::suspicion);
-  if (takeable && notes.is_stuck() && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
+  const bool is_stuck = notes.has_slept() || (lasts_ns >= computes_ns && notes.is_stuck());
+  if (takeable && is_stuck && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
 }
 
 void watchdog::end_watch(sight& of) noexcept {

@@ -42,11 +42,12 @@
 // spawns and wakes while it is stuck keeps nobody waiting for more than a look. What is pinned to the worker stays with it, and
 // runs on its thread beside the slots.
 //
-// Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then
-// on it is looked at each `suspect_ns`, until the thread has used processor time for that task, or slept in it. A thread that
-// has merely not been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go
-// on until the task waits or ends: a stall that lasts is told of, with its cause and stack. Where one is stuck the next one is
-// likely: for `alert_ns` after a task that was replaced has lasted for `doze_ns`, `suspect_alert_ns` are enough for a suspicion.
+// Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then on
+// it is looked at each `suspect_ns`, until the thread has used processor time for that task, or slept in it. One that has merely
+// not been given a processor is left alone: to replace it would add to the crowd that keeps it from one. The notes go on until the
+// task waits or ends: a stall that lasts is told of, with its cause and stack. Where one is stuck the next one is likely: for
+// `alert_ns` after a task that was replaced has lasted for `doze_ns` two looks are enough for a suspicion; but who computes is left
+// alone for `computes_ns` even then, or everybody who takes his time would be replaced.
 //
 // How it looks. A call that is still there one look later has lasted for `look_ns` and is slow. While there are calls, quick ones
 // too, it looks again after up to `look_rarely_ns`; while there are only tasks, each `doze_ns`, from which a call wakes it; when
@@ -135,8 +136,8 @@ public:
   static constexpr std::int64_t look_ns = 100'000;
   static constexpr std::int64_t look_rarely_ns = 1'000'000;
   static constexpr std::int64_t suspect_ns = 1'000'000;
-  static constexpr std::int64_t alert_ns = 1'000'000'000;
-  static constexpr std::int64_t suspect_alert_ns = 4'000'000;
+  static constexpr std::int64_t alert_ns = 3'000'000'000;
+  static constexpr std::int64_t computes_ns = 4'000'000;   // who computes for less is never stuck
   static constexpr std::int64_t doze_ns = 10'000'000;
   static constexpr unsigned looks_before_doze = 100;       // without calls
   static constexpr unsigned dozes_before_sleep = 3;        // without tasks
