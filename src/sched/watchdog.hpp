@@ -78,6 +78,8 @@
 //   E363 drain_lock_: the last of those who moved tasks out of a worker's deques -> the worker pops from them again.
 //   E364 let_rest(), a spare's thread leaves its worker -> another one is started for that: lock_.
 //
+// watchdog_model_test.cpp goes through how slots change hands in all orders of its steps; who changes the one changes the other.
+//
 // Rejected: hand every call to a pool (two futex round trips, 50 us, for a call that takes 1); run f in place and hope; a worker
 // that gives its slot up by an exchange at each task and takes it back at the next (5 ns a task); a slot that is taken without
 // asking, with both holders at work until the first one notices (the guest of a reactor and deques without thieves do not bear it).

@@ -78,6 +78,7 @@ enum class mutant : std::uint8_t {
   keeps_by_load,              // keeps_slot() takes `doubted` for held, without an exchange
   no_surrender_in_look,
   call_stored_back,           // begin_call() undoes its mark by a store
+  call_taken_in_silence,      // take_slot() does not say so in hold_
   look_before_end_of_task,    // leave_task() without its compiler fence
   look_before_call,           // begin_call() asks for the slot, then marks the call
   look_before_idle_home,      // stay_at_idle_home() without its compiler fence
@@ -85,6 +86,7 @@ enum class mutant : std::uint8_t {
   relaxed_enter_task,         // E361 in run_task()
   relaxed_enter_call,         // E182 in begin_call()
   relaxed_pass,               // E183 in pass_slot()
+  relaxed_unlock,             // E363 in take_over()
   relaxed_take_of_task,       // E362 in take_slot_from_task()
   relaxed_take_of_call,       // E362 in take_slot()
 };
@@ -108,6 +110,7 @@ struct scene {
   unsigned early = 0;                // so many doubts of a task that is not stuck
   unsigned guest_calls = 0;
   unsigned dozes = 0;
+  bool oldest = false;               // a fair turn may take the oldest task
 };
 
 // Of each worker; the last one of all is the watchdog's state_.
@@ -116,7 +119,8 @@ enum word : std::uint8_t {
 };
 constexpr std::uint8_t dog_w = workers * words;
 constexpr std::uint8_t held = 0, doubted = 1, lost = 2;
-constexpr std::uint8_t in_call = 1, taken = 2, call_one = 4;
+constexpr std::uint8_t in_call = 1, taken = 2;
+constexpr unsigned call_one = 4;
 constexpr std::uint8_t later = 1;  // of slow_at_, which is 0 or lies ahead
 
 constexpr std::uint8_t of(unsigned worker, unsigned which) { return static_cast<std::uint8_t>(worker * words + which); }
@@ -124,7 +128,8 @@ constexpr std::uint8_t of(unsigned worker, unsigned which) { return static_cast<
 // Where a thread stands: the access to shared memory that it makes next.
 enum class at : std::uint8_t {
   // Between two tasks.
-  next, pop, pop_bottom, slowly, keeps, keeps_exchange, kept, lose_call, lose_hold, lose_slow, loop, set_slow, shared, idle,
+  next, pop, pop_bottom, slowly, keeps, keeps_exchange, kept, lose_call, lose_hold, lose_slow, loop, set_slow, oldest,
+  oldest_top, shared, idle,
   // Inside one, or in a call.
   enter, run, push_bottom, leave, leave_early_look, leave_late, begin, begin_late, fence, call_back, declined, notice, wake,
   calling, end_call, after_call, stay, stay_late, stay_sleep, stay_leave,
@@ -138,7 +143,8 @@ enum class at : std::uint8_t {
 constexpr std::array names = {
   "next_task: looks at slow_at_", "pop: top_", "pop: bottom_", "next_task_slowly", "keeps_slot: looks at hold_",
   "keeps_slot: doubted -> held", "keeps_slot: is answered", "lose_slot: call_", "lose_slot: hold_", "lose_slot: slow_at_",
-  "next_ready: looks at slow_at_", "next_ready: slow_at_ anew", "shared_task: injected", "sleep",
+  "next_ready: looks at slow_at_", "next_ready: slow_at_ anew", "fair_turn: the oldest", "pop_oldest: top_",
+  "shared_task: injected", "sleep",
   "run_task: current_", "the task", "push: bottom_", "leave_task: current_", "next_task: looks at slow_at_, early",
   "leave_task: current_, late", "begin_call: call_", "begin_call: call_, late", "begin_call: fence", "begin_call: call_ back",
   "begin_call: false", "notice: looks at state_", "notice: wakes", "the call", "end_call: call_", "queue_after_call",
@@ -206,7 +212,7 @@ struct setup {
   mutant with = mutant::none;
 };
 
-/// One step of one thread.
+/// One step of one thread, in place.
 class stepper {
 public:
   stepper(const setup& of_what, state& on, unsigned thread, unsigned choice)
@@ -214,7 +220,7 @@ public:
 
   /// False: it cannot do this now.
   bool step() {
-    if (choice_ > 0 && t_.pc != at::next && t_.pc != at::idle && t_.pc != at::look) return false;
+    if (choice_ > 0 && t_.pc != at::next && t_.pc != at::set_slow && t_.pc != at::idle && t_.pc != at::look) return false;
     for (;;) {
       switch (run()) {
         case went::on: return true;
@@ -256,12 +262,13 @@ private:
     t_.pc = then;
     return went::on;
   }
+  // Nothing was shared so far: the step goes on.
   went pass_to(at then) {
     t_.pc = then;
     return went::inside;
   }
   [[nodiscard]] bool drained() const { return t_.stores == 0; }
-  // Whether an exchange of this word may be made now.
+  // Whether an exchange of this word, which is relaxed or acquires but for `release`, may be made now.
   [[nodiscard]] bool may_exchange(std::uint8_t of_word, bool release) const {
     if (of_.on == memory::tso || release) return drained();
     return std::find(t_.to.begin(), t_.to.begin() + t_.stores, of_word) == t_.to.begin() + t_.stores;
@@ -291,6 +298,7 @@ private:
     const op waits = next_of(there.task);
     return waits.what == does::wait && !over(waits.task);
   }
+  static void drop(std::uint8_t& from, unsigned bits) { from = static_cast<std::uint8_t>(from & ~bits); }
   void inject(std::uint8_t list) {
     check((s_.injected & list) == 0, "a task is queued twice");
     s_.injected |= list;
@@ -349,7 +357,7 @@ private:
           default: return pass_to(t_.yes ? at::notice : at::call_back);
         }
       // lose_slot()
-      case at::lose_call: return store(mine(call_w), load(mine(call_w)) & ~3U, at::lose_hold);
+      case at::lose_call: return store(mine(call_w), load(mine(call_w)) & ~unsigned{in_call | taken}, at::lose_hold);
       case at::lose_hold: return store(mine(hold_w), lost, at::lose_slow);
       case at::lose_slow:
         t_.has_slot = false;
@@ -365,17 +373,28 @@ private:
         t_.back = at::next;
         return go(load(mine(slow_at_w)) == 0 || t_.due ? at::set_slow : at::pop);
       case at::set_slow:
+        if (choice_ > (of_.plays.oldest ? 1 : 0)) return went::nowhere;
         t_.due = false;
-        return store(mine(slow_at_w), later, at::pop);
+        return store(mine(slow_at_w), later, choice_ == 0 ? at::pop : at::oldest);
+      case at::oldest: {
+        check_owner();
+        const std::uint8_t top = load(mine(top_w));
+        if (top >= load(mine(bottom_w))) return go(at::shared);
+        t_.seen = top;
+        return go(at::oldest_top);
+      }
+      case at::oldest_top:
+        t_.task = load(mine(slot_w + t_.seen % ring));
+        return store(mine(top_w), t_.seen + 1U, at::enter);
       case at::shared: {
         if (!may_take_lock()) return went::nowhere;
         check_owner();
         const std::uint8_t some = ready();
         if (some == 0) return go(at::idle);
         t_.task = static_cast<std::uint8_t>(std::countr_zero(some));
-        s_.injected = static_cast<std::uint8_t>(s_.injected & ~bit(t_.task));
+        drop(s_.injected, bit(t_.task));
         if ((s_.pooled & bit(t_.task)) != 0) s_.step[t_.task]++;
-        s_.pooled = static_cast<std::uint8_t>(s_.pooled & ~bit(t_.task));
+        drop(s_.pooled, bit(t_.task));
         return go(at::enter);
       }
       case at::idle:
@@ -421,7 +440,7 @@ private:
         return how;
       }
       case at::leave:
-        t_.seen = t_.yes = false;
+        forget();
         return store(mine(current_w), 0, at::next);
       // The look of next_task() before the store.
       case at::leave_early_look:
@@ -435,9 +454,9 @@ private:
           return pass_to(at::keeps);
         }
         t_.seen = load(mine(call_w));
-        return store(mine(call_w), t_.seen + call_one + 0U + in_call, at::fence, !is(mutant::relaxed_enter_call));
+        return store(mine(call_w), t_.seen + call_one + in_call, at::fence, !is(mutant::relaxed_enter_call));
       case at::begin_late:
-        return store(mine(call_w), load(mine(call_w)) + call_one + 0U + in_call, at::fence, true);
+        return store(mine(call_w), load(mine(call_w)) + call_one + in_call, at::fence, true);
       case at::fence:
         if (!is(mutant::no_fence_in_call) && !drained()) return went::nowhere;
         if (is(mutant::look_before_call)) return go(at::notice);
@@ -457,7 +476,7 @@ private:
         if (t_.task == nobody || !drained()) return went::nowhere;
         inject(bit(t_.task));
         s_.pooled |= bit(t_.task);
-        s_.started = static_cast<std::uint8_t>(s_.started & ~bit(t_.task));
+        drop(s_.started, bit(t_.task));
         t_.task = nobody;
         return go(at::leave);
       case at::notice:
@@ -484,7 +503,7 @@ private:
       case at::after_call:
         if (!drained()) return went::nowhere;
         s_.step[t_.task]++;
-        s_.started = static_cast<std::uint8_t>(s_.started & ~bit(t_.task));
+        drop(s_.started, bit(t_.task));
         inject(bit(t_.task));
         t_.task = nobody;
         return go(at::leave);
@@ -534,7 +553,7 @@ private:
         s_.memory[mine(lock_w)] = 1;
         return go(at::over_hold);
       case at::over_hold: return store(mine(hold_w), held, is(mutant::no_drain_lock) ? at::slice : at::over_unlock);
-      case at::over_unlock: return store(mine(lock_w), 0, at::slice, true);
+      case at::over_unlock: return store(mine(lock_w), 0, at::slice, !is(mutant::relaxed_unlock));
       case at::over_push: {
         check_owner();
         const auto task = static_cast<std::uint8_t>(std::countr_zero(t_.list));
@@ -600,7 +619,9 @@ private:
         call |= taken;
         return take(at::call_hold);
       }
-      case at::call_hold: return store(theirs(hold_w), lost, at::pass, !is(mutant::relaxed_take_of_call));
+      case at::call_hold:
+        if (is(mutant::call_taken_in_silence)) return pass_to(at::pass);
+        return store(theirs(hold_w), lost, at::pass, !is(mutant::relaxed_take_of_call));
       case at::pass: return store(of(t_.spare, granted_w), 1, at::pass_from);
       case at::pass_from: {
         const went how = store(of(t_.spare, from_w), t_.other + 1U, at::look, !is(mutant::relaxed_pass));
@@ -690,7 +711,7 @@ private:
       s_.memory[of(whose, hold_w)] = doubted;
       t_.pc = at::doubt_slow;
     }
-    s_.spares = static_cast<std::uint8_t>(s_.spares & ~spare);
+    drop(s_.spares, spare);
     t_.other = static_cast<std::uint8_t>(whose);
     t_.spare = static_cast<std::uint8_t>(1 - whose);
     return went::on;
@@ -906,6 +927,7 @@ const std::vector<op> plain;
 
 const scene stuck{.name = "a_stuck_task", .tasks = {{push(1), wait_here_for(1)}, plain}, .queued = {0}, .early = 1};
 const scene tasks{.name = "tasks", .tasks = {plain, plain}, .queued = {0, 1}, .early = 1};
+const scene fair{.name = "fair_turns", .tasks = {plain, plain}, .queued = {0, 1}, .early = 1, .oldest = true};
 const scene there_and_back{.name = "there_and_back", .tasks = {plain, plain}, .queued = {0, 1}, .early = 2};
 const scene idle_home{.name = "an_idle_home", .tasks = {{look_at_guest}}, .queued = {0}, .early = 1};
 const scene guest{.name = "a_guest", .tasks = {plain}, .queued = {0}, .early = 1, .guest_calls = 1};
@@ -925,7 +947,7 @@ std::vector<run> promises() {
   for (const scene* each : {&stuck, &tasks, &idle_home, &guest, &call, &calls}) {
     all.push_back({std::string(each->name) + "_weak", {*each, memory::weak}});
   }
-  for (const scene* each : {&stuck, &tasks, &there_and_back, &idle_home, &guest, &call, &calls, &slow_call, &doze}) {
+  for (const scene* each : {&stuck, &tasks, &fair, &there_and_back, &idle_home, &guest, &call, &calls, &slow_call, &doze}) {
     all.push_back({each->name, {*each}});
   }
   return all;
@@ -941,13 +963,16 @@ std::vector<run> weakenings() {
     {"keeps_by_load", {tasks, memory::tso, mutant::keeps_by_load}, acts},
     {"no_surrender_in_look", {stuck, memory::tso, mutant::no_surrender_in_look}, never},
     {"call_stored_back", {calls, memory::tso, mutant::call_stored_back}, acts},
+    {"call_taken_in_silence", {calls, memory::tso, mutant::call_taken_in_silence}, never},
     {"look_before_end_of_task", {tasks, memory::tso, mutant::look_before_end_of_task}, acts},
     {"look_before_call", {call, memory::tso, mutant::look_before_call}, kept_not},
     {"look_before_idle_home", {idle_home, memory::tso, mutant::look_before_idle_home}, acts},
     {"no_fence_in_call", {doze, memory::tso, mutant::no_fence_in_call}, never},
     {"relaxed_enter_task", {stuck, memory::weak, mutant::relaxed_enter_task}, twice},
+    {"relaxed_enter_task_in_a_fair_turn", {fair, memory::weak, mutant::relaxed_enter_task}, acts},
     {"relaxed_enter_call", {calls, memory::weak, mutant::relaxed_enter_call}, twice},
     {"relaxed_pass", {stuck, memory::weak, mutant::relaxed_pass}, unwritten},
+    {"relaxed_unlock", {stuck, memory::weak, mutant::relaxed_unlock}, twice},
   };
 }
 
