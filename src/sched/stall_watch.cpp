@@ -26,14 +26,9 @@ bool stall_watch::look(const machine_state& machine, stack_sampler& sampler) noe
   return true;
 }
 
-bool stall_watch::is_stuck() const noexcept {
+bool stall_watch::is_stuck(std::int64_t computed_ns) const noexcept {
   const stall_shares& of = account_.shares();
-  return of.total_ns() - of.off_cpu_ns() >= stuck_ns;
-}
-
-bool stall_watch::has_slept() const noexcept {
-  const stall_shares& of = account_.shares();
-  return of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
+  return of.on_cpu_ns >= computed_ns || of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
 }
 
 // False: there may be an answer later. Without one it is told of with no stack.

@@ -25,7 +25,6 @@ namespace levity::inline v0::detail {
 
 class stall_watch {
 public:
-  /// A thread that has used so much of its time in a task, by computing or asleep, is kept by it.
   static constexpr std::int64_t stuck_ns = 1'000'000;
   /// So long its answer is waited for when it is asked where it computes.
   static constexpr std::int64_t answer_ns = 20'000'000;
@@ -42,10 +41,9 @@ public:
   /// The time since the last look. True: it is to be told of now, with stack().
   [[nodiscard]] bool look(const machine_state& machine, stack_sampler& sampler) noexcept;
 
-  /// Whether its thread is kept by the task, and has not merely been denied a processor.
-  [[nodiscard]] bool is_stuck() const noexcept;
-  /// The same of one that has slept for so much of it.
-  [[nodiscard]] bool has_slept() const noexcept;
+  /// Whether its thread is kept by the task, and has not merely been denied a processor: it has slept for `stuck_ns` since begin(),
+  /// or computed for `computed_ns`.
+  [[nodiscard]] bool is_stuck(std::int64_t computed_ns) const noexcept;
   [[nodiscard]] bool waits_for_answer() const noexcept { return asked_at_ns_ != 0; }
   [[nodiscard]] std::int64_t lasted_ns() const noexcept { return last_.at_ns - since_ns_; }
   [[nodiscard]] stall_verdict why() const noexcept { return account_.judge(); }

@@ -213,8 +213,7 @@ void watchdog::look_at_task(worker& at, sight& before) noexcept {
 void watchdog::watch_task(worker& at, sight& before) noexcept {
   const bool replaced = at.without_slot_approx();
   const bool takeable = takes_from_tasks_ && !replaced;
-  const std::int64_t lasts_ns = now_ns_ - before.since_ns;
-  const bool is_long = lasts_ns >= doze_ns;
+  const bool is_long = now_ns_ - before.since_ns >= doze_ns;
   if (replaced && is_long && !std::exchange(before.is_proven, true)) alert_until_ns_ = now_ns_ + alert_ns;
   before.is_replaced = replaced;
   if (takeable && before.is_stuck) suspects_.push_back(&at);
@@ -237,7 +236,7 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
     options_.listener->hear({runs->id, runs->name, runs->site, at.number(), notes.lasted_ns(), notes.why(), notes.stack()});
   }
   if (takeable || notes.waits_for_answer()) found_ = std::max(found_, finding::suspicion);
-  const bool is_stuck = notes.has_slept() || (lasts_ns >= computes_ns && notes.is_stuck());
+  const bool is_stuck = notes.is_stuck(is_long ? stall_watch::stuck_ns : computes_ns);
   if (takeable && is_stuck && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
 }
 

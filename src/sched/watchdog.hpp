@@ -139,7 +139,7 @@ public:
   static constexpr std::int64_t look_rarely_ns = 1'000'000;
   static constexpr std::int64_t suspect_ns = 1'000'000;
   static constexpr std::int64_t alert_ns = 3'000'000'000;
-  static constexpr std::int64_t computes_ns = 4'000'000;   // who computes for less is never stuck
+  static constexpr std::int64_t computes_ns = 3'000'000;   // of processor time; who uses less within `doze_ns` is not stuck
   static constexpr std::int64_t doze_ns = 10'000'000;
   static constexpr unsigned looks_before_doze = 100;       // without calls
   static constexpr unsigned dozes_before_sleep = 3;        // without tasks
