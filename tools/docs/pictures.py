@@ -250,22 +250,26 @@ def stuck():
         made.parts.append(f'<path class="thin" d="M{at(ms)},74 V372"/>')
     made.lines(24, 112, "worker\nthread 1", "name", 19)
     stretch(0, 1.6, 96, "live", "tasks")
-    stretch(1.6, 24, 96, "hold", "the task that does not wait: may spawn, send, log,\nthrow, end; its thread is its own")
+    stretch(1.6, 24, 96, "hold", "the task that does not wait: may spawn, send, log,\n"
+            "throw, end; its thread is its own")
     stretch(24, 28.4, 96, "still", "a spare, until it\nis needed")
     made.lines(24, 222, "watchdog", "name", 19)
-    for ms, words in ((2, "a look: that task"), (12, "the same task:\nsuspected"), (13.2, ""), (14.4, "its thread has used 1 ms,\nor slept: stuck")):
+    for ms, words in ((2, "a look: that task"), (12, "the same task:\nsuspected"), (13.2, ""),
+                      (14.4, "its thread has used 1 ms,\nor slept: stuck")):
         made.parts.append(f'<circle cx="{at(ms)}" cy="217" r="5" class="dot"/>')
         made.lines(at(ms) + (8 if ms in (2, 14.4) else -96), 212 if ms != 12 else 206, words, "small", 15)
     made.lines(24, 322, "worker\nthread 2", "name", 19)
     stretch(0, 14.6, 306, "still", "a spare, asleep")
-    stretch(14.6, 28.4, 306, "live", "the slot, its reactor and timers, all queued tasks,\nand what the stuck task spawns and wakes")
+    stretch(14.6, 28.4, 306, "live", "the slot, its reactor and timers, all queued tasks,\n"
+            "and what the stuck task spawns and wakes")
     made.arrow(f"M{at(14.4)},226 V302")
     made.lines(at(14.4) + 10, 252, "a doubt, a barrier on all threads, one exchange:\nthe slot is the spare's", "small", 15)
     made.arrow(f"M{at(14.4)},208 V146", "back")
     made.arrow(f"M{at(24)},146 V302", "thin")
     made.lines(at(24) + 6, 190, "its next look finds that\nthe slot is gone", "small", 15)
-    made.lines(24, 396, "A thread that has been given no processor is left alone: another one would add to the crowd. After 100 ms the task is "
-               "told of, with\nwhat keeps it and where it stands. With a call declared by lv::blocking() the spare comes after 0.2 ms.",
+    made.lines(24, 396, "A thread that has been given no processor is left alone: another one would add to the crowd. After 100 ms "
+               "the task is told of, with\nwhat keeps it and where it stands. With a call declared by lv::blocking() the spare "
+               "comes after 0.2 ms.",
                "small dim", 16)
     return made.done()
 
