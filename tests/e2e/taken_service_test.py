@@ -13,7 +13,7 @@ import unittest
 
 BUILDS = os.environ.get("LEVITY_BUILD_DIR", "")
 SECONDS = os.environ.get("LEVITY_TAKEN_SECONDS", "6")
-BUSY = 3  # what drive-orders says of a generator that ran late itself: no order is missing then either
+BUSY = 3  # what drive-orders says of a generator that ran late itself, while all orders are there and all requests were answered
 
 
 class TakenService(unittest.TestCase):

@@ -91,7 +91,7 @@ std::vector<std::string> broken_promises(const read_back_result& checked) {
   return broken;
 }
 
-std::vector<std::string> broken_promises(const drive_options& options, const drive_result& result) {
+std::vector<std::string> broken_promises(const drive_options& options, const drive_result& result, bool judges_times) {
   std::vector<std::string> broken;
   const auto& run = result.run;
   if (run.failed() > 0) {
@@ -105,11 +105,11 @@ std::vector<std::string> broken_promises(const drive_options& options, const dri
     broken.push_back(fmt::format("{} requests of the warm-up failed", tools::show_count(run.warmup_failed)));
   if (result.wrong.count() > 0 && run.failed() + run.warmup_failed == 0)
     broken.push_back(fmt::format("{} answers were wrong", tools::show_count(result.wrong.count())));
-  if (run.good_per_second() < options.rate_share_min * options.load.rate)
+  if (judges_times && run.good_per_second() < options.rate_share_min * options.load.rate)
     broken.push_back(fmt::format("the rate was {:.1f}/s, {:g}% of {:g}/s were due", run.good_per_second(),
                                  options.rate_share_min * 100, options.load.rate));
   const auto p99 = run.corrected_ns.value_at(0.99);
-  if (p99 > static_cast<std::uint64_t>(options.p99_limit_ns))
+  if (judges_times && p99 > static_cast<std::uint64_t>(options.p99_limit_ns))
     broken.push_back(fmt::format("p99 was {}, at most {} was due", tools::show_duration(static_cast<double>(p99)),
                                  tools::show_duration(static_cast<double>(options.p99_limit_ns))));
   if (options.writes > 0 && result.orders.entries().empty()) broken.push_back("not one order was acknowledged");

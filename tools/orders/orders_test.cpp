@@ -197,6 +197,7 @@ TEST(drive_orders, slow_answers_and_a_low_rate_fail_by_their_own_sentence) {
   EXPECT_NE(broken[0].find("980.0/s"), std::string::npos) << broken[0];
   EXPECT_NE(broken[1].find("p99 was 30.0 ms"), std::string::npos) << broken[1];
   EXPECT_EQ(broken[2], "not one order was acknowledged");
+  EXPECT_EQ(broken_promises(options, result, false), std::vector<std::string>{"not one order was acknowledged"});
 }
 
 TEST(drive_orders, ledger_survives_the_file_and_finds_a_lost_order) {
