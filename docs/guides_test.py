@@ -38,6 +38,9 @@ class Guides(unittest.TestCase):
         count = 0
         for guide in [Guide(path) for path in GUIDES]:
             for old_only, role, line, pattern in guide.blocks:
+                # What g++ 12 makes of a block that it gets wrong is another wrong program under the sanitizer: it may trap.
+                if old_only and role == "hangs" and "asan" in guide.facts:
+                    continue
                 if role == wanted and (not old_only or "g++12" in guide.facts):
                     with self.subTest(f"{guide.path.name}:{line}"):
                         check(guide, line, pattern)
