@@ -26,27 +26,11 @@ thread_state look_until(thread_reader& at, F is_so) {
   }
 }
 
-thread_state look_at_sleeper(thread_reader& at) {
-  return look_until(at, [](const thread_state& seen) { return seen.does == thread_activity::asleep; });
-}
-
-// Its clock stands still from here on.
-void look_asleep(staller& one) {
-  thread_reader at(one.sign());
-  static_cast<void>(look_at_sleeper(at));
-}
-
-// What is seen of a thread that stands still so.
-thread_state seen_asleep_in(stall& in) {
-  staller one(in);
-  thread_reader at(one.sign());
-  in.prepare();
-  one.begin();
-  while (one.number() == 0) ::sched_yield();
-  thread_state seen = look_at_sleeper(at);
-  in.let_go();
-  one.wait_for_end();
-  return seen;
+// It may sleep on its way there, for a page of its code or a lock of the sanitizer.
+thread_state look_until_it_reads(thread_reader& at) {
+  return look_until(at, [](const thread_state& seen) {
+    return seen.does == thread_activity::asleep && system_call_name(seen.call) == "read";
+  });
 }
 
 cpu_set_t allowed_cpus() {
@@ -92,7 +76,12 @@ TEST(thread_state, one_that_computes_is_on_a_cpu_and_its_clock_goes_on) {
 
 TEST(thread_state, one_asleep_names_the_call_and_its_arguments) {
   reading_a_pipe in;
-  const thread_state seen = seen_asleep_in(in);
+  staller one(in);
+  thread_reader at(one.sign());
+  one.begin();
+  const thread_state seen = look_until_it_reads(at);
+  in.let_go();
+  one.wait_for_end();
   EXPECT_EQ(seen.does, thread_activity::asleep);
   EXPECT_EQ(system_call_name(seen.call), "read");
   EXPECT_EQ(seen.arguments[2], 1U);
@@ -199,7 +188,10 @@ TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says
   reading_a_pipe in;
   staller one(in);
   one.begin();
-  look_asleep(one);
+  {
+    thread_reader at(one.sign());
+    static_cast<void>(look_until_it_reads(at));  // its clock stands still from here on
+  }
   const int before_tests = open_descriptors(true);
   {
     thread_reader at(one.sign());
@@ -213,7 +205,7 @@ TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says
     EXPECT_EQ(hidden.turns, 0U);
     EXPECT_EQ(hidden.does, thread_activity::hidden);
     EXPECT_GT(hidden.cpu_ns, 0);
-    const thread_state seen = look_at_sleeper(at);
+    const thread_state seen = look_until_it_reads(at);
     EXPECT_GT(seen.turns, 0U);
     EXPECT_EQ(system_call_name(seen.call), "read");
   }
