@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,6 +47,13 @@ const ElfW(Sym)* symbol_in(bytes file, unsigned kind, std::uint64_t at, std::str
   return nullptr;
 }
 
+// Where the header of its file lies in memory. Of a program between whose segments pages are missing the start of the one with the
+// code is told: there the program headers say, which follow it.
+const void* header_of(const dl_find_object& object, bool is_program) noexcept {
+  const unsigned long headers = is_program ? ::getauxval(AT_PHDR) : 0;
+  return headers == 0 ? object.dlfo_map_start : reinterpret_cast<const void*>(headers - sizeof(ElfW(Ehdr)));
+}
+
 bool begins_as(bytes file, const void* loaded) noexcept {
   return file.size() >= sizeof(ElfW(Ehdr)) && std::memcmp(file.data(), loaded, sizeof(ElfW(Ehdr))) == 0;
 }
@@ -71,7 +79,8 @@ code_names::object* code_names::object_of(std::uint64_t code_at) noexcept {
   added.bias = found.dlfo_link_map->l_addr;
   const char* path = found.dlfo_link_map->l_name;
   char own[512] = "";
-  if (path == nullptr || *path == '\0') {
+  const bool is_program = path == nullptr || *path == '\0';
+  if (is_program) {
     const ssize_t size = ::readlink("/proc/self/exe", own, sizeof own - 1);
     if (size > 0) own[size] = '\0';
     path = "/proc/self/exe";
@@ -86,7 +95,7 @@ code_names::object* code_names::object_of(std::uint64_t code_at) noexcept {
     void* const mapped = reinterpret_cast<void*>(::syscall(SYS_mmap, nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0L));
     if (mapped != MAP_FAILED) {
       const bytes file{static_cast<const unsigned char*>(mapped), static_cast<std::size_t>(size)};
-      if (begins_as(file, found.dlfo_map_start)) {
+      if (begins_as(file, header_of(found, is_program))) {
         added.bytes = file.data();
         added.size = file.size();
       } else {

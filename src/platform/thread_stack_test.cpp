@@ -59,8 +59,10 @@ std::vector<std::string> names_of(const stack_trace& stack) {
   return all;
 }
 
+enum class innermost : std::uint8_t { by_the_chain, may_be_a_guess };
+
 // Nothing if they are in it, in their order, and found by the chain.
-std::string what_is_missing_of_the_three(const stack_trace& stack) {
+std::string what_is_missing_of_the_three(const stack_trace& stack, innermost is = innermost::by_the_chain) {
   const std::vector<std::string> all = names_of(stack);
   std::string shown = " in\n";
   for (const std::string& each : all) shown += each + "\n";
@@ -68,7 +70,8 @@ std::string what_is_missing_of_the_three(const stack_trace& stack) {
   for (const std::string name : {"innermost_of_test", "middle_of_test", "outermost_of_test"}) {
     at = std::find_if(at, all.end(), [&name](const std::string& each) { return each.ends_with(name); });
     if (at == all.end()) return "no " + name + shown;
-    if (stack.frames[static_cast<std::size_t>(at - all.begin())].is_guess) return name + " is a guess" + shown;
+    const bool may_be_a_guess = is == innermost::may_be_a_guess && name == "innermost_of_test";
+    if (stack.frames[static_cast<std::size_t>(at - all.begin())].is_guess && !may_be_a_guess) return name + " is a guess" + shown;
   }
   return {};
 }
@@ -115,7 +118,9 @@ void expect_it_is_found(std::string_view call) {
   for (int attempt = 0; attempt < 3; attempt++) {
     below_three<Stall> in;
     if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
-    missing = what_is_missing_of_the_three(stack_where_it_stands(in, call));
+    // Whoever faults may do so before it has a frame of its own; then its caller is not in the chain.
+    missing = what_is_missing_of_the_three(stack_where_it_stands(in, call),
+                                           call.empty() ? innermost::may_be_a_guess : innermost::by_the_chain);
     if (missing.empty()) return;
   }
   FAIL() << missing;
