@@ -55,14 +55,15 @@ protected:
     shared.reset();
   }
 
+  // Patience is counted in polls, of a millisecond at most: a machine that stands still for a while uses up none.
   bool poll_until(const std::function<bool()>& holds) {
-    const std::int64_t end_ns = kernel_now_ns() + patience_ns;
-    while (!holds()) {
-      if (kernel_now_ns() > end_ns) return false;
+    constexpr int polls_max = patience_ns / millisecond;
+    for (int polls = 0; polls < polls_max; polls++) {
+      if (holds()) return true;
       poll_lease lease(r->lease);
       r->poll(lease, kernel_now_ns() + millisecond, batch);
     }
-    return true;
+    return false;
   }
 
   // A plain socket that is connected to the listener; does not block.
