@@ -55,15 +55,17 @@ protected:
     shared.reset();
   }
 
-  // Patience is counted in polls, of a millisecond at most: a machine that stands still for a while uses up none.
+  // A poll takes a millisecond at most: of a machine that stands still for a while more does not count.
   bool poll_until(const std::function<bool()>& holds) {
-    constexpr int polls_max = patience_ns / millisecond;
-    for (int polls = 0; polls < polls_max; polls++) {
-      if (holds()) return true;
+    constexpr std::int64_t counted_ns_max = 100 * millisecond;
+    for (std::int64_t left_ns = patience_ns; !holds();) {
+      if (left_ns <= 0) return false;
+      const std::int64_t began_ns = kernel_now_ns();
       poll_lease lease(r->lease);
-      r->poll(lease, kernel_now_ns() + millisecond, batch);
+      r->poll(lease, began_ns + millisecond, batch);
+      left_ns -= std::min(kernel_now_ns() - began_ns, counted_ns_max);
     }
-    return false;
+    return true;
   }
 
   // A plain socket that is connected to the listener; does not block.
