@@ -7,25 +7,30 @@
 //
 // A connection takes its next request while earlier ones are under way, and all answers are checked to the byte.
 //
-// What the machine did meanwhile. Each 2 ms it notes what the threads of the server, and its own, had to wait for a processor
-// so far (schedstat) and what the hypervisor took (steal). Of an answer later than `slow_ns` it says how much of its time others
-// may answer for: the sum of what those threads waited meanwhile, but for the one of several that ran most (that one keeps
-// others waiting), the larger of its own wait and what it sent too late, and the steal.
+// What the machine did meanwhile. Each 2 ms of a `run` it notes what the threads of the server, and its own, had to wait for a
+// processor so far (schedstat) and what the hypervisor took of each CPU it may use (steal). The kernel adds a wait to that account
+// when it ends. Of an answer later than `slow_ns` it says how much of its time others may answer for: what it sent too late, and
+// after that the one wait, or the one theft, that lies within the rest for longest. Waits of several threads are not added up:
+// they go on at once, and most of them have nothing to do with that request. So two that did hold it up, one after the other,
+// excuse no more than the longer one; one of a thread that was moved to another CPU meanwhile counts as two.
 //
 //   open_loop PORT PID CONNECTIONS
 //
 // It takes lines from standard input, and answers each with one of JSON:
 //   run RATE SECONDS FILE   RATE a second; three 64-bit integers of each request go to FILE, all in nanoseconds: when it was due,
 //                           its latency, and, of a slow one, how much of that others may answer for
-//   saturate SECONDS        the next request on each connection when its answer is there
+//   saturate SECONDS        the next request on each connection when its answer is there. Nothing is noted: it would take time
+//                           from the server for each of its threads
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +54,7 @@ namespace {
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t slow_ns = 20 * ms;
 constexpr std::int64_t note_every_ns = 2 * ms;
+constexpr std::int64_t hindrance_min_ns = ms / 2;  // a shorter one excuses nothing of 20 ms
 constexpr std::int64_t patience_ns = 15'000 * ms;  // for the last answers
 constexpr std::size_t message_bytes = 64;
 
@@ -69,7 +75,7 @@ std::int64_t now_ns() {
 }
 
 std::string text_of(const std::string& path) {
-  std::array<char, 512> text;
+  std::array<char, 16384> text;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return {};
   const ssize_t size = read(fd, text.data(), text.size());
@@ -77,83 +83,110 @@ std::string text_of(const std::string& path) {
   return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : std::string();
 }
 
+// How many threads a process has. One call however many they are: the links of a folder count those that lie in it.
+std::size_t threads_of(pid_t pid) {
+  struct stat tasks{};
+  if (stat(("/proc/" + std::to_string(pid) + "/task").c_str(), &tasks) != 0) fail("the server is gone");
+  return tasks.st_nlink - 2;
+}
+
+// A thread waited for a processor, or a processor was stolen: for so long, at some time between two moments.
+struct hindrance {
+  std::int64_t from_ns;
+  std::int64_t to_ns;
+  std::int64_t lasted_ns;
+};
+
+std::int64_t longest_within(std::int64_t from_ns, std::int64_t to_ns, const std::vector<hindrance>& all) {
+  std::int64_t longest = 0;
+  for (const hindrance& each : all) {
+    const std::int64_t common = std::min(to_ns, each.to_ns) - std::max(from_ns, each.from_ns);
+    longest = std::max(longest, std::min(common, each.lasted_ns));
+  }
+  return longest;
+}
+
 // What the kernel says of the server's threads and of this one, noted time and again.
 class scheduler_record {
 public:
   explicit scheduler_record(pid_t of) : tasks_("/proc/" + std::to_string(of) + "/task") {
-    if (thread_now(own_).run_ns < 0) fail("the kernel keeps no schedstat: what a thread waited for cannot be told");
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) fail("cannot tell which CPUs it may use: %s", std::strerror(errno));
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+      if (CPU_ISSET(cpu, &allowed)) cpus_.push_back("\ncpu" + std::to_string(cpu) + " ");
+    }
+    if (thread_now(own_).wait_ns < 0) fail("the kernel keeps no schedstat: what a thread waited for cannot be told");
   }
 
-  void begin() { moments_.clear(); }
+  void begin(std::int64_t at_ns) {
+    moments_.clear();
+    note(at_ns);
+  }
 
   void note(std::int64_t at_ns) {
     moment& now = moments_.emplace_back();
     now.at_ns = at_ns;
     now.own = thread_now(own_);
-    unsigned long long steal = 0;
-    std::sscanf(text_of("/proc/stat").c_str(), "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &steal);
-    now.steal_ns = static_cast<std::int64_t>(steal) * 1'000'000'000 / sysconf(_SC_CLK_TCK);
+    const std::string stat = text_of("/proc/stat");
+    for (const std::string& cpu : cpus_) {
+      const std::size_t at = stat.find(cpu);
+      unsigned long long steal = 0;
+      if (at != std::string::npos) std::sscanf(stat.c_str() + at + cpu.size(), "%*u %*u %*u %*u %*u %*u %*u %llu", &steal);
+      now.steal_ns.push_back(static_cast<std::int64_t>(steal) * 1'000'000'000 / sysconf(_SC_CLK_TCK));
+    }
     DIR* folder = opendir(tasks_.c_str());
     if (folder == nullptr) fail("the server is gone");
     while (const dirent* entry = readdir(folder)) {
       if (entry->d_name[0] == '.') continue;
       const thread seen = thread_now(tasks_ + "/" + entry->d_name + "/schedstat");
-      if (seen.run_ns < 0) continue;  // has just ended
+      if (seen.wait_ns < 0) continue;  // has just ended
       now.threads.push_back(seen);
       now.threads.back().id = std::atoi(entry->d_name);
     }
     closedir(folder);
   }
 
-  [[nodiscard]] std::size_t threads_max() const {
-    std::size_t most = 0;
-    for (const moment& each : moments_) most = std::max(most, each.threads.size());
-    return most;
-  }
-
-  // How much of that time others than the server may answer for.
-  [[nodiscard]] std::int64_t excused_ns(std::int64_t from_ns, std::int64_t to_ns, std::int64_t sent_late_ns) const {
-    const auto later = [](std::int64_t at, const moment& than) { return at < than.at_ns; };
-    auto after = std::upper_bound(moments_.begin(), moments_.end(), from_ns, later);
-    const moment& before = after == moments_.begin() ? *after : *(after - 1);
-    after = std::upper_bound(after, moments_.end(), to_ns, later);
-    const moment& then = after == moments_.end() ? moments_.back() : *after;
-    std::int64_t waited = 0;
-    thread busiest;
-    for (const thread& now : then.threads) {
-      thread went = now;
-      for (const thread& was : before.threads) {
-        if (was.id == now.id) went = {now.id, now.run_ns - was.run_ns, now.wait_ns - was.wait_ns};
+  // All times in which a thread waited, or a CPU was stolen, and that are long enough to excuse anything.
+  [[nodiscard]] std::vector<hindrance> hindrances() const {
+    std::vector<hindrance> all;
+    for (std::size_t i = 1; i < moments_.size(); i++) {
+      const moment& before = moments_[i - 1];
+      const moment& now = moments_[i];
+      const auto add = [&](std::int64_t lasted_ns) {
+        if (lasted_ns >= hindrance_min_ns) all.push_back({std::min(before.at_ns, now.at_ns - lasted_ns), now.at_ns, lasted_ns});
+      };
+      add(now.own.wait_ns - before.own.wait_ns);
+      for (std::size_t cpu = 0; cpu < cpus_.size(); cpu++) add(now.steal_ns[cpu] - before.steal_ns[cpu]);
+      for (const thread& each : now.threads) {
+        const auto is_each = [&](const thread& was) { return was.id == each.id; };
+        const auto was = std::find_if(before.threads.begin(), before.threads.end(), is_each);
+        add(each.wait_ns - (was == before.threads.end() ? 0 : was->wait_ns));
       }
-      waited += went.wait_ns;
-      if (went.run_ns > busiest.run_ns) busiest = went;
     }
-    if (then.threads.size() > 1) waited -= busiest.wait_ns;
-    return waited + std::max(then.own.wait_ns - before.own.wait_ns, sent_late_ns) + then.steal_ns - before.steal_ns;
+    return all;
   }
 
 private:
   struct thread {
     int id = 0;
-    std::int64_t run_ns = -1;
-    std::int64_t wait_ns = 0;
+    std::int64_t wait_ns = -1;
   };
   struct moment {
     std::int64_t at_ns = 0;
-    std::int64_t steal_ns = 0;
+    std::vector<std::int64_t> steal_ns;  // of each of cpus_
     thread own;
     std::vector<thread> threads;
   };
 
   static thread thread_now(const std::string& path) {
-    long long run = -1;
-    long long wait = 0;
-    if (std::sscanf(text_of(path).c_str(), "%lld %lld", &run, &wait) != 2) run = -1;
-    return {0, run, wait};
+    long long wait = -1;
+    if (std::sscanf(text_of(path).c_str(), "%*d %lld", &wait) != 1) wait = -1;
+    return {0, wait};
   }
 
   const std::string own_ = "/proc/thread-self/schedstat";
   const std::string tasks_;
+  std::vector<std::string> cpus_;  // as their lines in /proc/stat begin
   std::vector<moment> moments_;
 };
 
@@ -166,12 +199,14 @@ struct answer {
 // The connections to one server.
 class load {
 public:
-  load(std::uint16_t port, pid_t pid, std::size_t count) : record_(pid), connections_(count), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  load(std::uint16_t port, pid_t pid, std::size_t count)
+      : pid_(pid), record_(pid), connections_(count), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     for (std::size_t i = 0; i < count; i++) open(i, port);
   }
 
   void run(double rate, double seconds, const std::string& file) {
     const std::int64_t from = begin();
+    record_.begin(from);
     const std::int64_t until = from + std::llround(seconds * 1e9);
     const double period_ns = 1e9 / rate;
     std::int64_t now = from;
@@ -182,25 +217,30 @@ public:
         due = from + std::llround(static_cast<double>(++sent) * period_ns);
       }
       if (now - until > patience_ns) fail("%zu requests were never answered", under_way_);
-      note_if_due(now);
+      if (is_time_to_note(now)) {
+        count_threads();
+        record_.note(now);
+      }
       receive(std::min(due < until ? due : now + note_every_ns, noted_ns_ + note_every_ns), 0);
     }
     record_.note(now);
+    const std::vector<hindrance> hindrances = record_.hindrances();
     for (std::size_t i = 0; i < answers_.size(); i++) {
       answer& each = answers_[i];
-      if (each.latency_ns > slow_ns) {
-        each.excused_ns = record_.excused_ns(each.due_ns, each.due_ns + each.latency_ns, sent_late_ns_[i]);
-      }
+      if (each.latency_ns <= slow_ns) continue;
+      const std::int64_t sent_ns = each.due_ns + sent_late_ns_[i];
+      each.excused_ns = sent_late_ns_[i] + longest_within(sent_ns, each.due_ns + each.latency_ns, hindrances);
     }
     std::FILE* out = std::fopen(file.c_str(), "wb");
     if (out == nullptr || std::fwrite(answers_.data(), sizeof(answer), answers_.size(), out) != answers_.size() ||
         std::fclose(out) != 0) {
       fail("cannot write %s: %s", file.c_str(), std::strerror(errno));
     }
-    std::int64_t late_ns = 0;
-    for (const std::int64_t each : sent_late_ns_) late_ns = std::max(late_ns, each);
-    std::printf("{\"requests\": %zu, \"threads_max\": %zu, \"sent_late_ns_max\": %lld}\n", answers_.size(), record_.threads_max(),
-                static_cast<long long>(late_ns));
+    std::sort(sent_late_ns_.begin(), sent_late_ns_.end());
+    const std::size_t count = sent_late_ns_.size();
+    std::printf("{\"requests\": %zu, \"threads_max\": %zu, \"sent_late_ns_p999\": %lld, \"sent_late_ns_max\": %lld}\n", count,
+                threads_max_, static_cast<long long>(count > 0 ? sent_late_ns_[count * 999 / 1000] : 0),
+                static_cast<long long>(count > 0 ? sent_late_ns_.back() : 0));
     std::fflush(stdout);
   }
 
@@ -212,10 +252,10 @@ public:
     for (std::int64_t now = from; now < until || under_way_ > 0; now = now_ns()) {
       if (now < until) in_time = answers_.size();
       if (now - until > patience_ns) fail("%zu requests were never answered", under_way_);
-      note_if_due(now);
+      if (is_time_to_note(now)) count_threads();
       receive(noted_ns_ + note_every_ns, now < until ? now : 0);
     }
-    std::printf("{\"requests\": %zu, \"threads_max\": %zu, \"per_second\": %.1f}\n", in_time, record_.threads_max(),
+    std::printf("{\"requests\": %zu, \"threads_max\": %zu, \"per_second\": %.1f}\n", in_time, threads_max_,
                 static_cast<double>(in_time) / seconds);
     std::fflush(stdout);
   }
@@ -252,20 +292,20 @@ private:
   }
 
   std::int64_t begin() {
-    record_.begin();
     answers_.clear();
     sent_late_ns_.clear();
-    const std::int64_t now = now_ns();
-    record_.note(now);
-    noted_ns_ = now;
-    return now;
+    threads_max_ = 0;
+    count_threads();
+    return noted_ns_ = now_ns();
   }
 
-  void note_if_due(std::int64_t now) {
-    if (now - noted_ns_ < note_every_ns) return;
-    record_.note(now);
+  bool is_time_to_note(std::int64_t now) {
+    if (now - noted_ns_ < note_every_ns) return false;
     noted_ns_ = now;
+    return true;
   }
+
+  void count_threads() { threads_max_ = std::max(threads_max_, threads_of(pid_)); }
 
   // The first 8 bytes name connection and request, the rest is a fixed pattern.
   static std::array<char, message_bytes> message(std::size_t index, std::uint32_t number) {
@@ -328,7 +368,9 @@ private:
     }
   }
 
+  pid_t pid_;
   scheduler_record record_;
+  std::size_t threads_max_ = 0;
   std::vector<connection> connections_;
   std::size_t under_way_ = 0;
   std::int64_t noted_ns_ = 0;

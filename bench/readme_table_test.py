@@ -12,9 +12,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MARKS = "<!-- bench:begin -->\n<!-- bench:end -->\n"
 
 
-def row(name, holds):
+def row(name, holds, **more):
     return {"name": name, "value": 1.0, "unit": "ns", "floor": None, "ratio": None, "ratio_upper": None, "target": 2.0,
-            "target_is": "at most", "judged": "value", "pass": holds, "spread": 0.0, "n": 1}
+            "target_is": "at most", "judged": "value", "pass": holds, "spread": 0.0, "n": 1, **more}
+
+
+def ratio(name, judged, **more):
+    return row(name, True, floor=3.0, ratio=1.11, ratio_upper=1.22, judged=judged, **more)
+
+
+def names_of_today():
+    listed = subprocess.run([sys.executable, os.path.join(HERE, "run"), "--list"], capture_output=True, text=True, check=True)
+    return listed.stdout.split()
 
 
 class Tables(unittest.TestCase):
@@ -55,7 +64,45 @@ class Tables(unittest.TestCase):
         for lost in ("timer/schedule_cancel", "of/a/kind/that/nobody/asks/for"):
             self.assertRegex(short, rf"`{lost}` .*\*\*no\*\*")
         for each in (whole, short):
-            self.assertIn("2 of 4 rows hold", each)
+            self.assertIn("Of 4 rows with a target 2 hold", each)
+
+    def test_a_row_without_a_target_counts_neither_way(self):
+        self.record(row("task/parked/bytes", True), ratio("echo/64B/16conn/ring", "ratio", target=None, target_is=None),
+                    row("echo/64B/256conn/ring", False, target=None, target_is=None))
+        self.assertEqual(self.run_it().returncode, 0)
+        whole, short = self.text("docs/bench/README.md"), self.text("README.md")
+        self.assertIn("| `echo/64B/16conn/ring` | 1.00 ns | 3.00 | 1.11 (≤ 1.22) | – | – |", whole)
+        self.assertIn("| `echo/64B/256conn/ring` | 1.00 ns | – | – | – | – |", whole)
+        self.assertNotIn("conn/ring", short)
+        for each in (whole, short):
+            self.assertIn("Of 1 rows with a target 1 hold", each)
+
+    def test_a_row_that_could_not_be_measured_does_not_hold_whatever_its_target(self):
+        self.record(row("task/parked/bytes", True), row("timer/reset", False, judged="missing", target=None, value=None))
+        self.assertEqual(self.run_it().returncode, 0)
+        for path in ("docs/bench/README.md", "README.md"):
+            self.assertRegex(self.text(path), r"`timer/reset` .*\*\*missing\*\*")
+            self.assertIn("Of 2 rows with a target 1 hold", self.text(path))
+
+    def test_the_number_that_is_judged_is_bold(self):
+        self.record(row("a", True), ratio("b", "ratio"), ratio("c", "ratio_upper"))
+        self.assertEqual(self.run_it().returncode, 0)
+        whole = self.text("docs/bench/README.md")
+        self.assertIn("| `a` | **1.00** ns | – | – | ≤ 2.00 | yes |", whole)
+        self.assertIn("| `b` | 1.00 ns | 3.00 | **1.11** (≤ 1.22) | ≤ 2.00× | yes |", whole)
+        self.assertIn("| `c` | 1.00 ns | 3.00 | 1.11 (≤ **1.22**) | ≤ 2.00× | yes |", whole)
+
+    def test_rows_of_today_that_are_not_in_the_record_are_counted_by_group(self):
+        today = names_of_today()
+        idle, numa = ([name for name in today if name.startswith(group)] for group in ("idle/", "numa/"))
+        self.record(*[row(name, True) for name in today if name not in numa and name != idle[0]])
+        self.assertEqual(self.run_it().returncode, 0)
+        for path in ("docs/bench/README.md", "README.md"):
+            self.assertIn(f"Of the {len(today)} rows of `bench/run --list` {len(numa) + 1} are not in this record: "
+                          f"all {len(numa)} of `numa`, 1 of {len(idle)} of `idle`.", self.text(path))
+        self.record(*[row(name, True) for name in today])
+        self.assertEqual(self.run_it().returncode, 0)
+        self.assertIn("The record has every row of `bench/run --list`.", self.text("README.md"))
 
     def test_a_stale_table_is_found_in_either_file(self):
         self.record(row("task/parked/bytes", True))
@@ -64,7 +111,7 @@ class Tables(unittest.TestCase):
         self.assertEqual(self.run_it("--check").returncode, 0)
         for path in ("README.md", "docs/bench/README.md"):
             right = self.text(path)
-            self.write(path, right.replace("1.00 ns", "0.50 ns"))
+            self.write(path, right.replace("**1.00** ns", "**0.50** ns"))
             self.assertNotEqual(self.text(path), right)
             told = self.run_it("--check")
             self.assertEqual(told.returncode, 2)

@@ -19,5 +19,7 @@ set(LEVITY_LANE_two_completions "completions=2,seed=1")
 set(LEVITY_LANE_one_buffer "buffers=1,seed=1")
 # Where there are several workers, they lose their slots between any two steps of any task.
 set(LEVITY_LANE_taken "taken=1")
+# The same, and every eighth await is followed by a stall of its worker.
+set(LEVITY_LANE_stalled "taken=1,stall=8")
 # All that concerns sockets, seldom.
 set(LEVITY_LANE_all "eintr=9,eagain=9,short=9,batch=5,emfile=60,enobufs=60,seed=1")

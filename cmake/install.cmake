@@ -1,4 +1,4 @@
-# What `cmake --install` lays down: the libraries, the public headers, and how other builds find them.
+# What `cmake --install` lays down: the libraries, the public headers, how other builds find them, and the command `levity`.
 #
 #   CMake        find_package(levity COMPONENTS http)   levity::levity, levity::http; `static` or `shared` picks one of both kinds
 #   pkg-config   levity, levity-http                    --static names what a static library leaves to its user; not needed where
@@ -118,7 +118,12 @@ function(levity_install)
       DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR}
       RENAME liblevity.so.${PROJECT_VERSION}-gdb.py COMPONENT dev)
   endif()
-  if(LEVITY_PACKAGE)
+  if(TARGET levity_command)
+    # Beside shared libraries it finds them from where it lies. Packages put both where the loader looks anyway.
+    if(BUILD_SHARED_LIBS AND NOT LEVITY_PACKAGE)
+      file(RELATIVE_PATH libraries /prefix/${CMAKE_INSTALL_BINDIR} /prefix/${CMAKE_INSTALL_LIBDIR})
+      set_target_properties(levity_command PROPERTIES INSTALL_RPATH "$ORIGIN/${libraries}")
+    endif()
     install(TARGETS levity_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
   endif()
 endfunction()

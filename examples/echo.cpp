@@ -6,13 +6,16 @@
 
 #include <levity/levity.hpp>
 
+#include <chrono>
 #include <cstdio>
 
 namespace lv = levity;
+using namespace std::chrono_literals;
 
-// A task for each connection: straight-line code that waits where it says co_await, and costs some 200 bytes while it does.
+// A task for each connection: straight-line code that waits where it says co_await, and costs a few hundred bytes while it does.
+// Its loop ends with the first error: end of stream, a reset, or `timed_out` when the peer has been silent for a minute.
 lv::task<> echo(lv::tcp_stream peer) {
-  while (auto chunk = co_await peer.read_some())        // a view of what has come; an error, end of stream too, ends the loop
+  while (auto chunk = co_await lv::with_deadline(60s, peer.read_some()))  // a view of what has come
     if (!co_await peer.write_all(*chunk)) co_return;    // the view stays valid until the next read
 }                                                       // the connection closes with its stream
 

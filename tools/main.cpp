@@ -13,7 +13,7 @@ namespace {
 void print_help(std::FILE* out) {
   fmt::print(out, "usage: levity COMMAND ...\n\n");
   for (const auto& row : levity::tools::commands()) fmt::print(out, "  {:<14} {}\n", row.name, row.summary);
-  fmt::print(out, "\n'levity COMMAND --help' explains one.\n");
+  fmt::print(out, "\n'levity COMMAND --help' explains one; 'levity --version' says which levity this is.\n");
 }
 
 }  // namespace
@@ -22,6 +22,10 @@ int main(int argc, char** argv) {
   const std::string_view word = argc > 1 ? argv[1] : "";
   if (word.empty() || word == "help" || word == "--help" || word == "-h") {
     print_help(stdout);
+    return 0;
+  }
+  if (word == "--version") {
+    fmt::print("levity {}\n", LEVITY_VERSION);
     return 0;
   }
   std::vector<std::string_view> names;

@@ -10,11 +10,12 @@ import tempfile
 import time
 
 from . import machine
-from .processes import Failure, Server, cpu_ns, prepared, program
+from .processes import Failure, Server, Spoiled, cpu_ns, prepared, program
 
 CONNECTIONS = 200
 PER_SECOND = 5000
 SLOW_NS = 20_000_000  # as open_loop.cpp has it
+LATE_NS = 1_000_000  # what one request of a thousand may be sent too late by
 
 
 class Echoes:
@@ -33,7 +34,7 @@ class Echoes:
         return sum(latency > SLOW_NS for latency in self.latency_ns)
 
     def unexplained(self):
-        """Those that were slow, and would have been without what the machine and the generator did to them."""
+        """Those that were slow, and would have been without the generator's delay and the longest hindrance by the machine."""
         return sum(latency - excused > SLOW_NS for _, latency, excused in self if latency > SLOW_NS)
 
 
@@ -53,7 +54,8 @@ class Generator:
         self.file = tempfile.NamedTemporaryFile(prefix="echoes")
         self.process = subprocess.Popen(
             [program(bench.build, "open_loop"), str(server.port), str(server.pid), str(CONNECTIONS)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.errors, text=True, preexec_fn=prepared(bench.two_cpus, bench.priority))
+            stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            preexec_fn=prepared(bench.two_cpus, bench.priority, first=bench.priority < 0))
 
     def tell(self, line):
         try:
@@ -75,6 +77,9 @@ class Generator:
 
     def finish(self):
         said = self.answer()
+        if (late := said["sent_late_ns_p999"]) > LATE_NS:
+            raise Spoiled(f"the generator sent one request of a thousand {late / 1e6:.1f} ms too late, more than "
+                          f"{LATE_NS / 1e6:.0f} ms: it needs the right to go first (CAP_SYS_NICE), or a quieter machine")
         echoes = Echoes(self.file.name)
         echoes.threads_max, echoes.sent_late_ns_max = said["threads_max"], said["sent_late_ns_max"]
         return echoes
@@ -82,6 +87,11 @@ class Generator:
     def run(self, seconds):
         self.begin(seconds)
         return self.finish()
+
+    def warm(self, seconds):
+        """The same, and nothing is counted."""
+        self.begin(seconds)
+        self.answer()
 
     def saturate(self, seconds):
         self.tell(f"saturate {seconds}")
@@ -97,21 +107,25 @@ class Generator:
 
 
 class Trial:
-    """A server under load on two CPUs, and what disturbs it there: tasks of its own, or spinners from outside.
+    """A server under load on two CPUs, and what disturbs it there: itself, when it is told to, or spinners from outside.
 
     Server and spinners are as urgent as any program of a user, the generator goes before them.
     """
 
-    def __init__(self, bench, name, *arguments, spinners=0):
-        self.bench, self.spinners, self.outside = bench, spinners, None
-        self.disturbs_itself = bool(arguments)
-        self.server = Server(bench, name, *[str(x) for x in arguments], cpus=bench.two_cpus, priority=0)
+    def __init__(self, bench, name, *arguments, disturbs_itself=False, spinners=0, spin_seconds=0, group=None):
+        """With spin_seconds the spinners compute for so long each time they are told to, else from disturb() on for ever."""
+        self.bench, self.disturbs_itself, self.outside = bench, disturbs_itself, None
+        self.spinners, self.spin_seconds = spinners, spin_seconds
+        self.server = Server(bench, name, *[str(x) for x in arguments], cpus=bench.two_cpus, priority=0, group=group)
         self.load = self.since = None
 
     def __enter__(self):
         try:
             self.load = Generator(self.bench, self.server)
-            self.load.run(self.bench.warm_seconds)
+            if self.spin_seconds:
+                self.begin_spinners(str(self.spin_seconds))
+                self.outside.stdout.readline()
+            self.load.warm(self.bench.warm_seconds)
             self.threads = self.thread_count()
             self.since, self.others_since = time.monotonic(), self.used_by_others()
         except BaseException:
@@ -119,14 +133,23 @@ class Trial:
             raise
         return self
 
+    def begin_spinners(self, *seconds):
+        self.outside = subprocess.Popen([program(self.bench.build, "spinners"), str(self.spinners), *seconds],
+                                        stdout=subprocess.PIPE, preexec_fn=prepared(self.bench.two_cpus, 0))
+
     def disturb(self):
         """From now on. What follows is counted once it has gone on for a while."""
         if self.disturbs_itself:
-            self.server.process.send_signal(signal.SIGUSR1)
+            self.tell()
         elif self.spinners:
-            self.outside = subprocess.Popen([program(self.bench.build, "spinners"), str(self.spinners)],
-                                            preexec_fn=prepared(self.bench.two_cpus, 0))
-        self.load.run(self.bench.disturbed_seconds)
+            self.begin_spinners()
+        self.load.warm(self.bench.disturbed_seconds)
+
+    def tell(self):
+        """Sets off one disturbance; when (CLOCK_MONOTONIC, ns)."""
+        at = time.monotonic_ns()
+        (self.server.process if self.disturbs_itself else self.outside).send_signal(signal.SIGUSR1)
+        return at
 
     def used_by_others(self):
         """Seconds of the two CPUs that went to nobody of this scene."""
@@ -145,15 +168,16 @@ class Trial:
         if self.outside is not None:
             self.outside.kill()
             self.outside.wait()
+            self.outside.stdout.close()
         if self.load is not None:
             self.load.stop()
         self.server.stop()
 
 
-def stop_and_continue(pid, times, stopped_s, between_s):
-    """Stops a process and lets it go on; when each time began and ended (CLOCK_MONOTONIC, ns)."""
+def stop_and_continue(pid, pauses):
+    """Lets a process go on for a while and stops it for one, in turn; when each stop began and ended (CLOCK_MONOTONIC, ns)."""
     spans = []
-    for _ in range(times):
+    for between_s, stopped_s in pauses:
         time.sleep(between_s)
         os.kill(pid, signal.SIGSTOP)
         began = time.monotonic_ns()

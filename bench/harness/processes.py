@@ -16,6 +16,10 @@ class Failure(Exception):
     """A row cannot be measured; the text says why."""
 
 
+class Spoiled(Failure):
+    """The machine was in the way of those who measure: what was measured counts for neither side, and may be measured again."""
+
+
 def process_clock(pid):
     """The kernel's id of the CPU clock of another process (see clock_getcpuclockid)."""
     return (~pid << 3) | 2
@@ -55,15 +59,22 @@ def short_slice(priority, slice_ns=100_000):
         ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
-def prepared(cpus, priority):
-    """What a program is told before it begins: on which CPU or CPUs (None: any), and how urgent it is."""
+def prepared(cpus, priority, group=None, *, first=False):
+    """What a program is told before it begins: on which CPU or CPUs (None: any), how urgent it is, and in which cgroup.
+
+    `first`: where it is allowed nobody of another urgency keeps it waiting. It must sleep most of its time.
+    """
     def prepare():
+        if group is not None:
+            group.join()
         if cpus is not None:
             os.sched_setaffinity(0, {cpus} if isinstance(cpus, int) else cpus)
         try:
             os.setpriority(os.PRIO_PROCESS, 0, priority)
             if priority < 0:
                 short_slice(priority)
+            if first:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         except OSError:
             pass
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -90,7 +101,7 @@ def free_port():
 class Server:
     """A server program with PORT as its first argument. It has one CPU and is urgent, if nothing else is said."""
 
-    def __init__(self, bench, name, *arguments, count_allocations=False, environment=None, cpus=None, priority=None):
+    def __init__(self, bench, name, *arguments, count_allocations=False, environment=None, cpus=None, priority=None, group=None):
         self.port = free_port()
         self.name = name
         self.errors = tempfile.TemporaryFile()
@@ -103,7 +114,8 @@ class Server:
         self.process = subprocess.Popen(
             [program(bench.build, name), str(self.port), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=environment,
-            preexec_fn=prepared(bench.server_cpu if cpus is None else cpus, bench.priority if priority is None else priority))
+            preexec_fn=prepared(bench.server_cpu if cpus is None else cpus, bench.priority if priority is None else priority,
+                                group))
         try:
             self.wait_until_ready()
         except BaseException:

@@ -24,6 +24,18 @@ def holds(value, goal):
     return value <= goal["target"] if goal["target_is"] == "at most" else value >= goal["target"]
 
 
+FEW = 11  # with fewer pairs than that a verdict may be chance, and the record says what they were
+
+
+def spread_of(samples, goal):
+    """What few pairs said one by one, in words; that they do not decide, if the target lies among them."""
+    if len(samples) >= FEW:
+        return ""
+    words = f"{len(samples)} pairs: {min(samples):.2f} to {max(samples):.2f}"
+    is_among = goal["target"] is not None and min(samples) <= goal["target"] <= max(samples)
+    return words + (", the target among them" if is_among else "")
+
+
 def of_values(name, samples, unit, goal, *, value=None, floor=None, note=""):
     """A value that is judged by itself, a floor only printed beside it; by its median unless another value is given."""
     value = median(samples) if value is None else value
@@ -37,6 +49,7 @@ def of_pairs(name, pairs, unit, goal, *, judged, note=""):
     may have been looked at several times."""
     ratios = [subject / floor for floor, subject in pairs]
     ratio = median(ratios)
+    note = "; ".join(filter(None, [spread_of(ratios, goal), note]))
     upper = upper_bound(ratios, CONFIDENCE_OF_A_LOOK) if judged == "ratio_upper" else upper_bound(ratios)
     return {"name": name, "value": median([b for _, b in pairs]), "unit": unit, "floor": median([a for a, _ in pairs]),
             "ratio": ratio, "ratio_upper": upper, **goal, "judged": judged,
@@ -47,6 +60,7 @@ def of_pairs(name, pairs, unit, goal, *, judged, note=""):
 def of_distances(name, pairs, unit, goal, *, value=None, note=""):
     """(floor, subject) pairs of what may be next to nothing, such as latencies: judged by how far above it the subject is."""
     above = [subject - floor for floor, subject in pairs]
+    note = "; ".join(filter(None, [spread_of(above, goal), note]))
     record = of_values(name, above, unit, goal, value=value, floor=median([floor for floor, _ in pairs]), note=note)
     record["spread"] = None  # of numbers around zero it says nothing
     return record

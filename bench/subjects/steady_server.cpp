@@ -1,13 +1,14 @@
-// steady_server PORT [KIND COUNT SECONDS] - the echo service of the README, and beside it tasks that keep their threads. At SIGUSR1
-// it starts COUNT of them, for SECONDS: each keeps its thread for a second, gives it back for a moment, and keeps the one that it
-// finds itself on then. They begin evenly over the first second, those of the kind `spin_at_once` together. KIND is what they do
-// instead of waiting as a task should:
+// steady_server PORT [KIND COUNT SECONDS] - the echo service of the README, and beside it tasks that keep their threads. At each
+// SIGUSR1 it starts COUNT of them, for SECONDS: each keeps its thread for a second, gives it back for a moment, and keeps the one
+// that it finds itself on then. They begin evenly over the first second, those of the kind `spin_at_once` together. KIND is what
+// they do instead of waiting as a task should:
 //
 //   spin, spin_at_once   computes
 //   vfork                waits for a child that sleeps, in a state (D) that no signal ends
 //   asleep               sleeps, reads a pipe, waits for a file's lock, for a mutex, polls: one of the five
 //   nanosleep            sleeps
 //   blocking             sleeps, and says so: co_await lv::blocking(...)
+//   half                 nothing of the kind: computes for 2 ms, then sleeps for 2 ms as a task should, time and again
 //
 // At SIGTERM it prints what became of its threads.
 //
@@ -39,6 +40,18 @@ void spin() {
   }
 }
 
+// By the clock of the processor: who is stopped meanwhile has as much to do afterwards.
+void compute_for_a_while() {
+  const auto used = [] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  const auto until = used() + 2ms;
+  while (used() < until) {
+  }
+}
+
 void wait_for_vfork() {
   const pid_t child = vfork();
   if (child == 0) {
@@ -49,7 +62,13 @@ void wait_for_vfork() {
   waitpid(child, nullptr, 0);
 }
 
-void sleep_in_kernel() { std::this_thread::sleep_for(1s); }
+void sleep_in_kernel() {
+#ifdef PLANTED_LEAKING
+  static std::once_flag leaked;
+  std::call_once(leaked, [] { std::thread([] { std::this_thread::sleep_for(1h); }).detach(); });
+#endif
+  std::this_thread::sleep_for(1s);
+}
 
 // Things to wait for. A thread of its own, as that of some library, holds them for a second and lets go of them for a moment.
 class obstacles {
@@ -112,6 +131,9 @@ struct disturbance {
 lv::task<> keep_thread(std::string kind, unsigned index) {
   if (kind.starts_with("spin")) {
     spin();
+  } else if (kind == "half") {
+    compute_for_a_while();
+    co_await lv::sleep(2ms);
   } else if (kind == "vfork") {
     wait_for_vfork();
   } else if (kind == "asleep") {
@@ -119,7 +141,11 @@ lv::task<> keep_thread(std::string kind, unsigned index) {
   } else if (kind == "nanosleep") {
     sleep_in_kernel();
   } else {
+#ifdef PLANTED_COMPUTING
+    co_await lv::blocking(spin);
+#else
     co_await lv::blocking(sleep_in_kernel);
+#endif
   }
 }
 
@@ -135,9 +161,10 @@ lv::task<> keep_threads(disturbance does, unsigned index) {
 
 lv::task<> disturb_when_told(disturbance does) {
   auto told = lv::signal_set::open({SIGUSR1});
-  if (!co_await told->next()) co_return;
   lv::scope all;
-  for (unsigned i = 0; i < does.count; i++) all.spawn(keep_threads, does, i);
+  while (co_await told->next()) {
+    for (unsigned i = 0; i < does.count; i++) all.spawn(keep_threads, does, i);
+  }
   co_await all.join();
 }
 
@@ -147,6 +174,12 @@ lv::task<> planted() { co_await lv::sleep(60ms); }
 lv::task<> planted() {
   static lv::atomic<unsigned> echoes{0};
   if (echoes.fetch_add(1, std::memory_order_relaxed) == 250) co_await lv::sleep(1h);
+}
+#elif defined(PLANTED_STRANDING)
+// Some echoes wait for nothing. Two threads of the server wait for a processor meanwhile, which has nothing to do with them.
+lv::task<> planted() {
+  static lv::atomic<unsigned> echoes{0};
+  if (echoes.fetch_add(1, std::memory_order_relaxed) % 1000 == 999) co_await lv::sleep(30ms);
 }
 #else
 lv::task<> planted() { co_return; }
@@ -177,13 +210,25 @@ lv::runtime_options options() {
   lv::runtime_options as_they_come;
 #if defined(PLANTED_UNREPLACED)
   as_they_come.stuck_threads_max = 0;
+#elif defined(PLANTED_FIXED)
+  as_they_come.workers = 2;
 #elif defined(PLANTED_THREADS)
   // One of them ticks under the name of the runtime's own.
   for (int i = 0; i < 64; i++) std::thread([] { std::this_thread::sleep_for(1h); }).detach();
   std::thread([] {
     pthread_setname_np(pthread_self(), "levity watchdog");
-    for (;;) std::this_thread::sleep_for(1ms);
+    for (;;) {
+      std::this_thread::sleep_for(1ms);
+      for (const lv::time_point until = lv::clock::now() + 20us; lv::clock::now() < until;) {
+      }
+    }
   }).detach();
+#elif defined(PLANTED_STRANDING)
+  for (int i = 0; i < 2; i++) {
+    std::thread([] {
+      for (;;) spin();
+    }).detach();
+  }
 #endif
   return as_they_come;
 }

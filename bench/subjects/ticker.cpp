@@ -95,6 +95,22 @@ struct span {
   std::int64_t to_ns = 0;
 };
 
+#ifdef PLANTED_STOPPING  // for `bench/run --selftest`: every slot stands still for a while
+lv::task<> stand_still() {
+  for (const lv::time_point until = lv::clock::now() + 100ms; lv::clock::now() < until;) {
+  }
+  co_return;
+}
+
+lv::task<> planted() {
+  lv::scope all;
+  for (unsigned i = 0; i < lv::threads_of_runtime().workers; i++) all.spawn(stand_still);
+  co_await all.join();
+}
+#else
+lv::task<> planted() { co_return; }
+#endif
+
 lv::task<> sleeper() { co_await lv::sleep(1h); }
 lv::task<> waiter(lv::event* end) { co_await end->wait(); }
 
@@ -113,6 +129,7 @@ lv::task<span> cancel() {
   span took{now_ns(), 0};
   children.cancel();
   co_await children.join();
+  co_await planted();
   took.to_ns = now_ns();
   co_return took;
 }
@@ -126,6 +143,7 @@ lv::task<span> free_tasks() {
   span took{now_ns(), 0};
   end.set();
   co_await children.join();
+  co_await planted();
   took.to_ns = now_ns();
   co_return took;
 }
@@ -153,6 +171,7 @@ lv::task<span> return_memory() {
     }
     co_await lv::sleep(100ms);
   }
+  co_await planted();
   took.to_ns = now_ns();
   co_return took;
 }
@@ -211,7 +230,7 @@ lv::task<int> measure(std::string work, bool with_ticks) {
 
 lv::runtime_options options() {
   lv::runtime_options as_they_come;
-#ifdef PLANTED_UNREPLACED  // for `bench/run --selftest`
+#if defined(PLANTED_UNREPLACED) || defined(PLANTED_STOPPING)
   as_they_come.stuck_threads_max = 0;
 #endif
   return as_they_come;

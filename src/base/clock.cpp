@@ -3,6 +3,10 @@
 #include <ctime>
 #include <utility>
 
+#ifdef LEVITY_MODEL
+#include "levity/base/explored_atomic.hpp"
+#endif
+
 namespace levity::inline v0 {
 namespace {
 
@@ -13,6 +17,9 @@ thread_local detail::time_source* this_time_source = nullptr;
 namespace detail {
 
 std::int64_t kernel_now_ns() noexcept {
+#ifdef LEVITY_MODEL
+  if (this_explorer != nullptr) return this_explorer->now_ns();
+#endif
   timespec now;
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;

@@ -1,7 +1,5 @@
 #include "levity/base/spin_lock.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 
 #include "levity/base/clock.hpp"
@@ -27,7 +25,7 @@ void spin_lock::lock_slowly() noexcept {
     if (next != contention) contention_.store(static_cast<std::uint8_t>(next), std::memory_order_relaxed);
     if (locked) return;
     now_ns = kernel_now_ns();
-    if (now_ns >= yields_from_ns) ::sched_yield();
+    if (now_ns >= yields_from_ns) give_way();
   }
 }
 

@@ -13,6 +13,6 @@ else()
                       "where there is none of that name")
 endif()
 # Its tests run once more under each of these faults; see cmake/fault_lanes.cmake.
-set(ROOM_LANES eintr eagain short one_by_one no_room taken)
+set(ROOM_LANES eintr eagain short one_by_one no_room taken stalled)
 # Gives its one connection 30 ms to be inside.
 set(ROOM_LANE_no_room_LEAVES_OUT http_server.a_request_inside_is_answered_when_the_server_ends)

@@ -215,7 +215,11 @@ void print_tasks(scheduler& runs, int fd) {
   const auto now_ms = static_cast<std::uint32_t>(runs.reactor_at(0).now_ns() / 1'000'000);
   const frame_pool_stats frames = frame_statistics();
   to.write(fmt::format("levity: tasks of process {}; {} workers, {} bytes in {} frames and records\n", ::getpid(),
-                            runs.size(), frames.bytes_in_use, frames.blocks_in_use));
+                            runs.serving_approx(), frames.bytes_in_use, frames.blocks_in_use));
+  if (const auto nodes = runs.nodes_approx(); nodes.nodes > 1) {
+    to.write(fmt::format("levity: {} nodes; {} tasks were taken from another one, {} of them while the own one had some\n",
+                         nodes.nodes, nodes.taken, nodes.taken_early));
+  }
   std::uint64_t tasks = 0;
   census all(runs, now_ms);
   std::map<std::string_view, unentered> never_waited;  // by the scope's name
@@ -254,7 +258,7 @@ void print_tasks(scheduler& runs, int fd) {
                    each.in_call_approx() ? " and is in a blocking call" : "");
   });
   to.write(text);
-  to.write(fmt::format("levity: {} tasks\n", tasks));
+  to.write(fmt::format("levity: {} task{}\n", tasks, tasks == 1 ? "" : "s"));
   if (to.gave_up()) to.write_last("\nlevity: the dump is not whole: nobody read it for a second\n");
 }
 

@@ -17,6 +17,7 @@
 
 #include "levity/levity.hpp"
 #include "sched/scheduler.hpp"
+#include "tests/support/run_on_nodes.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
@@ -343,6 +344,19 @@ TEST(dump, while_a_spare_takes_a_slot_over_and_after_it_the_times_are_right) {
       over.set();
       co_await others.join();
     });
+  }
+}
+
+TEST(dump, says_of_several_nodes_what_was_taken_from_one_to_another) {
+  const auto dump = [](lv::detail::scheduler* runs, std::string* into) -> lv::task<> {
+    *into = dump_of(runs);
+    co_return;
+  };
+  for (const unsigned nodes : {1U, 2U}) {
+    std::string text;
+    lv::test::scheduler_on_nodes on({0, nodes - 1});
+    on.run(dump(&on.runs, &text));
+    EXPECT_EQ(text.find("levity: 2 nodes; ") != std::string::npos, nodes == 2) << text;
   }
 }
 

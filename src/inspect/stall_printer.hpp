@@ -1,6 +1,6 @@
 #pragma once
 
-// stall_printer: tells of stalled tasks on standard error, as far as somebody reads it: the watchdog must not wait for a pipe.
+// stall_printer: tells of stalled tasks on standard error, as far as somebody reads it: who waits for a pipe hears of nobody else.
 
 #include <array>
 

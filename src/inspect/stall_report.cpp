@@ -21,7 +21,11 @@ public:
     const auto made = fmt::format_to_n(to_.data() + used_, room, form, std::forward<T>(values)...);
     used_ += std::min(room, made.size);
   }
-  [[nodiscard]] std::string_view text() const noexcept { return {to_.data(), used_}; }
+  // What did not fit is missing from the end, a line is not: others write to the same place.
+  [[nodiscard]] std::string_view text() const noexcept {
+    if (used_ > 0 && used_ == to_.size()) to_.back() = '\n';
+    return {to_.data(), used_};
+  }
 
 private:
   std::span<char> to_;
@@ -79,6 +83,10 @@ void add_cause(bounded_text& to, const stall_verdict& why) {
       add_call(to, why.call);
       return to.add("; make it by lv::blocking(), or await what it waits for");
     case stall_cause::unknown:
+      if (why.shares.hidden_ns > why.shares.unseen_ns) {
+        return to.add("it sleeps or gets no CPU, and which of them is hidden: /proc/self/task/*/stat cannot be read; mount /proc, "
+                      "or allow more descriptors (ulimit -n)");
+      }
       return to.add("it sleeps, and the kernel hides in what: /proc/self/task/*/syscall cannot be read");
   }
 }
@@ -91,7 +99,8 @@ void add_shares(bounded_text& to, const stall_verdict& why) {
   share all[] = {{"on a CPU", why.shares.on_cpu_ns}, {"waiting for a CPU", why.shares.waiting_ns},
                  {"stopped", why.shares.stopped_ns}, {"stolen", why.shares.stolen_ns},
                  {"in faults", why.shares.fault_ns}, {"waiting for locks", why.shares.lock_ns},
-                 {"in system calls", why.shares.in_call_ns}, {"asleep unseen", why.shares.unseen_ns}};
+                 {"in system calls", why.shares.in_call_ns}, {"asleep unseen", why.shares.unseen_ns},
+                 {"hidden", why.shares.hidden_ns}};
   std::sort(std::begin(all), std::end(all), [](const share& a, const share& b) { return a.ns > b.ns; });
   to.add("    of {:.1f} ms seen", ms_of(why.shares.total_ns()));
   for (const share& each : all) {
@@ -101,6 +110,9 @@ void add_shares(bounded_text& to, const stall_verdict& why) {
   if (why.major_faults > 0) to.add(", {} page faults that read", why.major_faults);
   to.add("\n");
 }
+
+// Below it stands what started the thread, which is the same for all.
+constexpr std::string_view bottom = "_ZN6levity2v06detail6worker3runEv";
 
 void add_stack(bounded_text& to, const stack_trace& stack, code_names& names) {
   for (const stack_frame& each : stack.all()) {
@@ -116,6 +128,7 @@ void add_stack(bounded_text& to, const stack_trace& stack, code_names& names) {
     } else {
       to.add("{}+{:#x} in {}\n", code_names::readable(at.function, readable), at.into + (is_innermost ? 0 : 1), at.file);
     }
+    if (at.function == bottom) return;
   }
 }
 
@@ -142,11 +155,14 @@ const std::uint64_t* stall_reporter::admit(const stalled_task& what, std::int64_
   for (std::size_t i = 0; i < known_; i++) {
     kind& each = kinds_[i];
     if (each.file == what.spawned_at.file_name() && each.line == what.spawned_at.line() && each.cause == what.why.cause) {
-      if (now_ns - each.told_at_ns < pause_ns) {
+      const bool is_same_stall = each.task == what.id && each.since_ns == what.since_ns;
+      if (!is_same_stall && now_ns - each.told_at_ns < pause_ns) {
         each.left_out++;
         left_out_++;
         return nullptr;
       }
+      each.task = what.id;
+      each.since_ns = what.since_ns;
       each.told_at_ns = now_ns;
       left_out_before_ = std::exchange(each.left_out, 0);
       return &left_out_before_;
@@ -154,7 +170,7 @@ const std::uint64_t* stall_reporter::admit(const stalled_task& what, std::int64_
     if (each.told_at_ns < place->told_at_ns) place = &each;
   }
   if (known_ < kinds_.size()) place = &kinds_[known_++];
-  *place = {what.spawned_at.file_name(), what.spawned_at.line(), what.why.cause, now_ns, 0};
+  *place = {what.spawned_at.file_name(), what.spawned_at.line(), what.why.cause, what.id, what.since_ns, now_ns, 0};
   left_out_before_ = 0;
   return &left_out_before_;
 }

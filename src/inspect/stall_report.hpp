@@ -9,8 +9,9 @@
 //       ? __lll_lock_wait+0x2a in libc.so.6
 //         shop::reserve+0x91 in orders
 //
-// A line that begins with ? is a guess (platform/thread_stack.hpp). Called by whoever watches, on its thread: it writes into a
-// buffer that it is given, and decides how much is said: one report of a cause and spawn site a second, and how many were left out.
+// A line that begins with ? is a guess (platform/thread_stack.hpp). It writes into a buffer that it is given, and decides how much
+// is said: one stall of a cause and spawn site a second, and how many were left out. The stall that was told last is told again
+// whenever it comes: it has lasted ten times as long by then.
 
 #include <array>
 #include <cstdint>
@@ -29,7 +30,8 @@ public:
   static constexpr std::size_t kinds_max =
       64;  // causes and spawn sites that are told apart; the one that was told first makes room
 
-  /// The report, within `text`; what does not fit is cut off at the end. Empty: one like it was told less than a second ago.
+  /// The report, within `text`; what does not fit is cut off at the end, where a line ends all the same. Empty: another stall like
+  /// it was told less than a second ago.
   [[nodiscard]] std::string_view report(const stalled_task& what, std::int64_t now_ns, std::span<char> text) noexcept;
 
   /// Those that were not told, ever.
@@ -40,6 +42,8 @@ private:
     const char* file = nullptr;
     std::uint_least32_t line = 0;
     stall_cause cause = stall_cause::unknown;
+    std::uint32_t task = 0;     // of the stall that was told last
+    std::int64_t since_ns = 0;  // the same
     std::int64_t told_at_ns = 0;
     std::uint64_t left_out = 0;  // since then
   };

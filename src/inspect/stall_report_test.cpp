@@ -72,6 +72,10 @@ TEST(stall_report, says_something_else_of_every_cause) {
   EXPECT_NE(reported(what).find("the system call number 100000"), std::string::npos);
   what.why.call = thread_state::no_call;
   EXPECT_NE(reported(what).find("each over before it could be seen"), std::string::npos);
+  what = facts(stall_cause::unknown);
+  what.why.shares.hidden_ns = 5 * ms;
+  EXPECT_NE(reported(what).find("task/*/stat cannot be read; mount /proc, or allow more descriptors"), std::string::npos);
+  EXPECT_NE(reported(what).find(", 5.0 ms hidden"), std::string::npos);
   what = facts(stall_cause::on_cpu);
   what.why.kernel_ticks = 3;
   EXPECT_NE(reported(what).find("computes inside the kernel"), std::string::npos);
@@ -94,16 +98,38 @@ TEST(stall_report, shows_the_stack_with_names_and_marks_guesses) {
 TEST(stall_report, of_one_cause_and_spawn_site_comes_once_a_second_and_counts_the_others) {
   stall_reporter to;
   char text[2048];
-  const stalled_task what = facts(stall_cause::lock);
+  stalled_task what = facts(stall_cause::lock);
   const std::int64_t start_ns = 5'000 * ms;
   EXPECT_FALSE(to.report(what, start_ns, text).empty());
-  for (int i = 1; i < 1000; i++) EXPECT_TRUE(to.report(what, start_ns + i * ms, text).empty());
+  for (int i = 1; i < 1000; i++) {
+    what.since_ns = start_ns + i * ms;  // of the same task, another stall each time
+    EXPECT_TRUE(to.report(what, start_ns + i * ms, text).empty());
+  }
   EXPECT_FALSE(to.report(facts(stall_cause::on_cpu, what.spawned_at), start_ns + 999 * ms, text).empty());
   EXPECT_FALSE(to.report(facts(stall_cause::lock), start_ns + 999 * ms, text).empty()) << "another site";
   EXPECT_EQ(to.left_out(), 999U);
   const std::string later{to.report(what, start_ns + 1000 * ms, text)};
   EXPECT_NE(later.find("and 999 like it since the last report"), std::string::npos) << later;
   EXPECT_EQ(std::string(to.report(what, start_ns + 2000 * ms, text)).find("like it"), std::string::npos);
+}
+
+TEST(stall_report, of_a_stall_that_was_told_comes_again_within_the_second_and_is_not_counted_as_one_like_it) {
+  stall_reporter to;
+  char text[2048];
+  stalled_task what = facts(stall_cause::on_cpu);
+  what.since_ns = 5'000 * ms;
+  stalled_task other = what;
+  other.id = 18;
+  EXPECT_FALSE(to.report(what, what.since_ns + 100 * ms, text).empty());
+  EXPECT_TRUE(to.report(other, what.since_ns + 101 * ms, text).empty());
+  std::string again{to.report(what, what.since_ns + 1000 * ms, text)};
+  EXPECT_NE(again.find("and 1 like it since the last report"), std::string::npos) << again;
+  EXPECT_TRUE(to.report(other, what.since_ns + 1001 * ms, text).empty()) << "one of many that began together speaks for them";
+  again = to.report(what, what.since_ns + 1900 * ms, text);
+  EXPECT_NE(again.find("and 1 like it since the last report"), std::string::npos) << again;
+  again = to.report(what, what.since_ns + 1901 * ms, text);
+  EXPECT_FALSE(again.empty());
+  EXPECT_EQ(again.find("like it"), std::string::npos) << again;
 }
 
 TEST(stall_report, does_not_write_past_its_buffer) {
@@ -113,8 +139,10 @@ TEST(stall_report, does_not_write_past_its_buffer) {
   for (std::size_t size = 0; size < 4096; size += 37) {
     std::fill(std::begin(text), std::end(text), '#');
     stall_reporter to;
-    EXPECT_LE(to.report(what, ms, std::span<char>(text, size)).size(), size);
+    const std::string_view said = to.report(what, ms, std::span<char>(text, size));
+    EXPECT_LE(said.size(), size);
     EXPECT_EQ(text[size], '#') << size;
+    EXPECT_TRUE(size == 0 || said.ends_with('\n')) << size;
   }
 }
 

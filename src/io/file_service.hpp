@@ -9,6 +9,9 @@
 //
 //   blocking   threads
 //   here       on the calling thread, in order (simulated runtimes)
+//
+// Edges
+//   E78  decide() -> submit(), which finds a choice: the ring thread, or its refusal.
 
 #include <memory>
 #include <mutex>

@@ -1,5 +1,5 @@
 # Its tests run once more under each of these faults; see cmake/fault_lanes.cmake.
-set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions one_buffer taken all)
+set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions one_buffer taken stalled all)
 # try_accept(), drain() and try_send() tell what the kernel said: there the caller sees the fault, and these tests expect none.
 set(listeners drain.gives_every_connection_that_waits_and_then_refuses
               tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing

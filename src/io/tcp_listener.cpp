@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -107,7 +108,9 @@ io_result<void> tcp_listener::complete(executor& here, endpoint& first) {
   shards_.push_back(&first);
   if (options_.sharding != accept_sharding::reuse_port) return {};
   const listen_request request = request_for(first.home->local_address(first), options_);
-  for (unsigned i = 1; i < here.reactor_count(); i++) {
+  // The number of reactors may have grown since there was made room.
+  const auto count = static_cast<unsigned>(std::min<std::size_t>(here.reactor_count(), shards_.capacity()));
+  for (unsigned i = 1; i < count; i++) {
     const io_result<endpoint*> socket = here.reactor_at(i).listen(request);
     if (!socket) {
       close();

@@ -363,6 +363,7 @@ depot& depot_of(unsigned node) {
   auto made = std::make_unique<depot>();
   made->node = node;
   made->unused.piece_bytes = page_source::huge_page_bytes;
+  made->unused.node = static_cast<int>(node);
   adding.lock();
   depot* found = find(last);
   if (found == nullptr) {

@@ -1,8 +1,11 @@
 #include "memory/page_source.hpp"
 
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
+#include <climits>
 #include <new>
 #include <vector>
 
@@ -10,6 +13,16 @@
 
 namespace levity::inline v0::detail {
 namespace {
+
+// Preferred, not bound: when the node has no memory left, another one's is better than none.
+void prefer_node(void* pages, std::size_t bytes, int node) noexcept {
+  constexpr std::size_t word_bits = sizeof(unsigned long) * CHAR_BIT;
+  std::array<unsigned long, 16> nodes{};
+  const auto number = static_cast<std::size_t>(node);
+  if (number >= nodes.size() * word_bits) return;
+  nodes[number / word_bits] = 1UL << (number % word_bits);
+  kernel::mbind(pages, bytes, MPOL_PREFERRED, nodes.data(), nodes.size() * word_bits + 1, 0);  // the kernel reads one bit less
+}
 
 // Maps one piece and adds its slabs to the cold ones. False: no memory.
 bool map_piece(page_source::store& store) noexcept {
@@ -22,6 +35,7 @@ bool map_piece(page_source::store& store) noexcept {
   if (first > address) kernel::munmap(mapped, first - address);
   const std::uintptr_t end = first + piece;
   if (address + bytes > end) kernel::munmap(reinterpret_cast<void*>(end), address + bytes - end);
+  if (store.node != page_source::any_node) prefer_node(reinterpret_cast<void*>(first), piece, store.node);
 
   std::vector<void*> roomier;  // grown outside the lock: a spin lock never covers the general allocator
   store.lock.lock();

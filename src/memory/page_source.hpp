@@ -9,6 +9,9 @@
 //
 // Pages lie on the node of who touches them first, and where the kernel makes huge pages by itself one touch decides for 2 MiB. So
 // each depot has a store of its own, and that of a node maps so much at a time, aligned, that no huge page reaches over its edge.
+// And it tells the kernel which node is preferred for these pages. Otherwise a task that was stolen before it began may touch its
+// frame first, and a kernel that balances nodes (numa_balancing) moves all 2 MiB to where one such task touched them once. Where
+// the kernel refuses to be told (EPERM in many containers), the first touch decides.
 
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +29,7 @@ struct page_source {
   static constexpr std::size_t page_bytes = 4096;
   static constexpr std::size_t head_bytes = page_bytes / slabs_of_region;
   static constexpr std::size_t warm_slabs_max = 16;
+  static constexpr int any_node = -1;
 
   /// Where the head of the slab around `address` is: head_bytes that nobody else uses.
   static void* head_of(const void* address) noexcept {
@@ -48,6 +52,7 @@ struct page_source {
     std::vector<void*> cold;      // capacity is reserved for every slab of every region, so that freeing never allocates
     std::uint64_t reserved = 0;   // address space taken from the kernel so far
     std::size_t piece_bytes = region_bytes;  // constant: what is mapped at once, and aligned to; whole regions
+    int node = any_node;                     // constant: where its pages are to lie
   };
 
   /// The base of a slab, contents unspecified. Null when the kernel has none. Any thread; may sleep in the kernel.

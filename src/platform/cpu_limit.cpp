@@ -4,10 +4,10 @@
 #include <cerrno>
 #include <cmath>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "platform/syscall.hpp"
+#include "platform/text_file.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -19,13 +19,19 @@ unsigned limit_of(const cpu_set& allowed, std::optional<double> quota) {
   return std::max(cpus, 1U);
 }
 
+unsigned cpus_on_line() {
+  const std::optional<cpu_set> read = cpu_set::parse(read_text("/sys/devices/system/cpu/online").value_or(""));
+  return read ? read->count() : 1;
+}
+
 }  // namespace
 
 cpu_limit::cpu_limit(std::string proc, cpu_set allowed)
     : proc_(std::move(proc)),
       allowed_first_(std::move(allowed)),
       allowed_now_(allowed_first_),
-      cpus_(limit_of(allowed_first_, std::nullopt)) {
+      cpus_(limit_of(allowed_first_, std::nullopt)),
+      highest_(cpus_) {
   refresh();
 }
 
@@ -85,7 +91,11 @@ void cpu_limit::watch(const std::vector<std::string>& files) {
 bool cpu_limit::read(const cgroups& from) {
   const std::optional<cpu_set> left = from.cpus();
   const std::optional<double> quota = from.cpu_quota();
-  if (!std::exchange(is_known_, true)) is_narrowed_ = left && (*left & allowed_first_) != *left;
+  if (!is_known_) {
+    is_narrowed_ = left && (*left & allowed_first_) != *left;
+    if (left && !is_narrowed_) highest_ = std::max(highest_, cpus_on_line());
+    is_known_ = true;
+  }
   cpu_set allowed = allowed_first_;
   if (left) {
     if (is_narrowed_) allowed = allowed & *left;
@@ -96,19 +106,6 @@ bool cpu_limit::read(const cgroups& from) {
   cpus_ = cpus;
   allowed_now_ = std::move(allowed);
   return changed;
-}
-
-unsigned usable_cpus() noexcept {
-  try {
-    const cpu_set allowed = cpu_set::of_this_thread();
-    try {
-      return limit_of(allowed, cgroups().cpu_quota());
-    } catch (const std::system_error&) {
-      return limit_of(allowed, std::nullopt);
-    }
-  } catch (...) {
-    return 1;
-  }
 }
 
 }  // namespace levity::detail

@@ -44,6 +44,8 @@ public:
 
   /// As of the last refresh.
   [[nodiscard]] unsigned cpus() const noexcept { return cpus_; }
+  /// What cpus() will never be above, if no CPU comes that the machine does not have on line at the first look that can be made.
+  [[nodiscard]] unsigned highest() const noexcept { return highest_; }
   /// Which CPUs they may be; how many of them at once the quota says.
   [[nodiscard]] const cpu_set& allowed() const noexcept { return allowed_now_; }
   /// Readable when something was written that may have changed the limit; call refresh() then. -1 if there is no inotify yet: a
@@ -73,12 +75,10 @@ private:
   bool is_narrowed_ = false;     // the first mask left out CPUs that the cpuset had
   cpu_set allowed_now_;
   unsigned cpus_ = 1;
+  unsigned highest_ = 1;
   int events_fd_ = -1;
   bool is_followed_ = false;
   std::vector<watched> watches_;
 };
-
-/// CPUs that this process may use now: cpu_limit::cpus(), without the means to follow it.
-unsigned usable_cpus() noexcept;
 
 }  // namespace levity::detail

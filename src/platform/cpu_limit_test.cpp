@@ -24,6 +24,7 @@
 #include "platform/fault_plan.hpp"
 #include "platform/text_file.hpp"
 #include "tests/support/open_descriptors.hpp"
+#include "tests/support/real_cgroup.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace levity::inline v0::detail {
@@ -183,6 +184,18 @@ TEST_F(limit_of_files, an_affinity_that_was_narrower_holds_as_far_as_the_cpuset_
   EXPECT_EQ(limit.allowed(), (cpu_set{2, 3, 4}));
 }
 
+// A cpuset may grow to all CPUs of the machine, a wish does not grow.
+TEST_F(limit_of_files, the_highest_it_can_be_is_known_in_the_beginning) {
+  EXPECT_EQ(cpu_limit(proc(), eight).highest(), 8U);  // nobody says anything of a cpuset
+  write("v2/a/cpu.max", "200000 100000");
+  EXPECT_EQ(cpu_limit(proc(), eight).highest(), 8U);
+  write("v2/a/cpuset.cpus.effective", "0-7");
+  EXPECT_EQ(cpu_limit(proc(), {2, 3, 4}).highest(), 3U);
+  write("v2/a/cpuset.cpus.effective", "0");
+  EXPECT_EQ(cpu_limit(proc(), {0}).highest(),
+            cpu_set::parse(read_text("/sys/devices/system/cpu/online").value()).value().count());
+}
+
 TEST_F(limit_of_files, without_inotify_there_is_no_descriptor_and_a_refresh_still_sees) {
   write("v2/a/cpu.max", "300000 100000");
   ASSERT_EQ(fault_plan::install("emfile@inotify=1"), std::nullopt);
@@ -304,75 +317,10 @@ TEST_F(limit_of_files, it_keeps_no_descriptor_open) {
 
 // ---- the kernel's own ----------------------------------------------------------------------------------------------------
 
-struct hierarchy {
-  std::string root, at;
-};
-
-// Where the hierarchy is mounted; empty if it is not. `controller` is v1's, null for v2.
-hierarchy find(const char* controller) {
-  std::istringstream lines(read_text("/proc/self/mountinfo").value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    std::string skipped, root, at, type, options;
-    std::istringstream left(line);
-    left >> skipped >> skipped >> skipped >> root >> at;
-    const std::size_t dash = line.find(" - ");
-    if (dash == std::string::npos) continue;
-    std::istringstream(line.substr(dash + 3)) >> type >> skipped >> options;
-    const bool has = controller != nullptr && ("," + options + ",").find("," + std::string(controller) + ",") != std::string::npos;
-    if (controller == nullptr ? type == "cgroup2" : type == "cgroup" && has) return {root == "/" ? "" : root, at};
-  }
-  return {};
-}
-
-// A group of the kernel's, made for a test.
-class real_group {
-public:
-  real_group(const hierarchy& in, const std::string& name) : path_(in.at + "/" + name), in_root_(in.root + "/" + name) {
-    made_ = !in.at.empty() && ::mkdir(path_.c_str(), 0755) == 0;
-    why_not_ = in.at.empty() ? "it is not mounted" : std::strerror(errno);
-  }
-  real_group(const real_group&) = delete;
-  real_group& operator=(const real_group&) = delete;
-  ~real_group() {
-    if (made_) ::rmdir(path_.c_str());
-  }
-  [[nodiscard]] bool is_made() const { return made_; }
-  [[nodiscard]] const std::string& why_not() const { return why_not_; }
-  [[nodiscard]] const std::string& in_root() const { return in_root_; }
-  [[nodiscard]] bool has(const char* file) const { return ::access((path_ + "/" + file).c_str(), W_OK) == 0; }
-  void write(const char* file, std::string_view text) const {
-    FILE* to = std::fopen((path_ + "/" + file).c_str(), "w");
-    ASSERT_NE(to, nullptr) << file << ": " << std::strerror(errno);
-    std::fwrite(text.data(), 1, text.size(), to);
-    ASSERT_EQ(std::fclose(to), 0) << file << ": " << std::strerror(errno);
-  }
-
-private:
-  std::string path_;
-  std::string in_root_;
-  bool made_ = false;
-  std::string why_not_;
-};
-
-// A process that is in such a group is no other than this one, but for the line that says so.
-class process_in {
-public:
-  explicit process_in(const std::string& lines) {
-    std::ofstream(folder_.file("mountinfo")) << read_text("/proc/self/mountinfo").value_or("") << "\n";
-    std::ofstream(folder_.file("cgroup")) << lines << "\n";
-  }
-  [[nodiscard]] const std::string& proc() const { return folder_.path(); }
-
-private:
-  test::temporary_folder folder_;
-};
-
-std::string name_of_group() { return "levity-test-" + std::to_string(::getpid()); }
-
 TEST(real_cgroup, a_quota_of_v1_is_followed) {
-  const real_group group(find("cpu"), name_of_group());
+  const test::real_group group(test::find_hierarchy("cpu"), test::name_of_group());
   if (!group.is_made()) GTEST_SKIP() << "no group can be made in v1's hierarchy of cpu: " << group.why_not();
-  const process_in process("4:cpu:" + group.in_root());
+  const test::process_in process("4:cpu:" + group.in_root());
   cpu_limit limit(process.proc(), eight);
   ASSERT_TRUE(limit.is_followed());
   EXPECT_EQ(limit.cpus(), 8U);
@@ -387,10 +335,10 @@ TEST(real_cgroup, a_quota_of_v1_is_followed) {
 }
 
 TEST(real_cgroup, a_quota_of_v2_is_followed) {
-  const real_group group(find(nullptr), name_of_group());
+  const test::real_group group(test::find_hierarchy(nullptr), test::name_of_group());
   if (!group.is_made()) GTEST_SKIP() << "no group can be made in v2's hierarchy: " << group.why_not();
   if (!group.has("cpu.max")) GTEST_SKIP() << "v2's hierarchy does not have the cpu controller for its groups";
-  const process_in process("0::" + group.in_root());
+  const test::process_in process("0::" + group.in_root());
   cpu_limit limit(process.proc(), eight);
   ASSERT_TRUE(limit.is_followed());
   const unsigned without = limit.cpus();
@@ -402,12 +350,12 @@ TEST(real_cgroup, a_quota_of_v2_is_followed) {
 
 TEST(real_cgroup, a_cpuset_of_v1_is_followed) {
   if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "a set of CPUs of one cannot be made smaller";
-  const hierarchy cpusets = find("cpuset");
-  const real_group group(cpusets, name_of_group());
+  const test::hierarchy cpusets = test::find_hierarchy("cpuset");
+  const test::real_group group(cpusets, test::name_of_group());
   if (!group.is_made()) GTEST_SKIP() << "no group can be made in v1's hierarchy of cpuset: " << group.why_not();
   const cpu_set all = cpu_set::parse(read_text(cpusets.at + "/cpuset.effective_cpus").value_or("")).value();
   group.write("cpuset.cpus", all.to_string());
-  const process_in process("3:cpuset:" + group.in_root());
+  const test::process_in process("3:cpuset:" + group.in_root());
   cpu_limit limit(process.proc(), all);
   ASSERT_TRUE(limit.is_followed());
   EXPECT_EQ(limit.allowed(), all);
@@ -415,13 +363,6 @@ TEST(real_cgroup, a_cpuset_of_v1_is_followed) {
   EXPECT_TRUE(reaches(limit, 1));
   group.write("cpuset.cpus", all.to_string());
   EXPECT_TRUE(reaches(limit, all.count()));
-}
-
-TEST(usable_cpus, are_those_that_this_thread_may_use_and_no_more_than_the_quota) {
-  const unsigned allowed = cpu_set::of_this_thread().count();
-  EXPECT_GE(usable_cpus(), 1U);
-  EXPECT_LE(usable_cpus(), allowed);
-  EXPECT_EQ(usable_cpus(), cpu_limit().cpus());
 }
 
 }  // namespace

@@ -97,6 +97,7 @@ constexpr std::array<traits, calls> table{{
     {"mmap", no_memory},
     {"munmap", no_memory},
     {"madvise", no_memory},
+    {"mbind", no_memory},
     {"pidfd", opens},
     {"waitid", interrupted},
     {"cachestat", 0},

@@ -13,10 +13,11 @@
 
 namespace levity::inline v0::detail::proc {
 
-/// -1 if it cannot be read.
-inline int open(const char* path) noexcept {
+/// -1, and the errno in `why`, if it cannot be read.
+inline int open(const char* path, int* why = nullptr) noexcept {
   const int errno_before = errno;
   const auto fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
+  if (fd < 0 && why != nullptr) *why = errno;
   errno = errno_before;
   return fd;
 }

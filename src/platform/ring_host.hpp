@@ -16,7 +16,7 @@
 // The thread ends when it was told to and the guest has nothing in flight: a thread with operations in flight never exits.
 //
 // Edges
-//   E76  fences, see above.
+//   E76  fences of submitter and ring thread, see above: one sees the other.
 //   E77  the thread has started -> start(): what came of it.
 
 #include <cstdint>

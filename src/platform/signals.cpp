@@ -70,6 +70,11 @@ int signal_watch::wait() noexcept {
   }
 }
 
+void signal_watch::resume() noexcept {
+  std::uint64_t rings;
+  (void)kernel::read_record(stop_fd_, &rings, sizeof rings);
+}
+
 void signal_watch::stop() noexcept {
   kernel::ring_bell(stop_fd_);
 }

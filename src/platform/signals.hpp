@@ -28,6 +28,8 @@ public:
   int wait() noexcept;
   /// Ends wait(). Any thread.
   void stop() noexcept;
+  /// wait() waits again, after it has ended.
+  void resume() noexcept;
 
 private:
   void restore() noexcept;

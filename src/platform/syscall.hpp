@@ -48,7 +48,7 @@ enum class call : std::uint8_t {
   read, write, bell, readv, writev, recv, send, recvmsg, sendmsg, recvmmsg, sendmmsg, accept, connect, socket, bind, listen,
   getsockopt, setsockopt, getsockname, getpeername, shutdown, close, epoll_create, epoll_ctl, epoll_wait, poll, eventfd,
   timerfd, signalfd, open, pread, pwrite, preadv2, fsync, truncate, stat, rename, unlink, pipe, fcntl, flock, splice, sendfile,
-  mmap, munmap, madvise, pidfd, waitid, cachestat, inotify, thread, ring_setup, ring_enter, ring_operation, count,
+  mmap, munmap, madvise, mbind, pidfd, waitid, cachestat, inotify, thread, ring_setup, ring_enter, ring_operation, count,
 };
 static_assert(static_cast<int>(call::count) <= 64, "a call is a bit of a word");
 
@@ -230,6 +230,9 @@ inline int epoll_pwait2(int epoll_fd, epoll_event* events, int count, const time
 inline int poll(pollfd* watched, nfds_t count, int timeout_ms) noexcept {
   return strikes(call::poll) ? -1 : ::poll(watched, count, timeout_ms);
 }
+inline int ppoll(pollfd* watched, nfds_t count, const timespec* timeout) noexcept {
+  return strikes(call::poll) ? -1 : ::ppoll(watched, count, timeout, nullptr);
+}
 inline int eventfd(unsigned value, int flags) noexcept { return strikes(call::eventfd) ? -1 : ::eventfd(value, flags); }
 inline int timerfd_create(int clock, int flags) noexcept {
   return strikes(call::timerfd) ? -1 : ::timerfd_create(clock, flags);
@@ -330,6 +333,9 @@ inline void* mmap(void* at, std::size_t bytes, int protection, int flags, int fd
 inline int munmap(void* pages, std::size_t bytes) noexcept { return strikes(call::munmap) ? -1 : ::munmap(pages, bytes); }
 inline int madvise(void* pages, std::size_t bytes, int advice) noexcept {
   return strikes(call::madvise) ? -1 : ::madvise(pages, bytes, advice);
+}
+inline int mbind(void* pages, std::size_t bytes, int mode, const unsigned long* nodes, unsigned long bits, unsigned how) noexcept {
+  return strikes(call::mbind) ? -1 : static_cast<int>(::syscall(SYS_mbind, pages, bytes, mode, nodes, bits, how));
 }
 
 // ---- io_uring: what platform/ring asks -----------------------------------------------------------------------------------

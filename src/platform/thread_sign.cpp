@@ -12,4 +12,10 @@ thread_sign thread_sign::here() noexcept {
   return sign;
 }
 
+std::int64_t thread_sign::cpu_ns() const noexcept {
+  timespec used{};
+  if (id == 0 || ::clock_gettime(clock, &used) != 0) return -1;
+  return std::int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
+}
+
 }  // namespace levity::detail

@@ -2,16 +2,23 @@
 // compute below functions with known names; one that makes every kind of call that a signal could cut short, asked all the time.
 #include "platform/thread_stack.hpp"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <link.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <vector>
 
 #include "levity/base/rng.hpp"
 #include "platform/code_name.hpp"
 #include "platform/system_call_name.hpp"
 #include "tests/support/stalls.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -155,7 +162,89 @@ TEST(thread_stack, of_registers_at_random_is_walked_without_a_fault) {
   }
 }
 
-#ifndef LEVITY_UNDER_TSAN  // it keeps signals back
+// It was held up in its handler for an earlier request, until that had been given up and another thread was asked.
+TEST(stack_request, an_answer_to_an_earlier_one_is_none_to_this) {
+  stack_request at;
+  stack_trace stack;
+  const std::uint32_t first = at.claim();
+  ASSERT_NE(first, 0U);
+  EXPECT_EQ(at.claim(), 0U) << "somebody is being asked";
+  at.arm(first);
+  at.end(first);
+  const std::uint32_t second = at.claim();
+  ASSERT_NE(second, 0U);
+  EXPECT_FALSE(at.begin_answer(second)) << "it is not armed yet";
+  at.arm(second);
+  EXPECT_FALSE(at.begin_answer(first));
+  EXPECT_FALSE(at.read(second, stack));
+  ASSERT_TRUE(at.begin_answer(second));
+  at.answer().add(42, false);
+  at.end_answer(second);
+  EXPECT_FALSE(at.begin_answer(second)) << "it has been answered";
+  ASSERT_TRUE(at.read(second, stack));
+  EXPECT_EQ(stack.frames[0].code_at, 42U);
+  at.end(second);
+  EXPECT_NE(at.claim(), 0U);
+}
+
+// It has no CPU, or a debugger holds it.
+TEST(stack_request, whoever_is_held_up_while_it_answers_is_not_waited_for) {
+  stack_request at;
+  stack_trace stack;
+  const std::uint32_t first = at.claim();
+  at.arm(first);
+  ASSERT_TRUE(at.begin_answer(first));
+  at.end(first);
+  EXPECT_EQ(at.claim(), 0U) << "it still writes";
+  at.end_answer(first);
+  EXPECT_FALSE(at.read(first, stack));
+  const std::uint32_t second = at.claim();
+  EXPECT_NE(second, 0U);
+  EXPECT_NE(second, first);
+}
+
+// A stack whose frames are not all of one request would be of two threads.
+TEST(stack_request, under_answers_at_any_moment_what_is_read_is_of_that_request) {
+  stack_request at;
+  atomic<std::uint32_t> asked{0};
+  atomic<bool> goes_on{true};
+  std::thread answers([&] {
+    while (goes_on.load(std::memory_order_relaxed)) {
+      const std::uint32_t number = asked.load(std::memory_order_relaxed);
+      if (!at.begin_answer(number)) continue;
+      at.answer().size = 0;
+      for (std::size_t i = 0; i < stack_trace::frames_max; i++) at.answer().add(number, false);
+      at.end_answer(number);
+    }
+  });
+  rng random{17};
+  unsigned read = 0;
+  unsigned mixed = 0;
+  const std::int64_t until_ns = kernel_now_ns() + 20'000'000'000;
+  while (read < 200 && kernel_now_ns() < until_ns) {
+    const std::uint32_t number = at.claim();
+    if (number == 0) {
+      ::sched_yield();
+      continue;
+    }
+    at.arm(number);
+    asked.store(number, std::memory_order_relaxed);
+    if (read % 4 == 0) ::sched_yield();
+    stack_trace stack;
+    bool is_read = false;
+    for (auto looks = random.below(2'000); looks > 0 && !is_read; looks--) is_read = at.read(number, stack);
+    at.end(number);
+    if (!is_read) continue;
+    read++;
+    for (const stack_frame& each : stack.all()) mixed += each.code_at != number ? 1 : 0;
+  }
+  goes_on.store(false, std::memory_order_relaxed);
+  answers.join();
+  EXPECT_GE(read, 200U);
+  EXPECT_EQ(mixed, 0U);
+}
+
+#ifndef LEVITY_TSAN  // it keeps signals back
 
 void expect_the_three(const stack_trace& stack) { EXPECT_EQ(what_is_missing_of_the_three(stack), ""); }
 
@@ -313,6 +402,75 @@ TEST(code_name, is_known_of_functions_that_are_not_exported_and_of_libraries) {
   EXPECT_FALSE(theirs.file.empty());
   EXPECT_TRUE(names.find(0x10).file.empty());
   EXPECT_TRUE(names.find(reinterpret_cast<std::uint64_t>(text)).file.empty());
+}
+
+// Libraries that are loaded as copies of one that is there, whose function is known by another name in some.
+class copied_library {
+public:
+  copied_library() {
+    Dl_info found{};
+    if (::dladdr(::dlsym(RTLD_DEFAULT, "cbrt"), &found) == 0) return;
+    std::ifstream file(found.dli_fname, std::ios::binary);
+    bytes_.assign(std::istreambuf_iterator<char>(file), {});
+    offset_ = reinterpret_cast<std::uint64_t>(found.dli_saddr) - reinterpret_cast<std::uint64_t>(found.dli_fbase);
+  }
+  // As another build would be: the name and the build id differ.
+  void rename() {
+    const std::string_view id{"\4\0\0\0\24\0\0\0\3\0\0\0GNU", 16};
+    const std::size_t id_at = bytes_.find(id);
+    ASSERT_NE(id_at, std::string::npos);
+    bytes_[id_at + id.size()] ^= 1;
+    const std::string_view name = "cbrt";  // and its aliases
+    for (std::size_t at = 0; (at = bytes_.find(name, at)) != std::string::npos;) bytes_[at + 3] = 'T';
+  }
+  void* open(const std::string& path) const {
+    std::ofstream(path, std::ios::binary) << bytes_;
+    return ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+  [[nodiscard]] std::uint64_t function_in(void* opened) const { return static_cast<link_map*>(opened)->l_addr + offset_; }
+
+private:
+  std::string bytes_;
+  std::uint64_t offset_ = 0;
+};
+
+TEST(code_name, is_known_of_more_libraries_than_are_remembered) {
+  const copied_library copies;
+  const temporary_folder folder;
+  code_names names;
+  std::vector<void*> all;
+  for (std::size_t i = 0; i < code_names::objects_max + 4; i++) {
+    all.push_back(copies.open(folder.file(("copy" + std::to_string(i)).c_str())));
+    ASSERT_NE(all.back(), nullptr) << ::dlerror();
+  }
+  for (int round = 0; round < 2; round++) {
+    for (void* const each : all) {
+      const code_names::place at = names.find(copies.function_in(each) + 1);
+      EXPECT_TRUE(at.function.starts_with("cbrt")) << at.function;
+      EXPECT_EQ(at.into, 1U);
+      EXPECT_TRUE(at.file.starts_with("copy")) << at.file;
+    }
+  }
+  for (void* const each : all) ::dlclose(each);
+}
+
+TEST(code_name, of_a_library_that_was_unloaded_is_not_given_to_the_one_that_lies_there_now) {
+  copied_library copies;
+  const temporary_folder folder;
+  code_names names;
+  void* const first = copies.open(folder.file("first"));
+  ASSERT_NE(first, nullptr) << ::dlerror();
+  const std::uint64_t at = copies.function_in(first);
+  EXPECT_TRUE(names.find(at).function.starts_with("cbrt"));
+  ::dlclose(first);
+  copies.rename();
+  void* const second = copies.open(folder.file("second"));
+  ASSERT_NE(second, nullptr) << ::dlerror();
+  const bool is_there = copies.function_in(second) == at;
+  const std::string name{names.find(copies.function_in(second)).function};
+  ::dlclose(second);
+  EXPECT_TRUE(name.starts_with("cbrT")) << name;
+  if (!is_there) GTEST_SKIP() << "the second one has been loaded elsewhere";
 }
 
 TEST(code_name, readable_names_have_no_parameters) {

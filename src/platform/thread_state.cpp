@@ -9,18 +9,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
 #include "levity/base/clock.hpp"
 #include "platform/proc_text.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
-
-std::int64_t ns_of(clockid_t clock) noexcept {
-  timespec now{};
-  if (::clock_gettime(clock, &now) != 0) return -1;
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 std::uint64_t number_behind(std::string_view name, std::string_view all) noexcept {
   const std::size_t at = all.find(name);
@@ -30,19 +25,22 @@ std::uint64_t number_behind(std::string_view name, std::string_view all) noexcep
   return proc::number<std::uint64_t>(proc::next_word(rest));
 }
 
-// 0: it has none.
-std::int64_t period_of_quota(const char* folder, bool is_v2) noexcept {
+// There may be descriptors the next time; whatever else is the matter stays so.
+bool passes(int why) noexcept { return why == EMFILE || why == ENFILE || why == ENOMEM; }
+
+// 0: it has none. `why`: what kept the file from being opened.
+std::int64_t period_of_quota(const char* folder, bool is_v2, int& why) noexcept {
   char path[4400];
   char text[64];
   std::snprintf(path, sizeof path, "%s/%s", folder, is_v2 ? "cpu.max" : "cpu.cfs_quota_us");
-  int fd = proc::open(path);
+  int fd = proc::open(path, &why);
   std::string_view rest = proc::read(fd, text);
   proc::close(fd);
   const std::string_view quota = proc::next_word(rest);
   if (quota.empty() || quota == "max" || quota == "-1") return 0;
   if (is_v2) return proc::number<std::int64_t>(proc::next_word(rest)) * 1000;
   std::snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
-  fd = proc::open(path);
+  fd = proc::open(path, &why);
   rest = proc::read(fd, text);
   proc::close(fd);
   return proc::number<std::int64_t>(proc::next_word(rest)) * 1000;
@@ -51,6 +49,8 @@ std::int64_t period_of_quota(const char* folder, bool is_v2) noexcept {
 // Who is preempted between two readings has torn them apart; then all is read once more.
 constexpr std::int64_t look_ns_max = 100'000;
 constexpr int looks_max = 3;
+
+constexpr int refused = -2;  // a descriptor that is not to be had
 
 }  // namespace
 
@@ -84,15 +84,16 @@ thread_state thread_reader::look() noexcept {
 
 // False: there is no such thread any more.
 bool thread_reader::read_once(thread_state& into) const noexcept {
-  into.cpu_ns = ns_of(thread_.clock);
+  into.cpu_ns = thread_.cpu_ns();
   if (into.cpu_ns < 0) return false;
   read_schedstat(into);
   if (!read_stat(into)) return false;
   read_call(into);
   if (into.does == thread_activity::waiting || into.does == thread_activity::hidden) {
-    const std::int64_t once = ns_of(thread_.clock);
-    if (ns_of(thread_.clock) > once) into.does = thread_activity::on_cpu;
+    const std::int64_t once = thread_.cpu_ns();
+    if (thread_.cpu_ns() > once) into.does = thread_activity::on_cpu;
   }
+  into.sees_throttling = knows_groups_;
   for (const group& each : groups_) {
     if (each.fd < 0) break;
     char text[512];
@@ -108,7 +109,9 @@ void thread_reader::read_schedstat(thread_state& into) const noexcept {
   std::string_view rest = proc::read(schedstat_, text);
   proc::next_word(rest);  // what its clock tells, too
   into.waited_ns = proc::number<std::int64_t>(proc::next_word(rest));
-  into.turns = proc::number<std::uint64_t>(proc::next_word(rest));
+  const std::string_view turns = proc::next_word(rest);
+  into.turns = proc::number<std::uint64_t>(turns);
+  into.sees_turns = into.turns != 0;  // some kernels count none
 }
 
 bool thread_reader::read_stat(thread_state& into) const noexcept {
@@ -125,6 +128,7 @@ bool thread_reader::read_stat(thread_state& into) const noexcept {
   proc::next_word(rest);
   into.user_ticks = proc::number<std::uint64_t>(proc::next_word(rest));
   into.kernel_ticks = proc::number<std::uint64_t>(proc::next_word(rest));
+  into.sees_faults = true;
   switch (state.empty() ? '\0' : state.front()) {
     case 'R': into.does = thread_activity::waiting; break;
     case 'D': into.is_uninterruptible = true; [[fallthrough]];
@@ -168,26 +172,31 @@ bool thread_reader::open() noexcept {
     int& fd;
     const char* name;
   };
-  bool all = true;
+  int wanting = 0;
   for (const file& each : {file{schedstat_, "schedstat"}, file{stat_, "stat"}, file{syscall_, "syscall"}}) {
-    if (each.fd >= 0) continue;
+    if (each.fd != -1) continue;
     char path[64];
     std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", static_cast<int>(thread_.id), each.name);
-    each.fd = proc::open(path);
-    all = all && each.fd >= 0;
+    int why = 0;
+    each.fd = proc::open(path, &why);
+    if (each.fd < 0 && !passes(why)) each.fd = refused;
+    if (each.fd == -1) wanting++;
   }
-  if (groups_[0].fd < 0) open_groups();
-  is_open_ = all;  // else the next look tries again: descriptors may be had then
-  return all || ::syscall(SYS_tgkill, ::getpid(), thread_.id, 0) == 0 || errno != ESRCH;
+  if (!knows_groups_) knows_groups_ = open_groups();
+  is_open_ = wanting == 0 && knows_groups_;
+  const bool has_all = schedstat_ >= 0 && stat_ >= 0 && syscall_ >= 0;
+  return has_all || ::syscall(SYS_tgkill, ::getpid(), thread_.id, 0) == 0 || errno != ESRCH;
 }
 
-// A quota of a group holds for the groups below it, so the ones above ours count.
-void thread_reader::open_groups() noexcept {
+// A quota of a group holds for the groups below it, so the ones above ours count. False: descriptors are wanting, and nothing is
+// open.
+bool thread_reader::open_groups() noexcept {
   char path[64];
   char text[4096];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/cgroup", static_cast<int>(thread_.id));
-  const int fd = proc::open(path);
-  if (fd < 0) return;
+  int why = 0;
+  const int fd = proc::open(path, &why);
+  if (fd < 0) return !passes(why);
   std::string_view lines = proc::read(fd, text);
   proc::close(fd);
   std::size_t found = 0;
@@ -207,11 +216,16 @@ void thread_reader::open_groups() noexcept {
                                      : std::array{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
         char folder[4300];
         std::snprintf(folder, sizeof folder, "%s%.*s", mount, static_cast<int>(below.size()), below.data());
-        const std::int64_t period_ns = period_of_quota(folder, is_v2);
-        if (period_ns == 0) continue;
+        why = 0;
+        const std::int64_t period_ns = period_of_quota(folder, is_v2, why);
+        if (period_ns == 0 && !passes(why)) continue;
         char file[4400];
         std::snprintf(file, sizeof file, "%s/cpu.stat", folder);
-        const int opened = proc::open(file);
+        const int opened = passes(why) ? -1 : proc::open(file, &why);
+        if (opened < 0 && passes(why)) {
+          for (group& each : groups_) proc::close(std::exchange(each, {}).fd);
+          return false;
+        }
         if (opened < 0) continue;
         groups_[found++] = {opened, is_v2 ? 1000 : 1, period_ns};
         break;
@@ -220,6 +234,7 @@ void thread_reader::open_groups() noexcept {
       below = below.substr(0, below.rfind('/'));
     }
   }
+  return true;
 }
 
 }  // namespace levity::detail

@@ -20,7 +20,8 @@
 //
 // A process may read these files of its own threads whatever ptrace restrictions say. A process that has changed its user, or
 // forbids its dump (PR_SET_DUMPABLE), may not open `syscall`; where /proc is not mounted there is the clock alone. What is hidden
-// is said to be so.
+// is said to be so, and not asked for again. Where descriptors are wanting the next look tries anew: a counter that appears between
+// two looks is a sum since the thread began, and no difference.
 //
 // Rejected: `status` (2 us, the two counts of switches say no more than turns and state do); `wchan` (0.9 us, names a function of
 // this kernel version); `stack` (3.4 us, root alone); /proc/pressure/cpu (of the whole machine); taskstats over netlink (needs
@@ -56,6 +57,9 @@ struct thread_state {
   std::uint64_t user_ticks = 0;     // 10 ms each, from samples of the kernel's tick
   std::uint64_t kernel_ticks = 0;   // the same
   thread_activity does = thread_activity::hidden;
+  bool sees_turns = false;          // waited_ns and turns are known
+  bool sees_faults = false;         // major_faults and ticks are
+  bool sees_throttling = false;     // which of its groups have a quota is known, and so is throttled_*
   bool sees_call = false;           // of one asleep: what follows is known
   bool is_uninterruptible = false;  // asleep, and no signal wakes it: state D
   int call = no_call;               // asleep in this system call; no_call: in a fault
@@ -87,14 +91,15 @@ private:
   };
 
   [[nodiscard]] bool open() noexcept;
-  void open_groups() noexcept;
+  [[nodiscard]] bool open_groups() noexcept;
   [[nodiscard]] bool read_once(thread_state& into) const noexcept;
   void read_schedstat(thread_state& into) const noexcept;
   [[nodiscard]] bool read_stat(thread_state& into) const noexcept;
   void read_call(thread_state& into) const noexcept;
 
   const thread_sign thread_;
-  bool is_open_ = false;
+  bool is_open_ = false;      // what can be had is
+  bool knows_groups_ = false;
   int schedstat_ = -1;
   int stat_ = -1;
   int syscall_ = -1;

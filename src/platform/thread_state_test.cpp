@@ -1,7 +1,10 @@
 #include "platform/thread_state.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "platform/system_call_name.hpp"
 #include "tests/support/open_descriptors.hpp"
@@ -202,16 +205,47 @@ TEST(thread_state, a_look_without_a_descriptor_to_be_had_sees_the_clock_and_says
     const thread_state hidden = at.look();
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     EXPECT_FALSE(hidden.sees_call);
-    EXPECT_EQ(hidden.turns, 0U);
+    EXPECT_FALSE(hidden.sees_turns);
+    EXPECT_FALSE(hidden.sees_faults);
     EXPECT_EQ(hidden.does, thread_activity::hidden);
     EXPECT_GT(hidden.cpu_ns, 0);
     const thread_state seen = look_until_it_reads(at);
+    EXPECT_TRUE(seen.sees_turns);
+    EXPECT_TRUE(seen.sees_faults);
     EXPECT_GT(seen.turns, 0U);
     EXPECT_EQ(system_call_name(seen.call), "read");
   }
   EXPECT_EQ(open_descriptors(true), before_tests);
   in.let_go();
   one.wait_for_end();
+}
+
+// Who has changed its user may not open `syscall`. It stays so, as far as a look is concerned: it would be asked in vain a thousand
+// times a second.
+TEST(thread_state, a_file_that_was_refused_is_not_asked_for_again) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(3);
+    if (::prctl(PR_SET_DUMPABLE, 0) != 0) ::_exit(3);
+    const int before = open_descriptors(true);
+    int refused = 0;
+    {
+      thread_reader self(thread_sign::here());
+      static_cast<void>(self.look());
+      refused = open_descriptors(true);
+      if (::prctl(PR_SET_DUMPABLE, 1) != 0) ::_exit(3);
+      static_cast<void>(self.look());
+      if (open_descriptors(true) != refused) ::_exit(1);
+    }
+    thread_reader other(thread_sign::here());
+    static_cast<void>(other.look());
+    ::_exit(refused > before && open_descriptors(true) == refused + 1 ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: it was asked for again, 2: it was not refused, 3: this kernel does not let us try";
 }
 
 TEST(system_call_name, knows_the_calls_of_this_machine_and_no_others) {

@@ -1,5 +1,7 @@
 #include "platform/topology.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -79,6 +81,13 @@ topology read_topology() {
   if (std::optional<topology> read = read_hwloc_topology()) return *std::move(read);
 #endif
   return read_sysfs_topology("/sys/devices/system").value_or(topology{});
+}
+
+unsigned node_of_this_thread() noexcept {
+  unsigned cpu = 0;
+  unsigned node = 0;
+  if (::getcpu(&cpu, &node) != 0) return 0;  // a kernel without the call
+  return node;
 }
 
 }  // namespace levity::detail

@@ -65,4 +65,7 @@ bool has_several_nodes();
 /// thread.
 topology read_topology();
 
+/// The kernel's number of the node on whose CPU the calling thread runs just now. Some nanoseconds, no system call. Any thread.
+unsigned node_of_this_thread() noexcept;
+
 }  // namespace levity::detail

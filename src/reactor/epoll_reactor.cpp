@@ -85,16 +85,20 @@ void epoll_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t u
       count = kernel::epoll_wait(poll_fd_, events.data(), wanted, left_ms);
     }
   }
+  // Below any address: the doorbell, the timer or the guest, 0, or another reactor.
+  const auto is_socket = [&events](int at) { return events[static_cast<std::size_t>(at)].data.u64 > news_set::number_max; };
   const auto socket_of = [&events](int at) {
     return reinterpret_cast<endpoint*>(events[static_cast<std::size_t>(at)].data.u64 & address_mask);
   };
   for (int i = 0; i < std::min(count, sockets_ahead); i++) prefetch<sizeof(endpoint)>(socket_of(i));
   for (int i = 0; i < count; i++) {
     if (i + sockets_ahead < count) prefetch<sizeof(endpoint)>(socket_of(i + sockets_ahead));
-    if (i + records_ahead < count && socket_of(i + records_ahead) != nullptr)
-      socket_of(i + records_ahead)->reading.prefetch_waiter();
+    if (i + records_ahead < count && is_socket(i + records_ahead)) socket_of(i + records_ahead)->reading.prefetch_waiter();
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == 0) continue;  // the doorbell, the timer or the guest
+    if (!is_socket(i)) {
+      if (event.data.u64 != 0) news.put(static_cast<unsigned>(event.data.u64));
+      continue;
+    }
     endpoint* socket = socket_of(i);
     const auto generation = static_cast<std::uint16_t>(event.data.u64 >> generation_shift);
     if (socket->generation.load(std::memory_order_relaxed) != generation) continue;
@@ -127,6 +131,18 @@ io_result<void> epoll_reactor::invite([[maybe_unused]] const poll_lease& held, i
   }
   guest = &comes;
   return {};
+}
+
+io_result<void> epoll_reactor::attend(reactor& rested, unsigned number) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = number;
+  if (kernel::epoll_ctl(poll_fd_, EPOLL_CTL_ADD, static_cast<epoll_reactor&>(rested).poll_fd_, &event) == 0) return {};
+  return std::unexpected(io_error::from_errno(errno, "watching an epoll descriptor"));
+}
+
+void epoll_reactor::dismiss(reactor& rested) noexcept {
+  kernel::epoll_ctl(poll_fd_, EPOLL_CTL_DEL, static_cast<epoll_reactor&>(rested).poll_fd_, nullptr);
 }
 
 void epoll_reactor::ring() noexcept {

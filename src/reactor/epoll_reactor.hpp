@@ -4,7 +4,8 @@
 //
 // The event's data word carries the endpoint's address and, in its upper 16 bits, its generation: a batch that was fetched
 // before a close() finds out. Descriptors are close-on-exec: a child that kept one open would keep its registration alive.
-// The doorbell is an eventfd watched edge-triggered and never read: each write is an edge.
+// The doorbell is an eventfd watched edge-triggered and never read: each write is an edge. A reactor that this one attends to is an
+// epoll descriptor watched level-triggered, readable until a poll has taken what there is; its data word is its number.
 
 #include <memory>
 
@@ -27,6 +28,8 @@ public:
   int pollable_fd() const noexcept override { return poll_fd_; }
   void wake_at(std::int64_t due_ns) noexcept override;
   io_result<void> invite(const poll_lease& held, int fd, poll_guest& comes) noexcept override;
+  io_result<void> attend(reactor& rested, unsigned number) noexcept override;
+  void dismiss(reactor& rested) noexcept override;
 
   io_result<endpoint*> listen(const listen_request& request) noexcept override;
   io_result<endpoint*> adopt_listener(int fd) noexcept override { return watch(fd, true); }

@@ -18,6 +18,7 @@
 //   a reset is a reset to every attempt after it, whoever met it first: a torn stream never looks like a finished one; nor does a
 //   finished one look torn, when a write that came after the peer's end has broken the connection
 //   ring() ends the current wait, or the next one, at once
+//   what would end a wait in a reactor that is attended to ends a wait in the one that attends to it, once `news` names it
 //   close() never blocks, and no event reaches the endpoint's next user but a harmless "ready"
 
 #include <sys/uio.h>
@@ -31,6 +32,7 @@
 #include "levity/base/address.hpp"
 #include "platform/socket.hpp"
 #include "reactor/endpoint.hpp"
+#include "reactor/news_set.hpp"
 #include "reactor/poll_lease.hpp"
 #include "reactor/ready_batch.hpp"
 #include "reactor/timer_wheel.hpp"
@@ -88,6 +90,16 @@ struct reactor : time_source {
   }
   /// With the lease, or when nobody polls any more. Null: none.
   poll_guest* guest = nullptr;
+
+  /// Nobody will sleep in `rested`, of the same kind, until dismiss(): what would end its wait ends that of this reactor, where
+  /// `news` tells it by that number, 1 to 255. Whoever finds it there polls `rested`, without waiting, as often as it is told. A
+  /// reactor has the same number each time. Any thread that holds the slot of `rested`.
+  virtual io_result<void> attend([[maybe_unused]] reactor& rested, [[maybe_unused]] unsigned number) noexcept {
+    return std::unexpected(io_error{io_failure::unsupported, 0, "attending to a reactor"});
+  }
+  /// Any thread that holds the slot of `rested`. A number that was told before may still be taken.
+  virtual void dismiss([[maybe_unused]] reactor& rested) noexcept {}
+  news_set news;
 
   // -- timers --------------------------------------------------------------------------------------------------------
   timer_wheel wheel;

@@ -301,6 +301,57 @@ TEST_P(reactor_contract, a_ring_from_another_thread_is_heard_with_what_came_befo
 
 // ---- events ----------------------------------------------------------------------------------------------------------
 
+// Nobody sleeps in the other one: what comes there ends the wait here, and the news say where to look.
+TEST_P(reactor_contract, what_comes_to_a_reactor_that_is_attended_to_ends_the_wait_of_who_attends) {
+  const std::unique_ptr<reactor> rested = GetParam().make();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const io_result<endpoint*> adopted = rested->adopt(ends[0]);
+  const io_result<void> attends = r().attend(*rested, 255);
+  EXPECT_EQ(attends.has_value(), GetParam().takes_descriptors);
+  if (!attends) {
+    ::close(ends[1]);
+    return;
+  }
+  endpoint* const reader = *adopted;
+  const auto poll_rested = [&] {
+    const poll_lease lease(rested->lease);
+    ASSERT_TRUE(lease.held());
+    rested->poll(lease, 0, batch);
+  };
+  // Whether there is news of it before `until_ns`; then there may have been something to find.
+  const auto is_told = [&](std::int64_t until_ns) {
+    bool told = false;
+    while (!told && r().now_ns() < until_ns) {
+      poll(until_ns);
+      r().news.take([&told](unsigned number) {
+        EXPECT_EQ(number, 255U);
+        told = true;
+      });
+    }
+    if (told) poll_rested();
+    return told;
+  };
+  while (is_told(r().now_ns() + 20 * millisecond)) {
+  }
+  for (int round = 0; round < 3; round++) {
+    std::thread rings([&] { rested->ring(); });
+    EXPECT_TRUE(is_told(r().now_ns() + patience_ns));
+    rings.join();
+    reader->reading.clear();
+    std::thread writes([&] { EXPECT_EQ(::write(ends[1], "x", 1), 1); });
+    while (reader->reading.is_drained()) ASSERT_TRUE(is_told(r().now_ns() + patience_ns));
+    writes.join();
+    while (is_told(r().now_ns() + 20 * millisecond)) {
+    }
+  }
+  r().dismiss(*rested);
+  rested->ring();
+  EXPECT_FALSE(is_told(r().now_ns() + 20 * millisecond));
+  rested->close(*reader, false);
+  ::close(ends[1]);
+}
+
 TEST_P(reactor_contract, an_event_follows_a_read_that_would_block) {
   const pair p = connected();
   for (int round = 0; round < 50; round++) {

@@ -5,18 +5,62 @@
 #include <cstdlib>
 #include <exception>
 #include <optional>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
 
 #include "inspect/dump.hpp"
-#include "levity/base/assert.hpp"
+#include "levity/sched/detail/apart_call.hpp"
 #include "platform/bounded_writer.hpp"
 #include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
+#include "platform/thread.hpp"
 #include "reactor/sim_reactor.hpp"
+#include "runtime/refusal.hpp"
 #include "runtime/runtime_core.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
+
+// Until the watch is stopped. The first signal that asks for the end is `first`'s, the second one ends the process.
+template <class First>
+void hear(signal_watch& signals, scheduler& runs, bool& asked, First&& first) {
+  for (int signal = signals.wait(); signal != signal_watch::stopped; signal = signals.wait()) {
+    if (deliver_signal(signal)) continue;  // the program takes it itself
+    if (signal == SIGQUIT) {
+      print_tasks(runs, STDERR_FILENO);
+    } else if (asked) {
+      bounded_writer(STDERR_FILENO, 0).write("levity: second signal, ending at once\n");
+      std::_Exit(128 + signal);
+    } else {
+      asked = true;
+      first(signal);
+    }
+  }
+}
+
+// Waits for threads and calls while signals are heard as before: calls that were left behind may take as long as they like. False:
+// no thread is to be had for that.
+bool end_while_heard(signal_watch& signals, scheduler& runs, bool& asked) {
+  signals.resume();
+  std::thread ends;
+  try {
+    ends = start_thread("levity end", [&signals, &runs] {
+      runs.join();
+      runs.end_calls();
+      signals.stop();
+    });
+  } catch (const std::system_error&) {
+    return false;
+  }
+  hear(signals, runs, asked, [](int) {
+    bounded_writer(STDERR_FILENO, 0).write("levity: the end waits for blocking calls that were left behind; another signal ends "
+                                           "the process at once\n");
+  });
+  ends.join();
+  return true;
+}
 
 // Adopts the main task and waits for the end of everything.
 int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool here, signal_watch* signals) {
@@ -41,22 +85,13 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
       throw;
     }
     bool asked = false;
-    while (signals != nullptr) {
-      const int signal = signals->wait();
-      if (signal == signal_watch::stopped) break;
-      if (deliver_signal(signal)) continue;  // the program takes it itself
-      if (signal == SIGQUIT) {
-        print_tasks(runs, STDERR_FILENO);
-      } else if (asked) {
-        bounded_writer(STDERR_FILENO, 0).write("levity: second signal, ending at once\n");
-        std::_Exit(128 + signal);
-      } else {
-        asked = true;
+    if (signals != nullptr) {
+      hear(*signals, runs, asked, [&](int signal) {
         code = 128 + signal;
         runs.root().cancel(cancel_reason::shutdown);
-      }
+      });
     }
-    runs.join();
+    if (signals == nullptr || apart_call::left_behind_approx() == 0 || !end_while_heard(*signals, runs, asked)) runs.join();
   }
   scope_state& root = runs.root();
   if (root.failure != nullptr) {
@@ -66,16 +101,29 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   return code != 0 && root.child_cancelled ? code : outcome.code;
 }
 
-}  // namespace
-
-int run_main(const runtime_options& options, task<> main, const main_outcome& outcome) {
-  LEVITY_ASSERT(!options.embedded, "runtime_options::embedded is for lv::runtime; lv::run has no loop to be embedded in");
+int run_on_new_runtime(const runtime_options& options, task<> main, const main_outcome& outcome) {
+  if (options.embedded) {
+    throw std::runtime_error("levity cannot start: lv::run is asked for runtime_options::embedded, which is for a lv::runtime in a "
+                             "loop of your own; leave it out");
+  }
   const bool simulated = options.backend == runtime_options::sockets::sim;
   // Blocks them before any thread exists, and until the last one, which may yet send what was written, has ended.
   std::optional<signal_watch> signals;
   if (!simulated && options.handle_signals) signals.emplace();
   runtime_core core(options);
   return run_to_end(core.runs, std::move(main), outcome, simulated, signals ? &*signals : nullptr);
+}
+
+}  // namespace
+
+int run_main(const runtime_options& options, task<> main, const main_outcome& outcome) {
+  try {
+    return run_on_new_runtime(options, std::move(main), outcome);
+  } catch (const std::runtime_error& refused) {
+    // There is no runtime: what a task throws ends with the task.
+    tell_refusal(refused);
+    return 1;
+  }
 }
 
 }  // namespace levity::detail

@@ -67,7 +67,7 @@ void runtime::wait(baton& done) {
   }
 }
 
-int runtime::pollable_fd() const noexcept { return core_->embedded ? core_->runs.at(0).home().pollable_fd() : -1; }
+int runtime::pollable_fd() const noexcept { return core_->embedded ? core_->runs.first().home().pollable_fd() : -1; }
 
 void runtime::run_ready() {
   LEVITY_ASSERT(core_->embedded, "run_ready is for a runtime with runtime_options::embedded; this one has threads");

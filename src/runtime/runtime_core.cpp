@@ -3,29 +3,33 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include "platform/cpu_limit.hpp"
 #include "platform/placement.hpp"
 #include "platform/ring_host.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
 #include "reactor/sim_reactor.hpp"
+#include "runtime/limit.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
 
 using sockets = runtime_options::sockets;
 
+constexpr unsigned stuck_threads_most = 16'384;
+
 [[noreturn]] void cannot_start(const std::string& why) { throw std::runtime_error("levity cannot start: " + why); }
 
 sockets chosen_backend(const runtime_options& options) {
   if (options.backend != sockets::automatic) return options.backend;
   const char* wish = std::getenv("LEVITY_SOCKETS");
-  const std::string_view name = wish != nullptr ? wish : "epoll";
-  if (name == "epoll") return sockets::epoll;
+  const std::string_view name = wish != nullptr ? wish : "";
+  if (name.empty() || name == "epoll") return sockets::epoll;
   if (name == "ring") return sockets::ring;
   if (name == "ring_or_epoll") return sockets::ring_or_epoll;
   cannot_start("LEVITY_SOCKETS says \"" + std::string(name) + "\"; make it epoll, ring or ring_or_epoll");
@@ -46,10 +50,39 @@ std::shared_ptr<socket_ring> make_socket_ring(const runtime_options& options) {
   return nullptr;
 }
 
-template <class Backend>
-void add(std::vector<std::unique_ptr<reactor>>& reactors, io_result<std::unique_ptr<Backend>> made) {
-  if (!made) cannot_start(made.error().message());
-  reactors.push_back(std::move(*made));
+// What is out of range is refused, and not taken for something else.
+void check(const runtime_options& options) {
+  if (options.workers > idle_set::workers_max) {
+    cannot_start("runtime_options::workers is " + std::to_string(options.workers) + "; make it " +
+                 std::to_string(idle_set::workers_max) + " at most, or 0: as many as this process may use CPUs");
+  }
+  if (options.stuck_threads_max > stuck_threads_most) {
+    cannot_start("runtime_options::stuck_threads_max is " + std::to_string(options.stuck_threads_max) + "; make it " +
+                 std::to_string(stuck_threads_most) + " at most");
+  }
+  const auto refuse_unknown = [](const char* option, auto value, auto last) {
+    const unsigned number = std::to_underlying(value);
+    if (value > last) cannot_start(std::string("runtime_options::") + option + " has no value " + std::to_string(number));
+  };
+  refuse_unknown("affinity", options.affinity, runtime_options::worker_affinity::cpu);
+  refuse_unknown("backend", options.backend, sockets::sim);
+  refuse_unknown("files", options.files, file_means::blocking);
+}
+
+using reactor_source = std::function<io_result<std::unique_ptr<reactor>>()>;
+
+// What makes the reactors of a runtime on the kernel. Throws std::runtime_error.
+reactor_source source_of(const runtime_options& options) {
+  const bool embedded = options.embedded;
+  if (std::shared_ptr<socket_ring> ring = make_socket_ring(options)) {
+    return [ring = std::move(ring), embedded] { return ring_reactor::create(ring, embedded); };
+  }
+  return [embedded] { return epoll_reactor::create(embedded); };
+}
+
+// Who says a number gets it.
+bool follows_limit(const runtime_options& options) {
+  return options.workers == 0 && !options.embedded && options.backend != sockets::sim;
 }
 
 // Reads the machine only where something follows from it.
@@ -72,35 +105,35 @@ slot_places choose_places(const runtime_options& options, unsigned slots) {
 }
 
 scheduler_options set_up(const runtime_options& options, stall_listener& stalls) {
+  check(options);
   scheduler_options made;
-  made.reactors = make_reactors(options);
-  if (options.backend == sockets::sim) made.seed = options.seed | 1;
-  made.stuck_threads_max = std::min(options.stuck_threads_max, 16'384U);
+  made.stuck_threads_max = options.stuck_threads_max;
   made.stalls = &stalls;
   made.stalls_told_after_ns = std::int64_t{options.stalls_told_after_ms} * 1'000'000;
-  made.places = choose_places(options, static_cast<unsigned>(made.reactors.size()));
+  if (options.backend == sockets::sim) {
+    made.reactors.push_back(make_sim_reactor(options.seed));
+    made.seed = options.seed | 1;
+    return made;
+  }
+  unsigned workers = options.embedded ? 1 : options.workers;
+  if (follows_limit(options)) {
+    made.limit = make_limit();
+    workers = std::min(made.limit->cpus(), idle_set::workers_max);
+    // One that never will be another needs nobody who follows it.
+    if (made.limit->highest() == 1) made.limit.reset();
+  }
+  made.make_reactor = source_of(options);
+  for (unsigned i = 0; i < workers; i++) {
+    io_result<std::unique_ptr<reactor>> one = made.make_reactor();
+    if (!one) cannot_start(one.error().message());
+    made.reactors.push_back(std::move(*one));
+  }
+  if (made.limit != nullptr) made.slots = std::min(made.limit->highest(), idle_set::workers_max);
+  made.places = choose_places(options, std::max(made.slots, static_cast<unsigned>(made.reactors.size())));
   return made;
 }
 
 }  // namespace
-
-std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& options) {
-  std::vector<std::unique_ptr<reactor>> reactors;
-  if (options.backend == runtime_options::sockets::sim) {
-    reactors.push_back(make_sim_reactor(options.seed));
-    return reactors;
-  }
-  const unsigned workers = options.embedded ? 1 : options.workers != 0 ? options.workers : usable_cpus();
-  const std::shared_ptr<socket_ring> ring = make_socket_ring(options);
-  for (unsigned i = 0; i < workers && i < idle_set::workers_max; i++) {
-    if (ring != nullptr) {
-      add(reactors, ring_reactor::create(ring, options.embedded));
-    } else {
-      add(reactors, epoll_reactor::create(options.embedded));
-    }
-  }
-  return reactors;
-}
 
 runtime_core::runtime_core(const runtime_options& options)
     : embedded(options.embedded),

@@ -3,25 +3,22 @@
 // runtime_core: what every runtime consists of, whoever starts and ends it.
 
 #include <memory>
-#include <vector>
 
 #include "inspect/layout.hpp"
 #include "inspect/stall_printer.hpp"
 #include "io/file_service.hpp"
 #include "levity/runtime/options.hpp"
-#include "reactor/reactor.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
 
-/// As many reactors as the options ask for workers. Throws std::runtime_error.
-std::vector<std::unique_ptr<reactor>> make_reactors(const runtime_options& options);
-
 class runtime_core {
 public:
+  /// Throws std::runtime_error.
   explicit runtime_core(const runtime_options& options);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
+  ~runtime_core() { runs.end_calls(); }
 
   const bool embedded;
   const bool simulated;

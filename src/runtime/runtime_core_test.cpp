@@ -18,12 +18,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "levity/levity.hpp"
 #include "levity/runtime/runtime.hpp"
+#include "runtime/refusal.hpp"
 #include "tests/support/open_descriptors.hpp"
 
 #ifdef LEVITY_TSAN
@@ -238,25 +240,22 @@ said echo_without_io_uring(sockets backend, const char* wish) {
     ::dup2(ends[1], STDERR_FILENO);
     ::close(ends[0]);
     forbid_io_uring();
+    lv::detail::tell_refusal = [](const std::runtime_error& why) {
+      lv::detail::print_refusal(why);
+      ::_exit(7);
+    };
     if (wish != nullptr) ::setenv("LEVITY_SOCKETS", wish, 1);
-    int code = 1;
-    try {
-      code = lv::run_with(over(backend, 1), []() -> lv::task<int> {
-        lv::tcp_listener listener = listen_anywhere();
-        auto both = co_await lv::when_all(lv::tcp_stream::connect(listener.local_address()), listener.accept());
-        lv::scope all;
-        all.spawn(echo, std::move(*std::get<1>(both)));
-        lv::tcp_stream client = std::move(*std::get<0>(both));
-        const bool came_back = co_await round_trip(&client);
-        client.close();
-        co_await all.join();
-        co_return came_back ? 0 : 1;
-      });
-    } catch (const std::exception& why) {
-      std::fprintf(stderr, "%s\n", why.what());
-      code = 7;
-    }
-    ::_exit(code);
+    ::_exit(lv::run_with(over(backend, 1), []() -> lv::task<int> {
+      lv::tcp_listener listener = listen_anywhere();
+      auto both = co_await lv::when_all(lv::tcp_stream::connect(listener.local_address()), listener.accept());
+      lv::scope all;
+      all.spawn(echo, std::move(*std::get<1>(both)));
+      lv::tcp_stream client = std::move(*std::get<0>(both));
+      const bool came_back = co_await round_trip(&client);
+      client.close();
+      co_await all.join();
+      co_return came_back ? 0 : 1;
+    }));
   }
   ::close(ends[1]);
   said all{};
@@ -286,6 +285,7 @@ TEST(ring_sockets, a_refused_ring_falls_back_to_epoll_where_the_options_or_the_e
   EXPECT_EQ(echo_without_io_uring(sockets::automatic, "ring_or_epoll").code, 0);
   EXPECT_EQ(echo_without_io_uring(sockets::automatic, "ring").code, 7);
   EXPECT_EQ(echo_without_io_uring(sockets::automatic, "epoll").text, "");
+  EXPECT_EQ(echo_without_io_uring(sockets::automatic, "").code, 0) << "as if it were not set";
   const said wrong = echo_without_io_uring(sockets::automatic, "kqueue");
   EXPECT_EQ(wrong.code, 7);
   EXPECT_NE(wrong.text.find("LEVITY_SOCKETS says \"kqueue\""), std::string::npos) << wrong.text;

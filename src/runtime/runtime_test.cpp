@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,12 +14,14 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "levity/levity.hpp"
 #include "levity/sched/blocking.hpp"
 #include "platform/cpu_set.hpp"
 #include "platform/fault_plan.hpp"
+#include "runtime/refusal.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -215,6 +218,111 @@ TEST(embedded, tasks_that_live_at_its_end_are_cancelled_there) {
   EXPECT_EQ(told.load(std::memory_order_relaxed), 1);
 }
 
+// The pool's thread closes it, on a reactor; in an embedded runtime all calls are made there.
+lv::task<> leave_a_call_behind_with_a_socket() {
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0");
+  EXPECT_TRUE(listener.has_value());
+  try {
+    co_await lv::with_deadline(5ms, [](lv::tcp_listener with) -> lv::task<> {
+      co_await lv::blocking({.slow = true, .abandon_on_cancel = true}, [](const lv::tcp_listener&) { ::usleep(100'000); },
+                            std::move(with));
+    }(std::move(*listener)));
+  } catch (const lv::cancelled&) {
+  }
+}
+
+TEST(runtime, a_call_that_is_left_behind_may_own_a_socket) {
+  lv::run_with(two_workers(), leave_a_call_behind_with_a_socket);
+  lv::runtime inside(embedded());
+  inside.block_on(leave_a_call_behind_with_a_socket);
+}
+
+TEST(runtime, a_second_signal_ends_a_process_whose_calls_were_left_behind) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    lv::run_with(two_workers(), [](int say) -> lv::task<> {
+      co_await lv::with_deadline(1ms, [](int to) -> lv::task<> {
+        co_await lv::blocking({.abandon_on_cancel = true}, [](int into) {
+          (void)!::write(into, "x", 1);
+          ::sleep(60);
+        }, to);
+      }(say));
+    }, ends[1]);
+    ::_exit(0);
+  }
+  char begun = 0;
+  ASSERT_EQ(::read(ends[0], &begun, 1), 1);
+  std::this_thread::sleep_for(300ms);
+  int status = 0;
+  pid_t ended = 0;
+  for (int i = 0; i < 100 && ended == 0; i++) {
+    ::kill(child, SIGTERM);
+    std::this_thread::sleep_for(100ms);
+    ended = ::waitpid(child, &status, WNOHANG);
+  }
+  if (ended == 0) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+  }
+  EXPECT_TRUE(ended == child && WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM) << status;
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+namespace {
+
+// What run() would tell is thrown instead.
+class refusal_thrown {
+public:
+  refusal_thrown() { lv::detail::tell_refusal = [](const std::runtime_error& why) { throw why; }; }
+  refusal_thrown(const refusal_thrown&) = delete;
+  refusal_thrown& operator=(const refusal_thrown&) = delete;
+  ~refusal_thrown() { lv::detail::tell_refusal = before_; }
+
+private:
+  decltype(lv::detail::tell_refusal) before_ = lv::detail::tell_refusal;
+};
+
+}  // namespace
+
+TEST(runtime, that_cannot_start_is_told_by_run_and_gives_1) {
+  const auto run_refused = [] {
+    lv::detail::tell_refusal = lv::detail::print_refusal;
+    lv::runtime_options options = two_workers();
+    options.embedded = true;
+    ::_exit(lv::run_with(options, []() -> lv::task<int> { co_return 3; }));
+  };
+  EXPECT_EXIT(run_refused(), ::testing::ExitedWithCode(1), "^levity cannot start: lv::run is asked for runtime_options::embedded");
+}
+
+TEST(runtime, options_that_are_out_of_range_are_refused_and_named) {
+  const auto why_not = [](auto change) -> std::string {
+    lv::runtime_options options = two_workers();
+    change(options);
+    try {
+      const lv::runtime refused(options);
+    } catch (const std::runtime_error& why) {
+      return why.what();
+    }
+    return "it started";
+  };
+  EXPECT_EQ(why_not([](auto& of) { of.workers = 257; }),
+            "levity cannot start: runtime_options::workers is 257; make it 256 at most, or 0: as many as this process may use "
+            "CPUs");
+  EXPECT_EQ(why_not([](auto& of) { of.stuck_threads_max = 16'385; }),
+            "levity cannot start: runtime_options::stuck_threads_max is 16385; make it 16384 at most");
+  EXPECT_EQ(why_not([](auto& of) { of.affinity = lv::runtime_options::worker_affinity{99}; }),
+            "levity cannot start: runtime_options::affinity has no value 99");
+  EXPECT_EQ(why_not([](auto& of) { of.backend = lv::runtime_options::sockets{99}; }),
+            "levity cannot start: runtime_options::backend has no value 99");
+  EXPECT_EQ(why_not([](auto& of) { of.files = lv::file_means{99}; }),
+            "levity cannot start: runtime_options::files has no value 99");
+  EXPECT_EQ(why_not([](auto& of) { of.stuck_threads_max = 16'384; }), "it started");
+}
+
 TEST(runtime, without_descriptors_does_not_start_and_says_what_for_and_what_helps) {
   if (std::getenv("LEVITY_FAULTS") != nullptr) GTEST_SKIP() << "a lane has its plan already";
   using lv::detail::fault_plan;
@@ -227,7 +335,10 @@ TEST(runtime, without_descriptors_does_not_start_and_says_what_for_and_what_help
     }
     return "it started";
   };
-  const auto runs = [] { lv::run([]() -> lv::task<> { co_return; }); };
+  const auto runs = [] {
+    const refusal_thrown throws;
+    lv::run([]() -> lv::task<> { co_return; });
+  };
   for (std::uint64_t number = 1; number <= 2; number++) {
     fault_plan::install_one(EMFILE, 1, number == 1 ? kernel::call::signalfd : kernel::call::eventfd);
     const std::string said = why_not(runs);

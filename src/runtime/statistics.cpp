@@ -23,4 +23,11 @@ stall_counts stalls_of_runtime() noexcept {
   return {found.computed, found.in_calls, found.in_locks, found.in_faults, found.off_cpu, found.unknown};
 }
 
+node_counts nodes_of_runtime() noexcept {
+  detail::executor* here = detail::current_run().exec;
+  if (here == nullptr) return {};
+  const detail::executor::node_figures found = here->nodes_approx();
+  return {found.nodes, found.taken, found.taken_early};
+}
+
 }  // namespace levity

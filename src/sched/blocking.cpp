@@ -6,6 +6,7 @@
 #include <chrono>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "levity/sched/blocking.hpp"
 #include "platform/thread.hpp"
@@ -13,24 +14,76 @@
 namespace levity::inline v0::detail {
 namespace {
 
+constexpr const char* name = "blocking call";
+
 bool runs_to_its_end(waiter&, task_record&) noexcept { return false; }
 
 }  // namespace
 
-const wait_reason blocking_reason{"blocking call", &runs_to_its_end, nullptr, nullptr};
+const wait_reason blocking_reason{name, &runs_to_its_end, nullptr, nullptr};
 
-blocking_pool::~blocking_pool() {
+const wait_reason apart_waiter::reason_{name, &take_back, nullptr, nullptr};
+
+task_record* apart_call::carry_out() noexcept {
+  if (state_.load(std::memory_order_acquire) != state::abandoned) {  // E380 acquire.
+    make();
+    state seen = state::waited_for;
+    // E380 acquire, where it fails. Where it succeeds relaxed would do, but g++ 12 warns of that unless it optimises much.
+    if (state_.compare_exchange_strong(seen, state::over, std::memory_order_acquire, std::memory_order_acquire)) return task;
+  }
+  delete this;
+  left_behind_.fetch_sub(1, std::memory_order_relaxed);
+  return nullptr;
+}
+
+bool apart_call::abandon() noexcept {
+  left_behind_.fetch_add(1, std::memory_order_relaxed);  // it may be gone after the exchange
+  state seen = state::waited_for;
+  // E380 release.
+  if (state_.compare_exchange_strong(seen, state::abandoned, std::memory_order_release, std::memory_order_relaxed)) return true;
+  left_behind_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+void apart_call::run_it(blocking_job& job) noexcept {
+  if (task_record* wakes = static_cast<apart_call&>(job).carry_out()) wake(*wakes);
+}
+
+bool apart_waiter::suspend(std::coroutine_handle<> frame, task_record& record) noexcept {
+  apart_call& call = *call_;
+  const bool slow = slow_;
+  call.task = &record;
+  prepare_wait(record, frame, *this);
+  if (!commit_wait(record)) {  // it was cancelled before: nobody makes the call
+    delete &call;
+    return false;
+  }
+  begin_apart(call, slow);
+  return true;
+}
+
+bool apart_waiter::take_back(waiter& self, task_record&) noexcept {
+  auto& waits = static_cast<apart_waiter&>(self);
+  if (!waits.may_abandon_ || !waits.call_->abandon()) return false;
+  (void)waits.call_.release();  // who makes it destroys it
+  return true;
+}
+
+void apart_waiter::throw_cancelled() { throw cancelled{effective_cancel(*this_run.current)}; }
+
+void blocking_pool::end() noexcept {
   std::unique_lock guard{lock_};
   closing_ = true;
   work_.notify_all();
   gone_.wait(guard, [this] { return threads_ == 0; });
 }
 
-void blocking_pool::submit(blocking_job& job) noexcept {
+bool blocking_pool::submit(blocking_job& job, bool may_wait) noexcept {
   job.next = nullptr;
   bool start = false;
   {
     const std::lock_guard guard{lock_};
+    if (!may_wait && queued_ >= idle_ && threads_ >= threads_max) return false;
     if (last_ == nullptr) {
       first_ = &job;
     } else {
@@ -44,7 +97,7 @@ void blocking_pool::submit(blocking_job& job) noexcept {
       start = true;
     }
   }
-  if (!start) return;
+  if (!start) return true;
   // Every signal stays blocked in the new thread.
   sigset_t all;
   sigset_t before;
@@ -56,11 +109,25 @@ void blocking_pool::submit(blocking_job& job) noexcept {
     start = false;
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (start) return;
+  if (start) return true;
   // No thread is to be had. Where there is none at all, the caller does what no other would ever do.
   std::unique_lock guard{lock_};
   threads_--;
+  const bool is_submitted = may_wait || !take_back(job);
   if (threads_ == 0) run_queued(guard);
+  return is_submitted;
+}
+
+// With the lock. False: somebody runs it, or has.
+bool blocking_pool::take_back(blocking_job& job) noexcept {
+  blocking_job* before = nullptr;
+  blocking_job* at = first_;
+  while (at != nullptr && at != &job) before = std::exchange(at, at->next);
+  if (at == nullptr) return false;
+  (before != nullptr ? before->next : first_) = job.next;
+  if (last_ == &job) last_ = before;
+  queued_--;
+  return true;
 }
 
 // Runs what waits, without the lock.

@@ -18,18 +18,24 @@ public:
   blocking_pool() = default;
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
-  /// Waits for every job and thread.
-  ~blocking_pool();
+  /// As end().
+  ~blocking_pool() { end(); }
+  /// Waits for every job and thread. Nothing is submitted any more.
+  void end() noexcept;
 
   /// Any thread. The job is called once, on a thread of the pool; it may be gone when its call returns. Where the kernel refuses
   /// the first thread it is called here, before submit() returns.
-  void submit(blocking_job& job) noexcept;
+  void submit(blocking_job& job) noexcept { (void)submit(job, true); }
+  /// The same if it need not wait for others. False: it would.
+  [[nodiscard]] bool submit_at_once(blocking_job& job) noexcept { return submit(job, false); }
 
   [[nodiscard]] unsigned threads_approx() noexcept;
 
 private:
+  bool submit(blocking_job& job, bool may_wait) noexcept;
   void serve() noexcept;
   void run_queued(std::unique_lock<std::mutex>& guard) noexcept;
+  [[nodiscard]] bool take_back(blocking_job& job) noexcept;
 
   std::mutex lock_;
   std::condition_variable work_;

@@ -13,9 +13,12 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "levity/levity.hpp"
+#include "levity/runtime/statistics.hpp"
 #include "platform/fault_plan.hpp"
+#include "sched/blocking.hpp"
 #include "sched/watchdog.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -292,6 +295,35 @@ TEST(blocking, while_threads_are_refused_again_and_again_every_call_returns) {
 }
 
 // After a stop of the whole process every call seems to have lasted, the quick ones too.
+// A worker's thread is the first one to be started, the watchdog's the second; each call asks for that again.
+TEST(watchdog, that_gets_no_thread_says_so_once_and_starts_when_a_call_finds_one) {
+  using lv::detail::fault_plan;
+  struct plan_ends {
+    ~plan_ends() { fault_plan::remove(); }
+  };
+  const plan_ends at_the_end;
+  ::testing::internal::CaptureStderr();
+  fault_plan::install_one(EAGAIN, 2, lv::detail::kernel::call::thread);
+  run_tasks(1, []() -> lv::task<> {
+    EXPECT_TRUE(fault_plan::struck_call().has_value());
+    EXPECT_EQ(fault_plan::install("nothread=1"), std::nullopt);  // three times in a row
+    for (int i = 0; i < 3; i++) (void)co_await lv::blocking([] { return 0; });
+    EXPECT_GE(fault_plan::tallies()[0].struck, 2U);
+    fault_plan::remove();
+    int stayed = 0;
+    const auto since = std::chrono::steady_clock::now();
+    while (stayed < 10 && std::chrono::steady_clock::now() < since + 30s) {
+      const std::thread::id before = std::this_thread::get_id();
+      stayed = before == co_await lv::blocking([] { return std::this_thread::get_id(); }) ? stayed + 1 : 0;
+    }
+    EXPECT_EQ(stayed, 10) << "it watches: calls are made in place";
+  });
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  const std::string words = "the watchdog cannot start (";
+  EXPECT_NE(told.find(words), std::string::npos);
+  EXPECT_EQ(told.find(words), told.rfind(words)) << told;
+}
+
 TEST(watchdog, a_look_that_comes_late_is_left_out_and_the_next_one_judges) {
   lv::detail::look_times looks;
   constexpr std::int64_t late = lv::detail::look_times::late_ns + 1;
@@ -391,6 +423,295 @@ TEST(blocking, a_call_may_run_a_runtime_of_its_own) {
     }, three);
     EXPECT_EQ(simulated, 3);
     co_await lv::yield();
+  });
+}
+
+namespace {
+
+// What a call is given and gives: how often it was destroyed, and by whom.
+struct traces {
+  lv::atomic<int> destroyed{0};
+  std::thread::id by;       // written before `destroyed`
+  std::thread::id made_by;
+};
+struct traced {
+  traces* leaves;
+  explicit traced(traces* into) : leaves(into) {}
+  traced(traced&& other) noexcept : leaves(std::exchange(other.leaves, nullptr)) {}
+  traced& operator=(traced&&) = delete;
+  ~traced() {
+    if (leaves == nullptr) return;
+    leaves->by = std::this_thread::get_id();
+    leaves->destroyed.fetch_add(1, std::memory_order_release);
+  }
+};
+
+struct way {
+  unsigned workers;
+  bool slow;
+  bool pinned;
+};
+
+class apart : public ::testing::TestWithParam<way> {
+protected:
+  static lv::blocking_options abandons() { return {.slow = GetParam().slow, .abandon_on_cancel = true}; }
+  // In a pinned task, where the test is of one.
+  static lv::task<> where_it_is_made(lv::task<> what) {
+    if (GetParam().pinned) {
+      co_await lv::pinned(std::move(what));
+    } else {
+      co_await std::move(what);
+    }
+  }
+};
+
+std::string name_of(const ::testing::TestParamInfo<way>& of) {
+  return std::to_string(of.param.workers) + (of.param.slow ? "_slow" : "") + (of.param.pinned ? "_pinned" : "");
+}
+
+}  // namespace
+
+TEST_P(apart, a_call_with_options_returns_values_and_exceptions_and_belongs_to_no_task) {
+  run_tasks(GetParam().workers, []() -> lv::task<> {
+    co_await where_it_is_made([]() -> lv::task<> {
+      const lv::blocking_options how = abandons();
+      for (int i = 0; i < 100; i++) {
+        EXPECT_EQ(co_await lv::blocking(how, [](int a, int b) { return a + b; }, 2, i), 2 + i);
+        EXPECT_EQ(*co_await lv::blocking(how, [](std::unique_ptr<int> moved) { return moved; }, std::make_unique<int>(7)), 7);
+        co_await lv::blocking(how, [] { EXPECT_EQ(lv::detail::current_run().exec, nullptr); });
+        bool caught = false;
+        try {
+          co_await lv::blocking(how, [] { throw std::runtime_error("inside"); });
+        } catch (const std::runtime_error&) {
+          caught = true;
+        }
+        EXPECT_TRUE(caught);
+      }
+      traces left;
+      co_await lv::blocking(how, [](const traced&) {}, traced(&left));
+      EXPECT_EQ(left.destroyed.load(std::memory_order_relaxed), 1);
+      if (GetParam().workers == 1) {
+        EXPECT_EQ(left.by, std::this_thread::get_id());
+      }
+    }());
+  });
+}
+
+// Only who is answered can let the call end.
+TEST_P(apart, a_cancelled_task_is_answered_and_its_call_goes_on_by_itself) {
+  run_tasks(GetParam().workers, []() -> lv::task<> {
+    for (const bool throws : {false, true}) {
+      std::binary_semaphore begun{0};
+      std::binary_semaphore end{0};
+      traces argument;
+      traces result;
+      {
+        lv::scope tasks;
+        tasks.spawn([](auto* here, auto* until, traces* in, traces* out, bool fails) -> lv::task<> {
+          co_await where_it_is_made([](auto* came, auto* wait, traces* of_in, traces* of_out, bool fail) -> lv::task<> {
+            bool told = false;
+            try {
+              const auto made = [](auto* say, auto* sleep, traces* from, traces* into, bool thrown, const traced&) {
+                from->made_by = std::this_thread::get_id();
+                say->release();
+                sleep->acquire();
+                if (thrown) throw std::runtime_error("dropped");
+                return traced(into);
+              };
+              (void)co_await lv::blocking(abandons(), made, came, wait, of_in, of_out, fail, traced(of_in));
+            } catch (const lv::cancelled& why) {
+              told = why.reason() == lv::cancel_reason::requested;
+            }
+            EXPECT_TRUE(told);
+            wait->release();
+          }(here, until, in, out, fails));
+        }, &begun, &end, &argument, &result, throws);
+        while (!begun.try_acquire()) co_await lv::sleep(100us);
+        tasks.cancel();
+        co_await tasks.join();
+      }
+      while (argument.destroyed.load(std::memory_order_acquire) == 0) co_await lv::sleep(100us);
+      EXPECT_EQ(argument.by, argument.made_by);
+      EXPECT_EQ(result.destroyed.load(std::memory_order_acquire), throws ? 0 : 1);
+      if (!throws) {
+        EXPECT_EQ(result.by, argument.made_by);
+      }
+      co_await lv::sleep(1ms);
+      EXPECT_EQ(argument.destroyed.load(std::memory_order_relaxed), 1);
+    }
+  });
+}
+
+TEST_P(apart, who_is_cancelled_before_makes_no_call) {
+  run_tasks(GetParam().workers, []() -> lv::task<> {
+    traces argument;
+    bool made = false;
+    bool told = false;
+    lv::scope tasks;
+    tasks.spawn([](traces* in, bool* called, bool* answered, lv::scope* of) -> lv::task<> {
+      of->cancel();
+      try {
+        co_await lv::blocking(abandons(), [](bool* say, const traced&) { *say = true; }, called, traced(in));
+      } catch (const lv::cancelled&) {
+        *answered = true;
+      }
+    }, &argument, &made, &told, &tasks);
+    co_await tasks.join();
+    EXPECT_TRUE(told);
+    EXPECT_FALSE(made);
+    EXPECT_EQ(argument.destroyed.load(std::memory_order_relaxed), 1);
+  });
+}
+
+TEST_P(apart, without_abandon_on_cancel_a_cancelled_task_waits_for_its_call) {
+  run_tasks(GetParam().workers, []() -> lv::task<> {
+    std::binary_semaphore end{0};
+    bool over = false;
+    lv::scope tasks;
+    tasks.spawn([](std::binary_semaphore* until, bool* done) -> lv::task<> {
+      co_await where_it_is_made([](auto* wait, bool* ended) -> lv::task<> {
+        co_await lv::blocking({.slow = GetParam().slow}, [](auto* sleep) { sleep->acquire(); }, wait);
+        *ended = true;
+      }(until, done));
+    }, &end, &over);
+    co_await lv::sleep(2ms);
+    tasks.cancel();
+    co_await lv::sleep(2ms);
+    EXPECT_FALSE(over);
+    end.release();
+    co_await tasks.join();
+    EXPECT_TRUE(over);
+  });
+}
+
+TEST_P(apart, the_end_of_the_runtime_waits_for_a_call_that_was_left_behind) {
+  traces argument;
+  bool over = false;
+  run_tasks(GetParam().workers, [](traces* in, bool* done) -> lv::task<> {
+    std::binary_semaphore begun{0};
+    lv::scope tasks;
+    tasks.spawn([](std::binary_semaphore* here, traces* leaves, bool* ends) -> lv::task<> {
+      co_await where_it_is_made([](auto* came, traces* into, bool* ended) -> lv::task<> {
+        co_await lv::blocking(abandons(), [](auto* say, bool* end, const traced&) {
+          say->release();
+          ::usleep(50'000);
+          *end = true;
+        }, came, ended, traced(into));
+      }(here, leaves, ends));
+    }, &begun, in, done);
+    while (!begun.try_acquire()) co_await lv::sleep(100us);
+    tasks.cancel();
+    co_await tasks.join();
+  }, &argument, &over);
+  EXPECT_TRUE(over);
+  EXPECT_EQ(argument.destroyed.load(std::memory_order_relaxed), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(calls, apart, ::testing::Values(way{1, false, false}, way{1, true, false}, way{2, false, false},
+                                                         way{2, true, false}, way{1, false, true}, way{2, false, true}), name_of);
+
+// With the only slot. Who is found to last by a look costs a spare.
+TEST(blocking, a_slow_call_holds_nobody_up_and_needs_no_look) {
+  for (const unsigned workers : {1U, 2U}) {
+    run_tasks(workers, [](unsigned slots) -> lv::task<> {
+      const unsigned before = lv::threads_of_runtime().threads;
+      EXPECT_EQ(before, slots);
+      lv::scope others;
+      std::counting_semaphore<16> ran{0};
+      for (unsigned i = 0; i < slots; i++) {
+        others.spawn([](auto* say) -> lv::task<> {
+          co_await lv::sleep(2ms);
+          say->release();
+        }, &ran);
+      }
+      lv::scope calls;
+      for (unsigned i = 0; i < slots; i++) {
+        calls.spawn([](auto* wait) -> lv::task<> {
+          co_await lv::blocking({.slow = true}, [](auto* until) { until->acquire(); }, wait);
+        }, &ran);
+      }
+      co_await calls.join();
+      co_await others.join();
+      EXPECT_EQ(lv::threads_of_runtime().threads, before);
+    }, workers);
+  }
+}
+
+// More than the pool has threads: the others are made in place, and none waits for the end of another one.
+TEST(blocking, more_slow_calls_at_a_time_than_the_pool_has_threads) {
+  run_tasks(2, []() -> lv::task<> {
+    constexpr int calls = 80;
+    static_assert(calls > lv::detail::blocking_pool::threads_max);
+    std::counting_semaphore<calls> go{0};
+    lv::atomic<int> begun{0};
+    lv::scope all;
+    for (int i = 0; i < calls; i++) {
+      all.spawn([](std::counting_semaphore<calls>* let, lv::atomic<int>* count) -> lv::task<> {
+        co_await lv::blocking({.slow = true}, [](std::counting_semaphore<calls>* wait, lv::atomic<int>* in) {
+          in->fetch_add(1, std::memory_order_relaxed);
+          wait->acquire();
+        }, let, count);
+      }, &go, &begun);
+    }
+    while (begun.load(std::memory_order_relaxed) < calls) co_await lv::sleep(1ms);
+    go.release(calls);
+    co_await all.join();
+  });
+}
+
+// The pool makes them, and they are answered all the same.
+TEST(blocking, calls_are_left_behind_while_no_spare_is_to_be_had) {
+  lv::runtime_options options;
+  options.workers = 1;
+  options.stuck_threads_max = 0;
+  options.handle_signals = false;
+  lv::run_with(options, []() -> lv::task<> {
+    constexpr int calls = 4;
+    auto end = std::make_shared<std::counting_semaphore<calls>>(0);  // what is left behind may outlive this task
+    lv::atomic<int> begun{0};
+    lv::atomic<int> told{0};
+    lv::scope all;
+    for (int i = 0; i < calls; i++) {
+      all.spawn([](auto until, auto* came, auto* answered) -> lv::task<> {
+        try {
+          co_await lv::blocking({.abandon_on_cancel = true}, [](const auto& wait, auto* in) {
+            in->fetch_add(1, std::memory_order_relaxed);
+            wait->acquire();
+          }, until, came);
+        } catch (const lv::cancelled&) {
+          answered->fetch_add(1, std::memory_order_relaxed);
+        }
+      }, end, &begun, &told);
+    }
+    while (begun.load(std::memory_order_relaxed) < calls) co_await lv::sleep(1ms);
+    all.cancel();
+    co_await all.join();
+    EXPECT_EQ(told.load(std::memory_order_relaxed), calls);
+    end->release(calls);
+    while (lv::threads_of_runtime().threads > 2) co_await lv::sleep(1ms);  // nobody was started beyond the bound
+  });
+}
+
+TEST(blocking, a_deadline_leaves_a_call_behind_and_a_simulated_run_makes_it_in_place) {
+  run_tasks(1, []() -> lv::task<> {
+    auto end = std::make_shared<std::binary_semaphore>(0);
+    bool late = false;
+    try {
+      co_await lv::with_deadline(5ms, [](std::shared_ptr<std::binary_semaphore> until) -> lv::task<> {
+        co_await lv::blocking({.abandon_on_cancel = true}, [](const std::shared_ptr<std::binary_semaphore>& wait) {
+          wait->acquire();
+        }, until);
+      }(end));
+    } catch (const lv::cancelled& why) {
+      late = why.reason() == lv::cancel_reason::deadline;
+    }
+    EXPECT_TRUE(late);
+    end->release();
+  });
+  lv::run_with({.backend = lv::runtime_options::sockets::sim}, []() -> lv::task<> {
+    for (const bool slow : {false, true}) {
+      EXPECT_EQ(co_await lv::blocking({.slow = slow, .abandon_on_cancel = true}, [](int n) { return n + 1; }, 1), 2);
+    }
   });
 }
 

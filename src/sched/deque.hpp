@@ -36,8 +36,7 @@
 //   E350 push, publish, open, pop -> steal: who sees `none`, or a number, sees the bottom as it was then, not one from before the
 //        fenceless pops.
 //   E351 pop without a fence <-> open: the barrier falls before the owner's look at limit_, which then finds it closed, or after
-//   its
-//        store of bottom_, which every thief sees from then on.
+//        its store of bottom_, which every thief sees from then on.
 //   E352 open -> open: the one before is done with limit_.
 //
 // Rejected: a barrier of the process in each steal, and no fence in any pop (a steal of microseconds is dearer than the tasks it
@@ -55,10 +54,12 @@
 
 namespace levity::inline v0::detail {
 
-template <class T>
+/// `Capacity`: how many tasks it holds, a power of two; the model lane fills small ones.
+template <class T, std::int64_t Capacity = 1024>
 class basic_deque {
 public:
-  static constexpr std::int64_t capacity = 1024;
+  static constexpr std::int64_t capacity = Capacity;
+  static_assert(capacity >= 2 && (capacity & (capacity - 1)) == 0, "a slot is found by a mask");
 
   /// `shared`: there are thieves. Without any, nothing here needs a fence or a locked instruction.
   explicit basic_deque(bool shared = true) noexcept : shared_(shared) {}
@@ -119,7 +120,7 @@ public:
     std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire.
     while (top < bottom_.load(std::memory_order_acquire)) {   // E10 acquire.
       T* task = slot(top).load(std::memory_order_relaxed);
-      // E11 release: we have read the slot. E12 seq_cst, for thieves.
+      // E11 release: we have read the slot; acquire: what a thief took before us. E12 seq_cst, for thieves.
       if (top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_acquire)) return task;
     }
     return nullptr;
@@ -151,7 +152,7 @@ public:
     for (std::int64_t i = 0; i < capacity / 2; i++) {
       into[static_cast<std::size_t>(i)] = slot(top + i).load(std::memory_order_relaxed);
     }
-    // E11 release: we have read the slots.
+    // E11 release: we have read the slots. E12 seq_cst, as every exchange of top_.
     return top_.compare_exchange_strong(top, top + capacity / 2, std::memory_order_seq_cst, std::memory_order_relaxed)
                ? capacity / 2
                : 0;
@@ -187,7 +188,7 @@ private:
     }
     T* task = slot(bottom).load(std::memory_order_relaxed);
     if (top == bottom) {
-      // E12: seq_cst, so that thieves and owner agree who took the last one.
+      // E12 seq_cst, so that thieves and owner agree who took the last one.
       const bool won = top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed);
       bottom_.store(bottom + 1, std::memory_order_release);  // E10 release.
       if (!won) return nullptr;

@@ -3,8 +3,12 @@
 // inject_queue: ready tasks that belong to no worker: woken or spawned by foreign threads, spilled by a full deque, or yielding.
 // First in, first out.
 //
-// Pushing is lock-free (a stack of links, after Treiber): a thread that is descheduled in the middle holds nobody up.
-// Taking moves the whole stack, turned round, behind the ordered list, under a spin lock of a few pointer writes.
+// Pushing is lock-free (a stack, after Treiber): a thread that is descheduled in the middle holds nobody up. What is pushed at once
+// is one entry of the stack, a chain in its order. Taking moves the whole stack, turned round, behind the ordered list, under a
+// spin lock: two pointer writes a chain, however long that is.
+//
+//   of a chain's first link   next: the second one, null if there is none    prev: the entry below it in the stack
+//   of its second             prev: the chain's last one
 //
 // Edges
 //   E13  push -> take: the task and what its pusher wrote.
@@ -22,13 +26,19 @@ namespace levity::inline v0::detail {
 class inject_queue {
 public:
   /// Any thread.
-  void push(task_record& task) noexcept { push_chain(task.queue, task.queue, 1); }
+  void push(task_record& task) noexcept {
+    task.queue.next = nullptr;
+    push_chain(task.queue, 1);
+  }
 
   /// Any thread. Pushes `count` tasks, first to be taken first.
   void push_all(task_record* const* tasks, std::size_t count) noexcept {
     if (count == 0) return;
-    for (std::size_t i = count; i-- > 1;) tasks[i]->queue.next = &tasks[i - 1]->queue;
-    push_chain(tasks[count - 1]->queue, tasks[0]->queue, static_cast<std::int64_t>(count));
+    list_link& last = tasks[count - 1]->queue;
+    for (std::size_t i = 0; i + 1 < count; i++) tasks[i]->queue.next = &tasks[i + 1]->queue;
+    last.next = nullptr;
+    if (count > 1) tasks[1]->queue.prev = &last;
+    push_chain(tasks[0]->queue, static_cast<std::int64_t>(count));
   }
 
   /// Takes up to `wanted` tasks, oldest first. Any thread.
@@ -53,27 +63,28 @@ public:
   [[nodiscard]] std::int64_t size_approx() const noexcept { return size_.load(std::memory_order_relaxed); }
 
 private:
-  // The chain runs from the newest to the oldest.
-  void push_chain(list_link& newest, list_link& oldest, std::int64_t count) noexcept {
+  void push_chain(list_link& first, std::int64_t count) noexcept {
     // Before the tasks are there: the size may say too much for a moment, never too little, so no task is overlooked.
     size_.fetch_add(count, std::memory_order_relaxed);
     list_link* head = inbox_.load(std::memory_order_relaxed);
     do {
-      oldest.next = head;
-    } while (!inbox_.compare_exchange_weak(head, &newest, std::memory_order_release,  // E13 release.
+      first.prev = head;
+    } while (!inbox_.compare_exchange_weak(head, &first, std::memory_order_release,  // E13 release.
                                            std::memory_order_relaxed));
   }
 
   void collect() noexcept {
     if (inbox_.load(std::memory_order_relaxed) == nullptr) return;
-    list_link* link = inbox_.exchange(nullptr, std::memory_order_acquire);  // E13 acquire.
-    list_link* newest = link;
+    list_link* chain = inbox_.exchange(nullptr, std::memory_order_acquire);  // E13 acquire.
     list_link* turned = nullptr;
-    while (link != nullptr) {
-      list_link* older = link->next;
-      link->next = turned;
-      turned = link;
-      link = older;
+    list_link* newest = nullptr;
+    while (chain != nullptr) {
+      list_link* const below = chain->prev;
+      list_link* const last = chain->next == nullptr ? chain : chain->next->prev;
+      if (newest == nullptr) newest = last;
+      last->next = turned;
+      turned = chain;
+      chain = below;
     }
     if (turned == nullptr) return;
     if (last_ == nullptr) {

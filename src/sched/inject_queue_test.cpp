@@ -33,6 +33,28 @@ TEST(inject_queue, is_first_in_first_out) {
   EXPECT_EQ(queue.take(taken, 16), 0U);
 }
 
+TEST(inject_queue, takes_chains_of_any_length_in_order) {
+  std::vector<task_record> tasks(1000);
+  std::vector<task_record*> all;
+  for (task_record& task : tasks) all.push_back(&task);
+  inject_queue queue;
+  std::size_t pushed = 0;
+  std::size_t seen = 0;
+  for (std::size_t length = 1; pushed + length <= all.size(); length++) {
+    queue.push_all(all.data() + pushed, length);
+    pushed += length;
+    if (length % 3 != 0) continue;  // several at a time are turned round
+    task_record* taken[7];
+    const std::size_t count = queue.take(taken, 7);
+    for (std::size_t i = 0; i < count; i++) EXPECT_EQ(taken[i], all[seen + i]);
+    seen += count;
+  }
+  task_record* rest[1000];
+  const std::size_t count = queue.take(rest, 1000);
+  ASSERT_EQ(seen + count, pushed);
+  for (std::size_t i = 0; i < count; i++) EXPECT_EQ(rest[i], all[seen + i]);
+}
+
 TEST(inject_queue, keeps_the_order_of_each_pusher_among_many) {
   const std::size_t each = 50'000 / static_cast<std::size_t>(levity::test::slow_build_factor);
   constexpr std::size_t pushers = 3;

@@ -33,19 +33,26 @@ bool idle_set::all_idle_approx(unsigned workers) const noexcept {
   return idle == workers;
 }
 
-int idle_set::claim() noexcept {
+int idle_set::take_idle(const slot_set& among) noexcept {
+  for (unsigned word = 0; word < words_; word++) {
+    std::uint64_t seen = idle_[word].load(std::memory_order_relaxed) & among[word];
+    while (seen != 0) {
+      const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
+      const std::uint64_t bit = std::uint64_t{1} << lowest;
+      seen = idle_[word].fetch_and(~bit, std::memory_order_acquire);  // E250 acquire.
+      if ((seen & bit) != 0) return static_cast<int>(word * 64 + lowest);
+      seen &= among[word];
+    }
+  }
+  return nobody;
+}
+
+int idle_set::claim(const slot_set& near) noexcept {
   while (searchers_.load(std::memory_order_relaxed) == 0 && any_idle_approx()) {
     int none = 0;
     if (!searchers_.compare_exchange_strong(none, 1, std::memory_order_relaxed, std::memory_order_relaxed)) return nobody;
-    for (unsigned word = 0; word < words_; word++) {
-      std::uint64_t seen = idle_[word].load(std::memory_order_relaxed);
-      while (seen != 0) {
-        const auto lowest = static_cast<unsigned>(std::countr_zero(seen));
-        const std::uint64_t bit = std::uint64_t{1} << lowest;
-        seen = idle_[word].fetch_and(~bit, std::memory_order_acquire);  // E250 acquire.
-        if ((seen & bit) != 0) return static_cast<int>(word * 64 + lowest);
-      }
-    }
+    if (const int found = take_idle(near); found != nobody) return found;
+    if (const int found = take_idle(all_slots); found != nobody) return found;
     // The idle one woke by itself. While we held the token another submitter may have trusted in us and woken nobody.
     searchers_.fetch_sub(1, std::memory_order_relaxed);
     full_fence();  // E14.
@@ -67,12 +74,6 @@ bool parker::prepare(bool in_reactor) noexcept {
   // E15 acquire, for a permit that is found. E365 release: whose reactor it is.
   return permit_.compare_exchange_strong(expected, in_reactor ? permit::polling : permit::futex,
                                          std::memory_order_acq_rel, std::memory_order_acquire);
-}
-
-void parker::wait() noexcept {
-  while (permit_.load(std::memory_order_relaxed) == permit::futex) {
-    futex_wait(reinterpret_cast<const std::uint32_t*>(&permit_), static_cast<std::uint32_t>(permit::futex));
-  }
 }
 
 bool parker::wait_for(std::int64_t timeout_ns) noexcept {

@@ -23,7 +23,7 @@
 //   any   -> empty            wakes up              the worker
 //
 // Edges
-//   E14  fences of submitter and sleeper, see above.
+//   E14  fences of submitter and sleeper, see above: one sees the other.
 //   E15  unpark -> wake up: what the waker wrote before.
 //   E365 prepare(in a reactor) -> unpark: which reactor that is, for who rings it.
 //   E250 enter -> claim: who it is that sleeps in that slot. Slots change hands (watchdog.hpp), and a claimer that still found the
@@ -41,6 +41,9 @@ class idle_set {
 public:
   static constexpr unsigned workers_max = 256;
   static constexpr int nobody = -1;
+
+  using slot_set = std::array<std::uint64_t, workers_max / 64>;  // by number, a bit each
+  static constexpr slot_set all_slots{~std::uint64_t{0}, ~std::uint64_t{0}, ~std::uint64_t{0}, ~std::uint64_t{0}};
 
   /// Before any worker runs: how many there are.
   void size_for(unsigned workers) noexcept { words_ = (workers + 63) / 64; }
@@ -61,9 +64,9 @@ public:
   /// Worker: takes its own mark back. True: it was still there. False: a waker took it, and with it comes a search token.
   bool leave(unsigned worker) noexcept;
 
-  /// Submitter, after the fence: picks one idle worker to wake, unless somebody searches already. The search token is
-  /// taken on its behalf.
-  int claim() noexcept;
+  /// Submitter, after the fence: picks one idle worker to wake, of `near` if one of them is idle, unless somebody searches already.
+  /// The search token is taken on its behalf.
+  int claim(const slot_set& near) noexcept;
 
   /// Worker: becomes a searcher unless enough others are.
   bool start_search(unsigned workers) noexcept;
@@ -74,11 +77,13 @@ public:
     // Each push and each pop looks here, and few have more than 64 workers.
     return idle_[0].load(std::memory_order_relaxed) != 0 || (words_ > 1 && any_idle_beyond_approx());
   }
+  /// Whether so many sleep.
   [[nodiscard]] bool all_idle_approx(unsigned workers) const noexcept;
   [[nodiscard]] int searchers_approx() const noexcept { return searchers_.load(std::memory_order_relaxed); }
 
 private:
   [[nodiscard]] bool any_idle_beyond_approx() const noexcept;
+  int take_idle(const slot_set& among) noexcept;
 
   alignas(cache_line_bytes) atomic<int> searchers_{0};
   alignas(cache_line_bytes) std::array<atomic<std::uint64_t>, workers_max / 64> idle_{};
@@ -89,9 +94,7 @@ class parker {
 public:
   /// Worker: announces that it is about to sleep, in a reactor or on the futex. False: a permit is there already.
   bool prepare(bool in_reactor) noexcept;
-  /// Worker: sleeps on the futex until there is a permit.
-  void wait() noexcept;
-  /// The same for at most `timeout_ns`. False: there is none.
+  /// Worker: sleeps on the futex until there is a permit, for at most `timeout_ns`. False: there is none.
   bool wait_for(std::int64_t timeout_ns) noexcept;
   /// Worker: awake again; takes the permit, if there is one.
   void finish() noexcept;

@@ -34,4 +34,9 @@ inline const scope_state* scope_of(ready_task* task) noexcept {
   return is_frame(task) ? &scope_of_fresh(frame_of(task)) : record_of(task).scope;
 }
 
+/// Gives a task that has none its record.
+inline task_record& record_for(ready_task* task, std::uint32_t id) noexcept {
+  return is_frame(task) ? enter_fresh(frame_of(task), id, coarse_now_ms()) : record_of(task);
+}
+
 }  // namespace levity::detail

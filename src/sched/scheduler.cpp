@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <exception>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -24,42 +26,62 @@ namespace {
 
 constexpr std::uint64_t worker_seed = 0x1e71;
 
+unsigned slots_of(const scheduler_options& options) {
+  return std::max(static_cast<unsigned>(options.reactors.size()), options.slots);
+}
+
 steal_order victims_of(const scheduler_options& options) {
-  if (options.places.of.empty()) return {static_cast<unsigned>(options.reactors.size()), worker_seed};
+  if (options.places.of.empty()) return {slots_of(options), worker_seed};
   return {options.places.of, options.places.exact, worker_seed};
+}
+
+// On several nodes only as far as workers are kept there.
+std::span<const topology::cpu> known_nodes(const slot_places& places) {
+  if (places.exact == steal_order::known::nothing) return {};
+  return places.of;
 }
 
 }  // namespace
 
 scheduler::scheduler(scheduler_options options)
     : victims(victims_of(options)),
-      guard(*this, {.slots = static_cast<unsigned>(options.reactors.size()), .kept_max = options.stuck_threads_max,
-                    .listener = options.stalls, .tell_after_ns = options.stalls_told_after_ns}),
+      guard(*this, {.slots = slots_of(options), .kept_max = options.stuck_threads_max, .listener = options.stalls,
+                    .threads = &blocking_, .tell_after_ns = options.stalls_told_after_ns}, std::move(options.limit)),
+      queues(known_nodes(options.places)),
       seed_(options.seed),
       places_(std::move(options.places)),
+      make_reactor_(std::move(options.make_reactor)),
       reactors_(std::move(options.reactors)) {
   LEVITY_ASSERT(!reactors_.empty() && reactors_.size() <= idle_set::workers_max, "1 to 256 workers");
+  const auto first = static_cast<unsigned>(reactors_.size());
+  reactors_made_.store(first, std::memory_order_relaxed);
+  wanted_.store(first, std::memory_order_relaxed);
+  serving_.store(first, std::memory_order_relaxed);
+  serving_end_.store(first, std::memory_order_relaxed);
+  for (unsigned i = 0; i < first; i++) queues.of_slot(i).serving.fetch_add(1, std::memory_order_relaxed);
+  reactors_.resize(guard.slots());
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
   LEVITY_ASSERT(places_.affinity.empty() || (places_.affinity.size() == reactors_.size() && places_.of.size() == reactors_.size()),
                 "every slot has a place and an affinity, or none has");
-  registries_ = std::make_unique<registry[]>(reactors_.size() + 1);
+  registries_ = std::make_unique<registry[]>(size() + 1);
   root_ = scope_state::create(*this, nullptr, failure_policy::keep_going, "root");
-  idle.size_for(static_cast<unsigned>(reactors_.size()));
+  idle.size_for(size());
   workers_.reserve(size() + guard.spares_max());
   threads_.resize(size() + guard.spares_max());
-  slots_ = std::make_unique<atomic<worker*>[]>(reactors_.size());
-  for (unsigned i = 0; i < reactors_.size(); i++) {
+  slots_ = std::make_unique<atomic<worker*>[]>(size());
+  for (unsigned i = 0; i < first; i++) {
     workers_.push_back(
         std::make_unique<worker>(*this, i, worker::slot{i, reactors_[i].get()}, seed_ != 0 ? seed_ : worker_seed + i));
     slots_[i].store(workers_.back().get(), std::memory_order_release);  // E181 release.
   }
-  workers_count_.store(size(), std::memory_order_release);  // E181 release.
+  workers_count_.store(first, std::memory_order_release);  // E184 release.
 }
 
 scheduler::~scheduler() {
   // E18 acquire: who woke the last task from outside may still be on its way out.
   while (foreign_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   scope_state::destroy(root_);
+  while (!reactors_.empty()) reactors_.pop_back();  // the first one, which may attend to others, at last
 }
 
 void scheduler::start() {
@@ -85,7 +107,7 @@ void scheduler::start_thread_of(worker& runs) {
   threads_count_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void scheduler::run_here() { at(0).run(); }
+void scheduler::run_here() { first().run(); }
 
 void scheduler::settle_at(unsigned slot) noexcept {
   if (places_.affinity.empty()) return;
@@ -142,19 +164,11 @@ worker* scheduler::pin_here() noexcept {
 
 void scheduler::unpin_here() noexcept { this_worker->unpin(); }
 
-worker* scheduler::enter_call() noexcept {
-  worker& here = *this_worker;
-  return has_threads_ && here.enter_call() ? &here : nullptr;
-}
-
-bool scheduler::leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept {
-  return entered.leave_call(record, leaf);
-}
-
 void scheduler::queue_after_call(task_record& record) noexcept {
-  injected.push(record);
+  shared_queues::of_node& here = queues_here();
+  here.injected.push(record);
   full_fence();  // E14.
-  wake_one_fenced();
+  wake_one_fenced(here);
 }
 
 worker* scheduler::add_spare() noexcept {
@@ -165,7 +179,7 @@ worker* scheduler::add_spare() noexcept {
     auto spare = std::make_unique<worker>(*this, number, worker::slot{}, worker_seed + number);
     start_thread_of(*spare);
     workers_.push_back(std::move(spare));  // there is room
-    workers_count_.store(number + 1, std::memory_order_release);  // E181 release.
+    workers_count_.store(number + 1, std::memory_order_release);  // E184 release.
     return workers_.back().get();
   } catch (...) {
     return nullptr;
@@ -199,7 +213,74 @@ bool scheduler::end_spare(worker& spare) noexcept {
 
 void scheduler::move_slot(worker& from, worker& to) noexcept {
   slots_[from.index()].store(&to, std::memory_order_release);  // E181 release.
-  from.pass_slot(to);
+  to.grant({from.index(), &from.home()}, from);
+}
+
+bool scheduler::begin_rest(unsigned slot) noexcept { return reactors_[0]->attend(*reactors_[slot], slot).has_value(); }
+
+void scheduler::end_rest(unsigned slot) noexcept {
+  if (!places_.affinity.empty()) widen_affinity();  // what is pinned to this thread runs beside the slots
+  {
+    const std::lock_guard guarded{service_lock_};
+    guard.note_rest();
+    serving_.fetch_sub(1, std::memory_order_relaxed);
+    queues.of_slot(slot).serving.fetch_sub(1, std::memory_order_relaxed);
+    resting_.fetch_add(1, std::memory_order_relaxed);
+    slots_[slot].store(nullptr, std::memory_order_release);  // E181 release.
+    unsigned end = serving_end();
+    while (holder(end - 1) == nullptr) end--;  // slot 0 stays
+    serving_end_.store(end, std::memory_order_relaxed);
+  }
+  // What came before is to be seen now, and a sleeper to count with those timers.
+  reactors_[0]->news.put(slot);
+  reactors_[0]->ring();
+  full_fence();  // E372.
+  if (!is_surplus(slot)) guard.notice();
+}
+
+void scheduler::want(unsigned cpus) noexcept {
+  const unsigned wanted = std::clamp(cpus, 1U, size());
+  if (wanted == wanted_.load(std::memory_order_relaxed)) return;
+  wanted_.store(wanted, std::memory_order_relaxed);
+  full_fence();  // E372.
+  // Who is busy comes by at its next fair turn.
+  for (unsigned i = wanted; i < serving_end(); i++) {
+    if (worker* const surplus = holder(i)) surplus->unpark();
+  }
+}
+
+unsigned scheduler::lacked_slot() noexcept {
+  if (!lacks_slots()) return 0;
+  for (unsigned i = 1; !is_surplus(i); i++) {
+    if (holder(i) == nullptr) return i;
+  }
+  return 0;
+}
+
+io_result<void> scheduler::prepare_service(unsigned slot) noexcept {
+  if (reactors_[slot] != nullptr) return {};
+  io_result<std::unique_ptr<reactor>> made = make_reactor_();
+  if (!made) return std::unexpected(made.error());
+  reactors_[slot] = std::move(*made);
+  return {};
+}
+
+void scheduler::serve(unsigned slot, worker& spare) noexcept {
+  const bool is_new = slot == reactors_made_.load(std::memory_order_relaxed);
+  if (is_new) {
+    reactors_made_.store(slot + 1, std::memory_order_release);  // E185 release.
+  } else {
+    reactors_[0]->dismiss(*reactors_[slot]);
+  }
+  {
+    const std::lock_guard guarded{service_lock_};
+    serving_.fetch_add(1, std::memory_order_relaxed);
+    queues.of_slot(slot).serving.fetch_add(1, std::memory_order_relaxed);
+    if (!is_new) resting_.fetch_sub(1, std::memory_order_relaxed);
+    serving_end_.store(std::max(serving_end(), slot + 1), std::memory_order_relaxed);
+    slots_[slot].store(&spare, std::memory_order_release);  // E181 release.
+  }
+  spare.grant({slot, reactors_[slot].get()}, spare);
 }
 
 void scheduler::schedule(task_record& record) noexcept {
@@ -217,8 +298,9 @@ void scheduler::inject(task_record& record) noexcept {
   if (const pin_context* pin = pin_of(record)) {
     pin->on->push_pinned(record);
   } else {
-    injected.push(record);
-    wake_one();
+    shared_queues::of_node& here = queues.of_foreign_thread();
+    here.injected.push(record);
+    wake_one(here);
   }
   foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
@@ -226,28 +308,38 @@ void scheduler::inject(task_record& record) noexcept {
 void scheduler::schedule_last(task_record& record) noexcept {
   if (!record.entered) [[unlikely]] record.scope->enter(record);
   if (const pin_context* pin = pin_of(record)) return pin->on->push_pinned(record);
-  injected.push(record);
-  wake_one();
+  shared_queues::of_node& here = queues_here();
+  here.injected.push(record);
+  wake_one(here);
 }
 
-bool scheduler::work_visible() noexcept {
-  if (!injected.empty_approx() || !spilled.empty_approx()) return true;
-  for (unsigned i = 0; i < size(); i++) {
-    if (at(i).has_work_approx()) return true;
+shared_queues::of_node& scheduler::queues_here() noexcept {
+  worker* here = this_worker;
+  return here != nullptr && &here->owner() == this ? here->queues() : queues.of_foreign_thread();
+}
+
+shared_queues::of_node* scheduler::work_visible() noexcept {
+  if (shared_queues::of_node* found = queues.with_work_approx()) return found;
+  if (!cancelling.empty_approx()) return &queues.at(0);  // anybody's
+  for (unsigned i = 0; i < serving_end(); i++) {
+    const worker* const each = holder(i);
+    if (each != nullptr && each->has_work_approx()) return &queues.of_slot(i);
   }
-  return false;
+  return nullptr;
 }
 
-void scheduler::wake_one() noexcept {
+void scheduler::wake_one(const shared_queues::of_node& there) noexcept {
   // The one that could be woken is awake.
   if (size() == 1 && this_worker != nullptr && &this_worker->owner() == this && !this_worker->without_slot_approx()) return;
   full_fence();  // E14.
-  wake_one_fenced();
+  wake_one_fenced(there);
 }
 
-void scheduler::wake_one_fenced() noexcept {
-  const int claimed = idle.claim();
-  if (claimed != idle_set::nobody) at(static_cast<unsigned>(claimed)).unpark();
+void scheduler::wake_one_fenced(const shared_queues::of_node& there) noexcept {
+  const int claimed = idle.claim(there.slots);
+  if (claimed == idle_set::nobody) return;
+  // Null: it woke by itself meanwhile, has found that it is one too many, and passes on the search that it was claimed for.
+  if (worker* const sleeper = holder(static_cast<unsigned>(claimed))) sleeper->unpark();
 }
 
 std::uint32_t scheduler::next_task_id() noexcept {
@@ -332,6 +424,18 @@ std::uint64_t scheduler::live_tasks_approx() noexcept {
   return tasks;
 }
 
+void scheduler::cancel_later(scope_state& scope) noexcept {
+  foreign_.fetch_add(1, std::memory_order_relaxed);  // as in inject(): the pin is ours until the scope is pushed
+  cancelling.push(scope);
+  wake_one(queues_here());
+  foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
+}
+
+void scheduler::will_last() noexcept {
+  worker* const here = this_worker;
+  if (here != nullptr && &here->owner() == this && this_run.current != nullptr) here->will_last();
+}
+
 void scheduler::root_empty() noexcept {
   foreign_.fetch_add(1, std::memory_order_relaxed);
   if (on_empty) on_empty();
@@ -360,7 +464,7 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
   if (site.line() != 0) spawned = std::string(" spawned at ") + site.file_name() + ":" + std::to_string(site.line());
   const std::string quote = task_name != nullptr ? "\"" : "";
   const std::string said = "levity: task " + quote + (task_name != nullptr ? task_name : "without a name") + quote + spawned +
-                           " ended with an exception nobody waits for: " + what + '\n';
+                           " failed: " + what + '\n';
   constexpr int patience_ms = 100;  // a pipe that nobody reads keeps no worker
   bounded_writer(STDERR_FILENO, patience_ms).write(said);
 }
@@ -368,6 +472,15 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
 scheduler::stall_figures scheduler::stalls_approx() noexcept {
   return {guard.stalls(stall_cause::on_cpu), guard.stalls(stall_cause::in_call), guard.stalls(stall_cause::lock),
           guard.stalls(stall_cause::fault),  guard.stalls(stall_cause::off_cpu), guard.stalls(stall_cause::unknown)};
+}
+
+scheduler::node_figures scheduler::nodes_approx() noexcept {
+  node_figures sum{queues.count(), 0, 0};
+  each_worker([&sum](const worker& each) {
+    sum.taken += each.taken_afar_approx();
+    sum.taken_early += each.taken_early_approx();
+  });
+  return sum;
 }
 
 reactor& scheduler::home_reactor() noexcept { return this_worker->home(); }
@@ -381,8 +494,9 @@ reactor* scheduler::idle_reactor() noexcept {
 void scheduler::leave_idle_reactor() noexcept { this_worker->leave_home(); }
 
 reactor& scheduler::next_reactor() noexcept {
-  if (reactors_.size() == 1) return *reactors_[0];
-  return *reactors_[next_reactor_.fetch_add(1, std::memory_order_relaxed) % reactors_.size()];
+  const unsigned count = reactor_count();
+  if (count == 1) return *reactors_[0];
+  return *reactors_[next_reactor_.fetch_add(1, std::memory_order_relaxed) % count];
 }
 
 }  // namespace levity::detail

@@ -1,7 +1,32 @@
 #pragma once
 
 // scheduler: the workers, their reactors, what they share, and the executor that tasks know.
+//
+// Slots in service and at rest. There are as many slots as the limit of CPUs may ever allow, and as many of them in service as it
+// allows now: those below `wanted_`. The watchdog says how many are wanted and puts slots in service; they go to rest by
+// themselves.
+//
+//   a slot         its entry in `slots_`   its reactor              moved by
+//   unused         null                    none yet                 (a slot that was never in service)
+//   in service     a worker                its worker polls it      serve()                  the watchdog
+//   at rest        null                    slot 0's attends to it   begin_rest(), end_rest() the worker, between two tasks
+//
+// A worker whose slot goes to rest is a spare from then on, as one that has lost it (watchdog.hpp): what its deques hold goes to
+// the others, what is pinned to it stays with its thread. Slot 0 never rests. Its worker polls the reactors of those that do when
+// they have news, fires their timers, and lets their timers end its sleep; so their connections cost a system call more a batch,
+// and no thread. Of a timer wheel that it attends to it only begins waits and ends none: a wait that nobody is in costs a needless
+// ring, one that was ended under somebody's feet would strand a timer, and so may two wait in a wheel while a slot changes hands.
+//
+// Edges
+//   E17  the root scope is empty -> stopping() that says yes: what happened before.
+//   E18  a thread of others leaves inject(), cancel_later() or root_empty() -> the end of the scheduler: it is done with it.
+//   E181 a slot changes hands or goes to rest -> who looks up its holder.
+//   E184 a worker is added -> who walks over all of them.
+//   E185 a slot has its reactor -> who looks that up.
+//   E372 end_rest() <-> want(), the watchdog falls asleep: fences, see full_fence() in all. A slot that goes to rest while it is
+//        wanted again is found by the watchdog, or its worker finds that it is wanted and wakes it.
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,11 +38,13 @@
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "platform/cpu_limit.hpp"
 #include "platform/placement.hpp"
 #include "reactor/reactor.hpp"
 #include "sched/blocking.hpp"
-#include "sched/inject_queue.hpp"
+#include "sched/cancel_queue.hpp"
 #include "sched/parking.hpp"
+#include "sched/shared_queues.hpp"
 #include "sched/steal_order.hpp"
 #include "sched/watchdog.hpp"
 #include "sched/worker.hpp"
@@ -32,7 +59,10 @@ struct slot_places {
 };
 
 struct scheduler_options {
-  std::vector<std::unique_ptr<reactor>> reactors;  // one a worker
+  std::vector<std::unique_ptr<reactor>> reactors;  // one a worker in the beginning
+  std::unique_ptr<cpu_limit> limit;                // what the number of workers follows; null: they stay as many as they are
+  unsigned slots = 0;                              // with a limit: how many may be in service
+  std::function<io_result<std::unique_ptr<reactor>>()> make_reactor;  // with a limit: one more
   std::uint64_t seed = 0;                          // != 0: one worker, ready tasks are picked by this seed
   slot_places places;
   unsigned stuck_threads_max = 512;                // threads that tasks and blocking calls may keep beside one a slot
@@ -56,9 +86,12 @@ public:
   void run_here();
   /// One turn of the only worker on the calling thread: runs what is ready and returns when nothing is, or after `tasks_max`
   /// tasks. True: the root scope is empty, there will be nothing more.
-  bool turn_here(unsigned tasks_max) noexcept { return at(0).turn(tasks_max); }
+  bool turn_here(unsigned tasks_max) noexcept { return first().turn(tasks_max); }
   /// Waits for the worker threads.
   void join();
+  /// After those: waits for calls that were left behind. What is theirs may be closed on reactors, or handed to those who carry out
+  /// operations on files: they live still.
+  void end_calls() noexcept { blocking_.end(); }
   /// Who carries file operations out; set before start, outlives the tasks.
   void use_files(file_backend& files) noexcept { files_ = &files; }
   /// Called once, on some worker, when the root scope has become empty.
@@ -81,42 +114,57 @@ public:
   file_backend& files() noexcept override { return *files_; }
   bool simulated() const noexcept override { return seeded(); }
   scope_state& root_scope() noexcept override { return *root_; }
+  void cancel_later(scope_state& scope) noexcept override;
+  void will_last() noexcept override;
   void root_empty() noexcept override;
   void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
-  worker* enter_call() noexcept override;
-  bool leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept override;
   worker* pin_here() noexcept override;
   void unpin_here() noexcept override;
   thread_figures threads_approx() noexcept override {
-    return {size(), threads_count_.load(std::memory_order_relaxed), guard.taken_from_tasks(), guard.left_to_tasks()};
+    return {serving_approx(), threads_count_.load(std::memory_order_relaxed), guard.taken_from_tasks(), guard.left_to_tasks()};
   }
   stall_figures stalls_approx() noexcept override;
+  node_figures nodes_approx() noexcept override;
   reactor& home_reactor() noexcept override;
   reactor* idle_reactor() noexcept override;
   void leave_idle_reactor() noexcept override;
   reactor& next_reactor() noexcept override;
-  unsigned reactor_count() noexcept override { return static_cast<unsigned>(reactors_.size()); }
+  unsigned reactor_count() noexcept override {
+    return std::min(wanted_.load(std::memory_order_relaxed), reactors_made_.load(std::memory_order_acquire));  // E185 acquire.
+  }
   reactor& reactor_at(unsigned index) noexcept override { return *reactors_[index]; }
 
   // For workers.
-  /// How many slots there are: so many workers run tasks at a time, and one reactor belongs to each.
+  /// How many slots there are, in service or not.
   [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(reactors_.size()); }
-  /// Who holds a slot now.
-  [[nodiscard]] worker& at(unsigned slot) noexcept { return *slots_[slot].load(std::memory_order_acquire); }  // E181 acquire.
+  /// So many are in service, and so many workers run tasks at a time.
+  [[nodiscard]] unsigned serving_approx() const noexcept { return serving_.load(std::memory_order_relaxed); }
+  /// No slot from here on is in service.
+  [[nodiscard]] unsigned serving_end() const noexcept { return serving_end_.load(std::memory_order_relaxed); }
+  /// Who holds a slot now; null: nobody, it is not in service.
+  [[nodiscard]] worker* holder(unsigned slot) noexcept { return slots_[slot].load(std::memory_order_acquire); }  // E181 acquire.
+  /// Of a slot that is always in service.
+  [[nodiscard]] worker& first() noexcept { return *holder(0); }
   [[nodiscard]] bool seeded() const noexcept { return seed_ != 0; }
+  /// Its workers run on threads of their own.
+  [[nodiscard]] bool has_threads() const noexcept { return has_threads_; }
   /// The calling thread has got that slot: narrows its affinity to the slot's, if there is one.
   void settle_at(unsigned slot) noexcept;
   /// The thread of a worker that has lost its slot, by the watchdog: it may run anywhere until it settles again.
   void unsettle(const worker& lost) noexcept;
   // E17 acquire: what happened before the root scope became empty.
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
-  [[nodiscard]] bool work_visible() noexcept;
-  void wake_one() noexcept;
+  /// A node that has work; null: there is none.
+  [[nodiscard]] shared_queues::of_node* work_visible() noexcept;
+  /// For work that is on that node: one of its sleepers if there is any.
+  void wake_one(const shared_queues::of_node& there) noexcept;
   /// As wake_one(), after a full fence of the caller's (E14).
-  void wake_one_fenced() noexcept;
+  void wake_one_fenced(const shared_queues::of_node& there) noexcept;
   std::uint32_t reserve_task_ids(std::uint32_t count) noexcept {
     return ids_.fetch_add(count, std::memory_order_relaxed);
   }
+  /// Has a thread that may block run the job, if one is to be had now. False: none, or the run is simulated.
+  [[nodiscard]] bool offload_at_once(blocking_job& job) noexcept { return !seeded() && blocking_.submit_at_once(job); }
   /// Queues the task whose call kept its thread for so long that others hold its slot now.
   void queue_after_call(task_record& record) noexcept;
   /// A spare's worker and thread; null when there are no more to be had. Only for the watchdog.
@@ -128,17 +176,44 @@ public:
   [[nodiscard]] bool end_spare(worker& spare) noexcept;
   /// Gives the slot of `from`, which is the caller's to give, to `to`.
   void move_slot(worker& from, worker& to) noexcept;
+
+  // The number of slots in service.
+  /// Whether a slot is one too many. For its worker.
+  [[nodiscard]] bool is_surplus(unsigned slot) const noexcept { return slot >= wanted_.load(std::memory_order_relaxed); }
+  /// For its worker, which polls it no more. False: it cannot rest, for the kernel refuses to watch its reactor.
+  [[nodiscard]] bool begin_rest(unsigned slot) noexcept;
+  /// The last that the worker does with it.
+  void end_rest(unsigned slot) noexcept;
+  /// Whether there are reactors that nobody polls but the worker of slot 0.
+  [[nodiscard]] bool attends() const noexcept { return resting_.load(std::memory_order_relaxed) != 0; }
+  /// Calls `visit(reactor)` for each of those.
+  template <class Visit>
+  void each_resting(Visit&& visit) noexcept {
+    const unsigned made = reactors_made_.load(std::memory_order_acquire);  // E185 acquire.
+    for (unsigned i = 1; i < made; i++) {
+      if (holder(i) == nullptr) visit(*reactors_[i]);
+    }
+  }
+  /// The limit of CPUs is so many. Only for the watchdog, as what follows.
+  void want(unsigned cpus) noexcept;
+  /// Whether fewer slots are in service than are wanted.
+  [[nodiscard]] bool lacks_slots() const noexcept { return serving_approx() < wanted_.load(std::memory_order_relaxed); }
+  /// One that is wanted and not in service; 0: there is none.
+  [[nodiscard]] unsigned lacked_slot() noexcept;
+  /// Sees to it that this slot has a reactor.
+  [[nodiscard]] io_result<void> prepare_service(unsigned slot) noexcept;
+  void serve(unsigned slot, worker& spare) noexcept;
   /// Calls `visit(worker)` for each worker, the spares too, in the order in which they came. Any thread.
   template <class Visit>
   void each_worker(Visit&& visit) {
-    const unsigned count = workers_count_.load(std::memory_order_acquire);  // E181 acquire.
+    const unsigned count = workers_count_.load(std::memory_order_acquire);  // E184 acquire.
     for (unsigned i = 0; i < count; i++) visit(*workers_[i]);
   }
   const steal_order victims;
   watchdog guard;
   idle_set idle;
-  inject_queue injected;  // woken by or spawned from foreign threads, or yielding
-  inject_queue spilled;   // fresh, from full deques
+  shared_queues queues;
+  cancel_queue cancelling;
 
   /// Calls `visit(scope)` for each scope; the scope lives meanwhile. One caller at a time.
   template <class Visit>
@@ -167,19 +242,27 @@ public:
 private:
   friend struct layout_of;  // tells debuggers where things are
   void inject(task_record& record) noexcept;
+  [[nodiscard]] shared_queues::of_node& queues_here() noexcept;
   void start_thread_of(worker& runs);
   void join_those_there() noexcept;
 
   const std::uint64_t seed_;
   const slot_places places_;
-  std::vector<std::unique_ptr<reactor>> reactors_;
+  const std::function<io_result<std::unique_ptr<reactor>>()> make_reactor_;
+  std::vector<std::unique_ptr<reactor>> reactors_;  // by slot; the later ones may not be there yet
+  atomic<unsigned> reactors_made_{0};
+  atomic<unsigned> wanted_{0};                      // slots below are to be in service
+  spin_lock service_lock_;                          // guards the writing of the next three
+  atomic<unsigned> serving_{0};
+  atomic<unsigned> serving_end_{0};
+  atomic<unsigned> resting_{0};                     // slots at rest that were in service once
   std::vector<std::unique_ptr<worker>> workers_;  // those that started with a slot, then the spares; never moves
   atomic<unsigned> workers_count_{0};             // of those that all may look at
   std::mutex threads_lock_;
   std::vector<std::thread> threads_;              // of the workers, by their number; guarded by threads_lock_
   std::thread ended_;                             // that of a spare, which needs to be joined; guarded by threads_lock_
   atomic<unsigned> threads_count_{0};
-  std::unique_ptr<atomic<worker*>[]> slots_;      // E181; written by whoever gives a slot away
+  std::unique_ptr<atomic<worker*>[]> slots_;      // (E181) written by whoever gives a slot away, or puts it down
   bool has_threads_ = false;                      // constant from start() on
   // The scopes that were opened on one worker; the last one for those of other threads. One for all would be a hot lock.
   struct alignas(cache_line_bytes) registry {

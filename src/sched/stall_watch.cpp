@@ -1,16 +1,22 @@
 #include "sched/stall_watch.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace levity::inline v0::detail {
 
-void stall_watch::begin(thread_sign thread, std::int64_t since_ns, std::int64_t tell_after_ns,
-                        const machine_state& machine) noexcept {
+void stall_watch::begin(thread_sign thread, std::int64_t since_ns, std::int64_t tell_after_ns, looker& by) noexcept {
   reader_.emplace(thread);
+  const machine_state machine = by.look();
   last_ = reader_->look();
   account_.begin(last_, machine);
+  computed_before_ns_ = 0;
   since_ns_ = since_ns;
   tell_after_ns_ = tell_after_ns;
+}
+
+void stall_watch::count_computed_since(std::int64_t cpu_ns) noexcept {
+  computed_before_ns_ = std::clamp<std::int64_t>(last_.cpu_ns - cpu_ns, 0, seen_before_ns);
 }
 
 void stall_watch::end(stack_sampler& sampler) noexcept {
@@ -18,17 +24,18 @@ void stall_watch::end(stack_sampler& sampler) noexcept {
   reader_.reset();
 }
 
-bool stall_watch::look(const machine_state& machine, stack_sampler& sampler) noexcept {
+bool stall_watch::look(looker& by, stack_sampler& sampler) noexcept {
   last_ = reader_->look();
-  account_.add(last_, machine);
+  account_.add(last_, by.look());
   if (tell_after_ns_ == 0 || lasted_ns() < tell_after_ns_ || !find_stack(sampler)) return false;
   tell_after_ns_ *= 10;
   return true;
 }
 
-bool stall_watch::is_stuck(std::int64_t computed_ns) const noexcept {
+bool stall_watch::is_stuck(bool in_own_crowd) const noexcept {
   const stall_shares& of = account_.shares();
-  return of.on_cpu_ns >= computed_ns || of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
+  if (in_own_crowd && of.on_cpu_ns + of.waiting_ns >= stuck_ns) return true;
+  return computed_ns() >= computes_ns || of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
 }
 
 // False: there may be an answer later. Without one it is told of with no stack.
@@ -42,7 +49,7 @@ bool stall_watch::find_stack(stack_sampler& sampler) noexcept {
   stack_ = {};
   if (last_.does == thread_activity::asleep) {
     stack_ = stack_of_sleeper(last_);
-    if (reader_->look().turns != last_.turns) stack_ = {};  // it has run, and is elsewhere
+    if (reader_->look().cpu_ns != last_.cpu_ns) stack_ = {};  // it has run, and is elsewhere
     return true;
   }
   if (sampler.is_begun()) return false;  // another one's turn

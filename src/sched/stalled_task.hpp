@@ -15,12 +15,13 @@ struct stalled_task {
   const char* name = nullptr;  // null: it has none
   std::source_location spawned_at;
   unsigned worker = 0;
+  std::int64_t since_ns = 0;  // with the task, it tells this stall from others
   std::int64_t lasted_ns = 0;
   stall_verdict why{};
   stack_trace stack{};  // may be empty
 };
 
-/// Who wants to know of them. Called by the watchdog on its thread, which has more to do than to wait.
+/// Who wants to know of them. Called by one thread at a time, most often one that may take its time (stall_teller.hpp).
 class stall_listener {
 public:
   virtual void hear(const stalled_task& of) noexcept = 0;

@@ -1,9 +1,12 @@
 #include "sched/watchdog.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <exception>
 #include <string_view>
 #include <utility>
 
@@ -11,17 +14,32 @@
 #include "platform/bounded_writer.hpp"
 #include "platform/futex.hpp"
 #include "platform/process_barrier.hpp"
+#include "platform/syscall.hpp"
 #include "platform/thread.hpp"
+#include "platform/time_slice.hpp"
 #include "sched/scheduler.hpp"
 
 namespace levity::inline v0::detail {
 
 namespace {
 
+// The `task`-th task of a worker, in one word. Never 0.
+std::uint64_t name_of(const worker& at, std::uint64_t task) noexcept { return task << 16 | (at.number() + 1); }
+
 // Where nobody reads it, unsaid: the watchdog waits for no pipe.
 void complain(std::string_view text) noexcept { bounded_writer(STDERR_FILENO, 0).write(text); }
 
 }  // namespace
+
+watchdog::watchdog(scheduler& owner, const watchdog_options& options, std::unique_ptr<cpu_limit> limit) noexcept
+    : owner_(owner), options_(options), slots_(static_cast<int>(options.slots)), spares_max_(options.kept_max + options.slots),
+      limit_(std::move(limit)),
+      bell_fd_(limit_ != nullptr ? kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1),
+      teller_(*options.threads, options.listener) {}
+
+watchdog::~watchdog() {
+  if (bell_fd_ >= 0) kernel::close(bell_fd_);
+}
 
 bool watchdog::start() noexcept {
   const std::lock_guard guard{lock_};
@@ -34,22 +52,51 @@ bool watchdog::start() noexcept {
     slow_.reserve(workers);
     suspects_.reserve(workers);
     watches_ = std::make_unique<std::array<stall_watch, watches_max>>();
+    has_barrier_ = prepare_process_barrier();
+    takes_from_tasks_ = has_barrier_ && spares_max_ > static_cast<unsigned>(slots_);
     state_.store(state::awake, std::memory_order_relaxed);
     thread_ = start_thread("levity watchdog", [this] { watch(); });
+    // It may have let slots rest already.
+    if (has_barrier_) room_.fetch_add(static_cast<int>(spares_max_), std::memory_order_relaxed);
     return true;
-  } catch (...) {
+  } catch (const std::exception& refused) {
     state_.store(state::absent, std::memory_order_relaxed);
+    if (std::exchange(told_absent_, true)) return false;
+    char text[384];
+    const int size = std::snprintf(text, sizeof text,
+        "levity: the watchdog cannot start (%s): until a blocking call finds a thread for it, a task that computes or blocks "
+        "without waiting holds up what its worker has to do, and is not told of; raise the limit of threads (ulimit -u, "
+        "pids.max)\n",
+        refused.what());
+    complain({text, std::min(static_cast<std::size_t>(size), sizeof text - 1)});
     return false;
   }
+}
+
+bool watchdog::become_ready() noexcept {
+  if (state_.load(std::memory_order_relaxed) != state::absent) return ask_for_retry();
+  return owner_.has_threads() && start() && has_barrier_;
 }
 
 void watchdog::wake() noexcept {
   state seen = state_.load(std::memory_order_relaxed);
   while (seen == state::asleep || seen == state::dozing) {
     if (state_.compare_exchange_weak(seen, state::awake, std::memory_order_relaxed, std::memory_order_relaxed)) {
-      return futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
+      return rouse();
     }
   }
+}
+
+bool watchdog::hint(const worker& at, std::uint64_t task, std::int64_t cpu_ns, std::int64_t now_ns) noexcept {
+  const state now = state_.load(std::memory_order_relaxed);
+  if (now != state::dozing && now != state::awake) return false;
+  std::int64_t before_ns = hinted_at_ns_.load(std::memory_order_relaxed);
+  if (before_ns != 0 && now_ns - before_ns < hint_pause_ns) return false;
+  if (!hinted_at_ns_.compare_exchange_strong(before_ns, now_ns, std::memory_order_relaxed, std::memory_order_relaxed)) return false;
+  hinted_cpu_ns_.store(cpu_ns, std::memory_order_relaxed);
+  hinted_.store(name_of(at, task), std::memory_order_relaxed);
+  if (now == state::dozing) rouse();  // it dozes on, and looks
+  return true;
 }
 
 void watchdog::stop() noexcept {
@@ -60,15 +107,76 @@ void watchdog::stop() noexcept {
     state_.store(state::stopping, std::memory_order_relaxed);
     ending.swap(thread_);
   }
-  futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
+  rouse();
   ending.join();
 }
 
-void watchdog::offer_spare(worker& spare) noexcept {
-  {
-    const std::lock_guard guard{lock_};
-    spares_.push_back(&spare);  // there is room for all
+void watchdog::rouse() noexcept {
+  if (bell_fd_ >= 0) {
+    kernel::ring_bell(bell_fd_);
+  } else {
+    futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
   }
+}
+
+// Until the state is another, or the limit may have changed; for `wait_ns` at most, if that is not negative. May return early.
+void watchdog::sleep(state as, std::int64_t wait_ns) noexcept {
+  const auto* word = reinterpret_cast<const std::uint32_t*>(&state_);
+  if (bell_fd_ < 0) {
+    return wait_ns < 0 ? futex_wait(word, static_cast<std::uint32_t>(as))
+                       : futex_wait_for(word, static_cast<std::uint32_t>(as), wait_ns);
+  }
+  // As a futex: who rang while it was awake does not cut the next wait short, or a call would seem to last.
+  std::uint64_t rings = 0;
+  (void)kernel::read_record(bell_fd_, &rings, sizeof rings);
+  if (state_.load(std::memory_order_relaxed) != as) return;
+  pollfd watched[] = {{bell_fd_, POLLIN, 0}, {limit_->pollable_fd(), POLLIN, 0}};
+  const timespec wait{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+  const int found = kernel::ppoll(watched, std::size(watched), wait_ns < 0 ? nullptr : &wait);
+  if (found > 0) limit_changed_ = watched[1].revents != 0;
+  // Forbidden by a filter: it looks now and then.
+  if (found < 0 && errno != EINTR) futex_wait_for(word, static_cast<std::uint32_t>(as), doze_pause_ns);
+}
+
+// Has as many slots in service as the limit allows.
+void watchdog::follow(std::int64_t now_ns) noexcept {
+  if (limit_ == nullptr) return;
+  if (limit_changed_ || now_ns - limit_read_ns_ >= limit_ns) {
+    limit_changed_ = false;
+    limit_read_ns_ = now_ns;
+    limit_->refresh();
+    owner_.want(limit_->cpus());
+  }
+  fill_slots();
+}
+
+void watchdog::fill_slots() noexcept {
+  const bool was_told = std::exchange(lacks_means_, false);
+  while (const unsigned slot = owner_.lacked_slot()) {
+    if (const io_result<void> prepared = owner_.prepare_service(slot); !prepared) {
+      lacks_means_ = true;
+      if (was_told) return;
+      complain("levity: this process may use one more CPU, and cannot: " + prepared.error().message() +
+               "; raise the limit of open files (ulimit -n)\n");
+      return;
+    }
+    const bool refused = retry_at_ns_.load(std::memory_order_relaxed) != 0;
+    worker* const spare = refused ? waiting_spare() : spare_for_slot();
+    if (spare == nullptr) {
+      lacks_means_ = true;
+      return;
+    }
+    if (refused) {  // room_ has none but those that wait
+      room_.fetch_sub(1, std::memory_order_relaxed);
+      withheld_++;
+    }
+    owner_.serve(slot, *spare);
+  }
+}
+
+void watchdog::offer_spare(worker& spare) noexcept {
+  const std::lock_guard guard{lock_};
+  spares_.push_back(&spare);  // there is room for all
   room_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -81,18 +189,19 @@ bool watchdog::withdraw_spare(worker& spare) noexcept {
 }
 
 void watchdog::let_rest(worker& spare) noexcept {
-  const std::lock_guard guard{lock_};
+  const std::lock_guard guard{lock_};  // E364.
   resting_.push_back(&spare);
 }
 
 void watchdog::watch() noexcept {
-  takes_from_tasks_ = spares_max_ > static_cast<unsigned>(slots_) && prepare_process_barrier();
+  set_time_slice(0, time_slice::brief);  // and of the spares that it starts
   std::int64_t between_calls_ns = look_ns;
   std::int64_t due_ns = kernel_now_ns();
   unsigned callless = looks_before_doze;
   unsigned idle = 0;
   while (state_.load(std::memory_order_relaxed) != state::stopping) {
     retry();
+    follow(kernel_now_ns());
     // A look that is left out says nothing of calls and tasks, and so nothing of whether to sleep: on a machine where many come
     // late the watchdog would never.
     const std::int64_t now_ns = kernel_now_ns();
@@ -113,9 +222,11 @@ void watchdog::watch() noexcept {
     } else if (callless < looks_before_doze) {
       due_ns = pause(state::awake, between_calls_ns);
     } else if (found_ == finding::suspicion || now_ns < alert_until_ns_) {
-      due_ns = pause(state::dozing, suspect_ns);
+      due_ns = pause(state::dozing, proof_due_ns_);
     } else if (idle < dozes_before_sleep) {
-      due_ns = pause(state::dozing, doze_ns);
+      due_ns = pause(state::dozing, doze_pause_ns);
+    } else if (lacks_means_) {
+      due_ns = pause(state::dozing, retry_ns);
     } else {
       idle = 0;
       due_ns = pause(state::asleep, 0);
@@ -125,61 +236,74 @@ void watchdog::watch() noexcept {
 
 // Returns when the look after it is due.
 std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
-  const auto* word = reinterpret_cast<const std::uint32_t*>(&state_);
-  if (as != state::awake) {
-    state expected = state::awake;
-    if (!state_.compare_exchange_strong(expected, as, std::memory_order_relaxed, std::memory_order_relaxed)) return kernel_now_ns();
-    full_fence();  // E180: who did not see us fall asleep is seen here.
+  state now = state_.load(std::memory_order_relaxed);
+  if (as != state::awake && as != now) {
+    if (now == state::stopping) return kernel_now_ns();
+    if (!state_.compare_exchange_strong(now, as, std::memory_order_relaxed, std::memory_order_relaxed)) return kernel_now_ns();
+    now = as;
+    // E180, E372: who did not see us fall asleep is seen here. Without the barrier no call is made in place.
+    has_barrier_ ? process_barrier() : full_fence();
     if (is_needed(as)) {
       wake();
-      as = state::awake;
+      now = state::awake;
       wait_ns = look_rarely_ns;
     }
   }
-  if (as == state::asleep) {
+  if (now == state::asleep) {
     looker_.reset();  // its descriptors are no use to a program that rests
-    while (state_.load(std::memory_order_relaxed) == as) futex_wait(word, static_cast<std::uint32_t>(as));
+    while (state_.load(std::memory_order_relaxed) == now && !limit_changed_) sleep(now, -1);
+    // It is awake already but for a limit that has changed.
+    state_.compare_exchange_strong(now, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
     return kernel_now_ns();
   }
+  // A hint that came during the look has roused nobody.
+  if (now == state::dozing && hinted_.load(std::memory_order_relaxed) != 0) return kernel_now_ns();
   const std::int64_t due_ns = kernel_now_ns() + wait_ns;
   if (looker_) looker_->fall_asleep(wait_ns);
-  futex_wait_for(word, static_cast<std::uint32_t>(as), wait_ns);
+  sleep(now, wait_ns);
   if (looker_) looker_->wake_up();
-  state expected = as;
-  state_.compare_exchange_strong(expected, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
   return due_ns;
 }
 
 // What a dozing watchdog would be woken for, or a sleeping one.
 bool watchdog::is_needed(state as) noexcept {
-  bool needed = as == state::asleep && !owner_.idle.all_idle_approx(owner_.size());
+  bool needed = as == state::asleep && !owner_.idle.all_idle_approx(owner_.serving_approx());
+  needed = needed || (owner_.lacks_slots() && !lacks_means_);
   owner_.each_worker([&needed, as](worker& each) {
-    const bool in_call = (each.call_seen() & (worker::in_call_bit | worker::taken_bit)) == worker::in_call_bit;
-    needed = needed || in_call || (as == state::asleep && each.without_slot_approx() && each.in_task_approx());
+    const bool may_lose = each.in_call_approx() && !each.without_slot_approx();
+    needed = needed || may_lose || (as == state::asleep && each.without_slot_approx() && each.in_task_approx());
   });
   return needed;
 }
 
 watchdog::finding watchdog::look() noexcept {
-  machine_.reset();
   now_ns_ = kernel_now_ns();
-  found_ = owner_.idle.all_idle_approx(owner_.size()) ? finding::nothing : finding::work;
-  bool surrendered = false;
+  found_ = owner_.idle.all_idle_approx(owner_.serving_approx()) ? finding::nothing : finding::work;
+  hint_ = hinted_.exchange(0, std::memory_order_relaxed);
+  proof_due_ns_ = suspect_ns;
+  crowd_ = std::exchange(crowd_so_far_, 0);
+  const shared_queues::of_node* surrendered = nullptr;
   std::size_t index = 0;
   owner_.each_worker([&](worker& each) {
     sight& before = seen_[index++];
     look_at_call(each, before);
     look_at_task(each, before);
-    if (each.without_slot_approx() && each.surrender()) surrendered = true;
+    if (each.without_slot_approx() && each.surrender()) {
+      surrendered = &each.queues();
+      found_ = std::max(found_, finding::suspicion);  // more is likely to follow
+    }
   });
-  if (surrendered) {
+  if (surrendered != nullptr) {
     full_fence();  // E14.
-    owner_.wake_one_fenced();
+    owner_.wake_one_fenced(*surrendered);
   }
   // Not inside the walk: a spare may be added.
-  for (const slow_call& each : slow_) (void)take_from_call(*each.made_by, each.call);
+  for (const slow_call& each : slow_) take_from_call(*each.made_by, each.call);
   slow_.clear();
-  for (worker* each : suspects_) (void)take_from_task(*each);
+  for (worker* each : suspects_) {
+    // It may go on to wake and spawn.
+    if (take_from_task(*each)) found_ = std::max(found_, finding::suspicion);
+  }
   suspects_.clear();
   return found_;
 }
@@ -189,8 +313,9 @@ void watchdog::look_at_call(worker& at, sight& before) noexcept {
   const bool lasts = call == before.call;
   moved_ = moved_ || !lasts;
   before.call = call;
-  if ((call & (worker::in_call_bit | worker::taken_bit)) != worker::in_call_bit || at.without_slot_approx()) return;
-  if (lasts) {
+  if (!lasts) before.call_since_ns = now_ns_;
+  if (!worker::is_call(call) || at.without_slot_approx()) return;
+  if (lasts && now_ns_ - before.call_since_ns >= look_ns) {  // it was not woken just after a look
     slow_.push_back({&at, call});
   } else {
     found_ = finding::call;
@@ -200,49 +325,78 @@ void watchdog::look_at_call(worker& at, sight& before) noexcept {
 void watchdog::look_at_task(worker& at, sight& before) noexcept {
   const std::uint64_t task = at.tasks_run_approx();
   const bool in_task = at.in_task_approx() && !at.in_call_approx();
-  const bool lasts = in_task && before.in_task && task == before.task;
+  const bool is_hinted = in_task && (hint_ == name_of(at, task) || at.will_last_approx(task));
+  const bool was_seen = before.in_task && task == before.task;
+  if (is_hinted && !was_seen) forget(before);
+  const bool lasts = in_task && (was_seen || is_hinted);
   if (in_task || task != before.task) found_ = std::max(found_, finding::work);
+  if (in_task && task - before.task < worker::fair_period) at.take_fair_turn();
   before.task = task;
   before.in_task = in_task;
-  if (lasts) return watch_task(at, before);
-  if (before.watch != nullptr) end_watch(before);
-  before.since_ns = now_ns_;
-  before.is_stuck = before.is_over = before.is_proven = false;
+  if (!lasts) return forget(before);
+  before.is_hinted = before.is_hinted || is_hinted;
+  watch_task(at, before);
+}
+
+// Another task runs there, or none.
+void watchdog::forget(sight& of) noexcept {
+  if (of.watch != nullptr) end_watch(of);
+  of.since_ns = now_ns_;
+  of.is_stuck = of.is_counted = of.is_over = of.is_proven = of.is_hinted = false;
 }
 
 void watchdog::watch_task(worker& at, sight& before) noexcept {
   const bool replaced = at.without_slot_approx();
   const bool takeable = takes_from_tasks_ && !replaced;
   const bool is_long = now_ns_ - before.since_ns >= doze_ns;
-  if (replaced && is_long && !std::exchange(before.is_proven, true)) alert_until_ns_ = now_ns_ + alert_ns;
+  const bool says_so = at.will_last_approx(before.task);
+  if (replaced && is_long && before.is_stuck && !std::exchange(before.is_proven, true)) alert_until_ns_ = now_ns_ + alert_ns;
   before.is_replaced = replaced;
-  if (takeable && before.is_stuck) suspects_.push_back(&at);
+  if (takeable && (says_so || before.is_stuck)) {
+    before.is_stuck = true;
+    suspects_.push_back(&at);
+  }
   if (before.watch == nullptr) {
-    if (before.is_over || replaced || before.is_stuck || (!takeable && options_.listener == nullptr)) return;
-    if (!is_long && now_ns_ >= alert_until_ns_) return;
+    if (before.is_over || replaced || (before.is_stuck && !says_so) || (!takeable && options_.listener == nullptr)) return;
+    if (!is_long && !before.is_hinted && !says_so && now_ns_ >= alert_until_ns_) return;
     found_ = std::max(found_, finding::suspicion);
     before.watch = free_watch();
     if (before.watch == nullptr) return;
     const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;
-    before.watch->begin(at.thread_approx(), before.since_ns, tell_after_ns, machine());
+    before.watch->begin(at.thread_approx(), before.since_ns, tell_after_ns, own_looker());
+    if (before.is_hinted && !says_so) before.watch->count_computed_since(hinted_cpu_ns_.load(std::memory_order_relaxed));
+    if (takeable && !before.is_stuck) expect_proof(before);
     return;
   }
   stall_watch& notes = *before.watch;
+  if (replaced && notes.is_ready()) crowd_so_far_++;
+  // Who has lost the slot already is looked at for what there is to tell alone: sixteen of them at each look would take more of a
+  // processor than such a crowd leaves this thread.
+  if (replaced && !notes.waits_for_answer() && now_ns_ - notes.looked_at_ns() < doze_ns) return;
   const auto runs = at.runs_approx();
-  const bool is_told = notes.look(machine(), sampler_);
+  const bool is_told = notes.look(own_looker(), sampler_);
   if (at.tasks_run_approx() != before.task) return;  // it has just ended: what was seen may be of the next one
   if (is_told && runs) {
-    if (!std::exchange(before.is_over, true)) count(notes);
-    options_.listener->hear({runs->id, runs->name, runs->site, at.number(), notes.lasted_ns(), notes.why(), notes.stack()});
+    if (!std::exchange(before.is_counted, true)) count(notes);
+    (void)teller_.tell({.id = runs->id, .name = runs->name, .spawned_at = runs->site, .worker = at.number(),
+                        .since_ns = notes.since_ns(), .lasted_ns = notes.lasted_ns(), .why = notes.why(), .stack = notes.stack()});
   }
   if (takeable || notes.waits_for_answer()) found_ = std::max(found_, finding::suspicion);
-  const bool is_stuck = notes.is_stuck(is_long ? stall_watch::stuck_ns : computes_ns);
-  if (takeable && is_stuck && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
+  const bool is_crowded = crowd_ >= std::clamp(static_cast<int>(owner_.serving_approx()), crowd_min, crowd_max);
+  if (takeable && notes.is_stuck(is_crowded) && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
+  if (takeable && !before.is_stuck) expect_proof(before);
+}
+
+void watchdog::expect_proof(const sight& of) noexcept {
+  // Who waits for a processor proves nothing by the time that it takes.
+  const std::int64_t soonest_ns = of.watch->is_on_cpu() ? look_ns : suspect_ns;
+  const std::int64_t missing_ns = stall_watch::computes_ns - of.watch->computed_ns();
+  proof_due_ns_ = std::clamp(missing_ns, std::min(soonest_ns, proof_due_ns_), proof_due_ns_);
 }
 
 void watchdog::end_watch(sight& of) noexcept {
   stall_watch& notes = *std::exchange(of.watch, nullptr);
-  if (!of.is_over && notes.lasted_ns() >= counted_ns) count(notes);
+  if (!std::exchange(of.is_counted, true) && notes.lasted_ns() >= counted_ns) count(notes);
   notes.end(sampler_);
 }
 
@@ -250,39 +404,38 @@ void watchdog::count(const stall_watch& of) noexcept {
   stalls_[static_cast<std::size_t>(of.why().cause)].fetch_add(1, std::memory_order_relaxed);
 }
 
-// Room is made by one that was told of, and then by one that has been replaced: of whom it is taken begins no other. Null: so many
-// have just been suspected.
+// Room is made by one that has been replaced, which begins no other, one that was told of first; and then by whoever was told of
+// and may still be replaced. Null: so many have just been suspected.
 stall_watch* watchdog::free_watch() noexcept {
   for (stall_watch& each : *watches_) {
     if (each.is_free()) return &each;
   }
-  const auto is_told = [](const sight& each) { return each.watch != nullptr && each.is_over; };
-  const auto is_replaced = [](const sight& each) { return each.watch != nullptr && each.is_replaced; };
-  auto yields = std::find_if(seen_.begin(), seen_.end(), is_told);
-  if (yields == seen_.end()) yields = std::find_if(seen_.begin(), seen_.end(), is_replaced);
-  if (yields == seen_.end()) return nullptr;
+  const auto rank = [](const sight& each) { return each.watch == nullptr ? 0 : 2 * each.is_replaced + each.is_counted; };
+  const auto yields = std::ranges::max_element(seen_, {}, rank);
+  if (rank(*yields) == 0) return nullptr;
   stall_watch* const freed = yields->watch;
   end_watch(*yields);
-  yields->is_over = true;
+  yields->is_over = yields->is_replaced;
   return freed;
 }
 
-const machine_state& watchdog::machine() noexcept {
+looker& watchdog::own_looker() noexcept {
   if (!looker_) looker_.emplace();  // nobody was suspected so far
-  if (!machine_) machine_ = looker_->look();
-  return *machine_;
+  return *looker_;
+}
+
+worker* watchdog::waiting_spare() noexcept {
+  const std::lock_guard guard{lock_};
+  if (spares_.empty()) return nullptr;
+  worker* const spare = spares_.back();
+  spares_.pop_back();
+  return spare;
 }
 
 // Null: none is to be had now.
 worker* watchdog::spare_for_slot() noexcept {
-  {
-    const std::lock_guard guard{lock_};
-    if (!spares_.empty()) {
-      worker* spare = spares_.back();
-      spares_.pop_back();
-      return spare;
-    }
-  }
+  if (worker* const spare = waiting_spare()) return spare;
+  if (retry_at_ns_.load(std::memory_order_relaxed) != 0 && kernel_now_ns() - refused_ns_ < retry_ns) return nullptr;
   return add_spare();
 }
 
@@ -292,46 +445,65 @@ void watchdog::put_back(worker& spare) noexcept {
 }
 
 bool watchdog::take_from_call(worker& from, std::uint64_t call) noexcept {
-  worker* spare = spare_for_slot();
-  if (spare == nullptr) return false;
-  if (!from.take_slot(call)) {
-    put_back(*spare);
-    return false;
-  }
-  room_.fetch_sub(1, std::memory_order_relaxed);
-  owner_.move_slot(from, *spare);
-  return true;
+  worker* const spare = spare_for_slot();
+  return spare != nullptr && take(from, call, *spare);
 }
 
 // One spare more than calls may need is left to those who are in one.
 bool watchdog::take_from_task(worker& from) noexcept {
+  const std::uint64_t call = from.call_seen();
+  if (worker::is_call(call)) return false;
   worker* spare = nullptr;
   if (room_.load(std::memory_order_relaxed) > slots_) {
     spare = spare_for_slot();
   } else if (withheld_ == 0) {
-    const std::int64_t now_ns = kernel_now_ns();
-    if (told_ns_ == 0 || now_ns - told_ns_ >= tell_ns) {
-      told_ns_ = now_ns;
-      char text[256];
-      const int size = std::snprintf(text, sizeof text,
-          "levity: %u threads are kept by tasks that compute or block without waiting, and one more holds up what its worker has "
-          "to do; make such calls with lv::blocking, or raise runtime_options::stuck_threads_max\n", options_.kept_max);
-      complain({text, static_cast<std::size_t>(size)});
-    }
+    complain_of_bound();
   }
   if (spare == nullptr) {
     left_.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  if (!from.take_slot_from_task()) {
-    put_back(*spare);
+  if (!take(from, call, *spare)) return false;
+  taken_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+bool watchdog::take(worker& from, std::uint64_t call, worker& spare) noexcept {
+  if (!from.take_slot(call)) {
+    put_back(spare);
     return false;
   }
-  owner_.unsettle(from);
+  if (!worker::is_call(call)) {
+    owner_.unsettle(from);
+    set_time_slice(from.thread_approx().id, time_slice::usual);
+    // A thread that has not begun yet was started by this one.
+    if (const pid_t takes_over = spare.thread_approx().id; takes_over != 0) set_time_slice(takes_over, time_slice::brief);
+  }
   room_.fetch_sub(1, std::memory_order_relaxed);
-  taken_.fetch_add(1, std::memory_order_relaxed);
-  owner_.move_slot(from, *spare);
+  owner_.move_slot(from, spare);
   return true;
+}
+
+void watchdog::complain_of_bound() noexcept {
+  const std::int64_t now_ns = kernel_now_ns();
+  if (told_ns_ != 0 && now_ns - told_ns_ < tell_ns) return;
+  told_ns_ = now_ns;
+  unsigned by_tasks = 0;
+  unsigned by_calls = 0;
+  owner_.each_worker([&by_tasks, &by_calls](const worker& each) {
+    if (!each.without_slot_approx()) return;
+    if (each.in_call_approx()) {
+      by_calls++;
+    } else if (each.in_task_approx()) {
+      by_tasks++;
+    }
+  });
+  char text[384];
+  const int size = std::snprintf(text, sizeof text,
+      "levity: %u threads are kept by tasks that compute or block without waiting, %u by blocking calls, and one more such task "
+      "holds up what its worker has to do; make its calls with lv::blocking, or raise runtime_options::stuck_threads_max\n",
+      by_tasks, by_calls);
+  complain({text, static_cast<std::size_t>(size)});
 }
 
 void watchdog::take_eagerly(std::uint64_t seed) noexcept {
@@ -348,8 +520,7 @@ void watchdog::take_eagerly(std::uint64_t seed) noexcept {
     worker& drawn = *suspects_[static_cast<std::size_t>(eager_.below(suspects_.size()))];
     suspects_.clear();
     const std::uint64_t call = drawn.call_seen();
-    const bool in_call = (call & (worker::in_call_bit | worker::taken_bit)) == worker::in_call_bit;
-    const bool taken = in_call ? take_from_call(drawn, call) : take_from_task(drawn);
+    const bool taken = worker::is_call(call) ? take_from_call(drawn, call) : take_from_task(drawn);
     if (taken) eagerly.taken.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -359,7 +530,7 @@ void watchdog::take_eagerly(std::uint64_t seed) noexcept {
 worker* watchdog::add_spare() noexcept {
   worker* resting = nullptr;
   {
-    const std::lock_guard guard{lock_};
+    const std::lock_guard guard{lock_};  // E364: its last thread is done with it.
     if (!resting_.empty()) {
       resting = resting_.back();
       resting_.pop_back();
@@ -392,7 +563,8 @@ worker* watchdog::add_spare() noexcept {
   const int startable = std::max(room_.load(std::memory_order_relaxed) - waiting, 0);
   room_.fetch_sub(startable, std::memory_order_relaxed);
   withheld_ += startable;
-  retry_at_ns_.store(kernel_now_ns() + retry_pause_ns_, std::memory_order_relaxed);
+  refused_ns_ = kernel_now_ns();
+  retry_at_ns_.store(refused_ns_ + retry_pause_ns_, std::memory_order_relaxed);
   return nullptr;
 }
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <mutex>
-#include <type_traits>
 #include <utility>
 
 #include "levity/base/assert.hpp"
@@ -11,10 +9,10 @@
 #include "levity/memory/buffer.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/pin.hpp"
-#include "levity/task/yield.hpp"
 #include "platform/lock_counting.hpp"
 #include "platform/process_barrier.hpp"
 #include "sched/scheduler.hpp"
+#include "sched/stall_fault.hpp"
 #include "task/lock_check.hpp"
 
 namespace levity::inline v0::detail {
@@ -25,14 +23,10 @@ worker::worker(scheduler& owner, unsigned number, slot holds, std::uint64_t seed
     : owner_(owner), idle_(owner.idle), alone_(owner.size() == 1),
       sets_aside_(!alone_ && prepare_process_barrier()), seeded_(owner.seeded()), index_(holds.index),
       has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), number_(number),
-      hold_(has_slot_ ? hold::held : hold::lost), home_(holds.home), woken_(!alone_), fresh_(!alone_) {}
+      watched_(&owner.queues.of_slot(holds.index)), hold_(has_slot_ ? hold::held : hold::lost), home_(holds.home),
+      queues_(watched_), woken_(!alone_), fresh_(!alone_) {}
 
 namespace {
-
-// Gives a task that has none its record.
-task_record& record_for(ready_task* task, std::uint32_t id) noexcept {
-  return is_frame(task) ? enter_fresh(frame_of(task), id, coarse_now_ms()) : record_of(task);
-}
 
 // Makes the calling thread a worker's for a while.
 class presence {
@@ -84,6 +78,7 @@ void worker::run() {
     while (ready_task* task = next_task(run)) run_ready(run, task);
   }
   stand_idle(run);
+  thread_id_.store(0, std::memory_order_relaxed);  // it may be another one's soon
 }
 
 // Between two turns the worker counts as asleep in its reactor: who wakes it rings that, and the caller sees its descriptor.
@@ -232,9 +227,11 @@ ready_task* worker::next_task_slowly(run_state& run) noexcept {
   if (has_slot_ && !keeps_slot()) [[unlikely]] lose_slot();
   for (;;) {
     settle_ends(run);
+    if (has_slot_ && owner_.is_surplus(index_)) [[unlikely]] rest();
     if (!has_slot_) {
       if (ready_task* pinned = await_slot(run)) return pinned;
       if (!has_slot_) return nullptr;
+      continue;  // the slot may be one too many by now, and who has told us so has been heard with who gave it
     }
     ready_task* task = seeded_ ? seeded_task() : next_ready(run);
     poll_guest* guest = home().guest;
@@ -276,40 +273,37 @@ void worker::leave_home() noexcept {
   current_.store(this_run.current, std::memory_order_release);  // E361 release.
 }
 
-// A call that may block, as those of tasks: when it lasts, the slot goes to a spare, and with it all that the guest has in flight.
-void worker::begin_for_guest() noexcept {
-  poll_guest& guest = *home().guest;
-  if (pins_ != 0 || !owner_.guard.is_ready()) return guest.hand_over();
-  if (searching_) end_search();
-  guest.prepare();
-  begun_ = &guest;
-  const bool begun = begin_call();
-  LEVITY_ASSERT(begun, "a slot is not taken from who runs no task");
-  guest.enter();
-  if (!end_call()) lose_slot();
-}
-
 ready_task* worker::next_ready(run_state& run) noexcept {
   const std::uint64_t count = tasks_run_.load(std::memory_order_relaxed);
   if (count >= slow_at_.load(std::memory_order_relaxed)) {
-    slow_at_.store(count + fair_period, std::memory_order_relaxed);
+    std::uint64_t until_next = turns_round_ ? 2 : fair_period;
+    if (stall_fault::is_installed()) [[unlikely]] until_next = stall_fault::strike(run);
+    slow_at_.store(count + until_next, std::memory_order_relaxed);
     if (ready_task* task = fair_turn()) return task;
   }
   if (ready_task* task = own_task(run)) return task;
   task_record* pinned = nullptr;
   if (pinned_.take(&pinned, 1) == 1) return as_ready(pinned);
-  if (ready_task* task = shared_task()) return task;
-  return search();
+  if (ready_task* task = shared_task(queues())) return task;
+  if (!owner_.cancelling.empty_approx()) {
+    ready_task* task = fair_turn();
+    return task != nullptr ? task : own_task(run);
+  }
+  if (ready_task* task = search()) return task;
+  return shared_task_afar();  // there are tokens for few, and these are to be seen by whoever is about to sleep
 }
 
-// Others may have what is behind the newest task.
+// Others may have what is behind the newest task; all of it, if the task that runs here was replaced: into the deques of a worker
+// without a slot nobody looks.
 void worker::offer() noexcept {
-  if (idle_.wanting_approx() && woken_.size_approx() + fresh_.size_approx() > 1) owner_.wake_one();
+  if (!idle_.wanting_approx()) return;
+  const bool lost = without_slot_approx();
+  if (lost ? surrender() : woken_.size_approx() + fresh_.size_approx() > 1) owner_.wake_one(queues());
 }
 
 // After a pop: a fence (E12) stands between our pushes before it and this look (E14). A pop without one follows no push.
 inline void worker::offer_rest() noexcept {
-  if (idle_.wanting_approx() && has_work_approx()) [[unlikely]] owner_.wake_one_fenced();
+  if (idle_.wanting_approx() && has_work_approx()) [[unlikely]] owner_.wake_one_fenced(queues());
 }
 
 // The last searcher passes the search on, if there is anything left to find.
@@ -317,7 +311,7 @@ void worker::end_search() noexcept {
   searching_ = false;
   if (!idle_.end_search()) return;
   full_fence();  // E14: the token is gone before we look; who pushed and saw it was too early to be seen.
-  if (owner_.work_visible()) owner_.wake_one();
+  if (const shared_queues::of_node* there = owner_.work_visible()) owner_.wake_one(*there);
 }
 
 // A seeded run: every ready task is a candidate, the seed picks.
@@ -331,8 +325,9 @@ ready_task* worker::seeded_task() noexcept {
   while (ready_task* task = fresh_.pop()) candidates_.push_back(task);
   task_record* shared;
   while (pinned_.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
-  while (owner_.injected.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
-  while (owner_.spilled.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
+  while (queues().injected.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
+  while (queues().spilled_woken.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
+  while (queues().spilled.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
   if (candidates_.empty()) return nullptr;
   const auto pick = static_cast<std::size_t>(random_.below(candidates_.size()));
   std::swap(candidates_[pick], candidates_.back());
@@ -341,46 +336,10 @@ ready_task* worker::seeded_task() noexcept {
   return task;
 }
 
-ready_task* worker::fair_turn() noexcept {
-  const std::int64_t now_ns = home().now_ns();
-  note_time(now_ns);
-  if (now_ns - polled_ns_ >= poll_period_ns) poll_home(now_ns);
-  // In turns, so that an endless stream of one kind keeps no other waiting.
-  constexpr unsigned kinds = 4;
-  for (unsigned i = 0; i < kinds; i++) {
-    const unsigned kind = turn_;
-    turn_ = (turn_ + 1) % kinds;
-    task_record* woken = nullptr;
-    ready_task* fresh = nullptr;
-    switch (kind) {
-      case 0: woken = take_shared(owner_.injected, woken_); break;
-      case 1: woken = woken_.steal(); break;
-      case 2: pinned_.take(&woken, 1); break;
-      default: fresh = fair_fresh(now_ns);
-    }
-    if (woken != nullptr) return as_ready(woken);
-    if (fresh != nullptr) return fresh;
-  }
-  return nullptr;
-}
-
-ready_task* worker::fair_fresh(std::int64_t now_ns) noexcept {
-  const std::int64_t oldest = fresh_.oldest_approx();
-  if (oldest != oldest_fresh_ && owner_.spilled.empty_approx()) {
-    oldest_fresh_ = oldest;
-    fresh_due_ns_ = now_ns + fresh_age_ns;
-  } else if (now_ns >= fresh_due_ns_) {
-    fresh_due_ns_ = now_ns + fresh_age_ns;
-    task_record* task = nullptr;
-    if (owner_.spilled.take(&task, 1) == 1) return as_ready(task);
-    return fresh_.steal();
-  }
-  return fresh_.pop();
-}
-
 // Polls without waiting and fires what is due.
 void worker::poll_home(std::int64_t now_ns) noexcept {
-  if (home().endpoints_approx() > 0 || home().guest != nullptr || owner_.seeded()) {
+  home().wheel.end_wait();  // of who has polled here meanwhile: who is awake needs no ring
+  if (home().endpoints_approx() > 0 || home().guest != nullptr || owner_.seeded() || attends()) {
     poll_now(now_ns);
   } else {
     polled_ns_ = now_ns;
@@ -394,81 +353,41 @@ void worker::poll_now(std::int64_t now_ns) noexcept {
     poll_lease lease(home().lease);
     if (lease.held()) home().poll(lease, 0, batch_);
   }
+  poll_resting();
   fire_due(now_ns);
 }
 
 void worker::fire_due(std::int64_t now_ns) noexcept {
-  while (home().wheel.expire(now_ns, batch_)) queue_batch();
+  const auto fire = [this, now_ns](reactor& timers) {
+    while (timers.wheel.expire(now_ns, batch_)) queue_batch();
+  };
+  fire(home());
+  if (attends()) owner_.each_resting(fire);
   queue_batch();
 }
 
-ready_task* worker::shared_task() noexcept {
-  task_record* task = take_shared(owner_.injected, woken_);
-  return as_ready(task != nullptr ? task : take_shared(owner_.spilled, fresh_));
-}
+// The worker of slot 0 sees to the reactors of slots at rest.
+bool worker::attends() const noexcept { return index_ == 0 && owner_.attends(); }
 
-// One shared task to run; a fair share of the others comes along into the own deque.
-template <class Deque>
-task_record* worker::take_shared(inject_queue& from, Deque& rest) noexcept {
-  if (from.empty_approx()) return nullptr;
-  constexpr std::int64_t most = 128;
-  task_record* taken[most];
-  const std::int64_t share = from.size_approx() / owner_.size() + 1;
-  const std::int64_t room = Deque::capacity - rest.size_approx();
-  const auto wanted = static_cast<std::size_t>(std::clamp<std::int64_t>(std::min(share, room), 1, most));
-  const std::size_t count = from.take(taken, wanted);
-  if (count == 0) return nullptr;
-  for (std::size_t i = count; i-- > 1;) {
-    if constexpr (std::is_same_v<Deque, deque>) {
-      push_quietly(rest, *taken[i]);
-    } else {
-      push_quietly(rest, *as_ready(taken[i]));
-    }
-  }
-  if (!from.empty_approx()) owner_.wake_one();
-  return taken[0];
-}
-
-ready_task* worker::search() noexcept {
-  const unsigned workers = owner_.size();
-  if (workers == 1) return nullptr;
-  if (!searching_) searching_ = idle_.start_search(workers);
-  if (!searching_) return nullptr;
-  ready_task* found = nullptr;
-  const auto begin_at = [this](unsigned of) { return random_.below(of); };
-  owner_.victims.visit(index(), begin_at, [this, &found](unsigned at) {
-    worker& victim = owner_.at(at);
-    found = as_ready(steal_from(victim.woken_, woken_));
-    if (found == nullptr) found = steal_from(victim.fresh_, fresh_);
-    return found != nullptr;
+void worker::poll_resting() noexcept {
+  if (!attends()) return;
+  home().news.take([this](unsigned number) {
+    if (owner_.holder(number) != nullptr) return;  // no longer at rest
+    reactor& resting = owner_.reactor_at(number);
+    queue_batch();
+    const poll_lease lease(resting.lease);
+    if (!lease.held()) return;  // in service again
+    resting.poll(lease, 0, batch_);
+    if (batch_.room() < 2 || (resting.guest != nullptr && resting.guest->has_more())) home().news.put(number);
   });
-  if (found == nullptr) found = shared_task();
-  if (found != nullptr) return found;
-  owner_.victims.visit(index(), begin_at, [this, &found](unsigned at) {
-    worker& victim = owner_.at(at);
-    if (!victim.fresh_.keeps_aside_approx()) return false;
-    victim.fresh_.open();
-    found = steal_from(victim.fresh_, fresh_);
-    return found != nullptr;
-  });
-  return found;
 }
 
-// Half of what the victim has, one by one: each steal stands for itself. The first one is to be run.
-template <class T>
-T* worker::steal_from(basic_deque<T>& theirs, basic_deque<T>& ours) noexcept {
-  constexpr std::int64_t most = 32;
-  T* found = nullptr;
-  for (std::int64_t wanted = std::min<std::int64_t>((theirs.size_approx() + 1) / 2, most); wanted > 0; wanted--) {
-    T* task = theirs.steal();
-    if (task == nullptr) break;
-    if (found == nullptr) {
-      found = task;
-    } else {
-      push_quietly(ours, *task);
-    }
-  }
-  return found;
+// When a timer is due, or there is something to poll already.
+std::int64_t worker::begin_wait() noexcept {
+  std::int64_t due_ns = home().wheel.begin_wait();
+  if (!attends()) return due_ns;
+  owner_.each_resting([&due_ns](reactor& resting) { due_ns = std::min(due_ns, resting.wheel.begin_wait()); });
+  return home().news.empty_approx() ? due_ns : 0;
 }
 
 void worker::sleep() noexcept {
@@ -487,20 +406,17 @@ void worker::sleep() noexcept {
     tidy_ns = home().now_ns() + tidy_after_ns;
   }
   {
-    poll_lease lease(home().lease);
-    if (lease.held()) {
-      const std::int64_t due_ns = std::min(home().wheel.begin_wait(), tidy_ns);
-      if (parker_.prepare(true)) home().poll(lease, due_ns, batch_);
-      home().wheel.end_wait();
-    } else if (parker_.prepare(false)) {
-      parker_.wait();
-    }
+    const poll_lease lease = poll_lease::for_wait(home().lease);
+    const std::int64_t due_ns = std::min(begin_wait(), tidy_ns);
+    if (parker_.prepare(true)) home().poll(lease, due_ns, batch_);
+    home().wheel.end_wait();
   }
   parker_.finish();
   searching_ = !idle_.leave(index());  // who claimed us gave us a search token
   notice_work();
   const std::int64_t now_ns = home().now_ns();
   note_time(now_ns);
+  glance(now_ns);
   polled_ns_ = now_ns;
   if (now_ns >= tidy_ns) {
     flush_magazine();
@@ -508,241 +424,45 @@ void worker::sleep() noexcept {
     keep_buffers();
     tidying_ = tidy_frames();
   }
+  poll_resting();
   fire_due(now_ns);
+}
+
+// At another slot, and at the same one until its worker has run on: is it still in the task in which it was, and has its thread
+// computed meanwhile? Slots come in turns, so that those who are awake see all of them.
+void worker::glance(std::int64_t now_ns) noexcept {
+  if (alone_ || now_ns - glance_.at_ns < glance_pause_ns) return;
+  glance_.at_ns = now_ns;
+  if (const worker* at = glance_.seen) {
+    if (at->tasks_run_approx() == glance_.task && at->in_task_approx() && !at->in_call_approx() && !at->without_slot_approx()) {
+      if (glance_.is_hinted || at->thread_approx().cpu_ns() - glance_.cpu_ns < glance_pause_ns / 2) return;
+      glance_.is_hinted = owner_.guard.hint(*at, glance_.task, glance_.cpu_ns, now_ns);
+      return;
+    }
+  }
+  const unsigned end = owner_.serving_end();
+  glance_.slot = (glance_.slot + 1) % end;
+  if (glance_.slot == index_) glance_.slot = (glance_.slot + 1) % end;
+  glance_.seen = nullptr;
+  glance_.is_hinted = false;
+  const worker* const at = owner_.holder(glance_.slot);
+  if (at == nullptr) return;
+  glance_.task = at->tasks_run_approx();
+  if (!at->in_task_approx() || at->in_call_approx()) return;
+  glance_.seen = at;
+  glance_.cpu_ns = at->thread_approx().cpu_ns();
+}
+
+void worker::will_last() noexcept {
+  const std::uint64_t task = tasks_run_.load(std::memory_order_relaxed);
+  lasting_.store(task, std::memory_order_relaxed);
+  owner_.guard.tell_lasting();
 }
 
 // Somebody is to watch over the tasks that come now.
 void worker::notice_work() noexcept {
   full_fence();  // E180: a watchdog that falls asleep sees that we are awake, or we see that it sleeps.
   owner_.guard.notice_work();
-}
-
-// False: the slot was taken already, from under the task.
-bool worker::begin_call() noexcept {
-  fresh_.publish();
-  const std::uint64_t before = call_.load(std::memory_order_relaxed);
-  // E182 release: what we leave behind, for who takes our slot.
-  call_.store(before + call_one + in_call_bit, std::memory_order_release);
-  // E180: the call is seen by a watchdog that falls asleep, or we see that it sleeps. E360: and by one that takes slots from under
-  // tasks, or we see its doubt.
-  full_fence();
-  if (!keeps_slot()) [[unlikely]] {
-    // From under the task; or from under this call already, for who is held up right here looks slow: then end_call() finds it.
-    std::uint64_t call = before + call_one + in_call_bit;
-    if (call_.compare_exchange_strong(call, before, std::memory_order_relaxed, std::memory_order_relaxed)) return false;
-  }
-  owner_.guard.notice();
-  return true;
-}
-
-// True: we have kept the slot.
-bool worker::end_call() noexcept {
-  std::uint64_t call = call_.load(std::memory_order_relaxed) & ~taken_bit;
-  return call_.compare_exchange_strong(call, call - in_call_bit, std::memory_order_relaxed, std::memory_order_relaxed);
-}
-
-bool worker::take_slot(std::uint64_t call) noexcept {
-  // E182 acquire: what the worker left behind when it entered the call.
-  if (!call_.compare_exchange_strong(call, call | taken_bit, std::memory_order_acquire, std::memory_order_relaxed)) return false;
-  hold_.store(hold::lost, std::memory_order_release);  // E362 release: that it went from under this call.
-  return true;
-}
-
-bool worker::take_slot_from_task() noexcept {
-  hold seen = hold::held;
-  if (!hold_.compare_exchange_strong(seen, hold::doubted, std::memory_order_relaxed, std::memory_order_relaxed)) return false;
-  slow_at_.store(0, std::memory_order_relaxed);
-  process_barrier();  // E360: whoever has passed its look at slow_at_ is seen here to be outside a task.
-  // A worker that has set slow_at_ anew did so before it entered the task in which we see it: it would not come by here.
-  const bool in_task = current_.load(std::memory_order_acquire) != nullptr &&  // E361 acquire.
-                       slow_at_.load(std::memory_order_relaxed) == 0 && !in_call_approx();
-  seen = hold::doubted;
-  const hold wanted = in_task ? hold::lost : hold::held;
-  // E362 release. What the worker makes of `doubted` in the meantime counts.
-  return hold_.compare_exchange_strong(seen, wanted, std::memory_order_release, std::memory_order_relaxed) && in_task;
-}
-
-// Whoever is here is not stuck.
-bool worker::keeps_slot() noexcept {
-  hold seen = hold_.load(std::memory_order_acquire);  // E362 acquire.
-  // E362 acquire. A doubt may be over by itself, too.
-  if (seen == hold::doubted &&
-      hold_.compare_exchange_strong(seen, hold::held, std::memory_order_acquire, std::memory_order_acquire)) {
-    return true;
-  }
-  return seen == hold::held;
-}
-
-void worker::lose_slot() noexcept {
-  call_.store(call_.load(std::memory_order_relaxed) & ~(in_call_bit | taken_bit), std::memory_order_relaxed);
-  hold_.store(hold::lost, std::memory_order_relaxed);
-  has_slot_ = false;
-  slow_at_.store(0, std::memory_order_relaxed);  // next_task() asks for a slot first
-}
-
-// A few at a time: what becomes of them takes locks of its own.
-template <class T>
-std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into, std::size_t most) noexcept {
-  std::size_t count = 0;
-  const std::lock_guard guarded{drain_lock_};  // E363.
-  if (hold_.load(std::memory_order_relaxed) != hold::lost) return 0;
-  while (count < std::min(most, into.size())) {
-    T* task = from.take_from_absent();
-    if (task == nullptr) break;
-    into[count++] = task;
-  }
-  return count;
-}
-
-// Oldest first, and no more than is there now: a task may push without end.
-template <class Woken, class Fresh>
-bool worker::drain(Woken&& woken, Fresh&& fresh) noexcept {
-  const bool any = drain(woken_, woken);
-  return drain(fresh_, fresh) || any;
-}
-
-template <class T, class Take>
-bool worker::drain(basic_deque<T>& from, Take& take) noexcept {
-  std::array<T*, 64> slice;
-  auto left = static_cast<std::size_t>(from.size_approx());
-  bool any = false;
-  while (const std::size_t count = take_slice(from, slice, left)) {
-    take(slice.data(), count);
-    left -= count;
-    any = true;
-  }
-  return any;
-}
-
-bool worker::surrender() noexcept {
-  return drain([this](task_record** woken, std::size_t count) { owner_.injected.push_all(woken, count); },
-               [this](ready_task** fresh, std::size_t count) {
-                 std::array<task_record*, 64> entered;
-                 for (std::size_t i = 0; i < count; i++) entered[i] = &record_for(fresh[i], owner_.reserve_task_ids(1));
-                 owner_.spilled.push_all(entered.data(), count);
-               });
-}
-
-worker::absence::absence() noexcept : here_(this_worker), exec_(this_run.exec), current_(this_run.current) {
-  if (this_run.ended_scope != nullptr) settle_ends(this_run);
-  this_run.exec = nullptr;
-  this_run.current = nullptr;
-  this_worker = nullptr;
-}
-
-worker::absence::~absence() {
-  this_run.exec = exec_;
-  this_run.current = current_;
-  this_worker = here_;
-}
-
-bool worker::enter_call() noexcept {
-  // Also when the slot and the guest are another's now.
-  if (has_begun()) [[unlikely]] return false;
-  if (pins_ != 0 || !has_slot_ || !owner_.guard.is_ready()) return false;
-  run_state& run = this_run;
-  if (run.ended_scope != nullptr) settle_ends(run);
-  task_record* const current = run.current;
-  run.exec = nullptr;
-  run.current = nullptr;
-  this_worker = nullptr;
-  if (begin_call()) [[likely]] return true;
-  run.exec = &owner_;
-  run.current = current;
-  this_worker = this;
-  return false;
-}
-
-// Whoever took the slot wrote nothing that we read.
-bool worker::leave_call(task_record& task, std::coroutine_handle<> leaf) noexcept {
-  run_state& run = this_run;
-  run.exec = &owner_;
-  run.current = &task;
-  this_worker = this;
-  if (end_call()) [[likely]] {
-    if (--run.budget >= 0) [[likely]] return true;
-    yield_awaiter::suspend(leaf, task);
-    return false;
-  }
-  lose_slot();
-  note_wait(task, leaf, "after a blocking call");
-  if (!task.entered) task.scope->enter(task);
-  task.leaf = leaf;
-  task.waits_on = nullptr;
-  task.since_ms = coarse_now_ms() & 0x7fff'ffffu;
-  run.current = nullptr;
-  owner_.queue_after_call(task);  // from here on it may run elsewhere
-  return false;
-}
-
-void worker::pass_slot(worker& spare) noexcept {
-  spare.granted_ = {index_, &home()};
-  spare.granted_from_.store(this, std::memory_order_release);  // E183 release.
-  spare.unpark();
-}
-
-// A worker without a slot is a spare, or runs what is pinned to it. A task: it is pinned. Null: there is a slot, or nothing left to
-// run, or no need of this thread for a while.
-ready_task* worker::await_slot(run_state& run) noexcept {
-  fresh_.publish();
-  // What its last task left to others, and whom it woke. Nobody else may know of it yet.
-  surrender();
-  full_fence();  // E14.
-  if (owner_.work_visible()) owner_.wake_one_fenced();
-  bool tidy = false;
-  for (;;) {
-    task_record* pinned = nullptr;
-    if (pinned_.take(&pinned, 1) == 1) {
-      current_.store(pinned, std::memory_order_relaxed);  // for a watchdog that falls asleep
-      notice_work();
-      return as_ready(pinned);
-    }
-    if (!std::exchange(tidy, true)) {
-      stand_idle(run);
-      flush_magazine();
-      flush_buffers();
-      keep_buffers();
-    }
-    if (pins_ == 0 && !std::exchange(is_offered_, true)) owner_.guard.offer_spare(*this);
-    if (worker* from = granted_from_.exchange(nullptr, std::memory_order_acquire)) {  // E183 acquire.
-      is_offered_ = false;
-      take_over(*from);
-      return nullptr;
-    }
-    if (owner_.stopping()) return nullptr;
-    bool idle_for_long = false;
-    if (parker_.prepare(false)) idle_for_long = !parker_.wait_for(spare_idle_ns);
-    parker_.finish();
-    if (idle_for_long && pins_ == 0 && !has_begun() && owner_.end_spare(*this)) return nullptr;
-  }
-}
-
-void worker::take_over(worker& from) noexcept {
-  has_slot_ = true;
-  index_ = granted_.index;
-  home_.store(granted_.home, std::memory_order_relaxed);
-  owner_.settle_at(index_);
-  slow_at_.store(tasks_run_.load(std::memory_order_relaxed) + fair_period, std::memory_order_relaxed);
-  {
-    const std::lock_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more; what they have left is ours.
-    hold_.store(hold::held, std::memory_order_relaxed);
-  }
-  from.drain([this](task_record** woken, std::size_t count) {
-    for (std::size_t i = 0; i < count; i++) push_quietly(woken_, *woken[i]);
-  }, [this](ready_task** fresh, std::size_t count) {
-    for (std::size_t i = 0; i < count; i++) push_quietly(fresh_, *fresh[i]);
-  });
-  const std::int64_t now_ns = home().now_ns();
-  note_time(now_ns);
-  poll_now(now_ns);
-}
-
-// What this thread has submitted and may be in flight completes on its account.
-bool worker::has_begun() noexcept {
-  if (begun_ == nullptr) [[likely]] return false;
-  if (begun_->in_flight.load(std::memory_order_relaxed) != 0) return true;
-  begun_ = nullptr;
-  return false;
 }
 
 // Where others may take them, all before the first one runs; the first event on top.
@@ -757,13 +477,13 @@ void worker::queue_batch() noexcept {
     }
   }
   batch_.count = 0;
-  if (count > 1) owner_.wake_one();
+  if (count > 1) owner_.wake_one(queues());
 }
 
 void worker::overflow(task_record& task) noexcept {
   do {
     std::array<task_record*, deque::capacity / 2> older;
-    owner_.injected.push_all(older.data(), woken_.take_half(older));
+    queues().spilled_woken.push_all(older.data(), woken_.take_half(older));
   } while (!woken_.push(task));
 }
 
@@ -776,7 +496,7 @@ void worker::overflow(ready_task& task) noexcept {
     for (std::size_t i = 0; i < count; i++) {
       entered[i] = &record_for(older[i], next_task_id());
     }
-    owner_.spilled.push_all(entered.data(), count);
+    queues().spilled.push_all(entered.data(), count);
   } while (!fresh_.push(task));
 }
 

@@ -155,7 +155,7 @@ bool commit_wait(task_record& record) noexcept {
 }
 
 bool wake_deferred(task_record& record) noexcept {
-  // E2 release: what we wrote. E3 acquire: we may hand the task to a worker.
+  // E2 release: what we wrote. E3, E4 acquire: we may hand the task to a worker, and whoever held it is done.
   const word_t before = record.word.fetch_add(task_record::phase_one, std::memory_order_acq_rel);
   return phase_of(before) == task_record::parked && (before & task_record::held_bit) == 0;
 }

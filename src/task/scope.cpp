@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdio>
+#include <limits>
 #include <new>
 
 #include "levity/base/assert.hpp"
@@ -127,11 +128,13 @@ void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcep
   if (first) {
     spared = spare;
     cancelled.store(reason, std::memory_order_relaxed);
+    next_to_cancel = nullptr;
+    pins++;
+    was_pinned = true;
+    children.push_front(cursors[0]);  // who enters from now on finds the reason, before it is met
   }
   lock.unlock();
   if (!first) return;  // whoever cancelled first reaches every child
-  pin();
-  next_to_cancel = nullptr;
   // Taking a join back cancels the scope it waits for: that scope comes after this one, not inside it, so that neither
   // stack nor locks grow with the depth of the tree.
   if (cancel_line* line = cancelling_here(); line != nullptr) {
@@ -139,33 +142,51 @@ void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcep
     line->last = this;
     return;
   }
+  // In a simulated run nobody is late.
+  cancel_line_from_here(exec->simulated() ? std::numeric_limits<int>::max() : told_at_once);
+}
+
+void scope_state::cancel_on() noexcept {
+  next_to_cancel = nullptr;
+  cancel_line_from_here(told_in_turn);
+}
+
+void scope_state::cancel_line_from_here(int children_max) noexcept {
   cancel_line line{this};
   cancelling_here() = &line;
-  for (scope_state* each = this; each != nullptr; each = each->next_to_cancel) each->cancel_children();
+  scope_state* each = this;
+  while (each != nullptr && each->cancel_children(children_max)) each = each->next_to_cancel;
   cancelling_here() = nullptr;
+  scope_state* const left = each;
   // Only then, and no longer in line: the last pin may end a task, and what that destroys may cancel other scopes.
-  for (scope_state* each = this; each != nullptr;) {
+  for (each = this; each != left;) {
     scope_state* next = each->next_to_cancel;
     each->unpin();
     each = next;
   }
+  while (each != nullptr) {
+    scope_state* next = each->next_to_cancel;
+    each->exec->cancel_later(*each);
+    each = next;
+  }
 }
 
-// Nothing is taken out of its wait under the lock: the walk only marks and holds, and a held task stays where it is.
-void scope_state::cancel_children() noexcept {
-  constexpr int slice = 128;
+// Nothing is taken out of its wait under the lock: the walk only marks and holds, and a held task stays where it is. False: some
+// are left.
+bool scope_state::cancel_children(int& children_max) noexcept {
+  constexpr int slice = 64;
   task_record* held[slice];
-  int count_held = 0;
-  walk(
-      0, slice,
-      [&](task_record& child) {
-        if (&child == spared) return;
-        if (cancel_and_hold(child, cancelled.load(std::memory_order_relaxed))) held[count_held++] = &child;
-      },
-      [&] {
-        for (int i = 0; i < count_held; i++) interrupt_held(*held[i]);
-        count_held = 0;
-      });
+  bool more = true;
+  while (more && children_max > 0) {
+    int count_held = 0;
+    more = walk_on(0, slice, [&](task_record& child) {
+      children_max--;
+      if (&child == spared) return;
+      if (cancel_and_hold(child, cancelled.load(std::memory_order_relaxed))) held[count_held++] = &child;
+    });
+    for (int i = 0; i < count_held; i++) interrupt_held(*held[i]);
+  }
+  return !more;
 }
 
 void scope_state::pin() noexcept {

@@ -88,6 +88,14 @@ class Installed(unittest.TestCase):
         self.install(BUILD)
         self.make()
 
+    def test_the_command_runs_from_where_it_was_moved_to(self):
+        self.install(BUILD)
+        command = os.path.join(self.prefix, "bin", "levity")
+        with open(os.path.join(self.pkg_config("levity.pc"), "levity.pc"), encoding="utf-8") as file:
+            version = re.search(r"^Version: (.*)$", file.read(), re.MULTILINE).group(1)
+        self.assertEqual(self.ok(command, "--version"), f"levity {version}\n")
+        self.assertIn("drive an HTTP server", self.ok(command, "help"))
+
     def test_nothing_installed_names_the_house_or_the_first_prefix(self):
         self.install(BUILD)
         for folder, _, files in os.walk(self.prefix):
@@ -140,6 +148,15 @@ class Installed(unittest.TestCase):
             text = cache.read()
         for name in ("CARES_LIBRARY", "LLHTTP_INCLUDE"):
             self.assertNotIn(name, text)
+
+    def test_a_component_that_does_not_exist_is_refused_with_those_that_do(self):
+        done = run("cmake", "-G", "Ninja", "-S", HOUSE, "-B", os.path.join(self.top, "typo"), f"-DCMAKE_CXX_COMPILER={COMPILER}",
+                   f"-DCMAKE_C_COMPILER={cached('CMAKE_C_COMPILER')}", "-DLEVITY_TESTS=OFF", "-DLEVITY_BENCH=OFF",
+                   "-DLEVITY_PROGRAMS=OFF", "-DLEVITY_COMPONENTS=resolve;htpp")
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        self.assertRegex(" ".join(done.stdout.split()),
+                         "LEVITY_COMPONENTS names 'htpp', which levity does not have; write all, or a list of these, with "
+                         "semicolons: (http, resolve|resolve, http);")
 
 
 if __name__ == "__main__":

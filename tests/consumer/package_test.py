@@ -126,9 +126,11 @@ class Packages(unittest.TestCase):
         self.assertNotIn("liblevity", self.make("STATIC=--static", "ARCHIVE=yes"))
 
     def test_the_command_runs(self):
-        said = self.run_command(os.path.join(self.root, "usr", "bin", "levity"), "help",
-                                env={**os.environ, "LD_LIBRARY_PATH": self.libraries})
-        self.assertIn("load", said)
+        command, where = os.path.join(self.root, "usr", "bin", "levity"), {**os.environ, "LD_LIBRARY_PATH": self.libraries}
+        self.assertIn("load", self.run_command(command, "help", env=where))
+        version = self.packages["levity"][1]["Version"].removesuffix("-1")
+        self.assertEqual(f"levity {version}\n", self.run_command(command, "--version", env=where))
+        self.assertNotRegex(self.run_command("readelf", "-d", command), "RPATH|RUNPATH")
 
 
 if __name__ == "__main__":

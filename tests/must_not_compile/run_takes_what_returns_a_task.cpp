@@ -1,4 +1,4 @@
-// expect: run needs a callable that returns a levity::task
+// expect: a callable that becomes a task must return a levity::task
 // A plain function would run before there is a runtime.
 #include <levity/levity.hpp>
 

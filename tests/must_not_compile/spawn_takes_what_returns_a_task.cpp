@@ -1,4 +1,4 @@
-// expect: spawn needs a callable that returns a levity::task
+// expect: a callable that becomes a task must return a levity::task
 // A plain function would run inside spawn(), on the caller's time.
 #include <levity/levity.hpp>
 

@@ -1,4 +1,5 @@
-// A lane: a test program whose calls into the kernel fail as LEVITY_FAULTS says, from its first test to its last.
+// In every test program: lv::run() that cannot start fails its test. And a lane: a test program whose calls into the kernel fail as
+// LEVITY_FAULTS says, from its first test to its last.
 //
 //   LEVITY_FAULTS=eintr=3,seed=7 build/gcc-release/io_test
 //
@@ -6,7 +7,8 @@
 // the same faults alone. A test that fails says how to meet them again; a plan that struck nothing fails the run.
 //
 // `taken=SEED` besides: in runtimes with several workers slots are taken from tasks that do nothing wrong, drawn from that seed, as
-// often as the watchdog looks.
+// often as the watchdog looks. `stall=PERIOD`: in all runtimes workers stand still at one await of so many (sched/stall_fault.hpp),
+// drawn from the same seed, for a second of each test at most: a test that awaits a million times ends, too.
 
 #include <gtest/gtest.h>
 
@@ -14,17 +16,21 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "platform/fault_plan.hpp"
+#include "runtime/refusal.hpp"
+#include "sched/stall_fault.hpp"
 #include "sched/watchdog.hpp"
 
 namespace levity::test {
 namespace {
 
 using detail::fault_plan;
+using detail::stall_fault;
 using detail::watchdog;
 
 class lane final : public ::testing::Environment {
@@ -32,10 +38,12 @@ public:
   explicit lane(std::string text) : text_(std::move(text)) {}
 
   void SetUp() override {
-    const auto [faults, taken_from] = split(text_);
-    watchdog::eagerly.seed.store(taken_from, std::memory_order_relaxed);
+    const plan parts = split(text_);
+    watchdog::eagerly.seed.store(parts.taken_from, std::memory_order_relaxed);
     watchdog::eagerly.slots_min.store(2, std::memory_order_relaxed);
-    if (const auto unread = fault_plan::install(faults)) FAIL() << "LEVITY_FAULTS: cannot read \"" << *unread << '"';
+    stall_period_ = parts.stall_period;
+    seed_ = parts.taken_from;
+    if (const auto unread = fault_plan::install(parts.faults)) FAIL() << "LEVITY_FAULTS: cannot read \"" << *unread << '"';
   }
 
   void TearDown() override {
@@ -48,41 +56,62 @@ public:
       }
     }
     fault_plan::remove();
-    if (watchdog::eagerly.seed.exchange(0, std::memory_order_relaxed) == 0) return;
-    const std::uint64_t taken = watchdog::eagerly.taken.load(std::memory_order_relaxed);
-    std::printf("levity: %llu slots were taken\n", static_cast<unsigned long long>(taken));
-    if (whole) {
-      EXPECT_GT(taken, 0U) << "no slot was taken: this lane tests nothing";
+    const auto tell = [whole](const char* of_what, std::uint64_t count) {
+      std::printf("levity: %llu %s\n", static_cast<unsigned long long>(count), of_what);
+      if (whole) {
+        EXPECT_GT(count, 0U) << "no " << of_what << ": this lane tests nothing";
+      }
+    };
+    if (stall_fault::is_installed()) tell("stalls", stall_fault::struck());
+    stall_fault::install(0, 0);
+    if (watchdog::eagerly.seed.exchange(0, std::memory_order_relaxed) != 0) {
+      tell("slots taken", watchdog::eagerly.taken.load(std::memory_order_relaxed));
     }
+  }
+
+  void begin_test() const noexcept {
+    fault_plan::restart();
+    if (stall_period_ != 0) stall_fault::install(stall_period_, seed_, stalled_ns);
   }
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
 private:
-  // What is for the plan, and the seed of `taken`; 0: it does not occur.
-  static std::pair<std::string, std::uint64_t> split(std::string_view text) {
-    std::pair<std::string, std::uint64_t> parts{};
+  // 0: it does not occur.
+  struct plan {
+    std::string faults;
+    std::uint64_t taken_from = 0;
+    unsigned stall_period = 0;
+  };
+
+  static plan split(std::string_view text) {
+    plan parts;
     while (!text.empty()) {
       const std::string_view rule = text.substr(0, text.find(','));
       text.remove_prefix(std::min(text.size(), rule.size() + 1));
-      constexpr std::string_view taken = "taken=";
-      if (rule.starts_with(taken)) {
-        std::from_chars(rule.data() + taken.size(), rule.data() + rule.size(), parts.second);
-      } else {
-        parts.first += (parts.first.empty() ? "" : ",") + std::string(rule);
-      }
+      const auto reads = [rule](std::string_view name, auto& into) {
+        if (!rule.starts_with(name)) return false;
+        std::from_chars(rule.data() + name.size(), rule.data() + rule.size(), into);
+        return true;
+      };
+      if (reads("taken=", parts.taken_from) || reads("stall=", parts.stall_period)) continue;
+      parts.faults += (parts.faults.empty() ? "" : ",") + std::string(rule);
     }
     return parts;
   }
 
+  static constexpr std::int64_t stalled_ns = 1'000'000'000;
+
   const std::string text_;
+  unsigned stall_period_ = 0;
+  std::uint64_t seed_ = 0;
 };
 
 class replay_line final : public ::testing::EmptyTestEventListener {
 public:
   explicit replay_line(const lane& in) noexcept : in_(in) {}
 
-  void OnTestStart(const ::testing::TestInfo&) override { fault_plan::restart(); }
+  void OnTestStart(const ::testing::TestInfo&) override { in_.begin_test(); }
 
   void OnTestEnd(const ::testing::TestInfo& test) override {
     if (!test.result()->Failed()) return;
@@ -93,6 +122,12 @@ public:
 private:
   const lane& in_;
 };
+
+// A test whose tasks did not run would be passed otherwise.
+[[maybe_unused]] const bool hears_refusals = [] {
+  detail::tell_refusal = [](const std::runtime_error& why) { ADD_FAILURE() << why.what(); };
+  return true;
+}();
 
 [[maybe_unused]] const bool installed = [] {
   const char* text = std::getenv("LEVITY_FAULTS");

@@ -23,9 +23,10 @@ public:
     one_.begin();
     while (!lasts() && one_.number() < number_) tick();
     tick();
+    const detail::machine_state machine = by_.look();
     last_ = at_.look();
-    account.begin(last_, by_.look());
-    two_looks.begin(last_, by_.look());
+    account.begin(last_, machine);
+    two_looks.begin(last_, machine);
   }
   /// Begins the account anew where the thread is first seen asleep: on a busy machine it takes its time to get there.
   void begin_when_asleep() {
@@ -61,8 +62,9 @@ public:
 private:
   void begin_anew() {
     tick();
+    const detail::machine_state machine = by_.look();
     last_ = at_.look();
-    account.begin(last_, by_.look());
+    account.begin(last_, machine);
   }
   void tick() {
     constexpr std::int64_t period_ns = 1'000'000;

@@ -24,7 +24,8 @@ constexpr const char* footnotes =
     "Exit: 0 passed; 1 bad use, or the service could not be reached; 2 failed; 3 the run is INVALID, because the generator\n"
     "itself was late: its send lag at p99 is more than --lag-limit, by default a quarter of --p99-limit. (Lag makes latencies\n"
     "larger, never smaller; up to a quarter it cannot turn a fail into a pass, nor the shape of the load into another one.)\n"
-    "An INVALID run says nothing of rate and latency; a request that failed or an order that is missing fails it all the same.\n\n"
+    "An INVALID run says nothing of rate and latency, nor by requests that timed out or were not sent in time; a request that\n"
+    "failed otherwise or an order that is missing fails it all the same.\n\n"
     "A crash test in two steps: --ledger FILE writes what was acknowledged even when the service dies on the way;\n"
     "--verify FILE, after a restart, only reads it back and compares.";
 
@@ -264,7 +265,7 @@ int drive_orders_command(int argc, char** argv) {
   print_complaints(result->checked, warnings);
   if (!invalid) return conclude(broken, warnings, shown);
   fmt::print(stderr, "{} {}\n", warnings.red("INVALID"), *invalid);
-  // How late the generator was excuses no order that is missing, and no request that failed.
+  // How late the generator was excuses no order that is missing, and no request that failed otherwise.
   const bool holds = orders::broken_promises(made->drive, *result, false).empty();
   conclude(broken, warnings, false);
   return holds ? 3 : 2;

@@ -94,14 +94,20 @@ std::vector<std::string> broken_promises(const read_back_result& checked) {
 std::vector<std::string> broken_promises(const drive_options& options, const drive_result& result, bool judges_times) {
   std::vector<std::string> broken;
   const auto& run = result.run;
-  if (run.failed() > 0) {
-    std::string kinds;
-    for (std::size_t kind = 1; kind < load::failure_kinds; ++kind)
-      if (run.ended[kind] > 0)
-        kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", load::failure_names[kind], tools::show_count(run.ended[kind]));
-    broken.push_back(fmt::format("{} requests failed: {}", tools::show_count(run.failed()), kinds));
+  const auto is_judged = [judges_times](std::size_t kind) {
+    const auto failed_as = static_cast<load::failure>(kind);
+    return judges_times || (failed_as != load::failure::timeout && failed_as != load::failure::unsent);
+  };
+  std::uint64_t failed = 0;
+  std::string kinds;
+  for (std::size_t kind = 1; kind < load::failure_kinds; ++kind) {
+    if (run.ended[kind] == 0 || !is_judged(kind)) continue;
+    failed += run.ended[kind];
+    kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", load::failure_names[kind], tools::show_count(run.ended[kind]));
   }
-  if (run.warmup_failed > 0)
+  if (failed > 0) broken.push_back(fmt::format("{} requests failed: {}", tools::show_count(failed), kinds));
+  // Of what kind they were is not known.
+  if (judges_times && run.warmup_failed > 0)
     broken.push_back(fmt::format("{} requests of the warm-up failed", tools::show_count(run.warmup_failed)));
   if (result.wrong.count() > 0 && run.failed() + run.warmup_failed == 0)
     broken.push_back(fmt::format("{} answers were wrong", tools::show_count(result.wrong.count())));

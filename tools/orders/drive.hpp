@@ -47,8 +47,8 @@ struct drive_result {
                                                                         const order_maker& maker, const ledger& orders,
                                                                         std::uint64_t repeats);
 
-/// One sentence for each promise that was broken; none when the drive is passed. `judges_times`: rate and latency count as well;
-/// whose generator was late itself knows nothing of them.
+/// One sentence for each promise that was broken; none when the drive is passed. `judges_times`: rate and latency count as well,
+/// and so do requests that timed out or were not sent in time; whose generator was late itself knows nothing of them.
 [[nodiscard]] std::vector<std::string> broken_promises(const read_back_result& checked);
 [[nodiscard]] std::vector<std::string> broken_promises(const drive_options& options, const drive_result& result,
                                                        bool judges_times = true);

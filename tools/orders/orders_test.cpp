@@ -200,6 +200,21 @@ TEST(drive_orders, slow_answers_and_a_low_rate_fail_by_their_own_sentence) {
   EXPECT_EQ(broken_promises(options, result, false), std::vector<std::string>{"not one order was acknowledged"});
 }
 
+TEST(drive_orders, of_a_generator_that_was_late_itself_unsent_and_timed_out_requests_say_nothing_and_others_do) {
+  using levity::load::failure;
+  drive_options options;
+  options.writes = 0;
+  drive_result result;
+  result.run.begin_ns = 0;
+  result.run.finish_ns = 1'000'000'000;
+  result.run.ended[static_cast<std::size_t>(failure::timeout)] = 3;
+  result.run.ended[static_cast<std::size_t>(failure::unsent)] = 2;
+  EXPECT_EQ(broken_promises(options, result, false), std::vector<std::string>{});
+  EXPECT_EQ(broken_promises(options, result).front(), "5 requests failed: timeout 3, unsent 2");
+  result.run.ended[static_cast<std::size_t>(failure::reset)] = 1;
+  EXPECT_EQ(broken_promises(options, result, false), std::vector<std::string>{"1 requests failed: reset 1"});
+}
+
 TEST(drive_orders, ledger_survives_the_file_and_finds_a_lost_order) {
   const std::string path = testing::TempDir() + "levity_ledger_" + std::to_string(getpid());
   fake_service service(fault::none);

@@ -2,7 +2,8 @@
 """Checks the rules of the house: `./dev tidy`, or tidy.py [--root FOLDER] [PATH...] to be told only about some paths.
 
 Every rule is a function that yields findings; `RULES` lists them. What a rule looks at is text, so a rule can be fooled
-by macros; it is a colleague who reads every line, not a compiler. Exit code: 0 when nothing was found, 1 otherwise.
+by macros; it is a colleague who reads every line, not a compiler. What memory orders cite tools/model/edges.py checks.
+Exit code: 0 when nothing was found, 1 otherwise.
 """
 
 import collections
@@ -14,7 +15,6 @@ Finding = collections.namedtuple("Finding", "path line message")
 Room = collections.namedtuple("Room", "name words uses line")
 
 LINE_MAX = 132
-EDGE_REACH = 3  # an edge is cited on the line of its memory order, or at most that many lines above
 SOURCES = (".cpp", ".hpp")
 TEXTS = SOURCES + (".c", ".h", ".py", ".cmake", ".txt", ".md", ".json", ".sh", ".def")
 COMPANIONS = ("test", "bench", "fuzz", "model")
@@ -60,6 +60,9 @@ class Source:
         return kind if kind in COMPANIONS and "_" in self.stem and self.suffix == ".cpp" else None
 
 
+PLAIN = re.compile(r"[^/\"']*")  # begins neither a comment nor a literal
+
+
 def split_comments(text):
     """The text twice, line by line in place: once with comments and the insides of literals blank, once the rest."""
     code, comments = [], []
@@ -98,8 +101,8 @@ def split_comments(text):
                 piece = char + re.sub(r"[^\n]", " ", piece[1:-1]) + piece[-1]
             put(piece, True)
         else:
-            stop = index + 1
-            put(char, True)
+            stop = PLAIN.match(text, index + 1).end()
+            put(text[index:stop], True)
         index = stop
     return "".join(code), "".join(comments)
 
@@ -143,8 +146,13 @@ class House:
                 if used not in self.rooms:
                     yield Finding(path, number, f"{name} is granted {used}, which does not stand above it")
             for word in words.split():
-                if word not in ("optional", "threads", "outside"):
-                    yield Finding(path, number, f"[{word}] means nothing; there are optional, threads, outside")
+                if word not in ("optional", "threads", "planned", "outside"):
+                    yield Finding(path, number, f"[{word}] means nothing; there are optional, threads, planned, outside")
+            has_folder = any(each.startswith(f"src/{name}/") for each in self.paths)
+            if "planned" in words.split() and has_folder:
+                yield Finding(path, number, f"{name} is marked [planned], but src/{name}/ is there")
+            if not has_folder and not {"planned", "outside"} & set(words.split()):
+                yield Finding(path, number, f"{name} has no folder src/{name}/; mark it [planned] until it has one")
             if not why.strip():
                 yield Finding(path, number, f"{name} gives no reason")
             self.rooms[name] = Room(name, words.split(), uses, number)
@@ -255,13 +263,13 @@ THREADS = re.compile(
     r"|this_thread::sleep\w*)\b(?!\s*::\s*id\b)"
     r"|\bpthread_(?:create|mutex_\w+|cond_\w+|rwlock_\w+|spin_\w+)\b"
     r"|#\s*include\s*<(?:thread|condition_variable|shared_mutex|barrier|latch|semaphore|future)>")
-STRONG = re.compile(r"\bmemory_order(?:_|::)(acquire|release|acq_rel|seq_cst|consume)\b|\bfull_fence\s*\(\s*\)\s*;")
-EDGE = re.compile(r"\bE(\d+)\b")
 OPERATION = re.compile(
     r"(\w+)(?:\[[^\]]*\])?\s*(?:\.|->)\s*"
     r"(load|store|exchange|fetch_(?:add|sub|and|or|xor)|compare_exchange_(?:weak|strong)|test_and_set)\s*\(")
 DECLARATION = re.compile(r"\batomic(?:_ref)?\s*<[^;(){}]*>\s*&?\s*(\w+)\s*(?:\[[^\]]*\]\s*)?(?:[;={,)]|$)")
 DOOR = "include/levity/base/atomic.hpp"
+BEHIND_THE_DOOR = "include/levity/base/explored_atomic.hpp"
+ABOUT_ORDERS = "model"  # the room whose subject they are: it hands them on, and its tests are of them alone
 
 
 def atomics_pass_the_door(house):
@@ -289,64 +297,6 @@ def threads_stay_in_their_rooms(house):
                                                    "only rooms marked [threads] in src/rooms.txt create or block them")
 
 
-def needs_edges(source):
-    shared = source.room is not None or source.place in ("tools", "reference")
-    return shared and not source.companion and source.path != DOOR
-
-
-def edge_sites(source):
-    """The (line, order, cited edges) of every memory order that is not relaxed."""
-    for number, line in enumerate(source.code, 1):
-        for match in STRONG.finditer(line):
-            first = max(0, number - 1 - EDGE_REACH)
-            cited = [int(edge) for edge in EDGE.findall(source.comments[number - 1])]
-            for near in reversed(source.comments[first:number - 1]):
-                if not cited:
-                    cited = [int(edge) for edge in EDGE.findall(near)]
-            yield number, match.group(1) or "seq_cst", cited
-
-
-def orders_cite_edges(house):
-    for source in house.cpp:
-        if needs_edges(source):
-            for number, order, cited in edge_sites(source):
-                if not cited:
-                    yield Finding(source.path, number, f"{order} cites no edge: name it on this line or at most "
-                                                       f"{EDGE_REACH} lines above, as in // E7 {order}.")
-
-
-def edges_have_two_ends(house):
-    mentions = collections.defaultdict(set)
-    ends = collections.defaultdict(list)
-    for source in house.cpp:
-        if not needs_edges(source):
-            continue
-        for number, comment in enumerate(source.comments, 1):
-            for edge in EDGE.findall(comment):
-                mentions[int(edge)].add((source.path, number))
-        for number, order, cited in edge_sites(source):
-            for edge in cited:
-                ends[edge].append((source.path, number, order))
-    for edge, sites in sorted(ends.items()):
-        path, number, order = sites[0]
-        orders = {site[2] for site in sites}
-        cited_at = [site for site in mentions[edge] if not in_preface(house.by_path[site[0]], site[1])]
-        if len(cited_at) < 2:
-            yield Finding(path, number, f"E{edge} ({order}) is cited at one end only; its partner cites it too")
-        elif not orders & {"release", "acq_rel", "seq_cst"}:
-            yield Finding(path, number, f"E{edge} has no end that releases, so this {order} sees nothing")
-        elif not orders & {"acquire", "consume", "acq_rel", "seq_cst"}:
-            yield Finding(path, number, f"E{edge} has no end that acquires, so nobody sees this {order}")
-
-
-def in_preface(source, line):
-    """Whether the line belongs to what a file says before its first declaration."""
-    for number, code in enumerate(source.code, 1):
-        if code.strip() and not code.lstrip().startswith("#"):
-            return line < number
-    return True
-
-
 def arguments(source, number, column):
     """The text between the parenthesis at `column` of line `number` and its partner, over at most ten lines."""
     depth, text = 0, []
@@ -367,7 +317,7 @@ def orders_are_written_out(house):
     declared = {source.path: {name for line in source.code for name in DECLARATION.findall(line)}
                 for source in house.cpp}
     for source in house.cpp:
-        if source.path == DOOR or source.place == "bench":
+        if source.path in (DOOR, BEHIND_THE_DOOR) or source.room == ABOUT_ORDERS or source.place == "bench":
             continue
         own = set(declared[source.path])
         for _, path in house.includes(source):
@@ -401,8 +351,8 @@ KERNEL_CALL = re.compile(
 def the_kernel_is_called_through_the_seam(house):
     """What a test cannot make fail at will has no tested way to fail: see src/platform/syscall.hpp."""
     for source in house.cpp:
-        # base stands below the seam; platform says ::syscall where nothing is to be injected, and owns the ring.
-        if source.room in (None, "base") or source.companion or source.path in SEAM or source.name == "test_support.hpp":
+        # base stands below the seam, and so does model; platform says ::syscall where nothing is to be injected, and owns the ring.
+        if source.room in (None, "base", "model") or source.companion or source.path in SEAM or source.name == "test_support.hpp":
             continue
         for number, line in enumerate(source.code, 1):
             for match in KERNEL_CALL.finditer(line):
@@ -547,7 +497,7 @@ def conditions_await_beside_a_variable(house):
 RULES = (
     rooms_are_listed, includes_are_granted, companions_have_a_source,
     atomics_pass_the_door, threads_stay_in_their_rooms, the_kernel_is_called_through_the_seam,
-    orders_cite_edges, edges_have_two_ends, orders_are_written_out,
+    orders_are_written_out,
     texts_are_clean, names_are_snake_case, headers_guard_themselves, namespaces_bear_the_version,
     conditions_await_beside_a_variable,
 )

@@ -11,14 +11,15 @@ from ..statistic import median
 from .row import Row, alternate
 
 
-def go_program(source, folder):
+def go_program(source, folder, static=False):
     """A peer in Go, built now where Go is; None where it is not."""
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go is None:
         return None
     built = os.path.join(folder, "peer")
     path = os.path.join(os.path.dirname(__file__), "..", "..", "peers", source)
-    done = subprocess.run([go, "build", "-o", built, path], capture_output=True, check=False, text=True)
+    environment = {**os.environ, "CGO_ENABLED": "0"} if static else None
+    done = subprocess.run([go, "build", "-o", built, path], capture_output=True, check=False, text=True, env=environment)
     if done.returncode != 0:
         raise Failure(f"{source} does not build: {done.stderr.strip()[:200]}")
     return built

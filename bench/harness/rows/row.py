@@ -4,24 +4,43 @@ import os
 import time
 
 from .. import machine
-from ..processes import Driver, Failure, cpu_ns
+from ..processes import Driver, Failure, Spoiled, cpu_ns
 from ..record import missing
 from ..statistic import LOOKS, is_decided
 
 
+SPOILED_MAX = 3  # in a row, of one side
+
+
 class Row:
     """Something that is measured in one go and gives one or several records."""
+
+    spoiled = 0  # sides of pairs of the row that is being measured
 
     def __init__(self, names, measure):
         self.names = names
         self.measure = measure
 
     def records(self, bench):
+        Row.spoiled = 0
         try:
             made = {record["name"]: record for record in self.measure(bench)}
         except Failure as failure:
             return [missing(name, str(failure)) for name in self.names]
+        for record in made.values():
+            if Row.spoiled:
+                record["note"] += f"; {Row.spoiled} more were spoiled by a late generator, and measured again"
         return [made.get(name) or missing(name, "the row gave no such record") for name in self.names]
+
+
+def unspoiled(measure):
+    for attempt in range(SPOILED_MAX):
+        try:
+            return measure()
+        except Spoiled:
+            Row.spoiled += 1
+            if attempt + 1 == SPOILED_MAX:
+                raise
 
 
 def alternate(pairs, measure_floor, measure_subject):
@@ -29,11 +48,11 @@ def alternate(pairs, measure_floor, measure_subject):
     measured = []
     for i in range(pairs):
         if i % 2 == 0:
-            floor = measure_floor()
-            subject = measure_subject()
+            floor = unspoiled(measure_floor)
+            subject = unspoiled(measure_subject)
         else:
-            subject = measure_subject()
-            floor = measure_floor()
+            subject = unspoiled(measure_subject)
+            floor = unspoiled(measure_floor)
         measured.append((floor, subject))
     return measured
 

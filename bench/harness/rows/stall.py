@@ -6,7 +6,7 @@ from .row import Row
 
 
 def attribution(bench):
-    run = run_json(bench, "stall_cause_bench", bench.stalls, timeout=900)
+    run = run_json(bench, bench.subject("stall_cause_bench"), bench.stalls, timeout=900)
     kinds = [kind for kind in run["kinds"] if "skipped" not in kind]
     judged = [kind["every_ms"]["right"] + kind["every_ms"]["wrong"] for kind in kinds]
     right = [100 * kind["every_ms"]["right"] / of for kind, of in zip(kinds, judged)]

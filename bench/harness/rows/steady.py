@@ -1,6 +1,7 @@
 """Whether tasks that keep their threads, calls that block, and a machine that stands still for a while are felt by others."""
 
 import os
+import random
 import selectors
 import signal
 import socket
@@ -9,19 +10,26 @@ import time
 from race import peers
 
 from .. import machine
+from ..cgroup import Group
 from ..open_loop import CONNECTIONS, Trial, after_stops, at_ms, stop_and_continue
 from ..processes import Failure, Server, run_json
 from ..record import at_least, at_most, no_target, of_distances, of_pairs, of_values
 from ..report import range_of
 from ..statistic import median
-from .row import Row, alternate
+from .row import Row, alternate, unspoiled
 
 EXTRA_THREADS = 8  # beside the tasks that keep one: main, two workers, the watchdog, spares on their way
+WAITING_EACH = 1  # beside each of those: a worker waits for a processor among them, loses its slot for it, and waits on
 SPARE_SECONDS = 10  # a spare's thread without work ends after that
 
 
-def subject(bench, *disturbance):
-    return Trial(bench, bench.subject("steady_server"), *disturbance)
+def floor_of(bench, spinners=0, spin_seconds=0):
+    """As many threads as the subject has slots: with fewer it would have a smaller share of the processors than that."""
+    return Trial(bench, "echo_floor", len(bench.two_cpus), spinners=spinners, spin_seconds=spin_seconds)
+
+
+def subject(bench, *disturbance, group=None):
+    return Trial(bench, bench.subject("steady_server"), *disturbance, disturbs_itself=bool(disturbance), group=group)
 
 
 def echoes(bench, trial):
@@ -32,7 +40,7 @@ def echoes(bench, trial):
 
 def one_spinner(bench):
     name = "steady/one_spinner"
-    pairs = alternate(bench.steady_runs, lambda: echoes(bench, Trial(bench, "echo_floor", spinners=1)),
+    pairs = alternate(bench.steady_runs, lambda: echoes(bench, floor_of(bench, 1)),
                       lambda: echoes(bench, subject(bench, "spin", 1, 3600)))
     floor, own = [[at_ms(side.latency_ns, 0.999) for side in sides] for sides in zip(*pairs)]
     note = (f"the second worst of {len(pairs)} runs; p99.9 {range_of(own)}, of the floor {range_of(floor)}; "
@@ -48,31 +56,61 @@ def one_spinner(bench):
                          f"floor, {late[1]:.1f} beside levity")
 
 
-def spinners(name, count):
+def spinners(name, count, long=False):
+    """`long`: few runs, but such that threads which are added bit by bit would become many."""
     def measure(bench):
+        seconds, runs = (bench.long_seconds, bench.long_pairs) if long else (bench.steady_seconds, bench.steady_pairs)
+
         def both(trial):
             with trial:
                 trial.disturb()
-                paced = trial.load.run(bench.steady_seconds)
+                paced = trial.load.run(seconds)
                 fast = trial.load.saturate(bench.saturate_seconds)
                 return at_ms(paced.latency_ns, 0.99), fast["per_second"], max(paced.threads_max, fast["threads_max"])
 
-        pairs = alternate(bench.steady_pairs, lambda: both(Trial(bench, "echo_floor", spinners=count)),
+        pairs = alternate(runs, lambda: both(floor_of(bench, count)),
                           lambda: both(subject(bench, "spin", count, 3600)))
         floor, own = [[side[0] for side in sides] for sides in zip(*pairs)]
         yield of_distances(name, list(zip(floor, own)), "ms p99 above the floor", at_most(5),
-                           note=f"p99 {range_of(own)}, of the floor {range_of(floor)}")
+                           note=f"p99 {range_of(own)}, of the floor {range_of(floor)}; {len(pairs)} runs of {seconds} s")
         yield of_pairs(f"{name}/throughput", [(floor[1], own[1]) for floor, own in pairs], "echoes/s", at_least(0.8),
                        judged="ratio", note="each connection has one request in flight")
         threads = [own[2] for _, own in pairs]
-        yield of_values(f"{name}/threads", threads, "threads", at_most(count + EXTRA_THREADS), value=max(threads), note="the most")
+        most = count * (1 + WAITING_EACH) + EXTRA_THREADS
+        yield of_values(f"{name}/threads", threads, "threads", at_most(most), value=max(threads), note="the most")
 
     return Row([name, f"{name}/throughput", f"{name}/threads"], measure)
 
 
+def unexpected_spinner(bench):
+    """So seldom that the watchdog is no longer on the alert: how it finds the first one, not its quick looks after that."""
+    every_s, spins_s, first_ns = 5, 1, 50_000_000
+
+    def first_echoes(trial):
+        told = []
+        with trial:
+            trial.load.begin(every_s * bench.spinners_unexpected)
+            for _ in range(bench.spinners_unexpected):
+                time.sleep(every_s - spins_s - 0.5)
+                told.append(trial.tell())
+                time.sleep(spins_s + 0.5)
+            echoes = trial.load.finish()
+        return [latency for due, latency, _ in echoes if any(0 <= due - at < first_ns for at in told)]
+
+    pairs = alternate(bench.steady_pairs, lambda: first_echoes(floor_of(bench, 1, spins_s)),
+                      lambda: first_echoes(subject(bench, "spin", 1, spins_s)))
+    floor, own = [[at_ms(side, 0.999) for side in sides] for sides in zip(*pairs)]
+    all_floor, all_own = [at_ms(sum(sides, []), 0.999) for sides in zip(*pairs)]
+    yield of_distances("steady/unexpected_spinner", list(zip(floor, own)), "ms p99.9 above the floor", at_most(5),
+                       value=all_own - all_floor,
+                       note=f"p99.9 of all runs {all_own:.2f} ms, of the floor {all_floor:.2f}; the first "
+                            f"{first_ns // 1_000_000} ms of {len(pairs) * bench.spinners_unexpected} tasks that compute for "
+                            f"{spins_s} s, one every {every_s} s; runs {range_of(own)}, of the floor {range_of(floor)}")
+
+
 def asleep(name, kind, what):
     def measure(bench):
-        pairs = alternate(bench.steady_pairs, lambda: echoes(bench, Trial(bench, "echo_floor")),
+        pairs = alternate(bench.steady_pairs, lambda: echoes(bench, floor_of(bench)),
                           lambda: echoes(bench, subject(bench, kind, 5, 3600)))
         floor, own = [[at_ms(side.latency_ns, 0.999) for side in sides] for sides in zip(*pairs)]
         yield of_values(name, own, "ms p99.9", at_most(8), floor=median(floor),
@@ -82,25 +120,63 @@ def asleep(name, kind, what):
 
 
 def stopped(bench):
-    name, settled_ns = "steady/stopped", 50_000_000
+    """Beside tasks that compute for 2 ms of 4, two for each slot: each stop finds one at work on every slot."""
+    name, settled_ns, tasks = "steady/stopped", 50_000_000, 2 * len(bench.two_cpus)
 
     def stops(trial):
         times, stopped_s, between_s = bench.stops, 0.2, 0.8
         with trial:
+            trial.disturb()
             trial.load.begin((stopped_s + between_s) * times + 1)
-            spans = stop_and_continue(trial.server.pid, times, stopped_s, between_s)
+            spans = stop_and_continue(trial.server.pid, [(between_s, stopped_s)] * times)
             backlog, later = after_stops(trial.load.finish(), spans, settled_ns)
-            replaced = trial.server.report()["replaced"] if trial.server.name != "echo_floor" else 0
-        return backlog, at_ms(later, 0.999), replaced
+        return backlog, at_ms(later, 0.999)
 
-    pairs = alternate(2, lambda: stops(Trial(bench, "echo_floor")), lambda: stops(subject(bench, "spin", 0, 0)))
+    def slots_taken(meanwhile):
+        with Server(bench, bench.subject("steady_server"), "half", str(tasks), "3600", cpus=bench.two_cpus, priority=0) as server:
+            server.process.send_signal(signal.SIGUSR1)
+            time.sleep(1.5)  # until all of them are at work
+            meanwhile(server.pid)
+            return server.report()["replaced"]
+
+    pairs = alternate(2, lambda: stops(floor_of(bench)), lambda: stops(subject(bench, "half", tasks, 3600)))
     floor, own = [[each for side in sides for each in side[0]] for sides in zip(*pairs)]
     later = [[side[1] for side in sides] for sides in zip(*pairs)]
     yield of_values(name, own, "ms until what was due is answered", at_most(50), value=max(own), floor=median(floor),
-                    note=f"the worst of {len(own)} stops of 200 ms; {range_of(own)}, of the floor {range_of(floor)}; p99.9 of what "
-                         f"was due 50 ms later {range_of(later[1])}, of the floor {range_of(later[0])}")
-    taken = [side[2] for _, side in pairs]
-    yield of_values(f"{name}/slots_taken", taken, "slots", at_most(0), value=sum(taken), note="from tasks that merely stood still")
+                    note=f"the worst of {len(own)} stops of 200 ms; {range_of(own)}, of the floor without such tasks "
+                         f"{range_of(floor)}; p99.9 of what was due 50 ms later {range_of(later[1])}, of the floor "
+                         f"{range_of(later[0])}")
+    # A stop is dangerous for a task that a look, one in 10 ms, has met before it, and that has much to do after it: few are.
+    source = random.Random(1)
+    pauses = [(source.uniform(0.02, 0.05), source.uniform(0.02, 0.05)) for _ in range(bench.short_stops)]
+    taken = slots_taken(lambda pid: stop_and_continue(pid, pauses))
+    without = slots_taken(lambda _: time.sleep(sum(map(sum, pauses))))
+    yield of_values(f"{name}/slots_taken", [taken], "slots", at_most(0),
+                    note=f"in {len(pauses)} stops of 20 to 50 ms, from {tasks} tasks that compute for 2 ms of 4; {without} without "
+                         "stops")
+
+
+def quota(bench):
+    """Tasks that compute for 2 ms of 4 want both CPUs, and their service may use one from some moment on: with two workers its time
+    is used up half a period before there is more."""
+    tasks = 2 * len(bench.two_cpus)
+
+    def limited():
+        with Group() as group, subject(bench, "half", tasks, 3600, group=group) as trial:
+            trial.disturb()
+            group.limit(1)
+            trial.load.warm(bench.disturbed_seconds)
+            before, began = group.throttled_seconds(), time.monotonic()
+            echoes = trial.load.run(bench.steady_seconds)
+            return echoes.latency_ns, 100 * (group.throttled_seconds() - before) / (time.monotonic() - began)
+
+    runs = [unspoiled(limited) for _ in range(bench.steady_pairs)]
+    own, stopped_for = [at_ms(latencies, 0.99) for latencies, _ in runs], [part for _, part in runs]
+    yield of_values("steady/quota", own, "ms p99", at_most(20),
+                    note=f"{range_of(own)}; beside {tasks} tasks that compute for 2 ms of 4, in a cgroup that may use one CPU from "
+                         "some moment on")
+    yield of_values("steady/quota/throttled", stopped_for, "% of the time", at_most(5),
+                    note="the same; that threads stood because the quota was used up, added up over the CPUs")
 
 
 def calls(name, kind, least, what):
@@ -243,13 +319,13 @@ def one_spinner_peers(bench):
             programs[title] = build(into).program("spinner_echo")
         except Failure as why:
             absent[title] = str(why)
-    sides = {"floor": lambda: Trial(bench, "echo_floor", spinners=1), "levity": lambda: subject(bench, "spin", 1, 3600)}
+    sides = {"floor": lambda: floor_of(bench, 1), "levity": lambda: subject(bench, "spin", 1, 3600)}
     for title, path in programs.items():
-        sides[title] = lambda path=path: Trial(bench, path, 1)
+        sides[title] = lambda path=path: Trial(bench, path, 1, disturbs_itself=True)
     figures = {title: [] for title in sides}
     for turn in range(bench.steady_pairs):
         for title in (list(sides) if turn % 2 == 0 else reversed(sides)):
-            latencies = echoes(bench, sides[title]()).latency_ns
+            latencies = unspoiled(lambda: echoes(bench, sides[title]())).latency_ns
             figures[title].append((at_ms(latencies, 0.5), at_ms(latencies, 0.99), at_ms(latencies, 0.999)))
     words = [f"{title}: p50 {median([each[0] for each in of]):.2f}, p99 {median([each[1] for each in of]):.2f}, p99.9 "
              f"{range_of([each[2] for each in of])}" for title, of in figures.items()]
@@ -260,11 +336,13 @@ def one_spinner_peers(bench):
 
 ROWS = [
     Row(["steady/one_spinner", "steady/one_spinner/unexplained"], one_spinner),
-    spinners("steady/two_spinners", 2),
+    Row(["steady/unexpected_spinner"], unexpected_spinner),
+    spinners("steady/two_spinners", 2, long=True),
     spinners("steady/sixteen_spinners", 16),
     asleep("steady/five_in_vfork", "vfork", "5 tasks that wait in state D for a child of vfork"),
     asleep("steady/five_asleep", "asleep", "5 tasks, in nanosleep, read of a pipe, flock, futex, poll"),
     Row(["steady/stopped", "steady/stopped/slots_taken"], stopped),
+    Row(["steady/quota", "steady/quota/throttled"], quota),
     calls("steady/calls_declared", "blocking", 0.9, "in a call of 1 s by lv::blocking"),
     calls("steady/calls_undeclared", "nanosleep", 0.75, "in a sleep of 1 s of which nobody was told"),
     Row(["steady/idle_connections_of_retired_threads"], idle_connections),

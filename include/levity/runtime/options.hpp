@@ -8,7 +8,8 @@ namespace levity::inline v0 {
 
 /// How a runtime is set up. The defaults serve a network service; nothing needs to be configured.
 struct runtime_options {
-  /// Threads that run tasks. 0: as many as this process may use CPUs (affinity and cgroup quota).
+  /// Threads that run tasks. 0: as many as this process may use CPUs, by affinity, cpuset and quota of its cgroups, and when these
+  /// change while it runs, the number follows; up to 256. Any other number, of 256 at most, stays. More: no runtime.
   unsigned workers = 0;
 
   /// Which CPUs a worker's thread may run on. Threads that a task starts itself inherit that; those of the runtime do not.
@@ -24,14 +25,15 @@ struct runtime_options {
 
   /// Threads beside one a worker that may be kept at a time by blocking calls that last and by tasks that compute or block without
   /// waiting. Each of them is replaced, so that nobody else waits; what is over this stays where it is, holds up what its worker
-  /// has to do, and is told on standard error. A kept thread costs its stack as far as it was touched. At most 16,384. 0: no task
-  /// is replaced. Only then do no two tasks of a runtime with one worker ever run at the same time.
+  /// has to do, and is told on standard error. A kept thread costs its stack as far as it was touched. At most 16,384; more: no
+  /// runtime. 0: no task is replaced; with `workers` = 1 no two tasks ever run at the same time then.
   unsigned stuck_threads_max = 512;
 
   /// A task that has kept its worker for so long, by computing or blocking without waiting, is told of on standard error: which
   /// one it is, why (it computes, waits for a lock, for a system call, for memory; or got no processor), and where it stands. Told
-  /// again when it has lasted ten times as long; of one cause and spawn site at most once a second. 0: never. A thread that
-  /// computes is asked where it does so by SIGSTKFLT, unless the program has a handler for that; no system call of it notices.
+  /// again when it has lasted ten times as long; of others of its cause and spawn site at most one a second. 0: never. A thread
+  /// that computes is asked where it does so by SIGSTKFLT, unless the program has a handler for that; no system call of it
+  /// notices.
   std::uint32_t stalls_told_after_ms = 100;
 
   /// No threads: for a lv::runtime inside a loop of the caller's own. See runtime::run_ready().
@@ -43,7 +45,8 @@ struct runtime_options {
 
   /// Where sockets live.
   enum class sockets : std::uint8_t {
-    automatic,      ///< what the environment's LEVITY_SOCKETS says, `epoll`, `ring` or `ring_or_epoll`; epoll without it
+    automatic,      ///< what the environment's LEVITY_SOCKETS says, `epoll`, `ring` or `ring_or_epoll`; epoll where it says
+                    ///< nothing
     epoll,          ///< the kernel's sockets, by epoll
     ring,           ///< the kernel's sockets, by io_uring on a thread of its own (Linux 6.0 or later); refused: no runtime. At its
                     ///< end a runtime waits for up to 2 s until what closed sockets still had to send is out
@@ -54,7 +57,7 @@ struct runtime_options {
   sockets backend = sockets::automatic;
 
   /// Sockets by io_uring: what a full socket leaves over of a write goes out without a copy by the kernel if it is at least so many
-  /// bytes (of 64 KiB at most). 0: it is copied. Over loopback the kernel copies all the same.
+  /// bytes. 0, or more than 64 KiB, of which there are never more: it is copied. Over loopback the kernel copies all the same.
   std::uint32_t zero_copy_from = 0;
 
   /// Who carries file operations out.

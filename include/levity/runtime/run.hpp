@@ -47,20 +47,17 @@ task<> main_task(main_outcome& outcome, F f, Args... args) {
 /// reported on standard error and gives 1. SIGINT or SIGTERM cancels the main task; if it then ends by being cancelled the code
 /// is 130 or 143, if it returns (a server that stops accepting and joins its connections) it is what it returned.
 ///
+/// Where no runtime can be had (a thread or a descriptor is refused, an option or LEVITY_SOCKETS says what is none) one line on
+/// standard error says why and what helps, and the code is 1; a program that wants to know uses lv::runtime, which throws. Throws
+/// std::bad_alloc alone, before anything runs.
+///
 /// A task that wants the signal sent sends it to the process, `::kill(::getpid(), SIGTERM)`: raise() sends it to the worker,
 /// which blocks it, and nothing happens. Without a signal: main joins a scope, and whoever may end the program cancels it.
 template <class F, class... Args>
 int run_with(const runtime_options& options, F f, Args... args) {
-  constexpr bool fits = std::is_invocable_v<F&, Args...>;
-  static_assert(fits, "run moves its arguments into the main task, and these do not fit the callable; where a parameter is a "
-                      "reference to something that outlives the run, pass a pointer or std::ref()");
-  if constexpr (fits) {
-    constexpr bool gives_a_task = detail::is_task<std::invoke_result_t<F&, Args...>>::value;
-    static_assert(gives_a_task, "run needs a callable that returns a levity::task");
-    if constexpr (gives_a_task) {
-      detail::main_outcome outcome;
-      return detail::run_main(options, detail::main_task(outcome, std::move(f), std::move(args)...), outcome);
-    }
+  if constexpr (detail::makes_task<F, Args...>()) {
+    detail::main_outcome outcome;
+    return detail::run_main(options, detail::main_task(outcome, std::move(f), std::move(args)...), outcome);
   }
   std::unreachable();  // was refused above
 }

@@ -57,7 +57,8 @@ task<> run_for_outside(task<T> inner, awaited_outside<T>* outside) {
 /// primitives and sockets of its own one. After fork() the child must not touch a runtime of its parent.
 class runtime {
 public:
-  /// Throws std::runtime_error, which says what is missing, when the kernel refuses a thread or a descriptor.
+  /// Throws std::runtime_error, which says what is missing, when the kernel refuses a thread or a descriptor, or an
+  /// option is out of range.
   explicit runtime(const runtime_options& options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
@@ -67,19 +68,22 @@ public:
   /// Runs `f(args...)`, a task, on this runtime; sleeps until it has ended; returns its value or throws its exception. Any
   /// thread that is no worker of a runtime (asserted: it would hold up what it waits for; co_await the task there).
   template <class F, class... Args>
-  auto block_on(F f, Args... args) -> typename std::invoke_result_t<F&, Args...>::value_type {
-    using result = typename std::invoke_result_t<F&, Args...>::value_type;
-    detail::awaited_outside<result> outside;
-    adopt(detail::run_for_outside(detail::run_with(std::move(f), std::move(args)...), &outside), "block_on");
-    wait(outside.done);
-    return outside.result.take();
+  decltype(auto) block_on(F f, Args... args) {
+    if constexpr (detail::makes_task<F, Args...>()) {
+      detail::awaited_outside<typename std::invoke_result_t<F&, Args...>::value_type> outside;
+      adopt(detail::run_for_outside(detail::run_with(std::move(f), std::move(args)...), &outside), "block_on");
+      wait(outside.done);
+      return outside.result.take();
+    }
   }
 
   /// Starts `f(args...)`, a task, and does not wait. When it fails that is reported on standard error. Any thread. Throws
   /// std::bad_alloc.
   template <class F, class... Args>
   void spawn(F f, Args... args) {
-    adopt(detail::run_with(std::move(f), std::move(args)...), "spawned from outside");
+    if constexpr (detail::makes_task<F, Args...>()) {
+      adopt(detail::run_with(std::move(f), std::move(args)...), "spawned from outside");
+    }
   }
 
   /// Readable while run_ready() would do something. Only with runtime_options::embedded; -1 otherwise.

@@ -9,7 +9,7 @@ std::uint64_t live_tasks() noexcept;
 
 /// What became of the threads of a runtime.
 struct thread_counts {
-  unsigned workers = 0;        ///< that run tasks at a time
+  unsigned workers = 0;        ///< that run tasks at a time, now
   unsigned threads = 0;        ///< that exist for it: workers, those that tasks or calls keep, and spares
   std::uint64_t replaced = 0;  ///< times that a task computed or blocked without waiting, and its worker was replaced
   std::uint64_t unreplaced = 0;  ///< times that a look found such a task and no thread was to be had, or allowed
@@ -31,5 +31,17 @@ struct stall_counts {
 
 /// Of the current runtime; all 0 outside a task, and where nobody watches: embedded and simulated ones. Racy by nature. O(1).
 stall_counts stalls_of_runtime() noexcept;
+
+/// How far tasks stay on the NUMA node where they ran last. One that a task of another node wakes runs where it was woken, and is
+/// not counted.
+struct node_counts {
+  unsigned nodes = 0;             ///< on which workers are kept (runtime_options::affinity); 1: nobody is kept on any
+  std::uint64_t taken = 0;        ///< ready tasks that a worker took from another node, so that they are resumed on its own
+  std::uint64_t taken_early = 0;  ///< of these, while a task was ready on its own node, too: to be fair to who waited long, or by a
+                                  ///< race with who made it ready
+};
+
+/// Of the current runtime; all 0 outside a task. Racy by nature. Never blocks. O(threads).
+node_counts nodes_of_runtime() noexcept;
 
 }  // namespace levity

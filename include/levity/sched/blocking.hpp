@@ -1,66 +1,90 @@
 #pragma once
 
+#include <concepts>
+#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "levity/sched/detail/apart_call.hpp"
+#include "levity/sched/detail/prepared_call.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0 {
+
+/// How a blocking call is made: `co_await lv::blocking({.slow = true}, resolve, name)`.
+struct blocking_options {
+  /// The call is known to be slow: a thread of the pool makes it from the start, and nobody waits until it is found to last. While
+  /// all of them, 64, are taken it is made as others are.
+  bool slow = false;
+
+  /// When the task is cancelled, or a deadline around it passes, it goes on with `cancelled` and leaves the call behind. That is
+  /// not interrupted; what it returns or throws is dropped. One that has not begun by then is not made.
+  bool abandon_on_cancel = false;
+};
+
 namespace detail {
 
 extern const wait_reason blocking_reason;
 
-template <class F, class... Args>
-class blocking_awaiter : waiter, blocking_job {
-  using value = std::invoke_result_t<F, Args...>;
+struct call_in_place {
+  worker* here;
+  task_record* task;  // null: the call is to be made elsewhere
+};
 
+/// The running task is about to make a call that may block, where it stands. Until leave_call() this thread counts as foreign.
+[[nodiscard]] call_in_place enter_call() noexcept;
+/// The call is over. True: the task goes on. False: it is to be suspended, and suspend_after_call() follows.
+[[nodiscard]] bool leave_call(call_in_place call) noexcept;
+/// Queues the running task: others run what was this thread's to run, or its budget is used up. It may run already when this
+/// returns.
+void suspend_after_call(std::coroutine_handle<> leaf) noexcept;
+
+// A call that the pool makes. One that is made in place never looks at it, so nothing is written here until it is needed.
+struct offloaded_call : waiter, blocking_job {
+  offloaded_call() noexcept {}
+  task_record* record;
+};
+
+template <class F, class... Args>
+class blocking_awaiter : offloaded_call {
 public:
-  blocking_awaiter(F f, Args... args)
-      : waiter{&blocking_reason}, blocking_job{nullptr, &run_it}, f_(std::move(f)), args_(std::move(args)...) {}
-  bool await_ready() const noexcept { return false; }
+  explicit blocking_awaiter(F f, Args... args) : call_(std::move(f), std::move(args)...) {}
+
+  // The call itself, where it can be made in place: what is ready need not be suspended.
+  bool await_ready() noexcept {
+    const call_in_place here = enter_call();
+    if (here.task == nullptr) [[unlikely]] return false;
+    call_.make();
+    return leave_call(here);
+  }
 
   template <levity_promise Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) {
-    task_record& record = running_task();
-    executor& runs = *current_run().exec;
-    if (worker* entered = runs.enter_call()) {
-      call();
-      return !runs.leave_call(*entered, record, frame);
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    if (call_.is_over()) {
+      suspend_after_call(frame);
+      return true;
     }
-    record_ = &record;
-    prepare_wait(record, frame, *this);
-    runs.offload(*this);
-    return commit_wait(record);
+    reason = &blocking_reason;
+    run = &run_it;
+    record = &running_task();
+    task_record& waits = *record;
+    prepare_wait(waits, frame, *this);
+    current_run().exec->offload(*this);
+    return commit_wait(waits);
   }
 
-  value await_resume() { return result_.take(); }
+  std::invoke_result_t<F, Args...> await_resume() { return call_.take(); }
 
 private:
-  void call() noexcept {
-    try {
-      if constexpr (std::is_void_v<value>) {
-        std::apply(std::move(f_), std::move(args_));
-        result_.set_value();
-      } else {
-        result_.set_value(std::apply(std::move(f_), std::move(args_)));
-      }
-    } catch (...) {
-      result_.set_failure(std::current_exception());
-    }
-  }
-
   static void run_it(blocking_job& job) noexcept {
     auto& self = static_cast<blocking_awaiter&>(job);
-    self.call();
-    wake(*self.record_);
+    self.call_.make();
+    wake(*self.record);
   }
 
-  F f_;
-  std::tuple<Args...> args_;
-  task_record* record_ = nullptr;
-  result_slot<value> result_;
+  prepared_call<F, Args...> call_;
 };
 
 template <class F, class... Args>
@@ -73,27 +97,55 @@ struct blocking_object {
   }
 };
 
-}  // namespace detail
-
-/// Runs `f(args...)`, which may block, where it stands, and returns its value or exception. Callable and arguments are moved.
-/// When f is quick that costs about 35 ns. When it lasts, 100 to 300 us later another thread runs the tasks and serves the
-/// connections that this one held; f goes on undisturbed. In a pinned task, and while 64 threads are kept by calls already, f
-/// runs on a pool of threads (about 50 us), at most 64 at a time, further ones in order.
-///
-/// Inside `f` the thread belongs to no task: f may use what any thread may use of levity. Whatever it does, a cancelled task waits
-/// for it to end.
-///
-/// Pass what `f` needs as arguments. g++ before 13 destroys a lambda twice that is written inside a `co_await` and captures
-/// something with a destructor, so such a one is refused there.
 template <class F, class... Args>
-[[nodiscard("co_await the call")]] auto blocking(F&& f, Args&&... args) {
+struct apart_object {
+  std::unique_ptr<typed_apart_call<F, Args...>> call;
+  blocking_options how;
+
+  apart_awaiter<F, Args...> operator co_await() && noexcept { return {std::move(call), how.slow, how.abandon_on_cancel}; }
+};
+
+template <class F>
+constexpr void check_callable() noexcept {
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
   static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
                 "this compiler destroys a lambda with such captures twice when it is written inside a co_await: pass what it "
                 "captures as arguments of blocking(), or name the lambda before");
 #endif
+}
+
+}  // namespace detail
+
+/// Runs `f(args...)`, which may block, where it stands, and returns its value or exception. Callable and arguments are moved.
+/// When f is quick that costs about 10 ns. When it lasts, 100 to 300 us later another thread runs the tasks and serves the
+/// connections that this one held; f goes on undisturbed. In a pinned task, and while runtime_options::stuck_threads_max threads
+/// are kept already, f runs on a pool of threads (about 50 us), at most 64 at a time, further ones in order.
+///
+/// Inside `f` the thread belongs to no task: f may use what any thread may use of levity. Whatever it does, a cancelled task waits
+/// for it to end, unless blocking_options say otherwise.
+///
+/// Pass what `f` needs as arguments. g++ before 13 destroys a lambda twice that is written inside a `co_await` and captures
+/// something with a destructor, so such a one is refused there.
+template <class F, class... Args>
+  requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+[[nodiscard("co_await the call")]] auto blocking(F&& f, Args&&... args) {
+  detail::check_callable<F>();
   using object = detail::blocking_object<std::decay_t<F>, std::decay_t<Args>...>;
   return object{std::forward<F>(f), std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)};
+}
+
+/// The same with options. f, its arguments and its result live in memory of their own then, and the task parks: where f is quick
+/// that costs more than f. Who leaves a call behind leaves all of that to it: it is destroyed by the thread that makes the
+/// call, when that has ended, so f must refer to nothing that is the task's. The end of the runtime waits for such calls.
+///
+/// Throws `cancelled` where the options say so, std::bad_alloc at once.
+template <class F, class... Args>
+  requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+[[nodiscard("co_await the call")]] auto blocking(blocking_options how, F&& f, Args&&... args) {
+  detail::check_callable<F>();
+  using object = detail::apart_object<std::decay_t<F>, std::decay_t<Args>...>;
+  using call = detail::typed_apart_call<std::decay_t<F>, std::decay_t<Args>...>;
+  return object{std::make_unique<call>(std::forward<F>(f), std::forward<Args>(args)...), how};
 }
 
 }  // namespace levity

@@ -40,9 +40,9 @@ inline task<> detached_root(task<void> work, const char* name, std::source_locat
 
 template <class F, class... Args>
 void detach_named(const std::source_location& site, const char* name, F f, Args&&... args) {
-  static_assert(std::is_invocable_v<F&, std::decay_t<Args>...>,
-                "detach moves its arguments into the new task, and these do not fit the callable; pass values");
-  adopt_detached(detached_root(as_root(std::move(f), std::forward<Args>(args)...), name, site), name, site);
+  if constexpr (makes_task<F, std::decay_t<Args>...>()) {
+    adopt_detached(detached_root(as_root(std::move(f), std::forward<Args>(args)...), name, site), name, site);
+  }
 }
 
 template <class First, class... Rest>

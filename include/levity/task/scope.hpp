@@ -113,7 +113,7 @@ public:
   /// the task's next wait. Until it joins, or leaves the scope, the children of a cancelled task go on.
   [[nodiscard("co_await the join")]] join_awaiter join() noexcept;
 
-  /// Cancels every child, and every child that is spawned later. Idempotent; O(children), in slices.
+  /// Cancels every child, 512 before it returns and the others soon after, and each that is spawned later. Idempotent; O(1).
   void cancel(cancel_reason reason = cancel_reason::requested) noexcept;
 
   /// Starts a task that was made already. Not for users.
@@ -127,9 +127,7 @@ private:
   void spawn_named(const std::source_location& site, const char* name, F f, Args&&... args) {
     constexpr bool moves = (std::is_constructible_v<std::decay_t<Args>, Args> && ...);
     static_assert(moves, "spawn keeps its arguments in the new task, and one of these cannot be copied there: std::move it");
-    constexpr bool fits = std::is_invocable_v<F&, std::decay_t<Args>...>;
-    static_assert(fits, "spawn moves its arguments into the new task, and these do not fit the callable; where a parameter is a "
-                        "reference to something that outlives the task, pass a pointer or std::ref()");
+    constexpr bool fits = detail::makes_task<F, std::decay_t<Args>...>();
     if constexpr (moves && fits) adopt(detail::as_root(std::move(f), std::forward<Args>(args)...), name, site);
   }
 

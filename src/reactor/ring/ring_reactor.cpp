@@ -117,7 +117,11 @@ void ring_reactor::sleep_until(const poll_lease& held, std::int64_t until_ns, re
 }
 
 void ring_reactor::wake() noexcept {
-  full_fence();  // E205.
+  full_fence();  // E205, E370.
+  if (ring_reactor* const attendant = attendant_.load(std::memory_order_acquire)) {  // E370 acquire: the number.
+    attendant->news.put(number_);
+    return attendant->ring();
+  }
   if (state_.load(std::memory_order_relaxed) != sleep::asleep) return;
   if (state_.exchange(sleep::awake, std::memory_order_relaxed) != sleep::asleep) return;
   if (host_ != nullptr) {
@@ -130,6 +134,21 @@ void ring_reactor::wake() noexcept {
 void ring_reactor::ring() noexcept {
   rung_.store(true, std::memory_order_release);  // E206 release.
   wake();
+}
+
+io_result<void> ring_reactor::attend(reactor& rested, unsigned number) noexcept {
+  auto& other = static_cast<ring_reactor&>(rested);
+  if (other.number_ != number) other.number_ = number;  // once: somebody may be reading it still
+  other.attendant_.store(this, std::memory_order_release);  // E370 release: the number.
+  full_fence();                                             // E370.
+  news.put(number);
+  ring();
+  return {};
+}
+
+void ring_reactor::dismiss(reactor& rested) noexcept {
+  static_cast<ring_reactor&>(rested).attendant_.store(nullptr, std::memory_order_relaxed);
+  full_fence();  // E370.
 }
 
 // The end of a turn: from here on the loop that watches our descriptor sleeps for us.

@@ -30,9 +30,13 @@
 //   look at the inbox and `rung`          asleep? then awake, and wake it
 //   sleep
 //
+// While another reactor attends to this one nobody sleeps here: whoever would wake the poller tells that one instead.
+//
 // Edges
-//   E205  fences, see above.
+//   E205  fences of poller and caller, see above: one sees the other.
 //   E206  ring() -> poll: what the caller wrote before.
+//   E370  attend(), dismiss() <-> wake(): fences, see full_fence() in all. Who wakes finds whom to tell now, or what it has pushed
+//         is found by the first poll of whoever it should have told: that one polls without having been asked.
 
 #include <memory>
 
@@ -55,6 +59,8 @@ public:
   void ring() noexcept override;
   int pollable_fd() const noexcept override { return host_ != nullptr ? host_->pollable_fd() : -1; }
   void wake_at(std::int64_t due_ns) noexcept override;
+  io_result<void> attend(reactor& rested, unsigned number) noexcept override;
+  void dismiss(reactor& rested) noexcept override;
 
   io_result<endpoint*> listen(const listen_request& request) noexcept override;
   io_result<endpoint*> adopt_listener(int fd) noexcept override;
@@ -91,6 +97,8 @@ private:
   ring_socket* undelivered_ = nullptr;  // under the lease: events that found no room
   atomic<sleep> state_{sleep::awake};
   atomic<bool> rung_{false};
+  atomic<ring_reactor*> attendant_{nullptr};
+  unsigned number_ = 0;  // with the attendant (E370)
   atomic<std::uint64_t> open_{0};
 };
 

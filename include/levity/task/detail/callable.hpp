@@ -54,18 +54,32 @@ constexpr bool keeps_nothing_outside() {
   }
 }
 
+/// Whether `f(args...)` can be made a task of its own. What cannot is refused here, in one sentence.
+template <class F, class... Args>
+consteval bool makes_task() {
+  constexpr bool is_made = is_task<F>::value;
+  static_assert(!is_made, "pass the function and its arguments, (f, x), and not the task (f(x)): the new task makes the call");
+  constexpr bool fits = is_made || std::is_invocable_v<F&, Args...>;
+  static_assert(fits, "arguments are moved into the new task, and these do not fit the callable; where a parameter is a reference "
+                      "to something that outlives the task, pass a pointer or std::ref()");
+  if constexpr (!is_made && fits) {
+    constexpr bool gives_task = is_task<std::invoke_result_t<F&, Args...>>::value;
+    static_assert(gives_task, "a callable that becomes a task must return a levity::task");
+    return gives_task;
+  }
+  return false;
+}
+
 /// Keeps a callable and its arguments alive in a frame of its own while the call runs.
 template <class F, class... Args>
 std::invoke_result_t<F&, Args...> run_with(F f, Args... args) {
   co_return co_await detail::invoke(f, std::move(args)...);
 }
 
-/// `f(args...)` as the root frame of a task of its own. Where the callable has no state and takes each argument over as it is,
-/// the callee's own frame holds everything and is the root; else a small frame around it does.
+/// `f(args...)`, of which makes_task() is true, as the root frame of a task of its own. Where the callable has no state and takes
+/// each argument over as it is, the callee's own frame holds everything and is the root; else a small frame around it does.
 template <class F, class... Args>
 auto as_root(F f, Args&&... args) {
-  using result = std::invoke_result_t<F&, std::decay_t<Args>...>;
-  static_assert(is_task<result>::value, "spawn needs a callable that returns a levity::task");
   if constexpr (keeps_nothing_outside<F, std::decay_t<Args>...>() && std::is_invocable_v<F&, Args...>) {
     return detail::invoke(f, std::forward<Args>(args)...);
   } else {

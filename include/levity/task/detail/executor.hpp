@@ -18,8 +18,8 @@ class worker;
 
 /// A call that blocks, for a thread that may. Lives in a frame; gone when its call returns.
 struct blocking_job {
-  blocking_job* next = nullptr;
-  void (*run)(blocking_job&) noexcept = nullptr;
+  blocking_job* next;
+  void (*run)(blocking_job&) noexcept;
 };
 
 /// A timer that runs a short callback on whatever thread finds it due. Lives in a frame; disarmed before it dies.
@@ -72,12 +72,6 @@ struct executor {
 
   /// Runs a job on a thread that may block. Any thread.
   virtual void offload(blocking_job& job) noexcept = 0;
-  /// The running task is about to make a call that may block, where it stands. Until leave_call() this thread counts as foreign.
-  /// Null: not here; offload it.
-  [[nodiscard]] virtual worker* enter_call() noexcept = 0;
-  /// The call of enter_call() is over. True: the task goes on. False: it has been queued, for others run what was this thread's
-  /// to run: it may run already, touch neither its frame nor its record.
-  [[nodiscard]] virtual bool leave_call(worker& entered, task_record& record, std::coroutine_handle<> leaf) noexcept = 0;
   /// Who carries file operations out.
   virtual file_backend& files() noexcept = 0;
 
@@ -106,9 +100,21 @@ struct executor {
     std::uint64_t unknown;
   };
   virtual stall_figures stalls_approx() noexcept = 0;
+  /// The nodes on which its workers are kept, and the tasks that one took from another node. Any thread.
+  struct node_figures {
+    unsigned nodes;
+    std::uint64_t taken;
+    std::uint64_t taken_early;
+  };
+  virtual node_figures nodes_approx() noexcept = 0;
 
   /// The scope of the tasks that belong to the executor itself.
   virtual scope_state& root_scope() noexcept = 0;
+  /// Calls scope.cancel_on() of a cancelled scope soon, between tasks. The scope is pinned until then. Any thread.
+  virtual void cancel_later(scope_state& scope) noexcept = 0;
+  /// What runs on this thread will go on for long, without a wait: if that keeps a slot, somebody else may have it at once. Any
+  /// thread.
+  virtual void will_last() noexcept = 0;
   /// The executor's root scope has lost its last child.
   virtual void root_empty() noexcept = 0;
 
@@ -121,7 +127,7 @@ struct executor {
   virtual void leave_idle_reactor() noexcept = 0;
   /// The reactor that shall watch the next new connection. Any thread.
   virtual reactor& next_reactor() noexcept = 0;
-  /// Its reactors, at least one; constant. Any thread.
+  /// Its reactors that belong to workers now, at least one; what was counted once stays. Any thread.
   virtual unsigned reactor_count() noexcept = 0;
   virtual reactor& reactor_at(unsigned index) noexcept = 0;
 

@@ -100,7 +100,7 @@ struct context {
 
   context* outer = nullptr;
   kind what;
-  atomic<bool> fired{false};  // deadline: it passed. E5 release by who fires, acquire by effective_cancel().
+  atomic<bool> fired{false};  // deadline: it passed (E5)
 
   explicit context(kind k) noexcept : what(k) {}
 };

@@ -18,7 +18,9 @@
 //   The root scope of a runtime has no owner and is closing from the start; at 0 the runtime ends.
 //
 // Other fields are guarded by `lock` unless said otherwise. The lock covers a few pointer writes; cancelling and listing walk
-// the children in slices, with a cursor in the list, and let go of the lock between two slices.
+// the children in slices, with a cursor in the list, and let go of the lock between two slices. Whoever cancels tells no more than
+// `told_at_once` of them: the rest is left to its executor, which goes on between tasks. So neither a task that cancels nor the
+// slot that it holds is kept by the crowd that it cancels.
 //
 // Who frees it: ~scope() when no child lives; else the last child's end, on behalf of the task that left it behind. From the
 // outside it is found in its executor's registry, from birth to then; who looks at it pins it, and the last pin decides.
@@ -50,6 +52,8 @@ enum class failure_policy : std::uint8_t { cancel_siblings, keep_going, report }
 struct scope_state {
   spin_lock lock;
   static constexpr std::int64_t open_bias = std::int64_t{1} << 40;
+  static constexpr int told_at_once = 512;  // children, by who cancels
+  static constexpr int told_in_turn = 64;   // by who goes on with it
 
   link_list children;         // task_record::sibling
   atomic<std::int64_t> outstanding{open_bias};  // shared; see above
@@ -70,7 +74,7 @@ struct scope_state {
   list_link cursors[2];       // [0] cancelling, [1] listing
   list_link registry;         // guarded by the executor's registry
   const task_record* spared = nullptr;    // by the one cancellation that takes effect
-  scope_state* next_to_cancel = nullptr;  // of the thread that cancels it
+  scope_state* next_to_cancel = nullptr;  // in the line of the thread that cancels it, or of its executor
   context orphans{context::kind::orphans};  // links it to its owner's record once it is left behind
 
   static scope_state* create(executor& exec, task_record* owner, failure_policy policy, const char* name);
@@ -101,8 +105,11 @@ struct scope_state {
   /// Throws std::bad_alloc, when called from outside the executor's threads or by a task with bound values.
   void adopt(std::coroutine_handle<> frame, promise_base& promise, const char* task_name, const std::source_location& site);
 
-  /// Cancels every child, now and to come, but the one that is spared. Any thread, as long as the scope lives. Sliced.
+  /// Cancels every child, now and to come, but the one that is spared. Any thread, as long as the scope lives. Of more children
+  /// than `told_at_once`, those in scopes below this one included, the others are told soon after, by the executor.
   void cancel(cancel_reason reason, const task_record* spare = nullptr) noexcept;
+  /// A slice of what executor::cancel_later() was asked for. On a thread of the executor, outside of tasks. May destroy the scope.
+  void cancel_on() noexcept;
 
   /// `count` children have ended; those that had entered are linked by `queue` from `first` on. May destroy the scope.
   /// Returns the task that had left this scope behind, if it was the last child that it waited for: that task ends now.
@@ -115,7 +122,8 @@ struct scope_state {
 
   void adopt_slowly(std::coroutine_handle<> frame);
   void adopt_with_locals(std::coroutine_handle<> frame, local_binding& bound);
-  void cancel_children() noexcept;
+  void cancel_line_from_here(int children_max) noexcept;
+  [[nodiscard]] bool cancel_children(int& children_max) noexcept;
   void end_left_behind() noexcept;
   void child_failed(std::exception_ptr thrown, task_record& child) noexcept;
 
@@ -132,30 +140,33 @@ struct scope_state {
   /// false when that walker is at it already. The caller keeps the scope alive.
   template <class Visit, class Between>
   bool walk(int cursor, int slice, Visit&& visit, Between&& between) {
+    lock.lock();
+    const bool begins = !cursors[cursor].linked();
+    if (begins) children.push_front(cursors[cursor]);
+    lock.unlock();
+    if (!begins) return false;
+    while (walk_on(cursor, slice, visit)) between();
+    between();
+    return true;
+  }
+  /// One slice. False: it was the last one.
+  template <class Visit>
+  bool walk_on(int cursor, int slice, Visit&& visit) {
     list_link& here = cursors[cursor];
     lock.lock();
-    if (here.linked()) {
-      lock.unlock();
-      return false;
-    }
-    children.push_front(here);
-    for (;;) {
-      for (int i = 0; i < slice; i++) {
-        list_link* next = here.next;
-        if (next == children.end()) {
-          here.unlink();
-          lock.unlock();
-          between();
-          return true;
-        }
+    for (int i = 0; i < slice; i++) {
+      list_link* next = here.next;
+      if (next == children.end()) {
         here.unlink();
-        link_list::insert_before(*next->next, here);
-        if (!is_cursor(next)) visit(task_record::from_sibling(*next));
+        lock.unlock();
+        return false;
       }
-      lock.unlock();
-      between();
-      lock.lock();
+      here.unlink();
+      link_list::insert_before(*next->next, here);
+      if (!is_cursor(next)) visit(task_record::from_sibling(*next));
     }
+    lock.unlock();
+    return true;
   }
 };
 

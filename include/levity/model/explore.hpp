@@ -1,0 +1,194 @@
+#pragma once
+
+// explore: runs a piece of lock-free code under every order of its steps, and with every value that C++20 lets its loads see.
+//
+//   #include <levity/model/explore.hpp>
+//   namespace lv = levity;
+//
+//   lv::model::result seen = lv::model::explore({}, [] {
+//     lv::model::atomic<bool> ready{false};
+//     lv::model::cell<int> data{0};
+//     lv::model::together([&] { data.set(42); ready.store(true, std::memory_order_release); },
+//                         [&] { if (ready.load(std::memory_order_acquire)) lv::model::require(data.get() == 42, "published"); });
+//   });
+//   if (seen.failure) std::puts(seen.failure->interleaving.c_str());
+//
+// The body is run again and again, so it makes what it uses anew each time, and must do the same whenever it is given the same
+// answers: no clock, no random numbers, no input. Its threads are virtual; all of them run on the calling thread.
+//
+// What is found: a broken requirement; a data race on cells; a word touched before it has begun or after its end; a deadlock, of
+// which a lost wake-up is one; threads that spin for ever. What the machine does, and does not do, with memory is written down in
+// src/model/memory.hpp.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "levity/model/atomic.hpp"
+
+namespace levity::inline v0::model {
+
+/// How an exploration goes about it, and when it gives up.
+struct options {
+  /// In which order executions come: all of them, or some by chance.
+  enum class mode : std::uint8_t { exhaustive, random };
+  /// What is left out because it cannot make a difference: nothing; what sleep sets show; and what no race asks for. The first two
+  /// are for checking the third.
+  enum class reduction : std::uint8_t { none, sleep, races };
+  /// No bound.
+  static constexpr unsigned unlimited = ~0U;
+
+  /// All executions, or some by chance.
+  mode how = mode::exhaustive;
+  /// It stops after so many executions, redundant ones included, be it at the end or not.
+  std::uint64_t executions_max = 10'000'000;
+  /// Exhaustive: only executions in which no more than so many threads are interrupted while they could go on. Bounded, nothing is
+  /// reduced: a bound pays where it is small.
+  unsigned preemptions_max = unlimited;
+  /// What is left out.
+  reduction reduce = reduction::races;
+  /// Random: the seed from which all executions follow.
+  std::uint64_t seed = 1;
+  /// Random: so many times, less one, another thread takes precedence in an execution.
+  unsigned depth = 3;
+  /// How often in a row a thread may read the same message of a word while there is a newer one: a store is seen some day.
+  unsigned stale_reads_max = 3;
+  /// An execution with more steps than this has no end.
+  unsigned steps_max = 5'000;
+  /// Whether a store may come before one that was made earlier, in the modification order of its word, where that is allowed.
+  bool reorder_stores = true;
+  /// Whether a wait that has a time limit may reach it. Where it may not, a wake-up that is lost is a deadlock.
+  bool timeouts = false;
+  /// The one execution with these answers, which a failure has printed.
+  std::string replay;
+};
+
+/// What went wrong in an execution.
+struct failure {
+  std::string what;          ///< in one sentence
+  std::string interleaving;  ///< step by step, one a line
+  std::string replay;        ///< options::replay for this execution
+};
+
+/// What an exploration has seen.
+struct result {
+  std::uint64_t executions = 0;  ///< that differ
+  std::uint64_t redundant = 0;   ///< that were one of the others in another order
+  std::uint64_t steps = 0;       ///< of all of them
+  double seconds = 0;            ///< wall time
+  bool complete = false;         ///< there are no others, within the bounds
+  std::optional<model::failure> failure;  ///< of the last execution, if it failed
+};
+
+namespace detail {
+
+result explore(const options& wanted, void (*body)(void*), void* data);
+unsigned start(void (*body)(void*), void* data, void (*drop)(void*), std::source_location where);
+void join(unsigned thread, std::source_location where);
+void plain(const void* address, bool writes, std::source_location where) noexcept;
+void begins(const void* address) noexcept;
+void per_thread(void* word, std::size_t size);
+
+}  // namespace detail
+
+/// Runs `body` until all of its executions have been seen, one has failed, or options say that it is enough. On the calling thread,
+/// which must not be inside an exploration. A step takes some tens of nanoseconds.
+template <class Body>
+result explore(const options& wanted, Body&& body) {
+  return detail::explore(wanted, [](void* data) { (*static_cast<std::remove_reference_t<Body>*>(data))(); },
+                         const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+}
+
+/// A virtual thread of an exploration; only inside one, up to 8 with the body itself. Joined by its end at the latest.
+class thread {
+public:
+  /// Starts it. What the body writes before happens before what `work` does.
+  template <class Work>
+  explicit thread(Work work, std::source_location where = std::source_location::current()) {
+    auto kept = std::make_unique<Work>(std::move(work));
+    number_ = detail::start([](void* data) { (*static_cast<Work*>(data))(); }, kept.get(),
+                            [](void* data) { delete static_cast<Work*>(data); }, where);
+    static_cast<void>(kept.release());
+  }
+  thread(const thread&) = delete;
+  thread& operator=(const thread&) = delete;
+  ~thread() { join(); }
+
+  /// Waits until it has ended; what it did happens before the return.
+  void join(std::source_location where = std::source_location::current()) {
+    if (!std::exchange(joined_, true)) detail::join(number_, where);
+  }
+
+private:
+  unsigned number_ = 0;
+  bool joined_ = false;
+};
+
+/// Runs each of `works` on a thread of its own and waits for all of them.
+template <class Work, class... Works>
+void together(Work work, Works... works) {
+  const thread first(std::move(work));
+  if constexpr (sizeof...(works) != 0) together(std::move(works)...);
+}
+
+/// Ends the exploration with a failure unless `condition` holds.
+inline void require(bool condition, const char* what, std::source_location where = std::source_location::current()) {
+  if (!condition) levity::detail::this_explorer->fails(what, where);
+}
+
+/// A number below `count`, each of which is tried.
+unsigned choose(unsigned count);
+
+/// Tells that plain data is read, or written, here: two threads of which one writes need happens-before between them.
+template <class T>
+void read(const T& data, std::source_location where = std::source_location::current()) noexcept {
+  detail::plain(&data, false, where);
+}
+/// The same for a write.
+template <class T>
+void write(T& data, std::source_location where = std::source_location::current()) noexcept {
+  detail::plain(&data, true, where);
+}
+
+/// Says that memory has been given back: who touches a word or a cell in it from here on, in this execution, fails. The memory
+/// itself should stay until the end of the body, lest something new begins there.
+void retire(const void* memory, std::size_t size, std::source_location where = std::source_location::current());
+
+/// Plain data under watch: every get and set is a read(), or a write().
+template <class T>
+class cell {
+public:
+  /// Begins with `value`; nobody has touched it yet but this thread.
+  explicit cell(T value = T{}) noexcept : value_(std::move(value)) { detail::begins(&value_); }
+  cell(const cell&) = delete;
+  cell& operator=(const cell&) = delete;
+
+  /// A copy of the value; a read().
+  [[nodiscard]] T get(std::source_location where = std::source_location::current()) const noexcept {
+    detail::plain(&value_, false, where);
+    return value_;
+  }
+  /// A write().
+  void set(T value, std::source_location where = std::source_location::current()) noexcept {
+    detail::plain(&value_, true, where);
+    value_ = std::move(value);
+  }
+
+private:
+  T value_;
+};
+
+/// Before an exploration: each of its threads has a `word` of its own, a thread_local variable of the calling thread, which starts
+/// with the value that it has when the exploration begins. For the explorations that this thread makes from here on.
+template <class T>
+void per_thread(T& word) {
+  static_assert(std::is_trivially_copyable_v<T>, "it is copied byte by byte at each change of threads");
+  detail::per_thread(&word, sizeof(T));
+}
+
+}  // namespace levity::model

@@ -1,0 +1,587 @@
+#include "model/exploration.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "levity/base/assert.hpp"
+#include "model/crash_guard.hpp"
+
+namespace levity::inline v0::model::detail {
+namespace {
+
+using kind = action::kind;
+using happens = happening::kind;
+
+thread_local exploration* under_way = nullptr;  // this_explorer, as what it is; a fiber begins without arguments
+thread_local std::vector<own_word> own_words;
+
+constexpr std::uint64_t bytes_mask(std::size_t size) noexcept {
+  return size >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * size)) - 1;
+}
+
+}  // namespace
+
+result explore(const options& wanted, void (*body)(void*), void* data) {
+  LEVITY_ASSERT(levity::detail::this_explorer == nullptr, "an exploration does not begin inside another one");
+  // Never destroyed after a failure: its threads stand in the middle of what they did, and what they hold stays.
+  auto* const made = new exploration(wanted, own_words);
+  result seen = made->run(body, data);
+  if (!seen.failure) delete made;
+  return seen;
+}
+
+unsigned start(void (*body)(void*), void* data, void (*drop)(void*), std::source_location where) {
+  LEVITY_ASSERT(under_way != nullptr, "a virtual thread is started inside an exploration");
+  return under_way->start(body, data, drop, where);
+}
+
+void join(unsigned thread, std::source_location where) { under_way->join(thread, where); }
+
+void plain(const void* address, bool writes, std::source_location where) noexcept {
+  if (levity::detail::this_explorer != nullptr) under_way->plain(address, writes, where);
+}
+
+void begins(const void* address) noexcept {
+  if (levity::detail::this_explorer != nullptr) under_way->begins_plain(address);
+}
+
+void per_thread(void* word, std::size_t size) { own_words.push_back({word, size}); }
+
+exploration::exploration(const options& wanted, std::vector<own_word> words)
+    : wanted_(wanted), search_(wanted), own_words_(std::move(words)) {
+  for (const own_word& each : own_words_) own_bytes_ += each.size;
+  own_at_first_.resize(own_bytes_);
+  for (std::vector<char>& each : own_of_) each.resize(own_bytes_);
+}
+
+result exploration::run(void (*body)(void*), void* data) {
+  result seen;
+  const auto begun = std::chrono::steady_clock::now();
+  keep_own_words(own_at_first_.data());
+  under_way = this;
+  const crash_guard guard([](const char* name) {
+    // A fault of the explorer itself is nobody's interleaving.
+    if (levity::detail::this_explorer != nullptr) under_way->crashes(name);
+  });
+  while (!failure_ && seen.executions + seen.redundant < wanted_.executions_max) {
+    if (!search_.begin()) {
+      seen.complete = search_.exhaustive();
+      break;
+    }
+    memory_.begin(wanted_.stale_reads_max);
+    trace_.clear();
+    threads_count_ = 1;
+    current_ = 0;
+    now_ns_ = 1'000'000'000;
+    rounds_in_vain_ = 0;
+    memory_.start(0);
+    threads_[0].is = state::ready;
+    threads_[0].in_vain = 0;
+    threads_[0].body = body;
+    threads_[0].data = data;
+    threads_[0].drop = nullptr;
+    threads_[0].place.reset(&exploration::run_thread);
+    set_own_words(own_at_first_.data());
+    levity::detail::this_explorer = this;
+    host_.go_on_in(threads_[0].place);
+    levity::detail::this_explorer = nullptr;
+    seen.steps += search_.steps();
+    (search_.redundant() ? seen.redundant : seen.executions)++;
+  }
+  set_own_words(own_at_first_.data());
+  under_way = nullptr;
+  if (failure_ && search_.astray()) {
+    failure_->what += " (and the replay is of another program, or of other options: some of its answers did not fit)";
+  }
+  seen.failure = std::move(failure_);
+  seen.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  return seen;
+}
+
+// --- threads
+// ------------------------------------------------------------------------------------------------------------------------
+
+void exploration::run_thread() {
+  exploration& all = *under_way;
+  thread& self = all.threads_[all.current_];
+  try {
+    self.body(self.data);
+  } catch (const std::exception& thrown) {
+    all.fail(fmt::format("{}: an exception leaves the thread: {}", name_of_thread(all.current_), thrown.what()));
+  }
+  if (self.drop != nullptr) self.drop(self.data);
+  all.end_thread();
+}
+
+void exploration::keep_own_words(char* into) const noexcept {
+  for (const own_word& each : own_words_) {
+    std::memcpy(into, each.address, each.size);
+    into += each.size;
+  }
+}
+
+void exploration::set_own_words(const char* from) const noexcept {
+  for (const own_word& each : own_words_) {
+    std::memcpy(each.address, from, each.size);
+    from += each.size;
+  }
+}
+
+void exploration::go_on_in(unsigned next) noexcept {
+  const unsigned left = std::exchange(current_, next);
+  if (own_bytes_ != 0) {
+    keep_own_words(own_of_[left].data());
+    set_own_words(own_of_[next].data());
+  }
+  threads_[left].place.go_on_in(threads_[next].place);
+}
+
+unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*), site where) {
+  const unsigned child = threads_count_++;
+  LEVITY_ASSERT(child < threads_max, "an exploration has no more than 8 threads");
+  note({happens::start, 0, static_cast<std::uint8_t>(child), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
+  memory_.start(child, current_);
+  search_.follows(child, current_);
+  thread& made = threads_[child];
+  made.is = state::ready;
+  made.in_vain = 0;
+  made.starting = true;
+  made.starter = static_cast<std::uint8_t>(current_);
+  made.body = body;
+  made.data = data;
+  made.drop = drop;
+  made.place.reset(&exploration::run_thread);
+  own_of_[child] = own_at_first_;
+  go_on_in(child);  // up to its first step
+  return child;
+}
+
+void exploration::end_thread() noexcept {
+  thread& self = threads_[current_];
+  const unsigned ended = current_;
+  self.is = state::ended;
+  memory_.compiler_fence(current_);
+  note({happens::end, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, {}});
+  for (unsigned other = 0; other < threads_count_; other++) {
+    if (threads_[other].is == state::joins && pending_[other].target == ended) threads_[other].is = state::ready;
+  }
+  if (self.starting) {
+    self.starting = false;
+    go_on_in(self.starter);
+  } else {
+    go_on_in(decide());
+  }
+  __builtin_unreachable();
+}
+
+void exploration::join(unsigned target, site where) {
+  if (threads_[target].is != state::ended) {
+    threads_[current_].is = state::joins;
+    memory_.compiler_fence(current_);
+    action what;
+    what.what = kind::join;
+    what.target = static_cast<std::uint8_t>(target);
+    step(what, where);
+    search_.follows(current_, target);
+    made(what);
+  } else {
+    search_.follows(current_, target);
+  }
+  memory_.join(current_, target);
+  note({happens::join, 0, static_cast<std::uint8_t>(target), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
+}
+
+// --- steps
+// --------------------------------------------------------------------------------------------------------------------------
+
+// Returns when it is this thread's turn to do `what`.
+void exploration::step(action what, site where) noexcept {
+  thread& self = threads_[current_];
+  pending_[current_] = what;
+  self.where = where;
+  const unsigned me = current_;
+  if (self.starting) {
+    self.starting = false;
+    go_on_in(self.starter);
+  } else if (const unsigned chosen = decide(); chosen != me) {
+    go_on_in(chosen);
+  }
+}
+
+// Who makes the next step. Leaves for the host when nobody can.
+unsigned exploration::decide() noexcept {
+  for (;;) {
+    thread_set enabled = 0;
+    thread_set spinning = 0;
+    bool left = false;
+    for (unsigned t = 0; t < threads_count_; t++) {
+      const state is = threads_[t].is;
+      if (is == state::ready) enabled |= set_of(t);
+      if (is == state::spins) spinning |= set_of(t);
+      left = left || is != state::ended;
+    }
+    if (enabled != 0) {
+      if (search_.steps() >= wanted_.steps_max) fail(fmt::format("no end after {} steps", wanted_.steps_max));
+      return search_.next(enabled, current_, pending_.data(), memory_);
+    }
+    if (!left) {
+      threads_[current_].place.go_on_in(host_);
+      __builtin_unreachable();
+    }
+    // Who spins may still read something newer than the last time.
+    constexpr unsigned rounds_max = 16;
+    if (spinning == 0 || ++rounds_in_vain_ > rounds_max) fail(standstill());
+    for (unsigned t = 0; t < threads_count_; t++) {
+      if (threads_[t].is == state::spins) threads_[t].is = state::ready;
+    }
+  }
+}
+
+std::string exploration::standstill() const {
+  std::string text = "nobody can go on:";
+  for (unsigned t = 0; t < threads_count_; t++) {
+    const thread& each = threads_[t];
+    const char* const does = each.is == state::spins   ? "spins at"
+                             : each.is == state::joins ? "joins at"
+                             : each.is == state::waits ? "waits at"
+                                                       : nullptr;
+    if (does != nullptr) text += fmt::format(" {} {} {};", name_of_thread(t), does, name_of(each.where));
+  }
+  text.pop_back();
+  return text;
+}
+
+void exploration::made(action what, unsigned place) noexcept { search_.made(current_, what, place, memory_); }
+
+// Somebody has written: who spins looks again.
+void exploration::stored() noexcept {
+  rounds_in_vain_ = 0;
+  threads_[current_].in_vain = 0;
+  for (unsigned t = 0; t < threads_count_; t++) {
+    if (threads_[t].is == state::spins && t != current_) {
+      threads_[t].is = state::ready;
+      search_.follows(t, current_);
+    }
+  }
+}
+
+void exploration::note(happening one) noexcept {
+  one.thread = static_cast<std::uint8_t>(current_);
+  trace_.add(one);
+}
+
+unsigned exploration::find(const void* word, std::size_t size, site where) noexcept {
+  memory::problem wrong;
+  const unsigned found = memory_.find(current_, word, size, where, wrong);
+  check(wrong, where);
+  return found;
+}
+
+void exploration::check(const memory::problem& wrong, site where) noexcept {
+  if (!wrong) [[likely]] return;
+  fail(fmt::format("{} {} at {} ({} at {})", name_of_thread(current_), wrong.what, name_of(where),
+                   name_of_thread(wrong.other_thread), name_of(wrong.other)));
+}
+
+void exploration::fail(std::string what) noexcept {
+  failure_.emplace(std::move(what), trace_.text(memory_), search_.line());
+  threads_[current_].place.go_on_in(host_);
+  __builtin_unreachable();
+}
+
+void exploration::crashes(const char* signal) noexcept {
+  fail(fmt::format("{} crashes: {}; its last step was at {}", name_of_thread(current_), signal,
+                   name_of(threads_[current_].where)));
+}
+
+void exploration::fails(const char* what, site where) noexcept {
+  const std::string place = where.line() == 0 ? std::string{} : name_of(where) + ": ";
+  fail(fmt::format("{}: {}{}", name_of_thread(current_), place, what));
+}
+
+// --- words
+// --------------------------------------------------------------------------------------------------------------------------
+
+void exploration::begins(const void* word, std::size_t, site where) noexcept {
+  memory::problem wrong;
+  memory_.begins(current_, word, where, wrong);
+  check(wrong, where);
+}
+
+void exploration::ends(const void* word, std::size_t) noexcept {
+  memory::problem wrong;
+  memory_.ends(current_, word, wrong);
+  check(wrong, {});
+}
+
+unsigned exploration::pick_message(unsigned word, bool single_order) noexcept {
+  const unsigned oldest = memory_.oldest(current_, word, single_order);
+  const unsigned count = memory_.count(word);
+  const std::uint32_t stamp = search_.stamp();
+  if (stamp == 0) return count - 1 - search_.choose(count - oldest);
+  unsigned ways = 0;
+  for (unsigned place = oldest; place < count; place++) ways += memory_.at(word, place).created >= stamp ? 1 : 0;
+  unsigned picked = count - 1;
+  search_.choose(ways, count - oldest, [&](unsigned chosen) {
+    for (unsigned place = count; place-- > oldest;) {
+      if (memory_.at(word, place).created >= stamp && chosen-- == 0) {
+        picked = place;
+        break;
+      }
+    }
+    return count - 1 - picked;
+  });
+  return picked;
+}
+
+// Who looks again and again, and neither sees nor does anything new, spins, whether it says so or not.
+void exploration::looked(bool in_vain) noexcept {
+  constexpr unsigned patience = 8;
+  thread& self = threads_[current_];
+  self.in_vain = in_vain ? self.in_vain + 1 : 0;
+  if (self.in_vain > patience) self.is = state::spins;
+}
+
+std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_order order, site where) noexcept {
+  const taken_halves taken = weakened_.at(where);
+  const bool weak{taken};
+  order = taken.of(order);
+  const unsigned w = find(word, size, where);
+  const action what{kind::load, is_single_order(order), 0, w};
+  step(what, where);
+  const unsigned oldest = memory_.oldest(current_, w, what.single_order);
+  const unsigned place = pick_message(w, what.single_order);
+  const message& seen = memory_.at(w, place);
+  const std::uint64_t value = seen.value;
+  note({happens::load, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), value, 0, seen.created, memory_.created(),
+        memory_.at(w, oldest).created, where});
+  const bool in_vain = memory_.read(current_, w, place, order);
+  made(what, place);
+  looked(in_vain);
+  return value;
+}
+
+void exploration::store(void* word, std::size_t size, std::uint64_t value, std::memory_order order, site where) noexcept {
+  const taken_halves taken = weakened_.at(where);
+  const bool weak{taken};
+  order = taken.of(order);
+  const unsigned w = find(word, size, where);
+  const action what{kind::store, is_single_order(order), 0, w};
+  step(what, where);
+  unsigned place = memory_.count(w);
+  if (wanted_.reorder_stores) {
+    const unsigned first = memory_.first_place(current_, w, what.single_order);
+    unsigned ways = 0;
+    for (unsigned each = first; each <= memory_.count(w); each++) ways += memory_.is_free(w, each) ? 1 : 0;
+    unsigned chosen = search_.choose(ways);
+    for (unsigned each = memory_.count(w); each >= first; each--) {
+      if (memory_.is_free(w, each) && chosen-- == 0) {
+        place = each;
+        break;
+      }
+    }
+  }
+  if (place == memory_.count(w)) std::memcpy(word, &value, size);
+  note({happens::store, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), value, 0, memory_.created(), 0, 0, where});
+  memory_.write(current_, w, place, value, order, where, search_.steps() - 1);
+  made(what);
+  stored();
+}
+
+std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levity::detail::change how, std::uint64_t operand,
+                                             std::memory_order order, site where) noexcept {
+  const taken_halves taken = weakened_.at(where);
+  const bool weak{taken};
+  order = taken.of(order);
+  const unsigned w = find(word, size, where);
+  const action what{kind::change, is_single_order(order), 0, w};
+  step(what, where);
+  const message& seen = memory_.at(w, memory_.count(w) - 1);
+  const std::uint64_t old = seen.value;
+  std::uint64_t value = operand;
+  switch (how) {
+    case levity::detail::change::exchange: break;
+    case levity::detail::change::add: value = old + operand; break;
+    case levity::detail::change::subtract: value = old - operand; break;
+    case levity::detail::change::bit_and: value = old & operand; break;
+    case levity::detail::change::bit_or: value = old | operand; break;
+    case levity::detail::change::bit_xor: value = old ^ operand; break;
+  }
+  value &= bytes_mask(size);
+  note({happens::change, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), old, value, seen.created, 0, 0, where});
+  memory_.change(current_, w, value, order, where, search_.steps() - 1);
+  std::memcpy(word, &value, size);
+  made(what);
+  stored();
+  return old;
+}
+
+bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& expected, std::uint64_t desired, bool weak,
+                                   std::memory_order success, std::memory_order failure, site where) noexcept {
+  const taken_halves taken = weakened_.at(where);
+  const bool weakened{taken};
+  success = taken.of(success);
+  failure = taken.of(failure);
+  const unsigned w = find(word, size, where);
+  action what{kind::change, is_single_order(success) || is_single_order(failure), 0, w};
+  step(what, where);
+  const unsigned count = memory_.count(w);
+  const unsigned oldest = memory_.oldest(current_, w, is_single_order(failure));
+  const bool equal = memory_.at(w, count - 1).value == expected;
+  // It succeeds; or, if it is weak, fails all the same, though not twice in a row; or it is a load of something else.
+  const bool spurious = equal && weak && memory_.may_fail(current_, w);
+  unsigned ways = (equal ? 1U : 0U) + (spurious ? 1U : 0U);
+  for (unsigned place = oldest; place < count; place++) ways += memory_.at(w, place).value != expected ? 1 : 0;
+  unsigned chosen = search_.choose(ways);
+  const auto size32 = static_cast<std::uint32_t>(size);
+  if (equal && chosen == 0) {
+    note({happens::change, 0, 0, weakened, success, w, size32, expected, desired, memory_.at(w, count - 1).created, 0, 0, where});
+    memory_.change(current_, w, desired, success, where, search_.steps() - 1);
+    std::memcpy(word, &desired, size);
+    made(what);
+    stored();
+    return true;
+  }
+  what.what = kind::compare;
+  if (equal) chosen--;
+  unsigned place = count;
+  while (place-- > oldest) {
+    if (memory_.at(w, place).value != expected && chosen-- == 0) break;
+  }
+  if (place + 1 == oldest || place >= count) {  // none of them: the spurious failure
+    note({happens::spurious, 0, 0, weakened, failure, w, size32, expected, 0, 0, 0, 0, where});
+    memory_.read(current_, w, count - 1, failure);
+    memory_.failed(current_, w);
+    made(what, count - 1);
+    return false;
+  }
+  expected = memory_.at(w, place).value;
+  note({happens::failed, 0, 0, weakened, failure, w, size32, expected, 0, memory_.at(w, place).created, memory_.created(),
+        memory_.at(w, oldest).created, where});
+  const bool in_vain = memory_.read(current_, w, place, failure);
+  made(what, place);
+  looked(in_vain);
+  return false;
+}
+
+void exploration::fence(std::memory_order order, site where) noexcept {
+  if (weakened_.at(where)) return;
+  if (is_single_order(order)) {
+    const action what{kind::fence, true, 0, action::no_word};
+    step(what, where);
+    memory_.fence(current_, order);
+    made(what);
+  } else {
+    memory_.fence(current_, order);
+  }
+  note({happens::fence, 0, 0, false, order, {}, 0, 0, 0, 0, 0, 0, where});
+}
+
+void exploration::compiler_fence(site where) noexcept {
+  if (weakened_.at(where)) return;
+  memory_.compiler_fence(current_);
+  note({happens::compiler_fence, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, where});
+}
+
+void exploration::process_barrier(site where) noexcept {
+  if (weakened_.at(where)) return;
+  note({happens::barrier, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, where});
+  fence(std::memory_order_seq_cst, where);
+  for (unsigned t = 0; t < threads_count_; t++) {
+    if (t == current_) continue;
+    const action what{kind::barrier, true, static_cast<std::uint8_t>(t), action::no_word};
+    step(what, where);
+    memory_.barrier_reaches(t);
+    note({happens::reach, 0, static_cast<std::uint8_t>(t), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
+    made(what);
+  }
+  fence(std::memory_order_seq_cst, where);
+}
+
+void exploration::spins() noexcept {
+  memory_.spins(current_);
+  threads_[current_].is = state::spins;
+}
+
+bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept {
+  const unsigned w = find(word, sizeof *word, where);
+  const action what{kind::wait, false, 0, w};
+  step(what, where);
+  const std::uint64_t value = memory_.at(w, memory_.count(w) - 1).value;
+  memory_.compiler_fence(current_);  // a call into the kernel
+  happening seen{happens::wait, 0, 0, false, {}, w, sizeof *word, value, 0, 0, 0, 0, where};
+  if (static_cast<std::uint32_t>(value) != expected) seen.what = happens::no_wait;
+  else if (timed && wanted_.timeouts && search_.choose(2) == 1) seen.what = happens::timeout;
+  note(seen);
+  made(what);
+  if (seen.what != happens::wait) return seen.what != happens::timeout;
+  threads_[current_].is = state::waits;
+  const unsigned me = current_;
+  if (const unsigned chosen = decide(); chosen != me) go_on_in(chosen);
+  made(action{});
+  return true;
+}
+
+void exploration::futex_wake(const std::uint32_t* word, bool all, site where) noexcept {
+  const unsigned w = find(word, sizeof *word, where);
+  const action what{kind::wake, false, 0, w};
+  step(what, where);
+  std::array<unsigned, threads_max> waiting{};
+  unsigned count = 0;
+  for (unsigned t = 0; t < threads_count_; t++) {
+    if (threads_[t].is == state::waits && pending_[t].word == w) waiting[count++] = t;
+  }
+  happening seen{happens::wake, 0, threads_max, false, {}, w, 0, 0, 0, 0, 0, 0, where};
+  if (count == 0) note(seen);
+  const unsigned one = all ? 0 : search_.choose(count);
+  made(what);
+  for (unsigned i = 0; i < count; i++) {
+    if (!all && i != one) continue;
+    threads_[waiting[i]].is = state::ready;
+    pending_[waiting[i]] = action{};  // to be awake again
+    search_.follows(waiting[i], current_);
+    seen.other = static_cast<std::uint8_t>(waiting[i]);
+    note(seen);
+  }
+}
+
+std::int64_t exploration::now_ns() noexcept { return now_ns_ += 1'000; }
+
+unsigned exploration::choose(unsigned count) {
+  const unsigned chosen = search_.choose(count);
+  note({happens::choice, 0, 0, false, {}, {}, 0, chosen, 0, 0, 0, 0, {}});
+  return chosen;
+}
+
+void exploration::plain(const void* address, bool writes, site where) noexcept {
+  memory::problem wrong;
+  memory_.plain(current_, address, writes, where, wrong);
+  check(wrong, where);
+}
+
+void exploration::begins_plain(const void* address) noexcept { memory_.begins_plain(current_, address); }
+
+void exploration::retire(const void* address, std::size_t size, site where) {
+  memory::problem wrong;
+  memory_.retire(current_, address, size, where, wrong);
+  check(wrong, where);
+}
+
+}  // namespace levity::model::detail
+
+namespace levity::inline v0::model {
+
+unsigned choose(unsigned count) {
+  LEVITY_ASSERT(detail::under_way != nullptr, "a choice is made inside an exploration");
+  return detail::under_way->choose(count);
+}
+
+void retire(const void* memory, std::size_t size, std::source_location where) {
+  if (levity::detail::this_explorer != nullptr) detail::under_way->retire(memory, size, where);
+}
+
+}  // namespace levity::model

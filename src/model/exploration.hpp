@@ -1,0 +1,131 @@
+#pragma once
+
+// exploration: one call of explore(). It has the virtual threads, answers the explored code, and asks the search who goes on and
+// what happens.
+//
+// A thread runs until it is about to do something that others could notice: a step. There it says what (`pending`) and the search
+// names who makes the next step; whoever it is goes on from its own pending one. So between two steps a thread is alone.
+//
+//   state        why it does not run                       becomes ready by
+//   ready        its step is pending                       -
+//   spins        it said so, or looked often in vain       a store of another thread; or, when nobody else can run, at once
+//   joins        the other has not ended                   the end of the other
+//   waits        on a futex                                a wake
+//   ended
+//
+// No step of their own have what only concerns the thread itself: fences other than seq_cst, compiler fences, the beginning and
+// end of words, plain data, the start of a thread. A seq_cst fence is a step, and a barrier of the process is one for each thread
+// that it reaches, between two fences.
+//
+// What the system holds by thread, thread_local words that were named, goes with the virtual thread.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "levity/base/explored_atomic.hpp"
+#include "levity/model/explore.hpp"
+#include "model/fiber.hpp"
+#include "model/memory.hpp"
+#include "model/search.hpp"
+#include "model/trace.hpp"
+#include "model/weakening.hpp"
+
+namespace levity::inline v0::model::detail {
+
+/// A thread_local word of the explored code.
+struct own_word {
+  void* address;
+  std::size_t size;
+};
+
+class exploration final : public levity::detail::explorer {
+public:
+  using site = std::source_location;
+
+  exploration(const options& wanted, std::vector<own_word> own_words);
+
+  result run(void (*body)(void*), void* data);
+
+  void begins(const void* word, std::size_t size, site where) noexcept override;
+  void ends(const void* word, std::size_t size) noexcept override;
+  std::uint64_t load(const void* word, std::size_t size, std::memory_order order, site where) noexcept override;
+  void store(void* word, std::size_t size, std::uint64_t value, std::memory_order order, site where) noexcept override;
+  std::uint64_t read_modify_write(void* word, std::size_t size, levity::detail::change how, std::uint64_t operand,
+                                  std::memory_order order, site where) noexcept override;
+  bool compare_exchange(void* word, std::size_t size, std::uint64_t& expected, std::uint64_t desired, bool weak,
+                        std::memory_order success, std::memory_order failure, site where) noexcept override;
+  void fence(std::memory_order order, site where) noexcept override;
+  void compiler_fence(site where) noexcept override;
+  void process_barrier(site where) noexcept override;
+  void spins() noexcept override;
+  bool futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept override;
+  void futex_wake(const std::uint32_t* word, bool all, site where) noexcept override;
+  std::int64_t now_ns() noexcept override;
+  [[noreturn]] void fails(const char* what, site where) noexcept override;
+
+  unsigned start(void (*body)(void*), void* data, void (*drop)(void*), site where);
+  void join(unsigned thread, site where);
+  unsigned choose(unsigned count);
+  void plain(const void* address, bool writes, site where) noexcept;
+  void begins_plain(const void* address) noexcept;
+  void retire(const void* address, std::size_t size, site where);
+
+private:
+  enum class state : std::uint8_t { ready, spins, joins, waits, ended };
+
+  struct thread {
+    state is = state::ended;
+    bool starting = false;    // runs for the first time, in the turn of who started it
+    std::uint8_t starter = 0;
+    unsigned in_vain = 0;     // loads in a row that brought nothing new
+    site where;               // of the pending step
+    void (*body)(void*) = nullptr;
+    void* data = nullptr;
+    void (*drop)(void*) = nullptr;
+    fiber place;
+  };
+
+  static void run_thread();
+  void end_thread() noexcept;
+  void step(action what, site where) noexcept;
+  unsigned decide() noexcept;
+  void go_on_in(unsigned thread) noexcept;
+  void made(action what, unsigned place = 0) noexcept;
+  void stored() noexcept;
+  unsigned find(const void* word, std::size_t size, site where) noexcept;
+  void check(const memory::problem& wrong, site where) noexcept;
+  [[noreturn]] void fail(std::string what) noexcept;
+  [[noreturn]] void crashes(const char* signal) noexcept;
+  void note(happening one) noexcept;
+  void looked(bool in_vain) noexcept;
+  unsigned pick_message(unsigned word, bool single_order) noexcept;
+  void keep_own_words(char* into) const noexcept;
+  void set_own_words(const char* from) const noexcept;
+  std::string standstill() const;
+
+  const options wanted_;
+  memory memory_;
+  search search_;
+  trace trace_;
+  weakening& weakened_ = weakening::of_environment();
+
+  std::array<thread, threads_max> threads_;
+  std::array<action, threads_max> pending_{};  // by thread: what it is about to do
+  unsigned threads_count_ = 0;
+  unsigned current_ = 0;
+  fiber host_;
+  std::int64_t now_ns_ = 0;
+  unsigned rounds_in_vain_ = 0;  // everyone who could run was spinning, since the last store
+
+  std::vector<own_word> own_words_;
+  std::size_t own_bytes_ = 0;
+  std::vector<char> own_at_first_;
+  std::array<std::vector<char>, threads_max> own_of_;
+
+  std::optional<failure> failure_;
+};
+
+}  // namespace levity::model::detail

@@ -1,0 +1,134 @@
+#include "levity/model/scenario.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "model/weakening.hpp"
+
+namespace levity::inline v0::model {
+namespace {
+
+struct entry {
+  const char* name;
+  void (*body)();
+  options wanted;
+};
+
+std::vector<entry>& scenarios() {
+  static std::vector<entry> all;
+  return all;
+}
+
+struct arguments {
+  std::vector<std::string_view> only;
+  std::uint64_t executions_max = 0;  // 0: as each scenario says
+  bool random = false;
+  std::uint64_t seed = 0;
+  bool list = false;
+};
+
+[[noreturn]] void refuse(const std::string& why) {
+  std::fprintf(stderr, "levity: %s\n", why.c_str());
+  std::exit(2);
+}
+
+std::uint64_t number(std::string_view option, const char* text) {
+  std::uint64_t value = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [stop, failed] = std::from_chars(text, end, value);
+  if (failed != std::errc{} || stop != end) refuse(fmt::format("{} takes a number, not \"{}\"", option, text));
+  return value;
+}
+
+arguments parse(int count, char** values) {
+  arguments read;
+  for (int i = 1; i < count; i++) {
+    const std::string_view option = values[i];
+    const auto value = [&] {
+      if (++i == count) refuse(fmt::format("{} takes a value, and there is none", option));
+      return values[i];
+    };
+    if (option == "--only") {
+      read.only.emplace_back(value());
+    } else if (option == "--executions") {
+      read.executions_max = number(option, value());
+    } else if (option == "--seed") {
+      read.seed = number(option, value());
+    } else if (option == "--random") {
+      read.random = true;
+    } else if (option == "--list") {
+      read.list = true;
+    } else {
+      refuse(fmt::format("there is no option \"{}\"; those there are: --only NAME, --executions N, --random, --seed N, --list",
+                         option));
+    }
+  }
+  for (const std::string_view name : read.only) {
+    bool known = false;
+    for (const entry& each : scenarios()) known = known || name == each.name;
+    if (!known) refuse(fmt::format("there is no scenario \"{}\"; --list names those there are", name));
+  }
+  return read;
+}
+
+// True: it passed.
+bool run(const entry& one, const arguments& read, const char* program) {
+  options wanted = one.wanted;
+  if (read.executions_max != 0) wanted.executions_max = read.executions_max;
+  if (read.random) wanted.how = options::mode::random;
+  if (read.seed != 0) wanted.seed = read.seed;
+  if (const char* const replay = std::getenv("LEVITY_MODEL_REPLAY"); replay != nullptr) wanted.replay = replay;
+  const result seen = explore(wanted, one.body);
+  const std::uint64_t all = seen.executions + seen.redundant;
+  fmt::print("{:<6} {:<50} {:>9} executions{}, {} redundant, {:.2f} s, {:.0f} a second, {:.1f} steps each\n",
+             seen.failure ? "FAILS" : "ok", one.name, seen.executions, seen.complete ? ", all" : "", seen.redundant, seen.seconds,
+             static_cast<double>(all) / std::max(seen.seconds, 1e-9),
+             static_cast<double>(seen.steps) / static_cast<double>(std::max<std::uint64_t>(all, 1)));
+  if (seen.failure) {
+    fmt::print("\n{}\n\n{}\nLEVITY_MODEL_REPLAY={} {} --only {}\n\n", seen.failure->what, seen.failure->interleaving,
+               seen.failure->replay, program, one.name);
+  }
+  return !seen.failure;
+}
+
+}  // namespace
+
+scenario::scenario(const char* name, void (*body)(), options wanted) { scenarios().push_back({name, body, std::move(wanted)}); }
+
+int run_scenarios(int count, char** values) {
+  const arguments read = parse(count, values);
+  if (read.list) {
+    for (const entry& each : scenarios()) fmt::print("{}\n", each.name);
+    return 0;
+  }
+  if (std::getenv("LEVITY_MODEL_REPLAY") != nullptr && read.only.size() != 1) {
+    refuse("LEVITY_MODEL_REPLAY is of one scenario: name it by --only");
+  }
+  detail::weakening& weakened = detail::weakening::of_environment();
+  bool made_weakened = weakened.places().empty();
+  bool passed = true;
+  for (const entry& each : scenarios()) {
+    bool wanted = read.only.empty();
+    for (const std::string_view name : read.only) wanted = wanted || name == each.name;
+    if (!wanted) continue;
+    weakened.forget();
+    if (!run(each, read, values[0])) passed = false;
+    for (const detail::weakening::place& place : weakened.places()) {
+      if (place.made == 0) continue;
+      made_weakened = true;
+      fmt::print("       made {}:{}-{} {} times\n", place.path, place.first, place.last, place.made);
+    }
+    std::fflush(stdout);
+  }
+  if (!passed) return 1;
+  return made_weakened ? 0 : 3;
+}
+
+}  // namespace levity::model

@@ -1,0 +1,171 @@
+#pragma once
+
+// search: which execution comes next. It answers the two questions that an execution asks, which thread makes the next step and
+// which of several things happens in it, and keeps for each answer what else could have been said.
+//
+// Exhaustive: a depth-first walk over the answers, made small by two observations about steps of different threads.
+//
+//   Independent steps commute. Only orders of dependent ones need to be tried (source sets of Abdulla, Aronis, Jonsson and Sagonas,
+//   2014): when a step turns out to race with an earlier one, a thread that begins the reversal is noted where the earlier one
+//   was chosen (`backtrack`). And what was tried at a node sleeps below its later branches, until a step that depends on it
+//   has been made (sleep sets, Godefroid 1996).
+//
+//   A load that may read old messages loses nothing when a store comes before it: it can still read what it could before. So an
+//   earlier store and a later load need not be reversed; and a load that sleeps wakes at a store only for the messages that are new
+//   (`stamp`). Hence each way of reading is tried once, in one order. Of seq_cst loads and stores this is not so, for a load may
+//   not go back behind a store that was made.
+//
+//   f, then e        dependent                         must be reversed
+//   load, store      yes                               yes
+//   store, load      if it reads that or a newer one   only if both are seq_cst
+//   store, store     yes                               yes       (a read-modify-write is a store)
+//   any, compare     yes                               yes       (it failed; in another order it might have been a store)
+//   compare, any     as a load                         as a load
+//   load, load       if both are seq_cst               yes
+//   fence            with fences, seq_cst operations   yes       (others have no step of their own)
+//   barrier on u     with steps of u, as a fence       yes
+//   wait, wake       with each other; wait and store   yes
+//
+// An execution in which everyone who could go on sleeps is one that has been seen in another order; it is run to its end, for
+// nobody can be torn from the middle of code that may not throw, but counts as redundant.
+//
+// A bound on preemptions and sleep sets do not go together (the order that was kept may have more preemptions than the one that was
+// not), so with a bound nothing is reduced.
+//
+// Random: priorities with some change points (Burckhardt, Kothari, Musuvathi and Nagarakatte, 2010), and of what may be read the
+// newest or any other, half and half.
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "levity/model/explore.hpp"
+#include "model/memory.hpp"
+
+namespace levity::inline v0::model::detail {
+
+using thread_set = std::uint32_t;  // by number, a bit each
+constexpr thread_set set_of(unsigned thread) noexcept { return thread_set{1} << thread; }
+
+/// What a thread is about to do, or has done.
+struct action {
+  // change: a read-modify-write; compare: one that was made, and failed.
+  enum class kind : std::uint8_t { load, store, change, compare, fence, barrier, wait, wake, join };
+  static constexpr std::uint32_t no_word = ~std::uint32_t{0};
+
+  kind what = kind::join;
+  bool single_order = false;      // seq_cst
+  std::uint8_t target = 0;        // barrier, join: of which thread
+  std::uint32_t word = no_word;
+};
+
+class search {
+public:
+  explicit search(const options& wanted);
+
+  /// Prepares the next execution. False: there is none.
+  bool begin();
+
+  /// Which of `enabled` makes the next step; `current` made the last one. `pending`: by thread.
+  unsigned next(thread_set enabled, unsigned current, const action* pending, const memory& words);
+  /// Which of `count` things happens; 0 is the plainest.
+  unsigned choose(unsigned count);
+  /// The same of some of them, of which the one chosen is number `all_of(chosen)` of `all_count`: what a replay goes by.
+  template <class Number>
+  unsigned choose(unsigned count, unsigned all_count, Number all_of) {
+    const unsigned chosen = pick(count);
+    if (all_count > 1) taken_.push_back(static_cast<std::int16_t>(all_of(chosen)));
+    return chosen;
+  }
+  /// Messages that were created before this number need not be tried again by the load whose turn it is.
+  [[nodiscard]] std::uint32_t stamp() const noexcept { return stamp_; }
+  /// The step of the thread that next() named is made. For a load: which message it read.
+  void made(unsigned thread, action what, unsigned place, const memory& words);
+  /// Who runs from here on does so because of what `cause` did last.
+  void follows(unsigned thread, unsigned cause) noexcept;
+
+  /// The number of steps so far in this execution.
+  [[nodiscard]] std::uint32_t steps() const noexcept { return at_; }
+  /// Whether this execution is a reordering of one that was seen.
+  [[nodiscard]] bool redundant() const noexcept { return redundant_; }
+  /// Every execution, within the bounds, has been seen: what begin() that said no means.
+  [[nodiscard]] bool exhaustive() const noexcept { return !random_ && replay_.empty(); }
+
+  /// All answers of this execution, to be given again.
+  [[nodiscard]] std::string line() const;
+  /// Whether the answers of a replay did not fit the questions.
+  [[nodiscard]] bool astray() const noexcept { return astray_; }
+
+private:
+  using clock = std::array<std::uint16_t, threads_max>;
+
+  struct node {  // before a step
+    thread_set enabled = 0;
+    thread_set backtrack = 0;
+    thread_set done = 0;
+    thread_set sleep = 0;   // threads whose steps were tried before, for messages older than their stamps
+    thread_set asleep = 0;  // of these, those that have no newer message to read
+    std::uint8_t chosen = 0;
+    std::uint8_t current = 0;      // who made the step before,
+    bool goes_on = false;          // and could make this one
+    std::uint16_t preemptions = 0;  // so far
+    std::uint32_t created = 0;  // messages at that time
+    std::array<std::uint32_t, threads_max> stamps{};
+  };
+  struct event {  // a step
+    action what;
+    std::uint8_t thread = 0;
+    std::uint16_t index = 0;       // among those of its thread, from 1
+    std::uint32_t created = 0;     // store: the number of its message
+    clock before{};                // what is ordered before it, by thread; itself included
+  };
+  struct datum {
+    int node;
+    std::uint16_t chosen;
+    std::uint16_t count;
+  };
+  enum class relation : std::uint8_t { none, ordered, race };
+
+  static relation relate(const event& earlier, const event& later, unsigned place, const memory& words);
+  thread_set sleepers_after(const node& parent, const event& done, const action* pending) const;
+  bool has_news(unsigned thread, const action& pending, std::uint32_t stamp, const memory& words) const;
+  void reverse(std::size_t earlier, unsigned thread, const clock& before);
+  unsigned pick(unsigned count);
+  unsigned next_at_random(thread_set enabled);
+  unsigned next_by_heart(thread_set enabled);
+  bool backtrack();
+  std::uint64_t dice() noexcept;
+  void note_thread(unsigned thread) { taken_.push_back(static_cast<std::int16_t>(-1 - static_cast<int>(thread))); }
+
+  const bool random_;
+  const bool reduce_;
+  const bool races_;
+  const unsigned preemptions_max_;
+  const unsigned depth_;
+
+  std::vector<node> nodes_;
+  std::vector<event> events_;
+  std::vector<datum> data_;
+  std::vector<std::int16_t> taken_;  // all answers: threads below 0
+  std::uint32_t at_ = 0;             // steps begun
+  std::size_t data_at_ = 0;
+  std::size_t known_ = 0;            // steps before this one are as they were in the execution before
+  std::uint32_t stamp_ = 0;
+  bool first_ = true;
+  bool redundant_ = false;
+  std::array<std::uint32_t, threads_max> last_{};  // the last event of each thread, plus one
+  std::array<clock, threads_max> follows_{};
+
+  std::uint64_t random_state_;
+  std::array<std::uint32_t, threads_max> priorities_{};
+  std::vector<std::uint32_t> changes_;
+  std::uint32_t steps_seen_ = 16;
+
+  std::vector<std::int16_t> replay_;
+  std::size_t replay_at_ = 0;
+  bool astray_ = false;
+};
+
+}  // namespace levity::model::detail

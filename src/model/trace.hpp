@@ -1,0 +1,70 @@
+#pragma once
+
+// trace: what happened in one execution, step by step, and how that is told to people.
+
+#include <array>
+#include <cstdint>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include "model/memory.hpp"
+
+namespace levity::inline v0::model::detail {
+
+struct happening {
+  enum class kind : std::uint8_t {
+    start,
+    end,
+    join,
+    load,
+    store,
+    change,
+    failed,
+    spurious,
+    fence,
+    compiler_fence,
+    barrier,
+    reach,
+    wait,
+    no_wait,
+    timeout,
+    wake,
+    choice
+  };
+
+  kind what;
+  std::uint8_t thread;
+  std::uint8_t other = 0;          // start, join, reach, wake: of which thread
+  bool weakened = false;
+  std::memory_order order = std::memory_order_relaxed;
+  std::uint32_t word = ~std::uint32_t{0};
+  std::uint32_t size = 0;
+  std::uint64_t value = 0;         // what a load, a change or a failed comparison read; what a store wrote
+  std::uint64_t made = 0;          // what a change wrote
+  std::uint32_t message = 0;       // which one was read, or overtaken by a store: by its number
+  std::uint32_t newest_then = 0;   // messages there were, of all words
+  std::uint32_t oldest = 0;        // the first one that could have been read: by its number
+  std::source_location where;
+};
+
+class trace {
+public:
+  void clear() noexcept { happenings_.clear(); }
+  void add(const happening& one) { happenings_.push_back(one); }
+
+  /// One line a step. Reads source files, to show what is written there.
+  [[nodiscard]] std::string text(const memory& words) const;
+
+private:
+  std::vector<happening> happenings_;
+};
+
+/// `deque.hpp:82`, with the last folder in front.
+std::string name_of(std::source_location where);
+/// The line itself, without its margin; empty if the file is not there.
+std::string line_at(std::source_location where);
+
+constexpr char name_of_thread(unsigned thread) noexcept { return static_cast<char>('a' + thread); }
+
+}  // namespace levity::model::detail

@@ -1,0 +1,3 @@
+#include "levity/model/scenario.hpp"
+
+int main(int count, char** values) { return levity::model::run_scenarios(count, values); }

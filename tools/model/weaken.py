@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Takes the ends of happens-before edges away, one at a time, and says which scenario notices: ./dev model --weaken EDGE...|all
+
+usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--json FILE] EDGE...|all
+
+An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, or a fence. First each
+scenario of the programs in BUILD is explored as it is, and it is noted which ends it passes; then those that pass an end are
+explored without it, shortest first, until one fails: the end is killed. Each has N executions, 200,000 unless told, and as many by
+chance where these were not all. Runs go two at a time. Ends that no scenario passes are told as not reached; what is ordered by a
+lock is so by the edge of the lock itself.
+
+Red is an end that no scenario notices, though one passes it, unless tools/model/unkilled.txt lists it with a reason; and one that
+is listed there and killed, or is no end at all. --expected leaves out those that are listed: they cost the most, and say nothing
+new.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import itertools
+import json
+import os
+import re
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+HOUSE = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+import edges  # noqa: E402
+import scenarios  # noqa: E402
+
+UNKILLED = "tools/model/unkilled.txt"
+AT_ONCE = 2
+
+# `edges` of one operation share its half. `name`: what unkilled.txt calls it, free of line numbers. `item`: of LEVITY_MODEL_WEAKEN.
+End = collections.namedtuple("End", "edges half operation name place item")
+# `outcome`: killed, survives, not reached, no time, listed (and left out). `scenario`: who killed it, or how many passed it.
+Row = collections.namedtuple("Row", "end outcome scenario executions seconds what")
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+NO_FUNCTION = re.compile(r"\s*(if|for|while|switch|do|else|try|catch|namespace|class|struct|enum|union|return)\b|.*\]\s*\(",
+                         re.DOTALL)
+
+
+def function_at(code, offset):
+    """The name of the function around `offset` of code without comments: of the nearest brace whose head is that of one."""
+    depth = 0
+    for at in range(offset, -1, -1):
+        depth += {"}": 1, "{": -1}.get(code[at], 0)
+        if depth >= 0:
+            continue
+        depth = 0
+        head = code[max(code.rfind(stop, 0, at) for stop in ";{}") + 1:at]
+        name = re.search(r"([~\w]+)\s*\(", head)
+        if name and not NO_FUNCTION.match(head):
+            return name.group(1)
+    return "?"
+
+
+def ends_of(house, tree):
+    """Every end of the tree's edges that can be taken away, in the order of edges and lines."""
+    by_operation = collections.defaultdict(set)
+    for edge, ends in tree.ends.items():
+        for end in ends:
+            if end.half != "lock":
+                by_operation[end.operation, end.half].add(edge)
+    found, counts = [], collections.Counter()
+    for (operation, half), cited in sorted(by_operation.items(), key=lambda item: (min(item[1]), edges.HALVES.index(item[0][1]),
+                                                                                   item[0][0])):
+        place = f"{operation.path}:{operation.line}-{operation.last_line}"
+        item = place if half == "fence" else f"{place}={half}"
+        if found and found[-1].item == item:  # two on one line go together
+            continue
+        code = house.by_path[operation.path].code
+        start = len("\n".join(code[:operation.line])) - len(code[operation.line - 1])
+        start += max(0, code[operation.line - 1].find(operation.word or operation.name))
+        path = re.sub(r"^(src|include/levity)/", "", operation.path)
+        numbers = ",".join(f"E{edge}" for edge in sorted(cited))
+        name = f"{numbers} {half} {path}:{function_at(chr(10).join(code), start)}"
+        counts[name] += 1
+        if counts[name] > 1:
+            name += f"#{counts[name]}"
+        found.append(End(sorted(cited), half, operation, name, place, item))
+    return found
+
+
+def read_unkilled(path):
+    """The ends that are listed, with their reasons; and what cannot be read, one sentence each."""
+    listed, wrong, reason, goes_on = {}, [], "", False
+    if not os.path.exists(path):
+        return listed, wrong
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            text = line.strip()
+            if not text or line.startswith("#"):
+                goes_on = False
+            elif line[0].isspace():
+                goes_on = False
+                listed[text] = reason
+                if not reason:
+                    wrong.append(f"{UNKILLED}:{number}: {text} has no reason: write one above it, at the margin")
+            else:
+                reason = f"{reason} {text}" if goes_on else text
+                goes_on = True
+    return listed, wrong
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def survey(pool, known, places, executions):
+    """Explores every scenario as it is, `places` counted. Who passes which, and how many executions each has; and who fails."""
+    items = [f"{place}=nothing" for place in sorted(places)]
+    outcomes = list(pool.map(lambda one: scenarios.run(one, executions, items), known))
+    passing = collections.defaultdict(list)
+    for one, outcome in sorted(zip(known, outcomes), key=lambda pair: (pair[1].executions, pair[0].name)):
+        for place in outcome.made:
+            passing[place].append(one)
+    return passing, [(one, outcome) for one, outcome in zip(known, outcomes) if outcome.end != "passes"]
+
+
+def weaken(end, passing, executions, until):
+    """Explores those who pass an end without it, until one fails."""
+    if not passing:
+        return Row(end, "not reached", "", 0, 0.0, "")
+    count, begun, not_all = 0, time.monotonic(), []
+    for one, random in itertools.chain([(each, False) for each in passing], ((each, True) for each in not_all)):
+        if time.monotonic() > until:
+            return Row(end, "no time", "", count, time.monotonic() - begun, "")
+        outcome = scenarios.run(one, executions, [end.item], random)
+        count += outcome.executions
+        if outcome.end != "passes":
+            return Row(end, "killed", one.name, outcome.executions, time.monotonic() - begun, outcome.what)
+        if not random and not outcome.complete:
+            not_all.append(one)
+    return Row(end, "survives", f"{len(passing)} pass it", count, time.monotonic() - begun, "")
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def told(row, listed):
+    line = f"{row.end.operation.path.split('/')[-1]}:{row.end.operation.line}"
+    survives = "survives as listed" if row.end.name in listed else "SURVIVES"
+    who = {"killed": row.scenario, "survives": f"{survives}, {row.scenario}", "not reached": "-", "listed": "(listed)",
+           "no time": "NO TIME"}[row.outcome]
+    numbers = f"{row.executions:>9} {row.seconds:7.2f} s" if row.executions else ""
+    return f"{row.end.name:58} {line:24} {who:58} {numbers}".rstrip()
+
+
+def findings(rows, listed, all_names):
+    """What is red of some rows, one sentence each."""
+    for row in rows:
+        if row.outcome == "killed" and row.end.name in listed:
+            yield f"{row.end.name} is killed, by {row.scenario}: take it out of {UNKILLED}"
+        if row.outcome == "survives" and row.end.name not in listed:
+            yield (f"{row.end.name} is noticed by no scenario ({row.end.place}): write one that does, or list it in {UNKILLED} "
+                   "with the reason")
+        if row.outcome == "no time":
+            yield f"{row.end.name} was not tried: the time was over (--minutes)"
+    for name in listed:
+        if name not in all_names:
+            yield f"{name} is in {UNKILLED} and not among the ends of edges: mend the line, or take it out"
+
+
+def as_json(rows, listed):
+    return json.dumps([{"end": row.end.name, "edges": [f"E{edge}" for edge in row.end.edges], "half": row.end.half,
+                        "place": row.end.place, "outcome": row.outcome, "scenario": row.scenario, "executions": row.executions,
+                        "seconds": round(row.seconds, 2), "failure": row.what, "reason": listed.get(row.end.name, "")}
+                       for row in rows], indent=1)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", help=argparse.SUPPRESS)
+    parser.add_argument("--root", default=HOUSE, help=argparse.SUPPRESS)
+    parser.add_argument("--executions", type=int, default=200_000, help=argparse.SUPPRESS)
+    parser.add_argument("--minutes", type=float, default=20, help=argparse.SUPPRESS)
+    parser.add_argument("--expected", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--json", help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args(arguments)
+    if not options.names:
+        print("levity: which edges? Name some, E14 for one, or say all", file=sys.stderr)
+        return 2
+    until = time.monotonic() + 60 * options.minutes
+
+    house = edges.tidy.House(options.root)
+    tree = edges.Edges(house)
+    ends = ends_of(house, tree)
+    listed, red = read_unkilled(os.path.join(options.root, UNKILLED))
+    if options.names == ["all"]:
+        wanted = ends
+    else:
+        unknown = [name for name in options.names if name not in {f"E{edge}" for edge in {*tree.defined, *tree.cited}}]
+        if unknown:
+            print(f"levity: there is no edge {unknown[0]}; docs/edges.md lists all", file=sys.stderr)
+            return 2
+        wanted = [end for end in ends if any(f"E{edge}" in options.names for edge in end.edges)]
+    try:
+        known = scenarios.scenarios(options.build)
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            passing, failing = survey(pool, known, {end.place for end in wanted}, options.executions)
+            if failing:
+                for one, outcome in failing:
+                    print(f"levity: {one.name} {outcome.end} with nothing weakened: {outcome.what}", file=sys.stderr)
+                return 1
+
+            def row_of(end):
+                if options.expected and end.name in listed:
+                    return Row(end, "listed", "", 0, 0.0, "")
+                return weaken(end, passing[end.place], options.executions, until)
+
+            rows = []
+            for row in pool.map(row_of, wanted):
+                if row.outcome != "not reached" or options.names != ["all"]:
+                    print(told(row, listed), flush=True)
+                rows.append(row)
+    except scenarios.Broken as wrong:
+        print(f"levity: {wrong}", file=sys.stderr)
+        return 2
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            file.write(as_json(rows, listed) + "\n")
+    red += findings(rows, listed, {end.name for end in ends})
+    counts = collections.Counter(row.outcome for row in rows)
+    print(f"\n{len(rows)} ends: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+    unreached = collections.Counter(row.end.operation.path for row in rows if row.outcome == "not reached")
+    if unreached:
+        print("not reached: " + ", ".join(f"{count} of {path}" for path, count in sorted(unreached.items())))
+    for sentence in red:
+        print(f"FAILS  {sentence}")
+    return 1 if red else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

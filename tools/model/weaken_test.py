@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""The tool that weakens edges tells ends apart, takes each away, and is red for what nobody notices or what is listed wrongly."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import edges  # noqa: E402
+import weaken  # noqa: E402
+
+LAMP = """#pragma once
+
+// Edges
+//   E1  light() -> is_lit()
+//   E2  one fence <-> the other
+//   E3  take -> take
+
+class lamp {
+public:
+  void light() {
+    lit_.store(true, std::memory_order_release);  // E1 release.
+  }
+  bool is_lit() const { return lit_.load(std::memory_order_acquire); }  // E1 acquire.
+  int take() {
+    if (wanted_) {
+      // E3 release, acquire.
+      return count_
+          .exchange(1, std::memory_order_acq_rel);
+    }
+    const auto look = [this](int) {
+      full_fence();  // E2.
+    };
+    full_fence();  // E2.
+    const std::lock_guard guard{lock_};  // E3.
+    return 0;
+  }
+};
+"""
+RELEASE, ACQUIRE = "E1 release base/lamp.hpp:light", "E1 acquire base/lamp.hpp:is_lit"
+TAKE_RELEASE, TAKE_ACQUIRE = "E3 release base/lamp.hpp:take", "E3 acquire base/lamp.hpp:take"
+FENCE, FENCE_AGAIN = "E2 fence base/lamp.hpp:take", "E2 fence base/lamp.hpp:take#2"
+
+# A program of scenarios that knows from a file beside it which of them makes what, and which ends it misses, after how many
+# executions.
+PROGRAM = """#!{python}
+import json, os, sys
+with open(__file__ + ".json") as file:
+    known = json.load(file)
+if "--list" in sys.argv:
+    print("\\n".join(known))
+    sys.exit(0)
+name = sys.argv[sys.argv.index("--only") + 1]
+most = int(sys.argv[sys.argv.index("--executions") + 1])
+one = known[name]
+weak = [item for item in os.environ["LEVITY_MODEL_WEAKEN"].split(",") if item]
+after = min([one["misses"].get(item, most + 1) for item in weak] + [one["misses"].get("nothing", most + 1)])
+if item_at_random := [item for item in weak if item in one.get("at_random", [])]:
+    after = 3 if "--random" in sys.argv else most + 1
+fails = after <= most
+print("%-6s %-50s %9d executions%s, 0 redundant, 0.01 s, 9 a second, 3.0 steps each" %
+      ("FAILS" if fails else "ok", name, after if fails else min(most, one["executions"]),
+       ", all" if one["executions"] < most else ""))
+if fails:
+    print("\\na: it was dark\\n")
+for place in one["makes"]:
+    if any(item.split("=")[0] == place for item in weak):
+        print("       made %s 3 times" % place)
+sys.exit(1 if fails else 0)
+"""
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="levity-weaken-")
+        self.addCleanup(folder.cleanup)
+        self.root = folder.name
+        self.build = os.path.join(self.root, "build")
+        self.write("src/rooms.txt", "base: uses  # words\n")
+        self.write("src/base/lamp.hpp", LAMP)
+        self.write("build/base_model", PROGRAM.format(python=sys.executable))
+        os.chmod(os.path.join(self.build, "base_model"), 0o755)
+        house = edges.tidy.House(self.root)
+        self.ends = {end.name: end for end in weaken.ends_of(house, edges.Edges(house))}
+
+    def write(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def scenario(self, makes, misses, executions=100, at_random=()):
+        """What the program is to know of one scenario, its ends by their names."""
+        items = {self.ends[name].item if name in self.ends else name: count for name, count in misses.items()}
+        return {"makes": [self.ends[name].place for name in makes], "misses": items, "executions": executions,
+                "at_random": [self.ends[name].item for name in at_random]}
+
+    def run_tool(self, *arguments, unkilled="", **scenarios):
+        self.write("build/base_model.json", json.dumps(scenarios))
+        self.write("tools/model/unkilled.txt", unkilled)
+        told, complaints = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complaints):
+            code = weaken.main([self.build, "--root", self.root, "--json", os.path.join(self.root, "rows.json"), *arguments])
+        return code, told.getvalue(), complaints.getvalue()
+
+    def rows(self):
+        with open(os.path.join(self.root, "rows.json"), encoding="utf-8") as file:
+            return {row["end"]: row for row in json.load(file)}
+
+
+class Ends(Case):
+    def test_each_half_is_an_end_with_the_name_of_its_function(self):
+        self.assertEqual({name: end.item for name, end in self.ends.items()}, {
+            RELEASE: "src/base/lamp.hpp:11-11=release", ACQUIRE: "src/base/lamp.hpp:13-13=acquire",
+            FENCE: "src/base/lamp.hpp:21-21", FENCE_AGAIN: "src/base/lamp.hpp:23-23",
+            TAKE_RELEASE: "src/base/lamp.hpp:17-18=release", TAKE_ACQUIRE: "src/base/lamp.hpp:17-18=acquire"})
+
+
+class Outcomes(Case):
+    def test_what_each_of_them_is_told(self):
+        code, told, complaints = self.run_tool(
+            "all", "--executions", "1000",
+            long=self.scenario([RELEASE, ACQUIRE, TAKE_RELEASE], {RELEASE: 2, ACQUIRE: 70, TAKE_ACQUIRE: 8}, executions=500),
+            short=self.scenario([RELEASE, TAKE_RELEASE], {RELEASE: 9}),
+            endless=self.scenario([FENCE_AGAIN], {}, executions=9000, at_random=[FENCE_AGAIN]))
+        self.assertEqual((code, complaints), (1, ""))
+        rows = self.rows()
+        self.assertEqual((rows[RELEASE]["outcome"], rows[RELEASE]["scenario"], rows[RELEASE]["executions"]), ("killed", "short", 9))
+        self.assertEqual((rows[ACQUIRE]["outcome"], rows[ACQUIRE]["scenario"], rows[ACQUIRE]["failure"]),
+                         ("killed", "long", "a: it was dark"))
+        self.assertEqual((rows[FENCE_AGAIN]["outcome"], rows[FENCE_AGAIN]["executions"]), ("killed", 3))
+        self.assertEqual((rows[TAKE_RELEASE]["outcome"], rows[TAKE_RELEASE]["executions"]), ("survives", 600))
+        self.assertEqual(rows[FENCE]["outcome"], "not reached")
+        self.assertIn("6 ends: 4 killed, 1 not reached, 1 survives\nnot reached: 1 of src/base/lamp.hpp\n", told)
+        self.assertNotIn(f"{FENCE} ", told)
+        self.assertIn(f"{TAKE_RELEASE} is noticed by no scenario (src/base/lamp.hpp:17-18)", told)
+
+    def test_one_edge_alone(self):
+        code, told, _ = self.run_tool("E1", one=self.scenario([RELEASE, ACQUIRE], {RELEASE: 1, ACQUIRE: 1}))
+        self.assertEqual((code, set(self.rows())), (0, {RELEASE, ACQUIRE}), told)
+        code, _, complaints = self.run_tool("E9", one=self.scenario([], {}))
+        self.assertEqual((code, complaints), (2, "levity: there is no edge E9; docs/edges.md lists all\n"))
+        self.assertEqual(self.run_tool()[0::2], (2, "levity: which edges? Name some, E14 for one, or say all\n"))
+
+    def test_a_scenario_that_fails_with_nothing_weakened_is_red(self):
+        code, _, complaints = self.run_tool("E1", one=self.scenario([RELEASE], {"nothing": 5}))
+        self.assertEqual(code, 1)
+        self.assertIn("one fails with nothing weakened: a: it was dark", complaints)
+
+    def test_no_programs(self):
+        os.remove(os.path.join(self.build, "base_model"))
+        code, _, complaints = self.run_tool("E1")
+        self.assertEqual(code, 2)
+        self.assertIn("has no programs of scenarios", complaints)
+
+
+class Listed(Case):
+    def test_who_survives_and_is_listed_is_green(self):
+        unkilled = f"# A comment.\nmasked: the other half\nis enough\n  {TAKE_RELEASE}\n"
+        code, told, _ = self.run_tool("E3", unkilled=unkilled, one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
+        self.assertEqual(code, 0, told)
+        self.assertEqual(self.rows()[TAKE_RELEASE]["reason"], "masked: the other half is enough")
+
+    def test_who_is_listed_can_be_left_out(self):
+        code, told, _ = self.run_tool("E3", "--expected", unkilled=f"masked\n  {TAKE_RELEASE}\n",
+                                      one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
+        self.assertEqual((code, self.rows()[TAKE_RELEASE]["outcome"]), (0, "listed"), told)
+
+    def test_who_is_listed_and_killed_is_red(self):
+        code, told, _ = self.run_tool("E1", unkilled=f"masked\n  {RELEASE}\n", one=self.scenario([RELEASE], {RELEASE: 1}))
+        self.assertEqual(code, 1)
+        self.assertIn(f"{RELEASE} is killed, by one: take it out", told)
+
+    def test_who_is_listed_and_is_no_end_is_red(self):
+        code, told, _ = self.run_tool("E1", unkilled="masked\n  E1 release base/lamp.hpp:dim\n", one=self.scenario([], {}))
+        self.assertEqual(code, 1)
+        self.assertIn("E1 release base/lamp.hpp:dim is in tools/model/unkilled.txt and not among the ends", told)
+
+    def test_who_is_listed_without_a_reason_is_red(self):
+        code, told, _ = self.run_tool("E3", unkilled=f"  {TAKE_RELEASE}\n", one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
+        self.assertEqual(code, 1)
+        self.assertIn("unkilled.txt:1:", told)
+
+    def test_what_is_not_tried_in_time_is_red(self):
+        code, told, _ = self.run_tool("E1", "--minutes", "0", one=self.scenario([RELEASE], {RELEASE: 1}))
+        self.assertEqual(code, 1)
+        self.assertIn(f"{RELEASE} was not tried", told)
+
+
+if __name__ == "__main__":
+    unittest.main()
