@@ -90,8 +90,19 @@ if(LEVITY_CHECK_LOCKS)
   endif()
   target_compile_definitions(levity_flags INTERFACE LEVITY_CHECK_LOCKS=1)
 endif()
+set(LEVITY_TELLS_PLAIN_ACCESSES)
 if(LEVITY_MODEL)
   target_compile_definitions(levity_flags INTERFACE LEVITY_MODEL=1)
+  # The rooms tell the explorer what plain data they touch, by hooks (src/base/explored_plain.cpp). It is no build for
+  # ThreadSanitizer, and is not to look like one.
+  set(LEVITY_TELLS_PLAIN_ACCESSES -fsanitize=thread -U__SANITIZE_THREAD__)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    list(APPEND LEVITY_TELLS_PLAIN_ACCESSES "SHELL:-mllvm -tsan-instrument-atomics=0"
+         "SHELL:-mllvm -tsan-instrument-func-entry-exit=0")
+  else()
+    list(APPEND LEVITY_TELLS_PLAIN_ACCESSES -Wno-tsan)  # that it knows no fences
+  endif()
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/base/explored_plain.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=thread)
 endif()
 if(LEVITY_LIBC_CALLS)
   target_compile_definitions(levity_flags INTERFACE LEVITY_LIBC_CALLS=1)
@@ -124,7 +135,9 @@ endfunction()
 #   ROOM_INCLUDES   include folders    ROOM_TEST_LIBS  libraries of its companions alone
 #   ROOM_LANES      the faults of cmake/fault_lanes.cmake under which its tests run once more each
 #   ROOM_LANE_<lane>_LEAVES_OUT   tests whose subject that fault contradicts
+#   ROOM_SCENARIOS_TELL_PLAIN_ACCESSES   whether its scenarios of the model lane are compiled so that they tell those, too
 macro(levity_read_room folder)
+  set(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES)
   set(ROOM_LIBS)
   set(ROOM_SOURCES)
   set(ROOM_INCLUDES)
@@ -189,6 +202,7 @@ function(levity_rooms)
       target_include_directories(levity_${room} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
       target_include_directories(levity_${room} SYSTEM PRIVATE ${ROOM_INCLUDES})
       target_link_libraries(levity_${room} PRIVATE levity_flags fmt::fmt Threads::Threads ${ROOM_LIBS})
+      target_compile_options(levity_${room} PRIVATE ${LEVITY_TELLS_PLAIN_ACCESSES})
       list(APPEND objects $<TARGET_OBJECTS:levity_${room}>)
       list(APPEND libs ${ROOM_LIBS})
     endif()
@@ -223,6 +237,9 @@ function(levity_rooms)
     target_include_directories(levity_${room} PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_include_directories(levity_${room} SYSTEM PRIVATE ${ROOM_INCLUDES})
     target_link_libraries(levity_${room} PUBLIC levity PRIVATE $<BUILD_INTERFACE:levity_flags> fmt::fmt ${ROOM_LIBS})
+    if(NOT room STREQUAL "model")
+      target_compile_options(levity_${room} PRIVATE ${LEVITY_TELLS_PLAIN_ACCESSES})
+    endif()
     set(archives levity_static)
     foreach(used IN LISTS LEVITY_USES_${room})
       if(used IN_LIST LEVITY_OPTIONAL_ROOMS AND TARGET levity_${used})
@@ -386,6 +403,7 @@ endfunction()
 
 # The model lane: the scenarios of each room, the tests of the explorer, and the tools that prove scenarios by what they must find.
 # Of levity a program links its room and what that uses, and no more, so that the lane compiles no more.
+# Scenarios tell what plain data they touch where room.cmake sets ROOM_SCENARIOS_TELL_PLAIN_ACCESSES.
 function(levity_models)
   add_custom_target(model_programs)
   levity_read_room(${PROJECT_SOURCE_DIR}/src/model)
@@ -408,6 +426,10 @@ function(levity_models)
       endif()
       levity_companion_program(${room}_model ${folder} "${library};${explorer_libs}"
                                ${sources} ${PROJECT_SOURCE_DIR}/tests/support/scenario_main.cpp ${explorer})
+      levity_read_room(${folder})
+      if(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES)
+        target_compile_options(${room}_model PRIVATE ${LEVITY_TELLS_PLAIN_ACCESSES})
+      endif()
       add_dependencies(model_programs ${room}_model)
       list(APPEND tests ${room}_model)
     endif()

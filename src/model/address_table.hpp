@@ -15,34 +15,29 @@ class address_table {
 public:
   void clear() noexcept {
     round_++;
-    used_ = 0;
+    used_.clear();
   }
 
   /// Null: there is none.
   T* find(const void* address) noexcept {
-    if (used_ == 0) return nullptr;
+    if (used_.empty()) return nullptr;
     slot& there = probe(address);
     return there.round == round_ ? &there.value : nullptr;
   }
 
   /// The value at `address`, T{} if it is new. Valid until the next call.
   T& operator[](const void* address) {
-    if (2 * (used_ + 1) > slots_.size()) grow();
+    if (2 * (used_.size() + 1) > slots_.size()) grow();
     slot& there = probe(address);
     if (there.round != round_) {
       there = slot{address, round_, T{}};
-      used_++;
+      used_.push_back(address);
     }
     return there.value;
   }
 
-  /// Calls visit(address) for each.
-  template <class Visit>
-  void visit(Visit&& visit) const {
-    for (const slot& each : slots_) {
-      if (each.round == round_) visit(each.address);
-    }
-  }
+  /// The addresses that have one, in the order in which they came.
+  [[nodiscard]] const std::vector<const void*>& addresses() const noexcept { return used_; }
 
 private:
   struct slot {
@@ -69,7 +64,7 @@ private:
 
   std::vector<slot> slots_;
   std::uint64_t round_ = 1;
-  std::size_t used_ = 0;
+  std::vector<const void*> used_;
   unsigned shift_ = 58;
 };
 

@@ -1,8 +1,14 @@
 #include "model/exploration.hpp"
 
+#include <cxxabi.h>
 #include <fmt/format.h>
+#include <link.h>
+#include <malloc.h>
+#include <sys/single_threaded.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <utility>
@@ -18,6 +24,25 @@ using happens = happening::kind;
 
 thread_local exploration* under_way = nullptr;  // this_explorer, as what it is; a fiber begins without arguments
 thread_local std::vector<own_word> own_words;
+
+// The thread_local words of all that was linked lie below the thread pointer, side by side.
+bool is_own_of_thread(const void* data) noexcept {
+  static const std::size_t bytes = [] {
+    std::size_t sum = 0;
+    ::dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t, void* into) {
+          for (int i = 0; i < info->dlpi_phnum; i++) {
+            const auto& part = info->dlpi_phdr[i];
+            if (part.p_type == PT_TLS) *static_cast<std::size_t*>(into) += part.p_memsz + part.p_align;
+          }
+          return 0;
+        },
+        &sum);
+    return sum;
+  }();
+  const char* const end = static_cast<const char*>(__builtin_thread_pointer());
+  return data < end && data >= end - bytes;
+}
 
 constexpr std::uint64_t bytes_mask(std::size_t size) noexcept {
   return size >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * size)) - 1;
@@ -53,6 +78,11 @@ void per_thread(void* word, std::size_t size) { own_words.push_back({word, size}
 
 exploration::exploration(const options& wanted, std::vector<own_word> words)
     : wanted_(wanted), search_(wanted), own_words_(std::move(words)) {
+  struct caught_and_thrown {  // what the ABI of Itanium keeps of exceptions by thread
+    void* caught;
+    unsigned uncaught;
+  };
+  own_words_.push_back({abi::__cxa_get_globals(), sizeof(caught_and_thrown)});
   for (const own_word& each : own_words_) own_bytes_ += each.size;
   own_at_first_.resize(own_bytes_);
   for (std::vector<char>& each : own_of_) each.resize(own_bytes_);
@@ -63,6 +93,8 @@ result exploration::run(void (*body)(void*), void* data) {
   const auto begun = std::chrono::steady_clock::now();
   keep_own_words(own_at_first_.data());
   under_way = this;
+  watch_freed_memory();
+  __libc_single_threaded = 0;  // or the counts of a std::shared_ptr would be no atomics
   const crash_guard guard([](const char* name) {
     // A fault of the explorer itself is nobody's interleaving.
     if (levity::detail::this_explorer != nullptr) under_way->crashes(name);
@@ -86,9 +118,10 @@ result exploration::run(void (*body)(void*), void* data) {
     threads_[0].drop = nullptr;
     threads_[0].place.reset(&exploration::run_thread);
     set_own_words(own_at_first_.data());
-    levity::detail::this_explorer = this;
     host_.go_on_in(threads_[0].place);
     levity::detail::this_explorer = nullptr;
+    for (void* const each : freed_) std::free(each);
+    freed_.clear();
     seen.steps += search_.steps();
     (search_.redundant() ? seen.redundant : seen.executions)++;
   }
@@ -108,12 +141,15 @@ result exploration::run(void (*body)(void*), void* data) {
 void exploration::run_thread() {
   exploration& all = *under_way;
   thread& self = all.threads_[all.current_];
+  levity::detail::this_explorer = &all;
   try {
     self.body(self.data);
   } catch (const std::exception& thrown) {
+    levity::detail::this_explorer = nullptr;
     all.fail(fmt::format("{}: an exception leaves the thread: {}", name_of_thread(all.current_), thrown.what()));
   }
   if (self.drop != nullptr) self.drop(self.data);
+  levity::detail::this_explorer = nullptr;
   all.end_thread();
 }
 
@@ -141,6 +177,7 @@ void exploration::go_on_in(unsigned next) noexcept {
 }
 
 unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*), site where) {
+  const at_work answers(*this);
   const unsigned child = threads_count_++;
   LEVITY_ASSERT(child < threads_max, "an exploration has no more than 8 threads");
   note({happens::start, 0, static_cast<std::uint8_t>(child), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
@@ -179,6 +216,7 @@ void exploration::end_thread() noexcept {
 }
 
 void exploration::join(unsigned target, site where) {
+  const at_work answers(*this);
   if (threads_[target].is != state::ended) {
     threads_[current_].is = state::joins;
     memory_.compiler_fence(current_);
@@ -299,6 +337,7 @@ void exploration::crashes(const char* signal) noexcept {
 }
 
 void exploration::fails(const char* what, site where) noexcept {
+  const at_work answers(*this);
   const std::string place = where.line() == 0 ? std::string{} : name_of(where) + ": ";
   fail(fmt::format("{}: {}{}", name_of_thread(current_), place, what));
 }
@@ -307,12 +346,14 @@ void exploration::fails(const char* what, site where) noexcept {
 // --------------------------------------------------------------------------------------------------------------------------
 
 void exploration::begins(const void* word, std::size_t, site where) noexcept {
+  const at_work answers(*this);
   memory::problem wrong;
   memory_.begins(current_, word, where, wrong);
   check(wrong, where);
 }
 
 void exploration::ends(const void* word, std::size_t) noexcept {
+  const at_work answers(*this);
   memory::problem wrong;
   memory_.ends(current_, word, wrong);
   check(wrong, {});
@@ -347,6 +388,7 @@ void exploration::looked(bool in_vain) noexcept {
 }
 
 std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_order order, site where) noexcept {
+  const at_work answers(*this);
   const taken_halves taken = weakened_.at(where);
   const bool weak{taken};
   order = taken.of(order);
@@ -366,6 +408,7 @@ std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_
 }
 
 void exploration::store(void* word, std::size_t size, std::uint64_t value, std::memory_order order, site where) noexcept {
+  const at_work answers(*this);
   const taken_halves taken = weakened_.at(where);
   const bool weak{taken};
   order = taken.of(order);
@@ -394,6 +437,7 @@ void exploration::store(void* word, std::size_t size, std::uint64_t value, std::
 
 std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levity::detail::change how, std::uint64_t operand,
                                              std::memory_order order, site where) noexcept {
+  const at_work answers(*this);
   const taken_halves taken = weakened_.at(where);
   const bool weak{taken};
   order = taken.of(order);
@@ -422,6 +466,7 @@ std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levit
 
 bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& expected, std::uint64_t desired, bool weak,
                                    std::memory_order success, std::memory_order failure, site where) noexcept {
+  const at_work answers(*this);
   const taken_halves taken = weakened_.at(where);
   const bool weakened{taken};
   success = taken.of(success);
@@ -469,6 +514,7 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
 }
 
 void exploration::fence(std::memory_order order, site where) noexcept {
+  const at_work answers(*this);
   if (weakened_.at(where)) return;
   if (is_single_order(order)) {
     const action what{kind::fence, true, 0, action::no_word};
@@ -482,12 +528,14 @@ void exploration::fence(std::memory_order order, site where) noexcept {
 }
 
 void exploration::compiler_fence(site where) noexcept {
+  const at_work answers(*this);
   if (weakened_.at(where)) return;
   memory_.compiler_fence(current_);
   note({happens::compiler_fence, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, where});
 }
 
 void exploration::process_barrier(site where) noexcept {
+  const at_work answers(*this);
   if (weakened_.at(where)) return;
   note({happens::barrier, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, where});
   fence(std::memory_order_seq_cst, where);
@@ -503,11 +551,13 @@ void exploration::process_barrier(site where) noexcept {
 }
 
 void exploration::spins() noexcept {
+  const at_work answers(*this);
   memory_.spins(current_);
   threads_[current_].is = state::spins;
 }
 
 bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept {
+  const at_work answers(*this);
   const unsigned w = find(word, sizeof *word, where);
   const action what{kind::wait, false, 0, w};
   step(what, where);
@@ -527,6 +577,7 @@ bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, 
 }
 
 void exploration::futex_wake(const std::uint32_t* word, bool all, site where) noexcept {
+  const at_work answers(*this);
   const unsigned w = find(word, sizeof *word, where);
   const action what{kind::wake, false, 0, w};
   step(what, where);
@@ -549,23 +600,43 @@ void exploration::futex_wake(const std::uint32_t* word, bool all, site where) no
   }
 }
 
+void exploration::touches(const void* data, bool writes, const void* pc) noexcept {
+  const at_work answers(*this);
+  if (is_own_of_thread(data)) return;
+  plain(data, writes, site_of_instruction(pc));
+}
+
+void exploration::frees(void* memory) noexcept {
+  const at_work answers(*this);
+  const std::size_t size = ::malloc_usable_size(memory);
+  retire(memory, size, {});
+  std::memset(memory, 0xdb, size);  // for code that does not tell what it touches
+  freed_.push_back(memory);
+}
+
 std::int64_t exploration::now_ns() noexcept { return now_ns_ += 1'000; }
 
 unsigned exploration::choose(unsigned count) {
+  const at_work answers(*this);
   const unsigned chosen = search_.choose(count);
   note({happens::choice, 0, 0, false, {}, {}, 0, chosen, 0, 0, 0, 0, {}});
   return chosen;
 }
 
 void exploration::plain(const void* address, bool writes, site where) noexcept {
+  const at_work answers(*this);
   memory::problem wrong;
   memory_.plain(current_, address, writes, where, wrong);
   check(wrong, where);
 }
 
-void exploration::begins_plain(const void* address) noexcept { memory_.begins_plain(current_, address); }
+void exploration::begins_plain(const void* address) noexcept {
+  const at_work answers(*this);
+  memory_.begins_plain(current_, address);
+}
 
 void exploration::retire(const void* address, std::size_t size, site where) {
+  const at_work answers(*this);
   memory::problem wrong;
   memory_.retire(current_, address, size, where, wrong);
   check(wrong, where);

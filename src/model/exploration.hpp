@@ -18,6 +18,9 @@
 // that it reaches, between two fences.
 //
 // What the system holds by thread, thread_local words that were named, goes with the virtual thread.
+//
+// While the explorer is at work there is none for the code that it runs (`at_work`): it may share inline functions with the
+// explored source, which tell of what they touch.
 
 #include <array>
 #include <cstdint>
@@ -34,6 +37,9 @@
 #include "model/weakening.hpp"
 
 namespace levity::inline v0::model::detail {
+
+/// In freed_memory.cpp, which replaces operator delete.
+void watch_freed_memory() noexcept;
 
 /// A thread_local word of the explored code.
 struct own_word {
@@ -63,6 +69,8 @@ public:
   void spins() noexcept override;
   bool futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept override;
   void futex_wake(const std::uint32_t* word, bool all, site where) noexcept override;
+  void touches(const void* data, bool writes, const void* pc) noexcept override;
+  void frees(void* memory) noexcept override;
   std::int64_t now_ns() noexcept override;
   [[noreturn]] void fails(const char* what, site where) noexcept override;
 
@@ -86,6 +94,20 @@ private:
     void* data = nullptr;
     void (*drop)(void*) = nullptr;
     fiber place;
+  };
+
+  // From a call of the explored code to its return, be it in another thread meanwhile.
+  class at_work {
+  public:
+    explicit at_work(const exploration&) noexcept : before_(levity::detail::this_explorer) {
+      levity::detail::this_explorer = nullptr;
+    }
+    at_work(const at_work&) = delete;
+    at_work& operator=(const at_work&) = delete;
+    ~at_work() { levity::detail::this_explorer = before_; }
+
+  private:
+    levity::detail::explorer* const before_;
   };
 
   static void run_thread();
@@ -120,6 +142,7 @@ private:
   std::int64_t now_ns_ = 0;
   unsigned rounds_in_vain_ = 0;  // everyone who could run was spinning, since the last store
 
+  std::vector<void*> freed_;  // in this execution
   std::vector<own_word> own_words_;
   std::size_t own_bytes_ = 0;
   std::vector<char> own_at_first_;

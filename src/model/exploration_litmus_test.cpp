@@ -11,6 +11,11 @@
 
 #include "levity/model/explore.hpp"
 
+// What code that is compiled to tell of its plain accesses calls.
+extern "C" void __tsan_read4(void* data);
+extern "C" void __tsan_write4(void* data);
+extern "C" std::uint32_t __tsan_atomic32_fetch_add(volatile std::uint32_t* word, std::uint32_t value, int order);
+
 namespace {
 
 namespace model = levity::model;
@@ -174,6 +179,46 @@ TEST(message_passing, of_plain_data_without_the_edge_is_a_race) {
   EXPECT_EQ(passing_plain_data(release, acquire), "none");
   EXPECT_NE(passing_plain_data(release, relaxed).find("reads plain data beside a write"), std::string::npos);
   EXPECT_NE(passing_plain_data(relaxed, acquire).find("reads plain data beside a write"), std::string::npos);
+}
+
+TEST(message_passing, is_asked_of_plain_data_that_the_compiler_tells_of) {
+  const auto handed_on = [](std::memory_order order) {
+    return failure_of([=] {
+      int data = 0;
+      word ready{0};
+      model::together(
+          [&] {
+            __tsan_write4(&data);
+            ready.store(1, order);
+          },
+          [&] {
+            if (ready.load(acquire) == 1) __tsan_read4(&data);
+          });
+    });
+  };
+  EXPECT_EQ(handed_on(release), "none");
+  EXPECT_NE(handed_on(relaxed).find("reads plain data beside a write"), std::string::npos);
+}
+
+TEST(message_passing, goes_by_atomics_of_the_compiler_too) {
+  const auto counted = [](int order) {
+    return failure_of([=] {
+      int data = 0;
+      std::uint32_t uses = 2;
+      const auto use = [&] {
+        __tsan_read4(&data);
+        if (__tsan_atomic32_fetch_add(&uses, ~0U, order) == 1) __tsan_write4(&data);
+      };
+      model::together(use, use);
+    });
+  };
+  EXPECT_EQ(counted(__ATOMIC_ACQ_REL), "none");
+  EXPECT_NE(counted(__ATOMIC_RELAXED).find("beside a read"), std::string::npos);
+}
+
+TEST(message_passing, is_not_asked_of_what_each_thread_has_for_itself) {
+  static thread_local int own = 0;
+  EXPECT_EQ(failure_of([] { model::together([] { __tsan_write4(&own); }, [] { __tsan_write4(&own); }); }), "none");
 }
 
 TEST(message_passing, fences_of_the_single_order_alone_order_no_plain_data) {
@@ -580,6 +625,7 @@ TEST(spinning, a_lock_of_exchanges_holds_unless_its_release_is_relaxed) {
 
 struct node {
   word value{0};
+  int plain = 0;
 };
 
 std::string published(std::memory_order order) {
@@ -658,6 +704,47 @@ TEST(lives, memory_is_given_back_when_the_others_are_done_with_it) {
   EXPECT_NE(given_back(relaxed).find("beside a write"), std::string::npos);
 }
 
+TEST(lives, memory_that_was_deleted_is_not_touched) {
+  const auto deleted = [](std::memory_order order) {
+    return failure_of([=] {
+      auto* const made = new node;
+      word done{0};
+      bool gone = false;
+      model::together(
+          [&] {
+            __tsan_read4(&made->plain);
+            done.store(1, order);
+          },
+          [&] {
+            gone = done.load(acquire) == 1;
+            if (gone) delete made;
+          });
+      if (!gone) delete made;
+    });
+  };
+  EXPECT_EQ(deleted(release), "none");
+  EXPECT_NE(deleted(relaxed).find("beside a read"), std::string::npos);
+  const std::string what = failure_of([] {
+    auto* const made = new node;
+    int* volatile const kept = &made->plain;  // the compiler shall not see that it is gone
+    delete made;
+    __tsan_read4(kept);
+  });
+  EXPECT_NE(what.find("given back"), std::string::npos) << what;
+}
+
+TEST(lives, an_address_does_not_come_twice_in_an_execution) {
+  EXPECT_EQ(failure_of([] {
+              auto* const first = new node;
+              const auto address = reinterpret_cast<std::uintptr_t>(first);
+              delete first;
+              auto* const second = new node;
+              model::require(reinterpret_cast<std::uintptr_t>(second) != address, "it lies elsewhere");
+              delete second;
+            }),
+            "none");
+}
+
 TEST(lives, code_that_crashes_is_told_with_its_interleaving) {
   const model::result seen = model::explore({}, [] {
     model::atomic<int*> shared{nullptr};
@@ -707,6 +794,26 @@ TEST(threads, have_words_of_their_own) {
   });
   EXPECT_EQ(seen, (outcomes{{1, 8, 9}}));
   EXPECT_EQ(own, 7);
+}
+
+TEST(threads, have_exceptions_of_their_own) {
+  EXPECT_EQ(failure_of([] {
+              word x{0};
+              const auto catches = [&](int mine) {
+                try {
+                  throw mine;
+                } catch (int) {
+                  x.fetch_add(1, relaxed);  // the other may catch its own meanwhile
+                  try {
+                    throw;
+                  } catch (int what) {
+                    model::require(what == mine, "what is thrown again is what was caught here");
+                  }
+                }
+              };
+              model::together([&] { catches(1); }, [&] { catches(2); });
+            }),
+            "none");
 }
 
 TEST(choices, are_all_made) {

@@ -141,11 +141,9 @@ void memory::retire(unsigned t, const void* address, std::size_t size, std::sour
   for (unsigned w = 0; w < words_used_; w++) {
     if (inside(words_[w].address)) check_end(t, w, wrong);
   }
-  std::vector<const void*> touched;
-  plain_.visit([&](const void* place) {
-    if (inside(place)) touched.push_back(place);
-  });
-  for (const void* const place : touched) plain(t, place, true, where, wrong);
+  for (std::size_t i = 0; i < plain_.addresses().size(); i++) {
+    if (const void* const place = plain_.addresses()[i]; inside(place)) plain(t, place, true, where, wrong);
+  }
   retired_.push_back({begin, begin + size, static_cast<std::uint8_t>(t), where});
 }
 

@@ -1,10 +1,13 @@
 #include "model/trace.hpp"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cctype>
+#include <cstdint>
 #include <fstream>
 #include <string_view>
 
@@ -129,7 +132,20 @@ std::string told(const happening& one, const memory& words, const std::vector<st
 
 }  // namespace
 
+// A source location is a pointer to what the compiler knows of it; no address of a program has this bit.
+static constexpr std::uintptr_t instruction_bit = std::uintptr_t{1} << 63;
+
+std::source_location site_of_instruction(const void* pc) noexcept {
+  return std::bit_cast<std::source_location>(reinterpret_cast<std::uintptr_t>(pc) | instruction_bit);
+}
+
 std::string name_of(std::source_location where) {
+  if (const auto bits = std::bit_cast<std::uintptr_t>(where); (bits & instruction_bit) != 0) {
+    const std::uintptr_t pc = bits & ~instruction_bit;
+    Dl_info in{};
+    if (::dladdr(reinterpret_cast<const void*>(pc), &in) == 0) return fmt::format("{:#x}", pc);
+    return fmt::format("{}+{:#x}", in.dli_fname, pc - 1 - reinterpret_cast<std::uintptr_t>(in.dli_fbase));
+  }
   std::string_view path = where.file_name();
   const std::size_t file = path.rfind('/');
   const std::size_t folder = file == std::string_view::npos || file == 0 ? std::string_view::npos : path.rfind('/', file - 1);

@@ -62,6 +62,9 @@ private:
 
 /// `deque.hpp:82`, with the last folder in front.
 std::string name_of(std::source_location where);
+/// For plain data it is not the source that says where it is touched, but an instruction: such a place has no line, and as a name
+/// the program and the offset in it that addr2line asks for.
+std::source_location site_of_instruction(const void* pc) noexcept;
 /// The line itself, without its margin; empty if the file is not there.
 std::string line_at(std::source_location where);
 

@@ -20,11 +20,11 @@ using atomic = detail::explored_atomic<T>;
 using atomic = std::atomic<T>;
 #endif
 
-/// Defined when the build is instrumented by ThreadSanitizer, whichever compiler does it.
+/// Defined when the build is one for ThreadSanitizer, whichever compiler makes it.
 #if defined(__SANITIZE_THREAD__)
 #define LEVITY_TSAN 1
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
+#if __has_feature(thread_sanitizer) && !defined(LEVITY_MODEL)
 #define LEVITY_TSAN 1
 #endif
 #endif

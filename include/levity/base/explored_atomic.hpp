@@ -54,6 +54,12 @@ public:
   virtual bool futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, std::source_location where) noexcept = 0;
   virtual void futex_wake(const std::uint32_t* word, bool all, std::source_location where) noexcept = 0;
 
+  /// Plain data is read, or written, by the instruction at `pc`: in a program that is compiled so that it tells
+  /// (src/base/explored_plain.cpp).
+  virtual void touches(const void* data, bool writes, const void* pc) noexcept = 0;
+  /// Memory of the heap is given back. The explorer frees it when the execution is over; who touches it until then fails.
+  virtual void frees(void* memory) noexcept = 0;
+
   /// Nanoseconds of a clock of its own, which goes on with each look.
   virtual std::int64_t now_ns() noexcept = 0;
   /// A belief of the explored code is broken: this execution ends here.
@@ -63,7 +69,7 @@ protected:
   ~explorer() = default;
 };
 
-/// Who explores on this thread; null outside of an execution.
+/// Who explores on this thread; null outside of an execution, and while the explorer itself is at work.
 extern constinit thread_local explorer* this_explorer [[gnu::tls_model("initial-exec")]];
 
 /// The bytes of `value`, as an explorer has them.

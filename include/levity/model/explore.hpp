@@ -65,7 +65,7 @@ struct options {
   /// Whether a wait that has a time limit may reach it. Where it may not, a wake-up that is lost is a deadlock.
   bool timeouts = false;
   /// The one execution with these answers, which a failure has printed.
-  std::string replay;
+  std::string replay = {};
 };
 
 /// What went wrong in an execution.
