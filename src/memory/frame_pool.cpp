@@ -526,6 +526,10 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
 
 constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("initial-exec")]] = &no_magazine;
 
+#ifdef LEVITY_MODEL
+constinit bool pool_is_explored = false;
+#endif
+
 #ifdef LEVITY_ASAN
 
 void* frame_allocate_slowly(std::size_t bytes) { return allocate_large(bytes); }

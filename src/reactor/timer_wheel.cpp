@@ -1,7 +1,5 @@
 #include "reactor/timer_wheel.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <bit>
 
@@ -72,8 +70,8 @@ void timer_wheel::disarm(timer_node& node) noexcept {
     const bool firing = node.firing.load(std::memory_order_acquire);  // E7 acquire: the callback is over.
     lock_.unlock();
     if (!firing) return;
-    // It may arm the node again, so there is another look after it.
-    while (node.firing.load(std::memory_order_acquire)) ::sched_yield();  // E7 acquire.
+    // It may arm the node again, so there is another look after it, which also has the edge.
+    while (node.firing.load(std::memory_order_relaxed)) give_way();
   }
 }
 
@@ -148,7 +146,7 @@ void timer_wheel::again(timer_node& node, std::int64_t due_ns) noexcept {
   node.due_ns = due_ns;
   place(tick_after(due_ns)).nodes.push_back(node);
   inserted(tick_after(due_ns));
-  node.firing.store(false, std::memory_order_release);  // E7 release.
+  node.firing.store(false, std::memory_order_relaxed);  // who disarms reads it under the lock
   lock_.unlock();
 }
 

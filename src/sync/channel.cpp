@@ -1,7 +1,5 @@
 #include "levity/sync/channel.hpp"
 
-#include <sched.h>
-
 #include <cstdio>
 
 #include "levity/base/assert.hpp"
@@ -42,7 +40,7 @@ channel_core::~channel_core() {
                   "a channel outlives the tasks that wait in it; close it and join them before it goes");
     lock.unlock();
     if (alone) return;
-    ::sched_yield();  // a task that saw it closed may be here before close() has returned
+    give_way();  // a task that saw it closed may be here before close() has returned
   }
 }
 

@@ -1,7 +1,5 @@
 #include "levity/sync/detail/wait_list.hpp"
 
-#include <sched.h>
-
 #include "levity/base/assert.hpp"
 
 namespace levity::inline v0::detail {
@@ -13,7 +11,7 @@ wait_list::~wait_list() {
     LEVITY_ASSERT(!alone || waiting.empty(), "what tasks wait for outlives their wait; join them before it goes");
     lock.unlock();
     if (alone) return;
-    ::sched_yield();
+    give_way();
   }
 }
 

@@ -37,7 +37,8 @@
 // 16 KiB (a thread with more than four sizes in turns sent blocks to the depot all the time, and got its neighbour's for them).
 // A segmented stack (libfork's way): needs strict last-in first-out lifetimes.
 //
-// Under AddressSanitizer every block comes from the general allocator, so that a use after free is found.
+// Under AddressSanitizer every block comes from the general allocator, so that a use after free is found; so it does inside an
+// exploration (levity/model/explore.hpp), unless it is the pool that is explored.
 
 #include <cstddef>
 #include <cstdint>
@@ -83,6 +84,15 @@ struct frame_stacks {
 /// The magazine of this thread. Threads without one share an empty one, whose stacks hold nothing and have no room.
 extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("initial-exec")]];
 
+#ifdef LEVITY_MODEL
+/// Set while an exploration is one of the pool itself.
+extern constinit bool pool_is_explored;
+/// Whether frames come from the general allocator, where the explorer sees their ends.
+inline bool frames_are_watched() noexcept { return this_explorer != nullptr && !pool_is_explored; }
+#else
+constexpr bool frames_are_watched() noexcept { return false; }
+#endif
+
 /// What frame_allocate and frame_free do when this thread's magazine cannot.
 [[nodiscard, gnu::cold]] void* frame_allocate_slowly(std::size_t bytes);
 [[gnu::cold]] void frame_free_slowly(void* block, std::size_t bytes) noexcept;
@@ -92,6 +102,7 @@ extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("init
 
 /// `bytes` > 0. Never returns null: throws std::bad_alloc when the kernel has no memory. Any thread.
 [[nodiscard, gnu::always_inline]] inline void* frame_allocate(std::size_t bytes) {
+  if (frames_are_watched()) return ::operator new(bytes);
   if (bytes > frame_fine_bytes_max) return frame_allocate_slowly(bytes);
   frame_stack& stack = this_magazine->classes[(bytes - 1) / frame_granule_bytes];
   frame_block* block = stack.top;
@@ -103,6 +114,7 @@ extern constinit thread_local frame_stacks* this_magazine [[gnu::tls_model("init
 
 /// Gives back a block of frame_allocate with the same `bytes`. Any thread.
 [[gnu::always_inline]] inline void frame_free(void* memory, std::size_t bytes) noexcept {
+  if (frames_are_watched()) return ::operator delete(memory, bytes);
   if (bytes > frame_fine_bytes_max) return frame_free_slowly(memory, bytes);
   frame_stack& stack = this_magazine->classes[(bytes - 1) / frame_granule_bytes];
   if (stack.room.load(std::memory_order_relaxed) == 0) [[unlikely]] return frame_free_slowly(memory, bytes);

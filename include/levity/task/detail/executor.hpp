@@ -152,6 +152,7 @@ struct run_state {
   static constexpr unsigned ends_max = 16;
   unsigned ended_count = 0;
   task_record* ended = nullptr;        // those that are in its list, linked by `queue`
+  scope_state* last_to_cancel = nullptr;  // of the scopes that this thread is cancelling, see scope_state::cancel()
 };
 
 extern constinit thread_local run_state this_run [[gnu::tls_model("initial-exec")]];
