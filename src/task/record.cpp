@@ -46,8 +46,7 @@ bool take_back_waiter(task_record& record) noexcept {
 bool has_cause(const task_record& record) noexcept {
   if (reason_of(record.word.load(std::memory_order_relaxed)) != cancel_reason::none) return true;
   for (const context* each = record.contexts; each != nullptr; each = each->outer) {
-    // E5 acquire.
-    if (each->what == context::kind::deadline && each->fired.load(std::memory_order_acquire)) return true;
+    if (each->what == context::kind::deadline && each->fired.load(std::memory_order_relaxed)) return true;
   }
   return false;
 }
@@ -104,8 +103,7 @@ cancel_reason effective_cancel(const task_record& record) noexcept {
   cancel_reason found = cancel_reason::none;
   for (const context* each = record.contexts; each != nullptr; each = each->outer) {
     if (each->what == context::kind::shield) return found;
-    // E5 acquire.
-    if (each->what == context::kind::deadline && each->fired.load(std::memory_order_acquire)) {
+    if (each->what == context::kind::deadline && each->fired.load(std::memory_order_relaxed)) {
       found = cancel_reason::deadline;
     }
   }
@@ -114,7 +112,7 @@ cancel_reason effective_cancel(const task_record& record) noexcept {
 }
 
 void ask_scope(task_record& record) noexcept {
-  const cancel_reason why = record.scope->cancelled.load(std::memory_order_relaxed);
+  const cancel_reason why = record.scope->cancelled.load(std::memory_order_acquire);  // E5 acquire.
   if (why == cancel_reason::none || was_cancelled(record)) return;
   record.word.fetch_or(task_record::cancel_bit | static_cast<word_t>(why) << task_record::reason_shift,
                        std::memory_order_relaxed);

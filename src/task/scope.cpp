@@ -37,20 +37,6 @@ scope_state& scope_state::from_orphans(context& link) noexcept {
   return *reinterpret_cast<scope_state*>(reinterpret_cast<char*>(&link) - offsetof(scope_state, orphans));
 }
 
-namespace {
-
-// The scopes that this thread is about to cancel.
-struct cancel_line {
-  scope_state* last;
-};
-
-[[gnu::noinline]] cancel_line*& cancelling_here() noexcept {
-  static constinit thread_local cancel_line* line = nullptr;
-  return line;
-}
-
-}  // namespace
-
 task_record& enter_fresh(std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms) {
   auto& record = *new (frame_allocate(sizeof(task_record))) task_record;
   become(record, root, id, now_ms);
@@ -127,7 +113,7 @@ void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcep
   const bool first = cancelled.load(std::memory_order_relaxed) == cancel_reason::none;
   if (first) {
     spared = spare;
-    cancelled.store(reason, std::memory_order_relaxed);
+    cancelled.store(reason, std::memory_order_release);  // E5 release.
     next_to_cancel = nullptr;
     pins++;
     was_pinned = true;
@@ -137,9 +123,9 @@ void scope_state::cancel(cancel_reason reason, const task_record* spare) noexcep
   if (!first) return;  // whoever cancelled first reaches every child
   // Taking a join back cancels the scope it waits for: that scope comes after this one, not inside it, so that neither
   // stack nor locks grow with the depth of the tree.
-  if (cancel_line* line = cancelling_here(); line != nullptr) {
-    line->last->next_to_cancel = this;
-    line->last = this;
+  if (run_state& run = this_run; run.last_to_cancel != nullptr) {
+    run.last_to_cancel->next_to_cancel = this;
+    run.last_to_cancel = this;
     return;
   }
   // In a simulated run nobody is late.
@@ -152,11 +138,10 @@ void scope_state::cancel_on() noexcept {
 }
 
 void scope_state::cancel_line_from_here(int children_max) noexcept {
-  cancel_line line{this};
-  cancelling_here() = &line;
+  this_run.last_to_cancel = this;
   scope_state* each = this;
   while (each != nullptr && each->cancel_children(children_max)) each = each->next_to_cancel;
-  cancelling_here() = nullptr;
+  this_run.last_to_cancel = nullptr;
   scope_state* const left = each;
   // Only then, and no longer in line: the last pin may end a task, and what that destroys may cancel other scopes.
   for (each = this; each != left;) {

@@ -27,7 +27,7 @@ bool deadline_guard::leave() noexcept {
 // On whatever thread found the timer due. The guard cannot go meanwhile: leave() waits in disarm().
 std::int64_t deadline_guard::passed(timer_node& node) noexcept {
   deadline_guard& guard = *static_cast<timer&>(node).guard;
-  guard.context_.fired.store(true, std::memory_order_release);  // E5 release.
+  guard.context_.fired.store(true, std::memory_order_relaxed);  // published with the cancel bit
   raise_cause(*guard.record_);
   return timer_node::done;
 }

@@ -38,8 +38,9 @@ void timer::arm(time_point until) noexcept {
     exec_ = current_run().exec;
     LEVITY_ASSERT(exec_ != nullptr, "a timer is armed inside a task");
   }
-  // After it the callback neither runs nor will.
-  if (move || node_.firing.load(std::memory_order_acquire)) exec_->disarm(node_);  // E7 acquire.
+  // After it the callback neither runs nor will. Relaxed: a callback that is not over has begun before our time under the lock, so
+  // we see it; and one that is over has, under the lock, done all that it does to us.
+  if (move || node_.firing.load(std::memory_order_relaxed)) exec_->disarm(node_);
   // It may have found the moment that we set, and done all there is to do.
   if (fired_) return;
   scheduled_ = true;

@@ -113,7 +113,8 @@ public:
   /// the task's next wait. Until it joins, or leaves the scope, the children of a cancelled task go on.
   [[nodiscard("co_await the join")]] join_awaiter join() noexcept;
 
-  /// Cancels every child, 512 before it returns and the others soon after, and each that is spawned later. Idempotent; O(1).
+  /// Cancels every child, 512 before it returns and the others soon after, and each that is spawned later. What was written before
+  /// the first call is visible to who finds itself cancelled by it. Idempotent; O(1).
   void cancel(cancel_reason reason = cancel_reason::requested) noexcept;
 
   /// Starts a task that was made already. Not for users.

@@ -32,7 +32,8 @@
 //   E3  commit_wait() -> wake() and hold: what the task wrote before it parked (leaf, waiter, its whole frame) is visible to
 //       whoever resumes or inspects it.
 //   E4  release of a hold -> the next wake or hold: the holder's reads and writes of the waiter are over.
-//   E5  raising a cause -> effective_cancel(): a deadline's mark is visible once the cancel bit is seen.
+//   E5  raising a cause -> effective_cancel(): once the cancel bit is seen, so are a deadline's mark and what was written before
+//       the cancellation. A task that has never waited sees it by its scope's `cancelled` instead.
 //
 // Rejected: a waker count in the awaiter (every primitive needs its own protocol then, and cancellation another);
 // a lock per record (a lock and an unlock for each hop, 10 ns more).
@@ -106,7 +107,7 @@ struct context {
 };
 
 /// The cause that counts for the task right now, looking outward up to the first shield; none if it may go on.
-/// Only for the running task itself or who holds the record.
+/// Only for the running task itself or who holds the record, and has the cause (E5): after pending_cancel(), or while it waits.
 cancel_reason effective_cancel(const task_record& record) noexcept;
 
 /// Takes over the cause that the scope of a task that has never waited was cancelled for. For the running task itself.
@@ -116,6 +117,7 @@ void ask_scope(task_record& record) noexcept;
 inline cancel_reason pending_cancel(task_record& record) noexcept {
   if (!record.entered) ask_scope(record);
   if ((record.word.load(std::memory_order_relaxed) & task_record::cancel_bit) == 0) [[likely]] return cancel_reason::none;
+  static_cast<void>(record.word.load(std::memory_order_acquire));  // E5 acquire: the cause that the bit tells of.
   return effective_cancel(record);
 }
 
