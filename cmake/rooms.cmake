@@ -135,8 +135,10 @@ endfunction()
 #   ROOM_INCLUDES   include folders    ROOM_TEST_LIBS  libraries of its companions alone
 #   ROOM_LANES      the faults of cmake/fault_lanes.cmake under which its tests run once more each
 #   ROOM_LANE_<lane>_LEAVES_OUT   tests whose subject that fault contradicts
+#   ROOM_SCENARIOS_USE   rooms whose public headers its scenarios of the model lane use, besides those that it is granted
 #   ROOM_SCENARIOS_TELL_PLAIN_ACCESSES   whether its scenarios of the model lane are compiled so that they tell those, too
 macro(levity_read_room folder)
+  set(ROOM_SCENARIOS_USE)
   set(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES)
   set(ROOM_LIBS)
   set(ROOM_SOURCES)
@@ -377,9 +379,11 @@ function(levity_add_lanes program over environment)
   endforeach()
 endfunction()
 
-# The archive levity_up_to_<room>: a room of the core, those that it uses, and those that they use, without what stands above them.
+# The archive levity_up_to_<room>: a room of the core and what its scenarios use besides, those that these use, and so on; without
+# what stands above them.
 function(levity_up_to room)
-  set(wanted ${room})
+  levity_read_room(${PROJECT_SOURCE_DIR}/src/${room})
+  set(wanted ${room} ${ROOM_SCENARIOS_USE})
   set(downwards ${LEVITY_CORE_ROOMS})
   list(REVERSE downwards)
   set(objects)
