@@ -82,8 +82,9 @@ bool hold_to_interrupt(task_record& record) noexcept {
     if (phase_of(seen) != task_record::parked) return false;
     const bool free = (seen & task_record::held_bit) == 0;
     const word_t wanted = seen | (free ? task_record::held_bit : task_record::recheck_bit);
-    // E3, E4, E5 acquire: the waiter as the task and the last holder left it. E5 release: the cause, with the recheck bit.
-    if (record.word.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    // E3, E4, E5 acquire: the waiter as the task and the last holder left it. The cause was released with its own bit, and comes
+    // with the recheck bit, too: what changes the word after that goes on from it.
+    if (record.word.compare_exchange_weak(seen, wanted, std::memory_order_acquire, std::memory_order_relaxed)) {
       return free;
     }
   }
