@@ -6,6 +6,8 @@
 
 #ifdef LEVITY_MODEL
 
+#include <cstring>
+
 #include "levity/base/explored_atomic.hpp"
 
 namespace {
@@ -106,6 +108,22 @@ void __tsan_vptr_update(void** place, void*) { touches(place, true, LEVITY_PC); 
 void __tsan_vptr_read(void** place) { touches(place, false, LEVITY_PC); }
 void __tsan_read_range(void* data, unsigned long) { touches(data, false, LEVITY_PC); }
 void __tsan_write_range(void* data, unsigned long) { touches(data, true, LEVITY_PC); }
+
+// Of clang alone; g++ leaves these as they are, and what they touch is not told.
+void* __tsan_memcpy(void* to, const void* from, unsigned long bytes) {
+  touches(from, false, LEVITY_PC);
+  touches(to, true, LEVITY_PC);
+  return std::memcpy(to, from, bytes);
+}
+void* __tsan_memmove(void* to, const void* from, unsigned long bytes) {
+  touches(from, false, LEVITY_PC);
+  touches(to, true, LEVITY_PC);
+  return std::memmove(to, from, bytes);
+}
+void* __tsan_memset(void* to, int value, unsigned long bytes) {
+  touches(to, true, LEVITY_PC);
+  return std::memset(to, value, bytes);
+}
 
 LEVITY_ACCESSES(1)
 LEVITY_ACCESSES(2)
