@@ -13,8 +13,6 @@
 // Edges
 //   E6  release -> take   what one poller wrote to the reactor is visible to the next.
 
-#include <sched.h>
-
 #include "levity/base/atomic.hpp"
 
 namespace levity::inline v0::detail {
@@ -30,7 +28,7 @@ public:
 
   /// For who alone waits in that reactor: others have it for a poll that does not wait.
   void take() noexcept {
-    while (!try_take()) ::sched_yield();
+    while (!try_take()) give_way();
   }
 
   void give_back() noexcept {

@@ -2,7 +2,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -41,7 +40,7 @@ bool torn(endpoint& socket) noexcept {
   if (state != TCP_CLOSE) return false;
   // Another thread may be ending our side, and have closed it so; or it finds that closed already.
   own_side writes;
-  while ((writes = socket.writes.load(std::memory_order_relaxed)) == own_side::ending) ::sched_yield();
+  while ((writes = socket.writes.load(std::memory_order_relaxed)) == own_side::ending) give_way();
   if (writes == own_side::ended) return false;
   int error = 0;
   size = sizeof error;

@@ -140,13 +140,14 @@ void timer_wheel::advance_to(std::uint64_t tick) noexcept {
   now_tick_ = std::max(now_tick_, tick);
 }
 
-// `firing` goes under the lock, so that who disarms finds the node in the wheel, or waits.
+// `firing` goes under the lock, so that who disarms finds the node in the wheel, or waits; and what the callback wrote is there for
+// whoever has the lock next.
 void timer_wheel::again(timer_node& node, std::int64_t due_ns) noexcept {
   lock_.lock();
   node.due_ns = due_ns;
   place(tick_after(due_ns)).nodes.push_back(node);
   inserted(tick_after(due_ns));
-  node.firing.store(false, std::memory_order_relaxed);  // who disarms reads it under the lock
+  node.firing.store(false, std::memory_order_relaxed);
   lock_.unlock();
 }
 

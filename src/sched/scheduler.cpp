@@ -79,7 +79,7 @@ scheduler::scheduler(scheduler_options options)
 
 scheduler::~scheduler() {
   // E18 acquire: who woke the last task from outside may still be on its way out.
-  while (foreign_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  while (foreign_.load(std::memory_order_acquire) != 0) give_way();
   scope_state::destroy(root_);
   while (!reactors_.empty()) reactors_.pop_back();  // the first one, which may attend to others, at last
 }
