@@ -66,6 +66,7 @@ LEVITY_SCENARIO(a_node_that_is_disarmed_is_nobodys) {
         model::retire(&node, sizeof node);
       },
       all.polls(soon_ns));
+  model::require(all.wheel.entries_approx() == 0, "it is in the wheel no more");
 }
 
 // E7 where the callback comes again.
@@ -86,6 +87,7 @@ LEVITY_SCENARIO(a_node_that_comes_again_is_disarmed_for_good) {
         all.poll(soon_ns);
         all.poll(later_ns);
       });
+  model::require(all.wheel.entries_approx() == 0, "it is in the wheel no more");
 }
 
 // A sleep ends by the wheel or by a cancellation.
