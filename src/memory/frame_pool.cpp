@@ -562,7 +562,7 @@ void frame_free_slowly(void* memory, std::size_t bytes) noexcept {
 
 #endif
 
-frame_magazine_scope::frame_magazine_scope() : is_outermost(own_magazine() == nullptr) {
+frame_magazine_scope::frame_magazine_scope() : is_outermost(!frames_are_watched() && own_magazine() == nullptr) {
   if (!is_outermost) return;
   auto* own = new magazine;
   magazine_registry& registry = the_registry();

@@ -264,7 +264,12 @@ unsigned exploration::decide() noexcept {
     }
     if (enabled != 0) {
       if (search_.steps() >= wanted_.steps_max) fail(fmt::format("no end after {} steps", wanted_.steps_max));
-      return search_.next(enabled, current_, pending_.data(), memory_);
+      const unsigned chosen = search_.next(enabled, current_, pending_.data(), memory_);
+      if (search_.strayed()) {
+        fail("an execution goes another way than the one before, after the same answers; make anew in the body what it uses, and "
+             "ask no clock, chance or input");
+      }
+      return chosen;
     }
     if (!left) {
       threads_[current_].place.go_on_in(host_);
@@ -274,7 +279,7 @@ unsigned exploration::decide() noexcept {
     constexpr unsigned rounds_max = 16;
     if (spinning == 0 || ++rounds_in_vain_ > rounds_max) fail(standstill());
     for (unsigned t = 0; t < threads_count_; t++) {
-      if (threads_[t].is == state::spins) threads_[t].is = state::ready;
+      if (threads_[t].is == state::spins) look_again(t);
     }
   }
 }
@@ -301,7 +306,7 @@ void exploration::stored() noexcept {
   threads_[current_].in_vain = 0;
   for (unsigned t = 0; t < threads_count_; t++) {
     if (threads_[t].is == state::spins && t != current_) {
-      threads_[t].is = state::ready;
+      look_again(t);
       search_.follows(t, current_);
     }
   }
@@ -379,9 +384,15 @@ unsigned exploration::pick_message(unsigned word, bool single_order) noexcept {
   return picked;
 }
 
-// Who looks again and again, and neither sees nor does anything new, spins, whether it says so or not.
+void exploration::look_again(unsigned t) noexcept {
+  threads_[t].is = state::ready;
+  threads_[t].in_vain = 0;
+}
+
+// Who looks again and again, and neither sees nor does anything new, spins, whether it says so or not. Who looks over many words,
+// as a worker does that finds nothing to do, does not.
 void exploration::looked(bool in_vain) noexcept {
-  constexpr unsigned patience = 8;
+  constexpr unsigned patience = 48;
   thread& self = threads_[current_];
   self.in_vain = in_vain ? self.in_vain + 1 : 0;
   if (self.in_vain > patience) self.is = state::spins;

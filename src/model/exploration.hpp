@@ -123,6 +123,7 @@ private:
   [[noreturn]] void crashes(const char* signal) noexcept;
   void note(happening one) noexcept;
   void looked(bool in_vain) noexcept;
+  void look_again(unsigned thread) noexcept;
   unsigned pick_message(unsigned word, bool single_order) noexcept;
   void keep_own_words(char* into) const noexcept;
   void set_own_words(const char* from) const noexcept;

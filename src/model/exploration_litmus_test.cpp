@@ -7,6 +7,7 @@
 #include <array>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "levity/model/explore.hpp"
@@ -857,6 +858,36 @@ TEST(replay, that_does_not_fit_says_so) {
   });
   ASSERT_TRUE(other.failure);
   EXPECT_NE(other.failure->what.find("did not fit"), std::string::npos);
+}
+
+// What an earlier execution has left changes how many steps a thread makes; or how many messages a load may read.
+TEST(executions, that_remember_say_so) {
+  const auto remembers = [](bool steps) {
+    return [steps, known = false]() mutable {
+      word x{0};
+      word y{0};
+      const bool first = !std::exchange(known, true);
+      if (steps && first) y.store(1, relaxed);
+      model::together(
+          [&] {
+            x.store(1, relaxed);
+            if (!steps && first) x.store(2, relaxed);
+          },
+          [&] { static_cast<void>(x.load(relaxed)); });
+      static_cast<void>(x.load(relaxed));
+    };
+  };
+  for (const bool steps : {true, false}) {
+    EXPECT_NE(failure_of(remembers(steps)).find("goes another way than the one before"), std::string::npos) << steps;
+  }
+}
+
+// As a worker that finds nothing in its queues and goes on to sleep.
+TEST(spinning, is_not_to_look_at_a_few_words_now_and_then) {
+  EXPECT_EQ(failure_of([] {
+    word words[] = {word{0}, word{0}, word{0}};
+    for (int i = 0; i < 30; i++) static_cast<void>(words[i % 3].load(relaxed));
+  }), "none");
 }
 
 TEST(random, finds_it_too) {

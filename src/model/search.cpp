@@ -143,7 +143,8 @@ unsigned search::next(thread_set enabled, unsigned current, const action* pendin
     const node& known = nodes_[at_++];
     if ((known.sleep & set_of(known.chosen)) != 0) stamp_ = known.stamps[known.chosen];
     note_thread(known.chosen);
-    return known.chosen;
+    if ((enabled & set_of(known.chosen)) == 0) strayed_ = true;
+    return strayed_ ? lowest(enabled) : known.chosen;
   }
   const bool goes_on = (enabled & set_of(current)) != 0;
   unsigned chosen = goes_on ? current : lowest(enabled);
@@ -241,7 +242,12 @@ unsigned search::pick(unsigned count) {
     const std::uint64_t thrown = dice() >> 32;
     chosen = (thrown & 1) != 0 ? 0 : static_cast<unsigned>((thrown >> 1) % count);
   } else if (data_at_ < data_.size()) {
-    chosen = data_[data_at_++].chosen;
+    const datum& known = data_[data_at_++];
+    chosen = known.chosen;
+    if (chosen >= count) {
+      strayed_ = true;
+      chosen = 0;
+    }
   } else if (!redundant_) {
     data_.push_back({static_cast<int>(nodes_.size()) - 1, 0, static_cast<std::uint16_t>(count)});
     data_at_++;

@@ -90,6 +90,8 @@ public:
   [[nodiscard]] std::uint32_t steps() const noexcept { return at_; }
   /// Whether this execution is a reordering of one that was seen.
   [[nodiscard]] bool redundant() const noexcept { return redundant_; }
+  /// Whether an execution asks other questions than the one before it did, after the same answers.
+  [[nodiscard]] bool strayed() const noexcept { return strayed_; }
   /// Every execution, within the bounds, has been seen: what begin() that said no means.
   [[nodiscard]] bool exhaustive() const noexcept { return !random_ && replay_.empty(); }
 
@@ -166,6 +168,7 @@ private:
   std::vector<std::int16_t> replay_;
   std::size_t replay_at_ = 0;
   bool astray_ = false;
+  bool strayed_ = false;
 };
 
 }  // namespace levity::model::detail
