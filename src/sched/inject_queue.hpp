@@ -54,8 +54,12 @@ public:
       into[taken++] = &task_record::from_queue(*link);
     }
     if (first_ == nullptr) last_ = nullptr;
-    size_.fetch_sub(static_cast<std::int64_t>(taken), std::memory_order_relaxed);
+    const auto gone = static_cast<std::int64_t>(taken);
+    const std::int64_t left = size_.fetch_sub(gone, std::memory_order_relaxed) - gone;
     lock_.unlock();
+    // Somebody is in the middle of a push. Whoever finds work that cannot be had yet looks again and again, perhaps on the very
+    // processor that the pusher waits for.
+    if (taken == 0 && left > 0) [[unlikely]] give_way();
     return taken;
   }
 

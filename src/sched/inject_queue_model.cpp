@@ -63,6 +63,17 @@ LEVITY_SCENARIO(two_takers_share) {
   all.check();
 }
 
+// A worker looks again and again for a task that counts already, and gives way to whoever is about to push it. By chance: there the
+// pusher may be the one that is never let on.
+LEVITY_SCENARIO(a_task_on_its_way_is_waited_for, {.how = model::options::mode::random, .executions_max = 20'000}) {
+  crowd<1> all;
+  model::together([&] { all.push(0); },
+                  [&] {
+                    while (all.take(1) == 0) continue;
+                  });
+  all.check();
+}
+
 LEVITY_SCENARIO(a_chain_is_taken_in_its_order) {
   crowd<3> all;
   model::together(
