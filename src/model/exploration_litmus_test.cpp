@@ -886,7 +886,7 @@ TEST(executions, that_remember_say_so) {
 TEST(spinning, is_not_to_look_at_a_few_words_now_and_then) {
   EXPECT_EQ(failure_of([] {
     word words[] = {word{0}, word{0}, word{0}};
-    for (int i = 0; i < 30; i++) static_cast<void>(words[i % 3].load(relaxed));
+    for (int i = 0; i < 400; i++) static_cast<void>(words[i % 3].load(relaxed));
   }), "none");
 }
 

@@ -54,8 +54,15 @@
 
 namespace levity::inline v0::detail {
 
+// Where each slot is a word that an exploration keeps account of, a worker is made many thousand times a second.
+#ifdef LEVITY_MODEL
+inline constexpr std::int64_t deque_capacity = 16;
+#else
+inline constexpr std::int64_t deque_capacity = 1024;
+#endif
+
 /// `Capacity`: how many tasks it holds, a power of two; the model lane fills small ones.
-template <class T, std::int64_t Capacity = 1024>
+template <class T, std::int64_t Capacity = deque_capacity>
 class basic_deque {
 public:
   static constexpr std::int64_t capacity = Capacity;

@@ -45,16 +45,7 @@ bool watchdog::start() noexcept {
   const std::lock_guard guard{lock_};
   if (state_.load(std::memory_order_relaxed) != state::absent) return true;
   try {
-    const std::size_t workers = owner_.size() + spares_max_;
-    seen_.resize(workers);
-    spares_.reserve(workers);
-    resting_.reserve(workers);
-    slow_.reserve(workers);
-    suspects_.reserve(workers);
-    watches_ = std::make_unique<std::array<stall_watch, watches_max>>();
-    has_barrier_ = prepare_process_barrier();
-    takes_from_tasks_ = has_barrier_ && spares_max_ > static_cast<unsigned>(slots_);
-    state_.store(state::awake, std::memory_order_relaxed);
+    prepare();
     thread_ = start_thread("levity watchdog", [this] { watch(); });
     // It may have let slots rest already.
     if (has_barrier_) room_.fetch_add(static_cast<int>(spares_max_), std::memory_order_relaxed);
@@ -71,6 +62,20 @@ bool watchdog::start() noexcept {
     complain({text, std::min(static_cast<std::size_t>(size), sizeof text - 1)});
     return false;
   }
+}
+
+// What its thread finds.
+void watchdog::prepare() {
+  const std::size_t workers = owner_.size() + spares_max_;
+  seen_.resize(workers);
+  spares_.reserve(workers);
+  resting_.reserve(workers);
+  slow_.reserve(workers);
+  suspects_.reserve(workers);
+  watches_ = std::make_unique<std::array<stall_watch, watches_max>>();
+  has_barrier_ = prepare_process_barrier();
+  takes_from_tasks_ = has_barrier_ && spares_max_ > static_cast<unsigned>(slots_);
+  state_.store(state::awake, std::memory_order_relaxed);
 }
 
 bool watchdog::become_ready() noexcept {

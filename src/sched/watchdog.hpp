@@ -98,7 +98,8 @@
 //   E366 drain_lock_: a worker whose slot goes to rest has popped its last task -> who moves tasks out of its deques.
 //   E364 let_rest(), a spare's thread leaves its worker -> another one is started for that: lock_.
 //
-// watchdog_model_test.cpp goes through how slots change hands in all orders of its steps; who changes the one changes the other.
+// watchdog_model.cpp has this source run in all orders of its steps. watchdog_model_test.cpp goes through more of them, of a copy:
+// who changes the one changes the other.
 //
 // Rejected: hand every call to a pool (two futex round trips, 50 us, for a call that takes 1); run f in place and hope; a worker
 // that gives its slot up by an exchange at each task and takes it back at the next (5 ns a task); a slot that is taken without
@@ -228,6 +229,8 @@ public:
   }
 
 private:
+  friend struct explored_watchdog;  // watchdog_model.cpp, which has it look and doze when it likes
+
   enum class state : std::uint32_t { absent, awake, dozing, asleep, stopping };
   struct sight {
     std::uint64_t call = 0;
@@ -246,6 +249,7 @@ private:
   enum class finding : std::uint8_t { nothing, work, suspicion, call };
 
   bool start() noexcept;
+  void prepare();
   bool become_ready() noexcept;
   void wake() noexcept;
   void watch() noexcept;

@@ -1,0 +1,39 @@
+#pragma once
+
+// explored_watchdog: the watchdog of scenarios of the model lane. It has no thread of its own: a thread of the scenario looks,
+// dozes and takes slots when it likes, by the watchdog's own functions, however short a task or a call has lasted.
+
+#include <cstdint>
+
+#include "sched/watchdog.hpp"
+
+namespace levity::inline v0::detail {
+
+struct explored_watchdog {
+  watchdog& one;
+
+  // Ready for calls and tasks that last, without a thread of its own.
+  void prepare(worker& spare) {
+    one.prepare();
+    one.room_.store(static_cast<int>(one.spares_max()), std::memory_order_relaxed);
+    one.put_back(spare);
+  }
+  bool take_from_task(worker& from) noexcept { return one.take_from_task(from); }
+  bool take_from_call(worker& from, std::uint64_t call) noexcept { return one.take_from_call(from, call); }
+  void look() noexcept { one.look(); }
+  void doze() noexcept { one.pause(watchdog::state::dozing, watchdog::doze_pause_ns); }
+  void fall_asleep() noexcept { one.pause(watchdog::state::asleep, 0); }
+  // It may have found itself needed, and be about to look after a while, for which nobody waits here.
+  [[nodiscard]] bool rests_approx() const noexcept {
+    const watchdog::state is = one.state_.load(std::memory_order_relaxed);
+    return is == watchdog::state::dozing || is == watchdog::state::asleep;
+  }
+  // As if it had fallen into a doze long ago.
+  void doze_already() noexcept { one.state_.store(watchdog::state::dozing, std::memory_order_relaxed); }
+  void stop() noexcept {
+    one.state_.store(watchdog::state::stopping, std::memory_order_relaxed);
+    one.rouse();
+  }
+};
+
+}  // namespace levity::detail

@@ -1,0 +1,240 @@
+#include "sched/watchdog.hpp"
+
+#include <memory>
+#include <vector>
+
+#include "levity/model/scenario.hpp"
+#include "reactor/still_reactor.hpp"
+#include "sched/explored_watchdog.hpp"
+#include "sched/scheduler.hpp"
+#include "sched/scripted_task.hpp"
+#include "sched/worker.hpp"
+
+namespace {
+
+namespace model = levity::model;
+using namespace levity::detail;
+
+// What the thread of a worker has for itself; of all scenarios of this program.
+[[maybe_unused]] const bool workers_have_their_own_words = [] {
+  model::per_thread(this_run);
+  model::per_thread(this_worker);
+  return true;
+}();
+
+scheduler_options with_reactors(unsigned count) {
+  scheduler_options made;
+  for (unsigned i = 0; i < count; i++) made.reactors.push_back(std::make_unique<still_reactor>());
+  made.stuck_threads_max = 2;
+  return made;
+}
+
+// Touched by who holds the slot and by nobody else, outside of tasks: two holders at a time are a race, and so is one that has not
+// heard of the one before.
+struct slots_own final : poll_guest {
+  mutable model::cell<int> looks{0};
+  int waiting = 0;  // operations that may block
+
+  void collect(ready_batch&) noexcept override {}
+  bool has_more() const noexcept override { return false; }
+  bool has_waiting() const noexcept override {
+    looks.set(looks.get() + 1);
+    return waiting != 0;
+  }
+  void prepare() noexcept override { waiting--; }
+  void enter() noexcept override {}
+  void hand_over() noexcept override { waiting--; }
+};
+
+// A worker with the only slot, a spare, and tasks of which the first one may be stuck.
+struct house {
+  scheduler all{with_reactors(1)};
+  slots_own guest;
+  worker& holder{all.first()};
+  const std::unique_ptr<worker> spare{std::make_unique<worker>(all, 1, worker::slot{}, 7)};
+  std::vector<std::unique_ptr<scripted_task>> tasks;
+  std::vector<int> ran;
+  levity::atomic<int> left{0};
+  explored_watchdog dog{all.guard};
+
+  house() {
+    all.reactor_at(0).guest = &guest;
+    dog.prepare(*spare);
+  }
+  ~house() { all.reactor_at(0).guest = nullptr; }
+
+  // Number `n` of them, in the order of the calls.
+  void add(script plays) {
+    tasks.push_back(std::make_unique<scripted_task>(plays));
+    ran.push_back(0);
+    left.store(left.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  task_record& task(std::size_t number) { return tasks[number]->record; }
+
+  // Of a task: it is over. The last one ends everything.
+  void over(std::size_t number) {
+    ran[number]++;
+    if (left.fetch_sub(1, std::memory_order_relaxed) != 1) return;
+    all.root_empty();
+    spare->unpark();
+    dog.stop();
+  }
+
+  // What the watchdog does when it has found that a task, or a call, lasts; here as soon as it sees one. True: it has the slot.
+  bool take_once() {
+    const std::uint64_t call = holder.call_seen();
+    if (worker::is_call(call)) return dog.take_from_call(holder, call);
+    return holder.in_task_approx() && dog.take_from_task(holder);
+  }
+
+  template <class... Others>
+  void run(Others... others) {
+    model::together([this] { holder.run(); }, [this] { spare->run(); }, others...);
+    for (const int times : ran) model::require(times == 1, "each task is run once");
+  }
+};
+
+script plain(house& in, std::size_t number) {
+  in.over(number);
+  co_return;
+}
+
+script pushes(house& in, std::size_t number, std::size_t other) {
+  this_worker->push_woken(in.task(other));
+  in.over(number);
+  co_return;
+}
+
+// It is stuck until another task, which lies below it in the deque, has run.
+script waits_for(house& in, std::size_t number, std::size_t other, levity::atomic<bool>& is_over) {
+  this_worker->push_woken(in.task(other));
+  while (!is_over.load(std::memory_order_relaxed)) levity::spin_hint();
+  in.over(number);
+  co_return;
+}
+
+script tells(house& in, std::size_t number, levity::atomic<bool>& is_over) {
+  is_over.store(true, std::memory_order_relaxed);
+  in.over(number);
+  co_return;
+}
+
+script calls(house& in, std::size_t number) {
+  auto nothing = [] {};
+  co_await scripted_call{nothing};
+  in.over(number);
+}
+
+// The call lasts until the other task has run.
+script calls_and_waits_for(house& in, std::size_t number, std::size_t other, levity::atomic<bool>& is_over) {
+  this_worker->push_woken(in.task(other));
+  auto lasts = [&is_over] {
+    while (!is_over.load(std::memory_order_relaxed)) levity::spin_hint();
+  };
+  co_await scripted_call{lasts};
+  in.over(number);
+}
+
+// E360, E361, E183: a task that may be found to last, or may not. What it has pushed is run by somebody, once. It comes from
+// outside, so the worker has looked at what is the slot's own before.
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task, {.executions_max = 1'000'000}) {
+  house all;
+  all.add(pushes(all, 0, 1));
+  all.add(plain(all, 1));
+  all.all.schedule(all.task(0));
+  all.run([&] {
+    if (all.take_once()) all.dog.look();
+  });
+}
+
+// E183: whoever is given a slot knows what was done with it before.
+LEVITY_SCENARIO(a_spare_takes_over_what_it_is_granted, {.executions_max = 1'000'000}) {
+  house all;
+  all.add(plain(all, 0));
+  model::together([&] { all.spare->run(); },
+                  [&] {
+                    static_cast<void>(all.guest.has_waiting());
+                    all.all.move_slot(all.holder, *all.spare);
+                    all.all.schedule(all.task(0));
+                  });
+}
+
+// E363, and the look after the drain: it pushes while its deque is drained.
+LEVITY_SCENARIO(what_a_stuck_task_pushes_is_not_lost, {.executions_max = 1'000'000}) {
+  house all;
+  levity::atomic<bool> is_over{false};
+  all.add(waits_for(all, 0, 1, is_over));
+  all.add(tells(all, 1, is_over));
+  all.holder.push_woken(all.task(0));
+  all.run([&] {
+    while (!all.take_once()) levity::spin_hint();
+    while (!is_over.load(std::memory_order_relaxed)) {
+      all.dog.look();
+      levity::spin_hint();
+    }
+  });
+}
+
+// E182, E360: quick calls, one of which is taken for one that lasts.
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call, {.executions_max = 1'000'000}) {
+  house all;
+  all.add(calls(all, 0));
+  all.add(calls(all, 1));
+  all.all.schedule(all.task(0));
+  all.all.schedule(all.task(1));
+  all.run([&] { all.take_once(); });
+}
+
+// E360: who has lost the slot under a call for the guest leaves that alone.
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call_for_the_guest, {.executions_max = 1'000'000}) {
+  house all;
+  all.guest.waiting = 1;
+  all.add(plain(all, 0));
+  all.run([&] {
+    all.take_once();
+    all.all.schedule(all.task(0));
+  });
+}
+
+LEVITY_SCENARIO(a_call_that_lasts_keeps_nobody_waiting, {.executions_max = 1'000'000}) {
+  house all;
+  levity::atomic<bool> is_over{false};
+  all.add(calls_and_waits_for(all, 0, 1, is_over));
+  all.add(tells(all, 1, is_over));
+  all.holder.push_woken(all.task(0));
+  all.run([&] {
+    while (!worker::is_call(all.holder.call_seen()) || !all.take_once()) levity::spin_hint();
+  });
+}
+
+// They last until the watchdog is awake.
+script is_watched(house& in, std::size_t number) {
+  while (in.dog.rests_approx()) levity::spin_hint();
+  in.over(number);
+  co_return;
+}
+
+script calls_and_is_watched(house& in, std::size_t number) {
+  auto lasts = [&in] {
+    while (in.dog.rests_approx()) levity::spin_hint();
+  };
+  co_await scripted_call{lasts};
+  in.over(number);
+}
+
+// E180: a call that begins while the watchdog falls into a doze.
+LEVITY_SCENARIO(a_call_wakes_a_watchdog_that_dozes, {.executions_max = 1'000'000}) {
+  house all;
+  all.add(calls_and_is_watched(all, 0));
+  all.holder.push_woken(all.task(0));
+  all.run([&] { all.dog.doze(); });
+}
+
+// E180: a worker leaves its sleep while the watchdog falls asleep.
+LEVITY_SCENARIO(a_worker_wakes_a_watchdog_that_sleeps, {.executions_max = 1'000'000}) {
+  house all;
+  all.add(is_watched(all, 0));
+  all.run([&] { all.dog.fall_asleep(); }, [&] { all.all.schedule(all.task(0)); });
+}
+
+}  // namespace
