@@ -207,6 +207,30 @@ LEVITY_SCENARIO(a_call_that_lasts_keeps_nobody_waiting, {.executions_max = 1'000
   });
 }
 
+// E381: what is told of a task that runs is of one task.
+LEVITY_SCENARIO(a_task_is_told_of_by_its_own_name, {.executions_max = 1'000'000}) {
+  static constexpr const char* names[] = {"0", "1", "2"};
+  static constexpr std::source_location sites[] = {
+    std::source_location::current(),
+    std::source_location::current(),
+    std::source_location::current(),
+  };
+  house all;
+  for (std::size_t number : {0, 1, 2}) {
+    all.add(plain(all, number));
+    all.task(number).id = static_cast<std::uint32_t>(number + 1);
+    all.task(number).name = names[number];
+    all.task(number).site = sites[number];
+    all.holder.push_woken(all.task(number));
+  }
+  all.run([&] {
+    const auto seen = all.holder.runs_approx();
+    if (!seen) return;
+    model::require(seen->name == names[seen->id - 1], "the name is the task's whose number is told");
+    model::require(seen->site.line() == sites[seen->id - 1].line(), "the site, too");
+  });
+}
+
 // They last until the watchdog is awake.
 script is_watched(house& in, std::size_t number) {
   while (in.dog.rests_approx()) levity::spin_hint();

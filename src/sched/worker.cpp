@@ -140,9 +140,10 @@ bool worker::turn(unsigned tasks_max) noexcept {
 }
 
 [[gnu::always_inline]] inline void worker::show(const task_record& task, std::uint64_t id) noexcept {
-  runs_id_.store(id, std::memory_order_relaxed);
-  runs_name_.store(task.name, std::memory_order_relaxed);
-  runs_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_relaxed);
+  runs_id_.store(0, std::memory_order_relaxed);
+  runs_name_.store(task.name, std::memory_order_release);                              // E381 release.
+  runs_site_.store(std::bit_cast<const void*>(task.site), std::memory_order_release);  // E381 release.
+  runs_id_.store(id, std::memory_order_release);                                       // E381 release.
 }
 
 [[gnu::always_inline]] inline void worker::run_task(run_state& run, task_record& task) noexcept {
@@ -528,12 +529,13 @@ void worker::refill_ids(run_state& run) noexcept {
 
 std::optional<worker::running> worker::runs_approx() const noexcept {
   const std::uint64_t before = tasks_run_.load(std::memory_order_relaxed);
-  const std::uint64_t id = runs_id_.load(std::memory_order_relaxed);
-  const void* site = runs_site_.load(std::memory_order_relaxed);
-  const running seen{static_cast<std::uint32_t>(id), runs_name_.load(std::memory_order_relaxed),
-                     std::bit_cast<std::source_location>(site), (id & has_waited_bit) != 0};
-  if (id == 0 || tasks_run_.load(std::memory_order_relaxed) != before) return std::nullopt;
-  return seen;
+  const std::uint64_t id = runs_id_.load(std::memory_order_acquire);    // E381 acquire.
+  const char* const name = runs_name_.load(std::memory_order_acquire);  // E381 acquire.
+  const void* const site = runs_site_.load(std::memory_order_acquire);  // E381 acquire.
+  const bool is_one = runs_id_.load(std::memory_order_acquire) == id;   // E381 acquire.
+  // A task that has run twice meanwhile, and others between, has the same number but not the same count.
+  if (id == 0 || !is_one || tasks_run_.load(std::memory_order_relaxed) != before) return std::nullopt;
+  return running{static_cast<std::uint32_t>(id), name, std::bit_cast<std::source_location>(site), (id & has_waited_bit) != 0};
 }
 
 }  // namespace levity::detail

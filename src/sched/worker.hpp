@@ -36,6 +36,9 @@
 // A push looks for a sleeper to wake without a fence. Who falls asleep at this very moment may be missed; the next pop, which
 // has a fence anyway, looks again. Until then the promise of parking.hpp does not hold for that task, as it does not for
 // the one that is pushed onto an empty queue.
+//
+// Edges
+//   E381  show() -> runs_approx(): whoever reads what was shown later than the number finds another number, or none, behind it.
 
 #include <array>
 #include <coroutine>
