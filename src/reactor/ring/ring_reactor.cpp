@@ -13,7 +13,6 @@
 
 #include "levity/base/assert.hpp"
 #include "levity/memory/frame_pool.hpp"
-#include "platform/futex.hpp"
 #include "platform/syscall.hpp"
 #include "reactor/stream_failure.hpp"
 
@@ -54,12 +53,12 @@ ring_reactor::~ring_reactor() {
 void ring_reactor::poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept {
   LEVITY_DEBUG_ASSERT(held.held(), "a reactor is polled by who holds its lease");
   if (host_ != nullptr) {
-    state_.store(sleep::awake, std::memory_order_relaxed);
+    sleep_.wake_up();
     host_->poll(held, 0, ready);  // takes the edges: they were meant for the loop that polls us now
   }
   for (;;) {
     const bool delivered = deliver(ready);
-    if (heard() || delivered || undelivered_ != nullptr || until_ns == 0) return;
+    if (sleep_.heard() || delivered || undelivered_ != nullptr || until_ns == 0) return;
     if (until_ns != timer_wheel::never_ns && kernel_now_ns() >= until_ns) return;
     sleep_until(held, until_ns, ready);
   }
@@ -94,70 +93,33 @@ bool ring_reactor::deliver(ready_batch& ready) noexcept {
   return any;
 }
 
-bool ring_reactor::heard() noexcept {
-  // E206 acquire.
-  return rung_.load(std::memory_order_relaxed) && rung_.exchange(false, std::memory_order_acquire);
-}
-
 void ring_reactor::sleep_until(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept {
-  state_.store(sleep::asleep, std::memory_order_relaxed);
-  full_fence();  // E205.
-  if (inbox.empty_approx() && !rung_.load(std::memory_order_relaxed)) {
-    const auto* word = reinterpret_cast<const std::uint32_t*>(&state_);
-    constexpr auto asleep = static_cast<std::uint32_t>(sleep::asleep);
+  sleep_.fall_asleep();
+  if (inbox.empty_approx() && !sleep_.is_rung_approx()) {
     if (host_ != nullptr) {
       host_->poll(held, until_ns, ready);
-    } else if (until_ns == timer_wheel::never_ns) {
-      futex_wait(word, asleep);
     } else {
-      futex_wait_for(word, asleep, std::max<std::int64_t>(until_ns - kernel_now_ns(), 0));
+      sleep_.wait(until_ns);
     }
   }
-  state_.store(sleep::awake, std::memory_order_relaxed);
-}
-
-void ring_reactor::wake() noexcept {
-  full_fence();  // E205, E370.
-  if (ring_reactor* const attendant = attendant_.load(std::memory_order_acquire)) {  // E370 acquire: the number.
-    attendant->news.put(number_);
-    return attendant->ring();
-  }
-  if (state_.load(std::memory_order_relaxed) != sleep::asleep) return;
-  if (state_.exchange(sleep::awake, std::memory_order_relaxed) != sleep::asleep) return;
-  if (host_ != nullptr) {
-    host_->ring();
-  } else {
-    futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
-  }
-}
-
-void ring_reactor::ring() noexcept {
-  rung_.store(true, std::memory_order_release);  // E206 release.
-  wake();
+  sleep_.wake_up();
 }
 
 io_result<void> ring_reactor::attend(reactor& rested, unsigned number) noexcept {
-  auto& other = static_cast<ring_reactor&>(rested);
-  if (other.number_ != number) other.number_ = number;  // once: somebody may be reading it still
-  other.attendant_.store(this, std::memory_order_release);  // E370 release: the number.
-  full_fence();                                             // E370.
+  static_cast<ring_reactor&>(rested).sleep_.is_attended_by(*this, number);
   news.put(number);
   ring();
   return {};
 }
 
-void ring_reactor::dismiss(reactor& rested) noexcept {
-  static_cast<ring_reactor&>(rested).attendant_.store(nullptr, std::memory_order_relaxed);
-  full_fence();  // E370.
-}
+void ring_reactor::dismiss(reactor& rested) noexcept { static_cast<ring_reactor&>(rested).sleep_.is_dismissed(); }
 
 // The end of a turn: from here on the loop that watches our descriptor sleeps for us.
 void ring_reactor::wake_at(std::int64_t due_ns) noexcept {
   if (host_ == nullptr) return;
   host_->wake_at(due_ns);
-  state_.store(sleep::asleep, std::memory_order_relaxed);
-  full_fence();  // E205.
-  if (undelivered_ != nullptr || !inbox.empty_approx() || rung_.load(std::memory_order_relaxed)) wake();
+  sleep_.fall_asleep();
+  if (undelivered_ != nullptr || !inbox.empty_approx() || sleep_.is_rung_approx()) wake();
 }
 
 // ---- opening ---------------------------------------------------------------------------------------------------------

@@ -22,27 +22,14 @@
 //   waiting for room (a poll for POLLOUT): one wake-up of the writer more for each time the socket was full
 //   all sends by the ring thread: a copy and two hops for each
 //
-// A poller sleeps on a futex, or, in a runtime inside a loop of the caller's own, in an epoll descriptor which that loop watches.
-//
-// Poller                                Ring thread, or who calls ring()
-//   state = asleep                        push the socket, or rung = true
-//   full fence (E205)                     full fence (E205)
-//   look at the inbox and `rung`          asleep? then awake, and wake it
-//   sleep
-//
-// While another reactor attends to this one nobody sleeps here: whoever would wake the poller tells that one instead.
-//
-// Edges
-//   E205  fences of poller and caller, see above: one sees the other.
-//   E206  ring() -> poll: what the caller wrote before.
-//   E370  attend(), dismiss() <-> wake(): fences, see full_fence() in all. Who wakes finds whom to tell now, or what it has pushed
-//         is found by the first poll of whoever it should have told: that one polls without having been asked.
+// Where a poller sleeps, and how it is woken, is poll_sleep.hpp's.
 
 #include <memory>
 
 #include "levity/base/atomic.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/ring/poll_sleep.hpp"
 #include "reactor/ring/socket_ring.hpp"
 
 namespace levity::inline v0::detail {
@@ -56,7 +43,7 @@ public:
   std::int64_t now_ns() noexcept override { return kernel_now_ns(); }
 
   void poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept override;
-  void ring() noexcept override;
+  void ring() noexcept override { sleep_.ring(); }
   int pollable_fd() const noexcept override { return host_ != nullptr ? host_->pollable_fd() : -1; }
   void wake_at(std::int64_t due_ns) noexcept override;
   io_result<void> attend(reactor& rested, unsigned number) noexcept override;
@@ -79,26 +66,20 @@ public:
   std::uint64_t endpoints_approx() const noexcept override { return open_.load(std::memory_order_relaxed); }
 
 private:
-  enum class sleep : std::uint32_t { awake, asleep };
-
   ring_reactor(std::shared_ptr<socket_ring> shared, std::unique_ptr<epoll_reactor> host) noexcept
-      : reactor(kernel_now_ns()), ring_(std::move(shared)), host_(std::move(host)) {}
+      : reactor(kernel_now_ns()), ring_(std::move(shared)), host_(std::move(host)), sleep_(host_.get()) {}
 
   io_result<ring_socket*> open(int fd, ring_socket::kind what) noexcept;
   bool deliver(ready_batch& ready) noexcept;
-  bool heard() noexcept;
   void sleep_until(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept;
-  void wake() noexcept override;
+  void wake() noexcept override { sleep_.wake(); }
   bool drop_unread(ring_socket& socket) noexcept;
 
   const std::shared_ptr<socket_ring> ring_;
   const std::unique_ptr<epoll_reactor> host_;
 
   ring_socket* undelivered_ = nullptr;  // under the lease: events that found no room
-  atomic<sleep> state_{sleep::awake};
-  atomic<bool> rung_{false};
-  atomic<ring_reactor*> attendant_{nullptr};
-  unsigned number_ = 0;  // with the attendant (E370)
+  poll_sleep sleep_;
   atomic<std::uint64_t> open_{0};
 };
 
