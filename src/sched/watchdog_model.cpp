@@ -147,6 +147,24 @@ LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task, {.executions_max = 1'000'000}
   });
 }
 
+// It looks after the guest, as one that hands an operation over to an idle reactor does, and goes on.
+script stays_at_home(house& in, std::size_t number) {
+  if (this_worker->stay_at_idle_home()) {
+    static_cast<void>(in.guest.has_waiting());
+    this_worker->leave_home();
+  }
+  in.over(number);
+  co_return;
+}
+
+// E360, E361: what a task does for the slot it does while it has it.
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task_that_stays_at_home, {.executions_max = 1'000'000}) {
+  house all;
+  all.add(stays_at_home(all, 0));
+  all.holder.push_woken(all.task(0));
+  all.run([&] { all.take_once(); });
+}
+
 // E183: whoever is given a slot knows what was done with it before.
 LEVITY_SCENARIO(a_spare_takes_over_what_it_is_granted, {.executions_max = 1'000'000}) {
   house all;
