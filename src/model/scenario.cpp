@@ -81,7 +81,7 @@ arguments parse(int count, char** values) {
 // True: it passed.
 bool run(const entry& one, const arguments& read, const char* program) {
   options wanted = one.wanted;
-  if (read.executions_max != 0) wanted.executions_max = read.executions_max;
+  if (read.executions_max != 0) wanted.executions_max = std::min(wanted.executions_max, read.executions_max);
   if (read.random) wanted.how = options::mode::random;
   if (read.seed != 0) wanted.seed = read.seed;
   if (const char* const replay = std::getenv("LEVITY_MODEL_REPLAY"); replay != nullptr) wanted.replay = replay;

@@ -7,6 +7,7 @@
 //   int main(int count, char** values) { return levity::model::run_scenarios(count, values); }
 //
 //   program [--only NAME]... [--executions N] [--random] [--seed N] [--list]
+//                                                       N of each at most, and no more than it wants itself
 //   LEVITY_MODEL_REPLAY=ANSWERS program --only NAME     the one execution that a failure has printed
 //   LEVITY_MODEL_WEAKEN=PATH:LINE,... program           with these operations relaxed, to see that somebody notices; each scenario
 //                                                       tells how often it made them
