@@ -6,8 +6,8 @@ usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--json FILE]
 An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, or a fence. First each
 scenario of the programs in BUILD is explored as it is, and it is noted which ends it passes; then those that pass an end are
 explored without it, shortest first, until one fails: the end is killed. Each has N executions, 200,000 unless told, and as many by
-chance where these were not all. Runs go two at a time. Ends that no scenario passes are told as not reached; what is ordered by a
-lock is so by the edge of the lock itself.
+chance where these were not all; all of them are asked briefly before one is for long. Runs go two at a time. Ends that no scenario
+passes are told as not reached; what is ordered by a lock is so by the edge of the lock itself.
 
 Red is an end that no scenario notices, though one passes it, unless tools/model/unkilled.txt lists it with a reason; and one that
 is listed there and killed, or is no end at all. --expected leaves out those that are listed: they cost the most, and say nothing
@@ -33,6 +33,7 @@ import scenarios  # noqa: E402
 
 UNKILLED = "tools/model/unkilled.txt"
 AT_ONCE = 2
+BRIEFLY = 2000  # executions; most ends are noticed within these, if it is the right scenario that is asked
 
 # `edges` of one operation share its half. `name`: what unkilled.txt calls it, free of line numbers. `item`: of LEVITY_MODEL_WEAKEN.
 End = collections.namedtuple("End", "edges half operation name place item")
@@ -127,16 +128,17 @@ def weaken(end, passing, executions, until):
     """Explores those who pass an end without it, until one fails."""
     if not passing:
         return Row(end, "not reached", "", 0, 0.0, "")
-    count, begun, not_all = 0, time.monotonic(), []
-    for one, random in itertools.chain([(each, False) for each in passing], ((each, True) for each in not_all)):
-        if time.monotonic() > until:
-            return Row(end, "no time", "", count, time.monotonic() - begun, "")
-        outcome = scenarios.run(one, executions, [end.item], random)
-        count += outcome.executions
-        if outcome.end != "passes":
-            return Row(end, "killed", one.name, outcome.executions, time.monotonic() - begun, outcome.what)
-        if not random and not outcome.complete:
-            not_all.append(one)
+    count, begun, left = 0, time.monotonic(), list(passing)
+    for most, random in itertools.product(sorted({min(executions, BRIEFLY), executions}), (False, True)):
+        for one in list(left):
+            if time.monotonic() > until:
+                return Row(end, "no time", "", count, time.monotonic() - begun, "")
+            outcome = scenarios.run(one, most, [end.item], random)
+            count += outcome.executions
+            if outcome.end != "passes":
+                return Row(end, "killed", one.name, outcome.executions, time.monotonic() - begun, outcome.what)
+            if outcome.complete:
+                left.remove(one)
     return Row(end, "survives", f"{len(passing)} pass it", count, time.monotonic() - begun, "")
 
 

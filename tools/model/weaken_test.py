@@ -141,6 +141,13 @@ class Outcomes(Case):
         self.assertNotIn(f"{FENCE} ", told)
         self.assertIn(f"{TAKE_RELEASE} is noticed by no scenario (src/base/lamp.hpp:17-18)", told)
 
+    def test_all_are_asked_briefly_before_one_is_for_long(self):
+        code, told, _ = self.run_tool("E2", "--executions", "9000", shorter=self.scenario([FENCE, FENCE_AGAIN], {FENCE: 2500}, 5000),
+                                      longer=self.scenario([FENCE, FENCE_AGAIN], {FENCE: 7, FENCE_AGAIN: 2500}, 6000))
+        self.assertEqual(code, 0, told)
+        self.assertEqual({name: (row["scenario"], row["executions"]) for name, row in self.rows().items()},
+                         {FENCE: ("longer", 7), FENCE_AGAIN: ("longer", 2500)})
+
     def test_one_edge_alone(self):
         code, told, _ = self.run_tool("E1", one=self.scenario([RELEASE, ACQUIRE], {RELEASE: 1, ACQUIRE: 1}))
         self.assertEqual((code, set(self.rows())), (0, {RELEASE, ACQUIRE}), told)
