@@ -53,7 +53,7 @@ LEVITY_SCENARIO(a_task_from_outside_wakes_the_only_worker) {
 }
 
 // E14: two workers and two tasks.
-LEVITY_SCENARIO(no_task_is_left_where_two_workers_fall_asleep, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(no_task_is_left_where_two_workers_fall_asleep, {.executions_max = 8'000}) {
   scheduler all(with_slots(2, 2));
   levity::atomic<int> left{2};
   scripted_task first(ends_all(all, left));
@@ -107,7 +107,7 @@ LEVITY_SCENARIO(a_slot_that_counts_has_its_reactor) {
 }
 
 // E372: a slot goes to rest while it is wanted again. Its worker finds that, or the watchdog finds it at rest.
-LEVITY_SCENARIO(a_slot_that_is_wanted_again_does_not_rest_for_ever, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_slot_that_is_wanted_again_does_not_rest_for_ever, {.executions_max = 8'000}) {
   scheduler all(with_slots(1, 2));
   worker serving(all, 1, worker::slot{}, 7);
   worker spare(all, 2, worker::slot{}, 8);

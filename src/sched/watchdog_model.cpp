@@ -137,7 +137,7 @@ script calls_and_waits_for(house& in, std::size_t number, std::size_t other, lev
 
 // E360, E361, E183: a task that may be found to last, or may not. What it has pushed is run by somebody, once. It comes from
 // outside, so the worker has looked at what is the slot's own before.
-LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task, {.executions_max = 8'000}) {
   house all;
   all.add(pushes(all, 0, 1));
   all.add(plain(all, 1));
@@ -158,7 +158,7 @@ script stays_at_home(house& in, std::size_t number) {
 }
 
 // E360, E361: what a task does for the slot it does while it has it.
-LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task_that_stays_at_home, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task_that_stays_at_home, {.executions_max = 8'000}) {
   house all;
   all.add(stays_at_home(all, 0));
   all.holder.push_woken(all.task(0));
@@ -166,7 +166,7 @@ LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task_that_stays_at_home, {.executio
 }
 
 // E183: whoever is given a slot knows what was done with it before.
-LEVITY_SCENARIO(a_spare_takes_over_what_it_is_granted, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_spare_takes_over_what_it_is_granted, {.executions_max = 8'000}) {
   house all;
   all.add(plain(all, 0));
   model::together([&] { all.spare->run(); },
@@ -178,7 +178,7 @@ LEVITY_SCENARIO(a_spare_takes_over_what_it_is_granted, {.executions_max = 15'000
 }
 
 // E363, and the look after the drain: it pushes while its deque is drained.
-LEVITY_SCENARIO(what_a_stuck_task_pushes_is_not_lost, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(what_a_stuck_task_pushes_is_not_lost, {.executions_max = 8'000}) {
   house all;
   levity::atomic<bool> is_over{false};
   all.add(waits_for(all, 0, 1, is_over));
@@ -203,7 +203,7 @@ script pushes_when_it_is_late(house& in, std::size_t number, std::size_t other, 
   co_return;
 }
 
-LEVITY_SCENARIO(what_is_pushed_after_the_slot_was_lost_is_not_lost, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(what_is_pushed_after_the_slot_was_lost_is_not_lost, {.executions_max = 8'000}) {
   house all;
   levity::atomic<bool> is_late{false};
   levity::atomic<bool> is_over{false};
@@ -221,7 +221,7 @@ LEVITY_SCENARIO(what_is_pushed_after_the_slot_was_lost_is_not_lost, {.executions
 }
 
 // E182, E360: quick calls, one of which is taken for one that lasts.
-LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call, {.executions_max = 8'000}) {
   house all;
   all.add(calls(all, 0));
   all.add(calls(all, 1));
@@ -231,7 +231,7 @@ LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call, {.executions_max = 15'000}) {
 }
 
 // E360: who has lost the slot under a call for the guest leaves that alone.
-LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call_for_the_guest, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call_for_the_guest, {.executions_max = 8'000}) {
   house all;
   all.guest.waiting = 1;
   all.add(plain(all, 0));
@@ -241,7 +241,7 @@ LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call_for_the_guest, {.executions_ma
   });
 }
 
-LEVITY_SCENARIO(a_call_that_lasts_keeps_nobody_waiting, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_call_that_lasts_keeps_nobody_waiting, {.executions_max = 8'000}) {
   house all;
   levity::atomic<bool> is_over{false};
   all.add(calls_and_waits_for(all, 0, 1, is_over));
@@ -253,7 +253,7 @@ LEVITY_SCENARIO(a_call_that_lasts_keeps_nobody_waiting, {.executions_max = 15'00
 }
 
 // E381: what is told of a task that runs is of one task.
-LEVITY_SCENARIO(a_task_is_told_of_by_its_own_name, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_task_is_told_of_by_its_own_name, {.executions_max = 8'000}) {
   static constexpr const char* names[] = {"0", "1", "2"};
   static constexpr std::source_location sites[] = {
     std::source_location::current(),
@@ -292,7 +292,7 @@ script calls_and_is_watched(house& in, std::size_t number) {
 }
 
 // E180: a call that begins while the watchdog falls into a doze.
-LEVITY_SCENARIO(a_call_wakes_a_watchdog_that_dozes, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_call_wakes_a_watchdog_that_dozes, {.executions_max = 8'000}) {
   house all;
   all.add(calls_and_is_watched(all, 0));
   all.holder.push_woken(all.task(0));
@@ -300,7 +300,7 @@ LEVITY_SCENARIO(a_call_wakes_a_watchdog_that_dozes, {.executions_max = 15'000}) 
 }
 
 // E180: a worker leaves its sleep while the watchdog falls asleep.
-LEVITY_SCENARIO(a_worker_wakes_a_watchdog_that_sleeps, {.executions_max = 15'000}) {
+LEVITY_SCENARIO(a_worker_wakes_a_watchdog_that_sleeps, {.executions_max = 8'000}) {
   house all;
   all.add(is_watched(all, 0));
   all.run([&] { all.dog.fall_asleep(); }, [&] { all.all.schedule(all.task(0)); });
