@@ -142,7 +142,8 @@ class Outcomes(Case):
         self.assertIn(f"{TAKE_RELEASE} is noticed by no scenario (src/base/lamp.hpp:17-18)", told)
 
     def test_all_are_asked_briefly_before_one_is_for_long(self):
-        code, told, _ = self.run_tool("E2", "--executions", "9000", shorter=self.scenario([FENCE, FENCE_AGAIN], {FENCE: 2500}, 5000),
+        code, told, _ = self.run_tool("E2", "--executions", "9000",
+                                      shorter=self.scenario([FENCE, FENCE_AGAIN], {FENCE: 2500}, 5000),
                                       longer=self.scenario([FENCE, FENCE_AGAIN], {FENCE: 7, FENCE_AGAIN: 2500}, 6000))
         self.assertEqual(code, 0, told)
         self.assertEqual({name: (row["scenario"], row["executions"]) for name, row in self.rows().items()},
