@@ -122,7 +122,7 @@ process::process(process&& other) noexcept
       errors(std::move(other.errors)),
       pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::exchange(other.pidfd_, nullptr)),
-      ended_(other.ended_),
+      ended_(other.ended_.load(std::memory_order_relaxed)),
       exit_(other.exit_) {}
 
 process& process::operator=(process&& other) noexcept {
@@ -131,14 +131,16 @@ process& process::operator=(process&& other) noexcept {
   std::swap(errors, other.errors);
   std::swap(pid_, other.pid_);
   std::swap(pidfd_, other.pidfd_);
-  std::swap(ended_, other.ended_);
+  const bool theirs = other.ended_.load(std::memory_order_relaxed);
+  other.ended_.store(ended_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  ended_.store(theirs, std::memory_order_relaxed);
   std::swap(exit_, other.exit_);
   return *this;
 }
 
 process::~process() {
   if (pidfd_ == nullptr) return;
-  if (!ended_) {
+  if (!ended_.load(std::memory_order_relaxed)) {
     (void)signal_child(pidfd_->fd, SIGKILL);
     if (!try_reap(pidfd_->fd)) reap_later(pid_);
   }
@@ -201,14 +203,14 @@ task<io_result<process>> process::spawn(command what) {
 }
 
 task<io_result<process_exit>> process::wait() {
-  if (ended_) co_return exit_;
+  if (ended_.load(std::memory_order_relaxed)) co_return exit_;
   if (pidfd_ == nullptr) co_return std::unexpected(io_error{io_failure::closed, 0, waiting});
   for (;;) {
     pidfd_->reading.clear();
     const io_result<child_end> end = try_reap(pidfd_->fd);
     if (end) {
       exit_ = end->code == CLD_EXITED ? process_exit{end->status, 0} : process_exit{0, end->status};
-      ended_ = true;
+      ended_.store(true, std::memory_order_relaxed);
       co_return exit_;
     }
     if (end.error() != io_failure::would_block) co_return std::unexpected(end.error());
@@ -218,13 +220,15 @@ task<io_result<process_exit>> process::wait() {
 }
 
 io_result<void> process::kill(int signal) noexcept {
-  if (pidfd_ == nullptr || ended_) return std::unexpected(io_error{io_failure::closed, 0, "sending a signal to a process"});
+  if (pidfd_ == nullptr || ended_.load(std::memory_order_relaxed)) {
+    return std::unexpected(io_error{io_failure::closed, 0, "sending a signal to a process"});
+  }
   return signal_child(pidfd_->fd, signal);
 }
 
 void process::detach() {
   if (pidfd_ == nullptr) return;
-  if (!ended_) leave_child(pid_);
+  if (!ended_.load(std::memory_order_relaxed)) leave_child(pid_);
   let_go();
 }
 

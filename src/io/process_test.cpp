@@ -238,6 +238,21 @@ TEST(process, cancellation_racing_the_end_gives_one_of_the_two) {
   });
 }
 
+TEST(process, is_sent_signals_by_one_task_while_another_waits_for_its_end) {
+  run_tasks(2, []() -> lv::task<> {
+    for (int i = 0; i < 20; i++) {
+      auto child = (co_await lv::process::spawn(shell("exec sleep 600"))).value();
+      lv::scope waiting;
+      waiting.spawn([](lv::process* on) -> lv::task<> { EXPECT_EQ((co_await on->wait()).value().signal, SIGKILL); }, &child);
+      co_await lv::yield();
+      EXPECT_TRUE(child.kill(SIGKILL));
+      while (child.kill(0)) co_await lv::yield();  // until it is known to have ended
+      co_await waiting.join();
+      EXPECT_EQ(child.kill(0).error(), io_failure::closed);
+    }
+  });
+}
+
 TEST(process, one_that_is_dropped_is_killed_and_reaped) {
   run_tasks(1, []() -> lv::task<> {
     pid_t pid;

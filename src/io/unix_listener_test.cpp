@@ -164,8 +164,9 @@ TEST(unix_listener, of_many_that_replace_a_stale_file_at_the_same_time_one_liste
     int over[2];
     ASSERT_EQ(::pipe(ready) | ::pipe(results) | ::pipe(over), 0);
     constexpr std::size_t rivals = 4;
-    for (std::size_t i = 0; i < rivals; i++) {
-      if (::fork() != 0) continue;
+    pid_t children[rivals];
+    for (pid_t& child : children) {
+      if (child = ::fork(); child != 0) continue;
       ::close(ready[1]);
       ::close(over[1]);
       char byte;
@@ -186,7 +187,7 @@ TEST(unix_listener, of_many_that_replace_a_stale_file_at_the_same_time_one_liste
     EXPECT_EQ(std::count(seen.begin(), seen.end(), 'x'), 0) << seen;
     ::close(results[0]);
     ::close(over[1]);
-    while (::wait(nullptr) > 0) {}
+    for (const pid_t child : children) EXPECT_EQ(::waitpid(child, nullptr, 0), child);
     ::unlink(path.c_str());
   }
 }

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "levity/base/atomic.hpp"
 #include "levity/base/error.hpp"
 #include "levity/io/file.hpp"
 #include "levity/io/pipe.hpp"
@@ -64,7 +65,7 @@ struct process_exit {
   friend bool operator==(const process_exit&, const process_exit&) = default;
 };
 
-/// A child process. Move-only. Operations by one task at a time; not thread-safe.
+/// A child process. Move-only. Operations by one task at a time; not thread-safe, except kill() beside wait().
 ///
 /// The destructor of one that was neither awaited nor detached kills it (SIGKILL) and reaps it: a task that is cancelled while it
 /// waits for its child takes the child with it. A program must not wait for children by itself (waitpid(-1), SIGCHLD
@@ -83,7 +84,8 @@ public:
   /// Waits for its end. Cancelled or out of time it can be called again; once it has ended every call returns the same.
   [[nodiscard]] task<io_result<process_exit>> wait();
 
-  /// Sends it a signal; `closed` when it is known to have ended.
+  /// Sends it a signal; `closed` when it is known to have ended. Also while another task waits: the signal goes to this child or,
+  /// once it has been awaited, to none.
   io_result<void> kill(int signal) noexcept;
 
   /// Lets it go on by itself. The pipes to it stay open.
@@ -101,8 +103,8 @@ private:
 
   pid_t pid_ = -1;
   detail::endpoint* pidfd_ = nullptr;
-  bool ended_ = false;
-  process_exit exit_;  // once it has ended
+  atomic<bool> ended_ = false;  // set by who waits, read by who kills: nothing else is learnt from it
+  process_exit exit_;           // once it has ended; of who waits
 };
 
 }  // namespace levity
