@@ -253,19 +253,19 @@ LEVITY_SCENARIO(a_call_that_lasts_keeps_nobody_waiting, {.executions_max = 8'000
 }
 
 // E381: what is told of a task that runs is of one task.
+// The last one has the number of the first: whoever reads that of the first, and the rest of the second, finds it once more.
 LEVITY_SCENARIO(a_task_is_told_of_by_its_own_name, {.executions_max = 8'000}) {
-  static constexpr const char* names[] = {"0", "1", "2"};
+  static constexpr const char* names[] = {"0", "1"};
   static constexpr std::source_location sites[] = {
-    std::source_location::current(),
     std::source_location::current(),
     std::source_location::current(),
   };
   house all;
   for (std::size_t number : {0, 1, 2}) {
     all.add(plain(all, number));
-    all.task(number).id = static_cast<std::uint32_t>(number + 1);
-    all.task(number).name = names[number];
-    all.task(number).site = sites[number];
+    all.task(number).id = static_cast<std::uint32_t>(number % 2 + 1);
+    all.task(number).name = names[number % 2];
+    all.task(number).site = sites[number % 2];
     all.holder.push_woken(all.task(number));
   }
   all.run([&] {
