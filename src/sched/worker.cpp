@@ -135,7 +135,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
 [[gnu::always_inline]] inline void worker::leave_task(run_state& run) noexcept {
   run.current = nullptr;  // what is settled before the next task belongs to none
   current_.store(nullptr, std::memory_order_relaxed);
-  tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  tasks_run_.store(tasks_run_.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // E381 release.
   compiler_fence();  // E360: the order of these and the look at slow_at_ in next_task(), for the watchdog's barrier.
 }
 
@@ -528,11 +528,11 @@ void worker::refill_ids(run_state& run) noexcept {
 }
 
 std::optional<worker::running> worker::runs_approx() const noexcept {
-  const std::uint64_t before = tasks_run_.load(std::memory_order_relaxed);
-  const std::uint64_t id = runs_id_.load(std::memory_order_acquire);    // E381 acquire.
-  const char* const name = runs_name_.load(std::memory_order_acquire);  // E381 acquire.
-  const void* const site = runs_site_.load(std::memory_order_acquire);  // E381 acquire.
-  const bool is_one = runs_id_.load(std::memory_order_acquire) == id;   // E381 acquire.
+  const std::uint64_t before = tasks_run_.load(std::memory_order_acquire);  // E381 acquire.
+  const std::uint64_t id = runs_id_.load(std::memory_order_acquire);        // E381 acquire.
+  const char* const name = runs_name_.load(std::memory_order_acquire);      // E381 acquire.
+  const void* const site = runs_site_.load(std::memory_order_acquire);      // E381 acquire.
+  const bool is_one = runs_id_.load(std::memory_order_acquire) == id;       // E381 acquire.
   // A task that has run twice meanwhile, and others between, has the same number but not the same count.
   if (id == 0 || !is_one || tasks_run_.load(std::memory_order_relaxed) != before) return std::nullopt;
   return running{static_cast<std::uint32_t>(id), name, std::bit_cast<std::source_location>(site), (id & has_waited_bit) != 0};

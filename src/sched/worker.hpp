@@ -39,6 +39,7 @@
 //
 // Edges
 //   E381  show() -> runs_approx(): whoever reads what was shown later than the number finds another number, or none, behind it.
+//         leave_task() -> runs_approx(): with the count of tasks that have run, the number of the last of them or a later one.
 
 #include <array>
 #include <coroutine>
