@@ -18,7 +18,8 @@ import sys
 
 UNSTEADY_MAX = 2
 PASSES = 3
-SIGNS = re.compile(r"Sanitizer|runtime error:|Assertion|terminate called|broken belief|\blost\b|\bmissing\b|\bleak", re.IGNORECASE)
+# Functions of a sanitizer may stand in the stacks of stalls, which are no report of it.
+SIGNS = re.compile(r"Sanitizer: |runtime error:|Assertion|terminate called|broken belief|\b[Ll]ost\b|\b[Mm]issing\b")
 FAILED = re.compile(r"^\s*\d+ - (\S+) \((.+)\)\s*$")
 ENDED = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.*")
 

@@ -11,7 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = {
     "fine": "exit 0",
     "once": "test -e ran && exit 0; touch ran; exit 1",
-    "seldom": "test -e ran2 && exit 0; touch ran2; exit 1",
+    "seldom": "test -e ran2 && exit 0; touch ran2; echo at __sanitizer::Unwind; exit 1",
     "twice": "n=$(cat runs 2>/dev/null || echo 0); echo $((n + 1)) >runs; test $n -ge 2",
     "always": "echo late by 300 ms; exit 1",
     "race": "test -e raced && exit 0; touch raced; echo WARNING: ThreadSanitizer: data race; exit 1",
