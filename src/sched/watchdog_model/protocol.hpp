@@ -160,8 +160,8 @@ constexpr std::array names = {
 };
 static_assert(names.size() == static_cast<std::size_t>(at::dozing) + 1);
 // Those of which only a mutant takes any.
-constexpr std::array steps_of_mutants = {at::leave_early_look, at::leave_late, at::begin_early_look, at::begin_late,
-                                         at::end_call_late, at::stay_late};
+inline constexpr std::array steps_of_mutants = {at::leave_early_look, at::leave_late, at::begin_early_look, at::begin_late,
+                                                at::end_call_late, at::stay_late};
 
 using steps = std::bitset<names.size()>;
 
