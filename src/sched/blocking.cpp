@@ -92,8 +92,10 @@ bool blocking_pool::submit(blocking_job& job, bool may_wait) noexcept {
     last_ = &job;
     queued_++;
     if (idle_ > 0) work_.notify_one();
-    if (queued_ > idle_ && threads_ < threads_max) {
+    // Threads that are still to be had do not count: they may be refused all together.
+    if (queued_ > idle_ && (threads_ < threads_max || threads_ == starting_)) {
       threads_++;
+      starting_++;
       start = true;
     }
   }
@@ -110,12 +112,16 @@ bool blocking_pool::submit(blocking_job& job, bool may_wait) noexcept {
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (start) return true;
-  // No thread is to be had. Where there is none at all, the caller does what no other would ever do.
-  std::unique_lock guard{lock_};
-  threads_--;
-  const bool is_submitted = may_wait || !take_back(job);
-  if (threads_ == 0) run_queued(guard);
-  return is_submitted;
+  // No thread is to be had. Where none runs, the caller does what no other would ever do: its own job, never those of others.
+  {
+    const std::lock_guard guard{lock_};
+    threads_--;
+    starting_--;
+    const bool somebody_runs = threads_ > starting_;
+    if ((may_wait && somebody_runs) || !take_back(job)) return true;
+  }
+  if (may_wait) job.run(job);
+  return may_wait;
 }
 
 // With the lock. False: somebody runs it, or has.
@@ -144,6 +150,7 @@ void blocking_pool::run_queued(std::unique_lock<std::mutex>& guard) noexcept {
 
 void blocking_pool::serve() noexcept {
   std::unique_lock guard{lock_};
+  starting_--;
   for (;;) {
     run_queued(guard);
     if (closing_) break;
