@@ -16,6 +16,7 @@ CONNECTIONS = 200
 PER_SECOND = 5000
 SLOW_NS = 20_000_000  # as open_loop.cpp has it
 LATE_NS = 1_000_000  # what one request of a thousand may be sent too late by
+STOLEN_MAX = 0.02  # of the CPUs, by the hypervisor, during what is counted
 
 
 class Echoes:
@@ -50,6 +51,7 @@ class Generator:
     """CONNECTIONS to one server, for as long as it lives."""
 
     def __init__(self, bench, server):
+        self.cpus = bench.two_cpus
         self.errors = tempfile.TemporaryFile()
         self.file = tempfile.NamedTemporaryFile(prefix="echoes")
         self.process = subprocess.Popen(
@@ -72,11 +74,26 @@ class Generator:
             raise Failure(self.errors.read().decode(errors="replace").strip() or "the generator ended")
         return json.loads(line)
 
+    def stolen_s(self):
+        return sum(machine.busy_ticks(cpu)[1] for cpu in self.cpus) / os.sysconf("SC_CLK_TCK")
+
+    def tell_to_count(self, line):
+        self.since, self.stolen_before_s = time.monotonic(), self.stolen_s()
+        self.tell(line)
+
+    def counted(self):
+        """What it says at the end. Where others had too much of the CPUs meanwhile, that is spoiled, on whichever side."""
+        said = self.answer()
+        stolen = (self.stolen_s() - self.stolen_before_s) / (time.monotonic() - self.since) / len(self.cpus)
+        if stolen > STOLEN_MAX:
+            raise Spoiled(f"the hypervisor took {stolen:.0%} of the CPUs, more than {STOLEN_MAX:.0%}: it needs a quieter machine")
+        return said
+
     def begin(self, seconds):
-        self.tell(f"run {PER_SECOND} {seconds} {self.file.name}")
+        self.tell_to_count(f"run {PER_SECOND} {seconds} {self.file.name}")
 
     def finish(self):
-        said = self.answer()
+        said = self.counted()
         if (late := said["sent_late_ns_p999"]) > LATE_NS:
             raise Spoiled(f"the generator sent one request of a thousand {late / 1e6:.1f} ms too late, more than "
                           f"{LATE_NS / 1e6:.0f} ms: it needs the right to go first (CAP_SYS_NICE), or a quieter machine")
@@ -94,8 +111,8 @@ class Generator:
         self.answer()
 
     def saturate(self, seconds):
-        self.tell(f"saturate {seconds}")
-        return self.answer()
+        self.tell_to_count(f"saturate {seconds}")
+        return self.counted()
 
     def stop(self):
         self.process.kill()

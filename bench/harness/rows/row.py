@@ -1,5 +1,6 @@
 """A row of the bench, and the ways to measure one."""
 
+import itertools
 import os
 import time
 
@@ -9,37 +10,39 @@ from ..record import missing
 from ..statistic import LOOKS, is_decided
 
 
-SPOILED_MAX = 3  # in a row, of one side
+SPOILED_MAX = 3  # in a row, of one side; more where there is patience
 
 
 class Row:
     """Something that is measured in one go and gives one or several records."""
 
     spoiled = 0  # sides of pairs of the row that is being measured
+    patience = None  # of this run
 
     def __init__(self, names, measure):
         self.names = names
         self.measure = measure
 
     def records(self, bench):
-        Row.spoiled = 0
+        Row.spoiled, Row.patience = 0, bench.patience
         try:
             made = {record["name"]: record for record in self.measure(bench)}
         except Failure as failure:
             return [missing(name, str(failure)) for name in self.names]
         for record in made.values():
             if Row.spoiled:
-                record["note"] += f"; {Row.spoiled} more were spoiled by a late generator, and measured again"
+                record["note"] += f"; {Row.spoiled} more were spoiled by others, and measured again"
         return [made.get(name) or missing(name, "the row gave no such record") for name in self.names]
 
 
 def unspoiled(measure):
-    for attempt in range(SPOILED_MAX):
+    for attempt in itertools.count(1):
         try:
             return measure()
         except Spoiled:
             Row.spoiled += 1
-            if attempt + 1 == SPOILED_MAX:
+            Row.patience.wait()
+            if attempt >= SPOILED_MAX and Row.patience.left_s <= 0:
                 raise
 
 
