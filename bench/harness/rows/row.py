@@ -10,7 +10,8 @@ from ..record import missing
 from ..statistic import LOOKS, is_decided
 
 
-SPOILED_MAX = 3  # in a row, of one side; more where there is patience
+SPOILED_MAX = 3  # in a row, of one side;
+SPOILED_MAX_PATIENT = 10  # where there is patience
 
 
 class Row:
@@ -42,7 +43,7 @@ def unspoiled(measure):
         except Spoiled:
             Row.spoiled += 1
             Row.patience.wait()
-            if attempt >= SPOILED_MAX and Row.patience.left_s <= 0:
+            if attempt >= (SPOILED_MAX_PATIENT if Row.patience.left_s > 0 else SPOILED_MAX):
                 raise
 
 
