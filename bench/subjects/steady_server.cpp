@@ -159,10 +159,9 @@ lv::task<> keep_threads(disturbance does, unsigned index) {
   }
 }
 
-lv::task<> disturb_when_told(disturbance does) {
-  auto told = lv::signal_set::open({SIGUSR1});
+lv::task<> disturb_when_told(lv::signal_set told, disturbance does) {
   lv::scope all;
-  while (co_await told->next()) {
+  while (co_await told.next()) {
     for (unsigned i = 0; i < does.count; i++) all.spawn(keep_threads, does, i);
   }
   co_await all.join();
@@ -192,9 +191,12 @@ lv::task<> echo(lv::tcp_stream peer) {
   }
 }
 
-lv::task<> serve(lv::tcp_listener listener, disturbance does) {
+lv::task<> serve(std::string port, disturbance does) {
+  // Who can connect can tell, too.
+  lv::signal_set told = lv::signal_set::open({SIGUSR1}).value();
+  lv::tcp_listener listener = lv::tcp_listener::bind("127.0.0.1:" + port).value();
   lv::scope connections;
-  connections.spawn(disturb_when_told, std::move(does));
+  connections.spawn(disturb_when_told, std::move(told), std::move(does));
 #ifdef PLANTED_SPINNING
   connections.spawn(keep_threads, disturbance{"spin", 1, 1h}, 0U);
 #endif
@@ -242,5 +244,5 @@ int main(int argc, char** argv) {
   }
   disturbance does;
   if (argc == 5) does = {argv[2], static_cast<unsigned>(std::atoi(argv[3])), std::chrono::seconds(std::atoi(argv[4]))};
-  return lv::run_with(options(), serve, lv::tcp_listener::bind(std::string("127.0.0.1:") + argv[1]).value(), std::move(does));
+  return lv::run_with(options(), serve, std::string(argv[1]), std::move(does));
 }
