@@ -47,6 +47,32 @@ NO_FUNCTION = re.compile(r"\s*(if|for|while|switch|do|else|try|catch|namespace|c
                          re.DOTALL)
 
 
+def head_of(code, brace):
+    """What stands before an opening brace, back to the statement or block before it: parentheses are passed, so the initialisers of
+    a constructor are part of its head, those in braces too. "" inside of parentheses: the brace is of an argument."""
+    depth, at = 0, brace
+    while at > 0:
+        at -= 1
+        if code[at] in ")]":
+            depth += 1
+        elif code[at] in "([":
+            depth -= 1
+            if depth < 0:
+                return ""
+        elif code[at] == "}" and depth == 0:
+            opening = at
+            braces = 1
+            while opening > 0 and braces > 0:
+                opening -= 1
+                braces += {"}": 1, "{": -1}.get(code[opening], 0)
+            if not (opening > 0 and (code[opening - 1].isalnum() or code[opening - 1] == "_")):  # no `member_{value}`
+                return code[at + 1:brace]
+            at = opening
+        elif code[at] in ";{" and depth == 0:
+            return code[at + 1:brace]
+    return code[:brace]
+
+
 def function_at(code, offset):
     """The name of the function around `offset` of code without comments: of the nearest brace whose head is that of one."""
     depth = 0
@@ -55,7 +81,7 @@ def function_at(code, offset):
         if depth >= 0:
             continue
         depth = 0
-        head = code[max(code.rfind(stop, 0, at) for stop in ";{}") + 1:at]
+        head = head_of(code, at)
         name = re.search(r"([~\w]+)\s*\(", head)
         if name and not NO_FUNCTION.match(head):
             return name.group(1)

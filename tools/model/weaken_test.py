@@ -121,6 +121,17 @@ class Ends(Case):
             FENCE: "src/base/lamp.hpp:21-21", FENCE_AGAIN: "src/base/lamp.hpp:23-23",
             TAKE_RELEASE: "src/base/lamp.hpp:17-18=release", TAKE_ACQUIRE: "src/base/lamp.hpp:17-18=acquire"})
 
+    def test_a_constructor_is_known_by_its_name_whatever_it_initialises(self):
+        code = """
+lamp::lamp(lamp_options options)
+    : wires(count(options)), guard(*this, {.most = 3}), bulbs_{options.bulbs}, names_(std::move(options.names)) {
+  for (int i = 0; i < 3; i++) lit_[i].store(true);
+}
+void lamp::dim() { start("lamp", [this] { dims_.store(true); }); }
+"""
+        names = [weaken.function_at(code, code.index(word)) for word in ("lit_[i]", "dims_.store")]
+        self.assertEqual(names, ["lamp", "dim"])
+
 
 class Outcomes(Case):
     def test_what_each_of_them_is_told(self):
