@@ -395,7 +395,9 @@ void exploration::looked(bool in_vain) noexcept {
   constexpr unsigned patience = 48;
   thread& self = threads_[current_];
   self.in_vain = in_vain ? self.in_vain + 1 : 0;
-  if (self.in_vain > patience) self.is = state::spins;
+  if (self.in_vain <= patience) return;
+  self.is = state::spins;
+  search_.gives_way(current_);
 }
 
 std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_order order, site where) noexcept {
@@ -565,6 +567,7 @@ void exploration::spins() noexcept {
   const at_work answers(*this);
   memory_.spins(current_);
   threads_[current_].is = state::spins;
+  search_.gives_way(current_);
 }
 
 bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept {

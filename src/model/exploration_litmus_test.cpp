@@ -897,6 +897,24 @@ TEST(random, finds_it_too) {
   EXPECT_NE(failure_of(racy, wanted).find("plain data beside a write"), std::string::npos);
 }
 
+// Two that look for the end, and wake each other by what they write, are not let on for ever beside the third one, which brings it.
+TEST(random, lets_on_whom_those_who_spin_wait_for) {
+  model::options wanted;
+  wanted.how = model::options::mode::random;
+  wanted.executions_max = 1'000;
+  EXPECT_EQ(failure_of([] {
+    word looks{0};
+    word over{0};
+    const auto waits = [&] {
+      while (over.load(relaxed) == 0) {
+        looks.fetch_add(1, relaxed);
+        model::spin_hint();
+      }
+    };
+    model::together(waits, waits, [&] { over.store(1, relaxed); });
+  }, wanted), "not at the end");
+}
+
 TEST(preemptions, a_bound_leaves_out_what_needs_more) {
   const auto interrupted = [](unsigned bound) {
     model::options wanted;

@@ -94,7 +94,8 @@ bool search::begin() {
   for (clock& each : follows_) each.fill(0);
   known_ = nodes_.empty() ? 0 : nodes_.size() - 1;
   if (random_) {
-    for (std::uint32_t& each : priorities_) each = 1'000 + static_cast<std::uint32_t>(dice() % 1'000'000);
+    for (std::int32_t& each : priorities_) each = 1'000 + static_cast<std::int32_t>(dice() % 1'000'000);
+    lowest_priority_ = 0;
     changes_.clear();
     for (unsigned i = 1; i < depth_; i++) changes_.push_back(static_cast<std::uint32_t>(dice() % steps_seen_));
   }
@@ -217,7 +218,7 @@ unsigned search::next_at_random(thread_set enabled) {
     if (priorities_[lowest(each)] > priorities_[best]) best = lowest(each);
   }
   for (std::size_t i = 0; i < changes_.size(); i++) {
-    if (changes_[i] == at_) priorities_[best] = static_cast<std::uint32_t>(i);
+    if (changes_[i] == at_) priorities_[best] = static_cast<std::int32_t>(i);
   }
   return best;
 }

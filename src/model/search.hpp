@@ -33,7 +33,8 @@
 // not), so with a bound nothing is reduced.
 //
 // Random: priorities with some change points (Burckhardt, Kothari, Musuvathi and Nagarakatte, 2010), and of what may be read the
-// newest or any other, half and half.
+// newest or any other, half and half. Who spins goes behind all others: two threads that look again and again, and wake each other
+// by what they write meanwhile, would keep the third one, for which both wait, from its next step for ever.
 
 #include <array>
 #include <cstdint>
@@ -83,6 +84,8 @@ public:
   [[nodiscard]] std::uint32_t stamp() const noexcept { return stamp_; }
   /// The step of the thread that next() named is made. For a load: which message it read.
   void made(unsigned thread, action what, unsigned place, const memory& words);
+  /// A thread spins: at random, all others take precedence from here on.
+  void gives_way(unsigned thread) noexcept { priorities_[thread] = --lowest_priority_; }
   /// Who runs from here on does so because of what `cause` did last.
   void follows(unsigned thread, unsigned cause) noexcept;
 
@@ -161,7 +164,8 @@ private:
   std::array<clock, threads_max> follows_{};
 
   std::uint64_t random_state_;
-  std::array<std::uint32_t, threads_max> priorities_{};
+  std::array<std::int32_t, threads_max> priorities_{};
+  std::int32_t lowest_priority_ = 0;
   std::vector<std::uint32_t> changes_;
   std::uint32_t steps_seen_ = 16;
 
