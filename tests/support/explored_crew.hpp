@@ -168,7 +168,7 @@ protected:
     __builtin_unreachable();
   }
 
-  // As worker::run_task.
+  // As worker::run_task. A child of some other task ends as there, too.
   void run(job& task) {
     levity::detail::run_state& run = levity::detail::current_run();
     run.exec = this;
@@ -182,8 +182,11 @@ protected:
     }
     task.waits_on = nullptr;
     task.leaf.resume();
-    if (auto* const over = std::exchange(levity::detail::current_run().ended_root, nullptr)) static_cast<job*>(over)->ended = true;
+    auto* const over = std::exchange(levity::detail::current_run().ended_root, nullptr);
+    if (over != nullptr && over->scope == &home_) static_cast<job*>(over)->ended = true;
+    if (over != nullptr && over->scope != &home_) levity::detail::end_task(levity::detail::current_run(), *over);
     levity::detail::current_run().current = nullptr;
+    levity::detail::settle_ends(levity::detail::current_run());
   }
 
 public:
