@@ -1,12 +1,20 @@
-#include "levity/sched/detail/apart_call.hpp"
+#include "levity/sched/blocking.hpp"
+
+#include <memory>
+#include <utility>
 
 #include "levity/model/scenario.hpp"
+#include "levity/task/detail/scope_state.hpp"
+#include "reactor/still_reactor.hpp"
+#include "sched/explored_watchdog.hpp"
+#include "sched/scheduler.hpp"
+#include "sched/worker.hpp"
 
 namespace {
 
 namespace model = levity::model;
-using levity::detail::apart_call;
-using levity::detail::task_record;
+using levity::task;
+using namespace levity::detail;
 
 class call final : public apart_call {
 public:
@@ -58,6 +66,88 @@ LEVITY_SCENARIO(a_call_that_is_left_behind_is_counted) {
                     model::require(apart_call::left_behind_approx() == before, "it is gone");
                   });
   if (apart_call::left_behind_approx() != before) static_cast<void>(begun->carry_out());
+}
+
+scheduler_options with_one_reactor() {
+  scheduler_options made;
+  made.reactors.push_back(std::make_unique<still_reactor>());
+  made.stuck_threads_max = 2;
+  return made;
+}
+
+// Tasks as users write them, a worker with the only slot, and a spare that may get it.
+struct office {
+  scheduler all{with_one_reactor()};
+  worker& holder{all.first()};
+  const std::unique_ptr<worker> spare{std::make_unique<worker>(all, 1, worker::slot{}, 7)};
+  explored_watchdog dog{all.guard};
+
+  office() { dog.prepare(*spare); }
+
+  // `main` is the only child of the root scope: everything ends with it.
+  template <class... Others>
+  void run(task<> main, Others... others) {
+    auto frame = std::move(main).release_frame();
+    all.root().adopt(frame, frame.promise(), "main", std::source_location::current());
+    model::together(
+        [this] {
+          holder.run();
+          spare->unpark();  // the scheduler does not know of it
+          dog.stop();
+        },
+        [this] { spare->run(); }, others...);
+    model::require(all.root().failure == nullptr, "nothing is thrown");
+  }
+
+  // As soon as a call is seen.
+  auto takes() {
+    return [this] {
+      const std::uint64_t call = holder.call_seen();
+      if (worker::is_call(call)) static_cast<void>(dog.take_from_call(holder, call));
+    };
+  }
+};
+
+// E182, E360: blocking() itself. Its thread is detached from the slot, or not; the task goes on once, with what the call brought.
+LEVITY_SCENARIO(a_task_goes_on_once_after_its_call, {.executions_max = 8'000}) {
+  office all;
+  model::cell<int> made{0};
+  int went_on = 0;
+  all.run([](model::cell<int>& calls, int& times) -> task<> {
+    const auto call = [](model::cell<int>* count) {
+      count->set(count->get() + 1);
+      return count->get();
+    };
+    for (int turn = 1; turn <= 2; turn++) {
+      const int got = co_await levity::blocking(call, &calls);
+      model::require(got == turn && calls.get() == turn, "what the call wrote and returned is there");
+      times++;
+    }
+  }(made, went_on), all.takes());
+  model::require(went_on == 2, "each call is made once, and its task goes on once");
+}
+
+// E380: the task is cancelled while its thread makes the call, and perhaps loses the slot. What the call uses goes with it.
+LEVITY_SCENARIO(a_task_that_leaves_its_call_behind_goes_on_once, {.executions_max = 8'000}) {
+  office all;
+  int went_on = 0;
+  const unsigned before = apart_call::left_behind_approx();
+  all.run([](int& times) -> task<> {
+    auto kept = std::make_unique<model::cell<int>>(1);
+    const auto call = [](const std::unique_ptr<model::cell<int>>& of) {
+      of->set(of->get() + 1);
+      return of->get();
+    };
+    try {
+      const int got = co_await levity::blocking({.abandon_on_cancel = true}, call, std::move(kept));
+      model::require(got == 2, "what the call returned is there");
+    } catch (const levity::cancelled& why) {
+      model::require(why.reason() == levity::cancel_reason::requested, "the reason is told");
+    }
+    times++;
+  }(went_on), all.takes(), [&] { all.all.root().cancel(levity::cancel_reason::requested); });
+  model::require(went_on == 1, "the task goes on once");
+  model::require(apart_call::left_behind_approx() == before, "none is left behind for ever");
 }
 
 }  // namespace

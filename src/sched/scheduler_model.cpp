@@ -53,7 +53,7 @@ LEVITY_SCENARIO(a_task_from_outside_wakes_the_only_worker) {
 }
 
 // E14: two workers and two tasks.
-LEVITY_SCENARIO(no_task_is_left_where_two_workers_fall_asleep, {.executions_max = 8'000}) {
+void run_two_by_two() {
   scheduler all(with_slots(2, 2));
   levity::atomic<int> left{2};
   scripted_task first(ends_all(all, left));
@@ -63,6 +63,14 @@ LEVITY_SCENARIO(no_task_is_left_where_two_workers_fall_asleep, {.executions_max 
                     all.schedule(first.record);
                     all.schedule(second.record);
                   });
+}
+
+LEVITY_SCENARIO(no_task_is_left_where_two_workers_fall_asleep, {.executions_max = 8'000}) { run_two_by_two(); }
+
+// By chance one of them is held up while it has the search token and a task in its deque, and the other one, which may not steal,
+// while it sees that, waits for it.
+LEVITY_SCENARIO(who_sees_a_task_that_it_may_not_take_gives_way, {.how = model::options::mode::random, .executions_max = 8'000}) {
+  run_two_by_two();
 }
 
 // E181: who looks up who holds a slot finds a worker that is whole.

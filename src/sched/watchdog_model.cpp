@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "levity/model/scenario.hpp"
+#include "levity/task/detail/scope_state.hpp"
+#include "levity/task/task.hpp"
 #include "reactor/still_reactor.hpp"
 #include "sched/explored_watchdog.hpp"
 #include "sched/scheduler.hpp"
@@ -66,6 +68,10 @@ struct house {
   // Number `n` of them, in the order of the calls.
   void add(script plays) {
     tasks.push_back(std::make_unique<scripted_task>(plays));
+    expect();
+  }
+  // The same for one that another of them spawns.
+  void expect() {
     ran.push_back(0);
     left.store(left.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
@@ -141,6 +147,29 @@ LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task, {.executions_max = 8'000}) {
   house all;
   all.add(pushes(all, 0, 1));
   all.add(plain(all, 1));
+  all.all.schedule(all.task(0));
+  all.run([&] {
+    if (all.take_once()) all.dog.look();
+  });
+}
+
+// It spawns a task, of the root scope, which its worker runs next.
+script spawns(house& in, std::size_t number, std::size_t other) {
+  auto fresh = [](house* all, std::size_t which) -> levity::task<> {
+    all->over(which);
+    co_return;
+  }(&in, other).release_frame();
+  in.all.root().adopt(fresh, fresh.promise(), "fresh", std::source_location::current());
+  in.over(number);
+  co_return;
+}
+
+// E361 where the task has never run before.
+LEVITY_SCENARIO(a_slot_is_taken_from_under_a_fresh_task, {.executions_max = 8'000}) {
+  house all;
+  all.all.root().outstanding.fetch_add(1, std::memory_order_relaxed);  // over() says when all is over
+  all.add(spawns(all, 0, 1));
+  all.expect();
   all.all.schedule(all.task(0));
   all.run([&] {
     if (all.take_once()) all.dog.look();

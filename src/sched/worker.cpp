@@ -242,6 +242,7 @@ ready_task* worker::next_task_slowly(run_state& run) noexcept {
         full_fence();  // E14: as the one that a pop has; a fair turn has none.
         offer_rest();
       }
+      goes_round_ = false;
       if (waits) guest->hand_over();
       if (searching_) end_search();
       return task;
@@ -396,8 +397,12 @@ void worker::sleep() noexcept {
   if (owner_.work_visible() || !pinned_.empty_approx() || owner_.stopping()) {
     searching_ = !idle_.leave(index());
     notice_work();
+    // Once in vain is bad luck. Twice, and who has what is to be seen is at it: it may have the search token, without which we may
+    // not steal from it, and wait for the very processor on which we go round.
+    if (std::exchange(goes_round_, true)) give_way();
     return;
   }
+  goes_round_ = false;
   // After a crowd has left, what the magazine holds keeps memory that nobody uses: with nothing to do for a while it is given
   // back. Where no crowd was, the sleep has no end of its own.
   std::int64_t tidy_ns = timer_wheel::never_ns;

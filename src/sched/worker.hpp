@@ -288,6 +288,7 @@ private:
   unsigned until_poll_ = fair_period;  // of a seeded run: tasks until timers and events are looked at
   const unsigned number_;
   bool searching_ = false;
+  bool goes_round_ = false;            // it found nothing to run, and did not sleep since there is something
   bool tidying_ = false;               // memory that nobody uses is being given back, see sleep()
   bool asleep_ = false;                // between two turns that others call
   unsigned turn_ = 0;                  // whose the next fair turn is
