@@ -54,8 +54,8 @@ bool apart_waiter::suspend(std::coroutine_handle<> frame, task_record& record) n
   const bool slow = slow_;
   call.task = &record;
   prepare_wait(record, frame, *this);
-  if (!commit_wait(record)) {  // it was cancelled before: nobody makes the call
-    delete &call;
+  if (!commit_wait(record)) {
+    (void)call.carry_out();  // it was cancelled before, and so left behind: that makes no call, and it is gone and not counted
     return false;
   }
   begin_apart(call, slow);

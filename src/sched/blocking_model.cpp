@@ -127,26 +127,71 @@ LEVITY_SCENARIO(a_task_goes_on_once_after_its_call, {.executions_max = 8'000}) {
   model::require(went_on == 2, "each call is made once, and its task goes on once");
 }
 
+// The slot is taken in any case: the task is queued for whoever has it now, while its thread is on its way out of the call.
+LEVITY_SCENARIO(a_task_whose_call_lasts_goes_on_once, {.executions_max = 8'000}) {
+  office all;
+  model::cell<int> made{0};
+  levity::atomic<bool> is_taken{false};
+  int went_on = 0;
+  const auto takes = [&] {
+    std::uint64_t call = all.holder.call_seen();
+    while (!worker::is_call(call) || !all.dog.take_from_call(all.holder, call)) {
+      levity::spin_hint();
+      call = all.holder.call_seen();
+    }
+    is_taken.store(true, std::memory_order_relaxed);
+  };
+  all.run([](model::cell<int>& calls, levity::atomic<bool>& taken, int& times) -> task<> {
+    const auto call = [](model::cell<int>* count, levity::atomic<bool>* until) {
+      while (!until->load(std::memory_order_relaxed)) levity::spin_hint();
+      count->set(1);
+      return 7;
+    };
+    const int got = co_await levity::blocking(call, &calls, &taken);
+    model::require(got == 7 && calls.get() == 1, "what the call wrote and returned is there");
+    times++;
+  }(made, is_taken, went_on), takes);
+  model::require(went_on == 1, "the task goes on once");
+}
+
+// It says whether it was answered.
+task<> calls_until_it_is_cancelled(int& went_on, bool& answered) {
+  auto kept = std::make_unique<model::cell<int>>(1);
+  const auto call = [](const std::unique_ptr<model::cell<int>>& of) {
+    of->set(of->get() + 1);
+    return of->get();
+  };
+  try {
+    const int got = co_await levity::blocking({.abandon_on_cancel = true}, call, std::move(kept));
+    model::require(got == 2, "what the call returned is there");
+    answered = true;
+  } catch (const levity::cancelled& why) {
+    model::require(why.reason() == levity::cancel_reason::requested, "the reason is told");
+  }
+  went_on++;
+}
+
 // E380: the task is cancelled while its thread makes the call, and perhaps loses the slot. What the call uses goes with it.
 LEVITY_SCENARIO(a_task_that_leaves_its_call_behind_goes_on_once, {.executions_max = 8'000}) {
   office all;
   int went_on = 0;
+  bool answered = false;
   const unsigned before = apart_call::left_behind_approx();
-  all.run([](int& times) -> task<> {
-    auto kept = std::make_unique<model::cell<int>>(1);
-    const auto call = [](const std::unique_ptr<model::cell<int>>& of) {
-      of->set(of->get() + 1);
-      return of->get();
-    };
-    try {
-      const int got = co_await levity::blocking({.abandon_on_cancel = true}, call, std::move(kept));
-      model::require(got == 2, "what the call returned is there");
-    } catch (const levity::cancelled& why) {
-      model::require(why.reason() == levity::cancel_reason::requested, "the reason is told");
-    }
-    times++;
-  }(went_on), all.takes(), [&] { all.all.root().cancel(levity::cancel_reason::requested); });
+  all.run(calls_until_it_is_cancelled(went_on, answered), all.takes(),
+          [&] { all.all.root().cancel(levity::cancel_reason::requested); });
   model::require(went_on == 1, "the task goes on once");
+  model::require(apart_call::left_behind_approx() == before, "none is left behind for ever");
+}
+
+// It is cancelled before it waits: the call is not made, and none is left behind.
+LEVITY_SCENARIO(a_call_of_a_task_that_is_cancelled_before_is_not_counted, {.executions_max = 100}) {
+  office all;
+  int went_on = 0;
+  bool answered = false;
+  const unsigned before = apart_call::left_behind_approx();
+  all.all.root().cancel(levity::cancel_reason::requested);
+  all.run(calls_until_it_is_cancelled(went_on, answered));
+  model::require(went_on == 1 && !answered, "it is cancelled");
   model::require(apart_call::left_behind_approx() == before, "none is left behind for ever");
 }
 

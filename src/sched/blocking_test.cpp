@@ -543,6 +543,7 @@ TEST_P(apart, a_cancelled_task_is_answered_and_its_call_goes_on_by_itself) {
 }
 
 TEST_P(apart, who_is_cancelled_before_makes_no_call) {
+  const unsigned before = lv::detail::apart_call::left_behind_approx();
   run_tasks(GetParam().workers, []() -> lv::task<> {
     traces argument;
     bool made = false;
@@ -561,6 +562,7 @@ TEST_P(apart, who_is_cancelled_before_makes_no_call) {
     EXPECT_FALSE(made);
     EXPECT_EQ(argument.destroyed.load(std::memory_order_relaxed), 1);
   });
+  EXPECT_EQ(lv::detail::apart_call::left_behind_approx(), before);
 }
 
 TEST_P(apart, without_abandon_on_cancel_a_cancelled_task_waits_for_its_call) {

@@ -73,6 +73,56 @@ LEVITY_SCENARIO(who_sees_a_task_that_it_may_not_take_gives_way, {.how = model::o
   run_two_by_two();
 }
 
+// It keeps its worker until another task has run.
+script waits_and_ends(scheduler& all, levity::atomic<int>& left, levity::atomic<bool>& is_over) {
+  while (!is_over.load(std::memory_order_relaxed)) levity::spin_hint();
+  if (left.fetch_sub(1, std::memory_order_relaxed) == 1) all.root_empty();
+  co_return;
+}
+
+script tells_and_ends(scheduler& all, levity::atomic<int>& left, levity::atomic<bool>& is_over) {
+  is_over.store(true, std::memory_order_relaxed);
+  if (left.fetch_sub(1, std::memory_order_relaxed) == 1) all.root_empty();
+  co_return;
+}
+
+// E14 at the end of a search: who submits the second task may trust in the worker that has just found the first one, and that keeps
+// it.
+LEVITY_SCENARIO(the_last_searcher_passes_the_search_on, {.executions_max = 8'000}) {
+  scheduler all(with_slots(2, 2));
+  levity::atomic<int> left{2};
+  levity::atomic<bool> is_over{false};
+  scripted_task waits(waits_and_ends(all, left, is_over));
+  scripted_task tells(tells_and_ends(all, left, is_over));
+  model::together([&] { all.holder(0)->run(); }, [&] { all.holder(1)->run(); },
+                  [&] {
+                    all.schedule(waits.record);
+                    all.schedule(tells.record);
+                  });
+}
+
+script pushes_before_a_fair_turn(scheduler& all, levity::atomic<int>& left, task_record& woken) {
+  this_worker->push_woken(woken);
+  this_worker->take_fair_turn();
+  if (left.fetch_sub(1, std::memory_order_relaxed) == 1) all.root_empty();
+  co_return;
+}
+
+// E14 in a fair turn: what its worker has just pushed it leaves in its deque, for it takes an injected task, which keeps it. The
+// other worker falls asleep meanwhile.
+LEVITY_SCENARIO(what_a_fair_turn_passes_over_is_not_left, {.executions_max = 8'000}) {
+  scheduler all(with_slots(2, 2));
+  levity::atomic<int> left{3};
+  levity::atomic<bool> is_over{false};
+  scripted_task waits(waits_and_ends(all, left, is_over));
+  scripted_task tells(tells_and_ends(all, left, is_over));
+  scripted_task pushes(pushes_before_a_fair_turn(all, left, tells.record));
+  all.holder(0)->push_woken(pushes.record);
+  all.holder(0)->take_fair_turn();
+  all.schedule(waits.record);
+  model::together([&] { all.holder(0)->run(); }, [&] { all.holder(1)->run(); });
+}
+
 // E181: who looks up who holds a slot finds a worker that is whole.
 LEVITY_SCENARIO(a_slot_changes_hands_to_a_new_worker) {
   scheduler all(with_slots(1, 1));
