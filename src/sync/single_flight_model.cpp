@@ -13,7 +13,7 @@ using levity::explored::job;
 using flights = levity::single_flight<int, int>;
 
 // Two who ask for the same: one fetches, or one after the other; what was fetched is there for both, and the flight goes once.
-LEVITY_SCENARIO(who_asks_meanwhile_gets_the_result_of_the_leader, {.executions_max = 100'000}) {
+LEVITY_SCENARIO(who_asks_meanwhile_gets_the_result_of_the_leader, {.executions_max = 8'000}) {
   crew all;
   flights open;
   model::cell<int> source{6};
