@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "io/event_wait.hpp"
+#include "levity/base/system_mutex.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/yield.hpp"
@@ -42,7 +42,7 @@ public:
 
   borrowed_pipe() noexcept {
     {
-      const std::lock_guard guard{lock_};
+      const system_guard guard{lock_};
       drop_inherited();
       if (kept_count_ > 0) {
         ends_ = kept_[--kept_count_];
@@ -59,7 +59,7 @@ public:
   ~borrowed_pipe() {
     if (ends_.out < 0) return;
     if (inside == 0) {
-      const std::lock_guard guard{lock_};
+      const system_guard guard{lock_};
       if (kept_count_ < kept_max) {
         kept_[kept_count_++] = ends_;
         return;
@@ -88,7 +88,7 @@ private:
   }
 
   static constexpr int kept_max = 16;
-  static inline std::mutex lock_;
+  static inline system_mutex lock_;
   static inline pipe_fds kept_[kept_max];  // guarded by lock_
   static inline int kept_count_ = 0;       // guarded by lock_
   static inline pid_t kept_by_ = 0;        // the process that did; guarded by lock_

@@ -23,7 +23,7 @@ file_service::file_service(executor& runs, file_means means, bool simulated) noe
 file_service::~file_service() = default;
 
 file_service::carrier file_service::decide() noexcept {
-  const std::lock_guard guard{deciding_};
+  const system_guard guard{deciding_};
   const carrier decided = carrier_.load(std::memory_order_relaxed);
   if (decided != carrier::undecided) return decided;
   carrier chosen = carrier::threads;
@@ -95,7 +95,7 @@ file_line* file_service::line_of(reactor& home, const poll_lease& held) noexcept
   if (home.guest != nullptr) return static_cast<file_line*>(home.guest);
   try {
     auto line = std::make_unique<file_line>(home, *ring_);
-    const std::lock_guard guard{deciding_};
+    const system_guard guard{deciding_};
     lines_.reserve(lines_.size() + 1);
     if (line->open(held)) {
       lines_.push_back(std::move(line));

@@ -14,12 +14,12 @@
 //   E78  decide() -> submit(), which finds a choice: the ring thread, or its refusal.
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "io/file_line.hpp"
 #include "io/ring_thread.hpp"
 #include "levity/base/atomic.hpp"
+#include "levity/base/system_mutex.hpp"
 #include "levity/io/detail/file_operation.hpp"
 #include "levity/io/file_means.hpp"
 #include "levity/task/detail/executor.hpp"
@@ -43,7 +43,7 @@ private:
 
   executor& runs_;
   const file_means means_;
-  std::mutex deciding_;
+  system_mutex deciding_;
   atomic<carrier> carrier_{carrier::undecided};
   int refusal_ = 0;
   std::unique_ptr<ring_thread> ring_;

@@ -113,6 +113,7 @@ result exploration::run(void (*body)(void*), void* data) {
     memory_.start(0);
     threads_[0].is = state::ready;
     threads_[0].in_vain = 0;
+    threads_[0].locks = 0;
     threads_[0].body = body;
     threads_[0].data = data;
     threads_[0].drop = nullptr;
@@ -178,14 +179,15 @@ void exploration::go_on_in(unsigned next) noexcept {
 
 unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*), site where) {
   const at_work answers(*this);
+  if (threads_count_ == threads_max) fail(fmt::format("an exploration has no more than {} threads", threads_max));
   const unsigned child = threads_count_++;
-  LEVITY_ASSERT(child < threads_max, "an exploration has no more than 8 threads");
   note({happens::start, 0, static_cast<std::uint8_t>(child), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
   memory_.start(child, current_);
   search_.follows(child, current_);
   thread& made = threads_[child];
   made.is = state::ready;
   made.in_vain = 0;
+  made.locks = 0;
   made.starting = true;
   made.starter = static_cast<std::uint8_t>(current_);
   made.body = body;
@@ -250,6 +252,13 @@ void exploration::step(action what, site where) noexcept {
   }
 }
 
+// Whether its pending step can be made: not a lock of a mutex that somebody has.
+bool exploration::is_able(unsigned t) const noexcept {
+  const action& next = pending_[t];
+  return threads_[t].is == state::ready &&
+         (next.what != kind::lock || memory_.at(next.word, memory_.count(next.word) - 1).value == 0);
+}
+
 // Who makes the next step. Leaves for the host when nobody can.
 unsigned exploration::decide() noexcept {
   for (;;) {
@@ -258,7 +267,7 @@ unsigned exploration::decide() noexcept {
     bool left = false;
     for (unsigned t = 0; t < threads_count_; t++) {
       const state is = threads_[t].is;
-      if (is == state::ready) enabled |= set_of(t);
+      if (is_able(t)) enabled |= set_of(t);
       if (is == state::spins) spinning |= set_of(t);
       left = left || is != state::ended;
     }
@@ -275,6 +284,7 @@ unsigned exploration::decide() noexcept {
       threads_[current_].place.go_on_in(host_);
       __builtin_unreachable();
     }
+    if (let_time_pass()) continue;
     // Who spins may still read something newer than the last time.
     constexpr unsigned rounds_max = 16;
     if (spinning == 0 || ++rounds_in_vain_ > rounds_max) fail(standstill());
@@ -291,6 +301,7 @@ std::string exploration::standstill() const {
     const char* const does = each.is == state::spins   ? "spins at"
                              : each.is == state::joins ? "joins at"
                              : each.is == state::waits ? "waits at"
+                             : each.is == state::ready ? "waits for a lock at"
                                                        : nullptr;
     if (does != nullptr) text += fmt::format(" {} {} {};", name_of_thread(t), does, name_of(each.where));
   }
@@ -583,16 +594,39 @@ bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, 
   note(seen);
   made(what);
   if (seen.what != happens::wait) return seen.what != happens::timeout;
-  threads_[current_].is = state::waits;
+  return sleep_until_woken(timed);
+}
+
+// False: its time is over.
+bool exploration::sleep_until_woken(bool timed) noexcept {
+  thread& self = threads_[current_];
+  self.is = state::waits;
+  self.is_timed = timed && wanted_.timeouts;
+  self.is_late = false;
   const unsigned me = current_;
   if (const unsigned chosen = decide(); chosen != me) go_on_in(chosen);
   made(action{});
-  return true;
+  return !self.is_late;
+}
+
+// Nobody can go on: the time of those who wait with a limit is over. False: there are none.
+bool exploration::let_time_pass() noexcept {
+  bool any = false;
+  for (unsigned t = 0; t < threads_count_; t++) {
+    thread& each = threads_[t];
+    if (each.is != state::waits || !each.is_timed) continue;
+    each.is = state::ready;
+    each.is_late = any = true;
+    pending_[t] = action{};
+  }
+  return any;
 }
 
 void exploration::futex_wake(const std::uint32_t* word, bool all, site where) noexcept {
   const at_work answers(*this);
-  const unsigned w = find(word, sizeof *word, where);
+  // The kernel reads nothing there: who was to be woken may have gone on, and the word be gone.
+  const unsigned w = memory_.name(word, sizeof *word);
+  if (w == memory::no_word) return;
   const action what{kind::wake, false, 0, w};
   step(what, where);
   std::array<unsigned, threads_max> waiting{};
@@ -612,6 +646,85 @@ void exploration::futex_wake(const std::uint32_t* word, bool all, site where) no
     seen.other = static_cast<std::uint8_t>(waiting[i]);
     note(seen);
   }
+}
+
+// --- mutexes and condition variables
+// ---------------------------------------------------------------------------------------------------
+//
+// A mutex is a word that is 0 while it is free, and else the number of who has it, plus one. Both of its steps are
+// read-modify-writes, an acquire and a release: so one whose order was taken away hands on what the ones before it have handed on,
+// and adds nothing of its own.
+
+unsigned exploration::find_mutex(const void* mutex, site where) noexcept { return find(mutex, sizeof(std::uint32_t), where); }
+
+bool exploration::has(unsigned mutex) const noexcept {
+  return memory_.at(mutex, memory_.count(mutex) - 1).value == current_ + 1;
+}
+
+void exploration::lock(const void* mutex, site where) noexcept {
+  const at_work answers(*this);
+  const bool weak{weakened_.at(where)};
+  const unsigned w = find_mutex(mutex, where);
+  const action what{kind::lock, false, 0, w};
+  step(what, where);
+  threads_[current_].locks++;
+  threads_[current_].wrote = false;
+  const std::memory_order order = weak ? std::memory_order_relaxed : std::memory_order_acquire;
+  note({happens::lock, 0, 0, weak, order, w, 0, 0, 0, 0, 0, 0, where});
+  memory_.change(current_, w, current_ + 1, order, where, search_.steps() - 1);
+  made(what);
+}
+
+// Its step is about to be noted as made.
+void exploration::lets_go(unsigned w, bool orders, site where) noexcept {
+  threads_[current_].locks--;
+  memory_.change(current_, w, 0, orders ? std::memory_order_release : std::memory_order_relaxed, where, search_.steps() - 1);
+}
+
+void exploration::unlock(const void* mutex, site where) noexcept {
+  const at_work answers(*this);
+  const bool weak{weakened_.at(where)};
+  const unsigned w = find_mutex(mutex, where);
+  if (!has(w)) fail(fmt::format("{} unlocks at {} what it has not locked", name_of_thread(current_), name_of(where)));
+  const action what{kind::unlock, false, 0, w};
+  step(what, where);
+  note({happens::unlock, 0, 0, weak, weak ? std::memory_order_relaxed : std::memory_order_release, w, 0, 0, 0, 0, 0, 0, where});
+  lets_go(w, !weak, where);
+  made(what);
+  if (threads_[current_].wrote) stored();  // for who spins on what the mutex guards
+}
+
+// It may end for no reason, though not twice in a row, or a loop around it would have no end; that it does so later, when others
+// have made a step, is the same as if it waited for the lock until then.
+bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool timed, site where) noexcept {
+  const at_work answers(*this);
+  const bool weak{weakened_.at(where)};
+  const unsigned c = find(condition, sizeof *condition, where);
+  const unsigned w = find_mutex(mutex, where);
+  if (!has(w)) fail(fmt::format("{} waits at {} and has not locked the mutex", name_of_thread(current_), name_of(where)));
+  const action what{kind::wait, false, 0, c, w};
+  step(what, where);
+  const bool may_be_over = timed && wanted_.timeouts;
+  const bool may_fail = memory_.may_fail(current_, c);
+  const unsigned chosen = search_.choose(1U + (may_fail ? 1U : 0U) + (may_be_over ? 1U : 0U));
+  const bool fails = may_fail && chosen == 1;
+  const bool is_over = chosen != 0 && !fails;
+  memory_.failed(current_, c, fails);
+  note({fails ? happens::wakes_up : is_over ? happens::timeout : happens::sleep, 0, 0, weak, {}, c, 0, 0, 0, 0, 0, 0, where});
+  lets_go(w, !weak, where);
+  made(what);
+  if (threads_[current_].wrote) stored();
+  const bool is_late = is_over || (chosen == 0 && !sleep_until_woken(timed));
+  lock(mutex, where);
+  return !is_late;
+}
+
+void exploration::notify(const std::uint32_t* condition, bool all, site where) noexcept {
+  {
+    const at_work answers(*this);
+    static_cast<void>(find(condition, sizeof *condition, where));  // other than a futex's word it has to be there
+  }
+  futex_wake(condition, all, where);
 }
 
 void exploration::touches(const void* data, bool writes, const void* pc) noexcept {
@@ -639,6 +752,7 @@ unsigned exploration::choose(unsigned count) {
 
 void exploration::plain(const void* address, bool writes, site where) noexcept {
   const at_work answers(*this);
+  if (writes && threads_[current_].locks != 0) threads_[current_].wrote = true;
   memory::problem wrong;
   memory_.plain(current_, address, writes, where, wrong);
   check(wrong, where);

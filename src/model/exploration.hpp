@@ -10,8 +10,10 @@
 //   ready        its step is pending                       -
 //   spins        it said so, or looked often in vain       a store of another thread; or, when nobody else can run, at once
 //   joins        the other has not ended                   the end of the other
-//   waits        on a futex                                a wake
+//   waits        on a futex, at a condition variable       a wake
 //   ended
+//
+// Who is ready, and about to take a mutex that another one has, cannot make that step: it is not asked (`is_able`).
 //
 // No step of their own have what only concerns the thread itself: fences other than seq_cst, compiler fences, the beginning and
 // end of words, plain data, the start of a thread. A seq_cst fence is a step, and a barrier of the process is one for each thread
@@ -69,13 +71,17 @@ public:
   void spins() noexcept override;
   bool futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept override;
   void futex_wake(const std::uint32_t* word, bool all, site where) noexcept override;
+  void lock(const void* mutex, site where) noexcept override;
+  void unlock(const void* mutex, site where) noexcept override;
+  bool wait(const std::uint32_t* condition, const void* mutex, bool timed, site where) noexcept override;
+  void notify(const std::uint32_t* condition, bool all, site where) noexcept override;
+  unsigned start(void (*body)(void*), void* data, void (*drop)(void*), site where) override;
+  void join(unsigned thread, site where) override;
   void touches(const void* data, bool writes, const void* pc) noexcept override;
   void frees(void* memory) noexcept override;
   std::int64_t now_ns() noexcept override;
   [[noreturn]] void fails(const char* what, site where) noexcept override;
 
-  unsigned start(void (*body)(void*), void* data, void (*drop)(void*), site where);
-  void join(unsigned thread, site where);
   unsigned choose(unsigned count);
   void plain(const void* address, bool writes, site where) noexcept;
   void begins_plain(const void* address) noexcept;
@@ -89,6 +95,10 @@ private:
     bool starting = false;    // runs for the first time, in the turn of who started it
     std::uint8_t starter = 0;
     unsigned in_vain = 0;     // loads in a row that brought nothing new
+    unsigned locks = 0;       // mutexes that it has,
+    bool wrote = false;       // and it has written plain data meanwhile
+    bool is_timed = false;    // waits, and may do so until its time is over,
+    bool is_late = false;     // which it is
     site where;               // of the pending step
     void (*body)(void*) = nullptr;
     void* data = nullptr;
@@ -121,6 +131,12 @@ private:
   void check(const memory::problem& wrong, site where) noexcept;
   [[noreturn]] void fail(std::string what) noexcept;
   [[noreturn]] void crashes(const char* signal) noexcept;
+  [[nodiscard]] bool is_able(unsigned thread) const noexcept;
+  [[nodiscard]] bool sleep_until_woken(bool timed) noexcept;
+  [[nodiscard]] bool let_time_pass() noexcept;
+  unsigned find_mutex(const void* mutex, site where) noexcept;
+  bool has(unsigned mutex) const noexcept;
+  void lets_go(unsigned mutex, bool orders, site where) noexcept;
   void note(happening one) noexcept;
   void looked(bool in_vain) noexcept;
   void look_again(unsigned thread) noexcept;

@@ -82,27 +82,32 @@ void memory::check_retired(const void* address, problem& wrong) const noexcept {
 
 unsigned memory::find(unsigned t, const void* address, std::size_t size, std::source_location where, problem& wrong) {
   if (!retired_.empty()) check_retired(address, wrong);
-  life* known = lives_.find(address);
-  if (known == nullptr) known = &lives_[address];
-  if (known->over) wrong = {"touches a word that has ended", known->thread, known->where};
-  if (known->clock > threads_[t].cur[known->thread]) {
-    wrong = {"touches a word of which it is not known that it has begun", known->thread, known->where};
+  if (const life* const known = lives_.find(address)) {
+    if (known->over) wrong = {"touches a word that has ended", known->thread, known->where};
+    if (known->clock > threads_[t].cur[known->thread]) {
+      wrong = {"touches a word of which it is not known that it has begun", known->thread, known->where};
+    }
   }
-  if (known->word == no_word) {
-    const unsigned w = words_used_++;
-    if (words_.size() < words_used_) words_.emplace_back();
-    if (length() > width_) widen();
-    known->word = w;
-    history& made = words_[w];
-    made.address = address;
-    made.touched.fill(0);
-    made.glances.fill({});
-    std::uint64_t value = 0;
-    std::copy_n(static_cast<const char*>(address), size, reinterpret_cast<char*>(&value));
-    made.messages.push_back({value, nullptr, 0, created_++, before_all, known->thread, false, known->where});
-  }
-  touch(t, known->word, where);
-  return known->word;
+  const unsigned w = number(address, size);
+  touch(t, w, where);
+  return w;
+}
+
+unsigned memory::number(const void* address, std::size_t size) {
+  life& known = lives_[address];
+  if (known.word != no_word) return known.word;
+  const unsigned w = words_used_++;
+  if (words_.size() < words_used_) words_.emplace_back();
+  if (length() > width_) widen();
+  known.word = w;
+  history& made = words_[w];
+  made.address = address;
+  made.touched.fill(0);
+  made.glances.fill({});
+  std::uint64_t value = 0;
+  std::copy_n(static_cast<const char*>(address), size, reinterpret_cast<char*>(&value));
+  made.messages.push_back({value, nullptr, 0, created_++, before_all, known.thread, false, known.where});
+  return w;
 }
 
 void memory::touch(unsigned t, unsigned w, std::source_location where) noexcept {

@@ -62,6 +62,7 @@ struct message {
 
 class memory {
 public:
+  static constexpr std::uint32_t no_word = ~std::uint32_t{0};
   static constexpr std::uint32_t before_all = ~std::uint32_t{0};  // the event of a message that was there from the beginning
 
   /// What went wrong with an access, in one sentence; and where the other one was made.
@@ -81,6 +82,11 @@ public:
 
   /// The number of the word at `address`, which `thread` is about to touch.
   unsigned find(unsigned thread, const void* address, std::size_t size, std::source_location where, problem& wrong);
+  /// The number of the word at `address`, which is only named; no_word: it has ended.
+  unsigned name(const void* address, std::size_t size) {
+    const life* const known = lives_.find(address);
+    return known != nullptr && known->over ? no_word : number(address, size);
+  }
   void begins(unsigned thread, const void* address, std::source_location where, problem& wrong);
   void ends(unsigned thread, const void* address, problem& wrong);
   /// Whatever lies there is gone until the end of the execution.
@@ -114,7 +120,7 @@ public:
 
   /// Whether a weak exchange may fail for no reason: not twice in a row, or it would have no end.
   [[nodiscard]] bool may_fail(unsigned thread, unsigned word) const noexcept { return !words_[word].glances[thread].failed; }
-  void failed(unsigned thread, unsigned word) noexcept { words_[word].glances[thread].failed = true; }
+  void failed(unsigned thread, unsigned word, bool it_has = true) noexcept { words_[word].glances[thread].failed = it_has; }
 
   void plain(unsigned thread, const void* address, bool writes, std::source_location where, problem& wrong);
   /// Plain data begins to live: nobody has touched it yet but this thread.
@@ -123,8 +129,6 @@ public:
   [[nodiscard]] const void* address_of(unsigned word) const noexcept { return words_[word].address; }
 
 private:
-  static constexpr std::uint32_t no_word = ~std::uint32_t{0};
-
   struct glance {  // the last one of a thread at a word
     view_entry place = 0;
     std::uint16_t repeats = 0;
@@ -163,6 +167,7 @@ private:
     std::source_location where;
   };
 
+  unsigned number(const void* address, std::size_t size);
   static unsigned entry(unsigned word) noexcept { return threads_max + word; }
   unsigned length() const noexcept { return (threads_max + words_used_ + view_step - 1) / view_step * view_step; }
   view_entry* fresh_view(unsigned entries) noexcept;

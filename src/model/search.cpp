@@ -23,6 +23,7 @@ bool meet(const action& a, unsigned thread_a, const action& b, unsigned thread_b
   if (a.what == kind::barrier && (a.target == thread_b || in_single_order(b))) return true;
   if (b.what == kind::barrier && (b.target == thread_a || in_single_order(a))) return true;
   if (a.what == kind::fence || b.what == kind::fence) return in_single_order(a) && in_single_order(b);
+  if (a.mutex() != action::no_word && a.mutex() == b.mutex()) return true;
   if (a.word != b.word || a.word == action::no_word) return false;
   const bool waits_a = a.what == kind::wait;
   const bool waits_b = b.what == kind::wait;
@@ -280,6 +281,7 @@ void search::made(unsigned thread, action what, unsigned place, const memory& wo
     const relation between = relate(earlier, self, place, words);
     if (between == relation::none) continue;
     if (between == relation::race && races_) reverse(i, thread, self.before);
+    if (between == relation::ordered && races_ && what.what == action::kind::lock) reverse_locks(i, self);
     for (unsigned t = 0; t < threads_max; t++) self.before[t] = std::max(self.before[t], earlier.before[t]);
   }
   events_.resize(number);
@@ -291,6 +293,10 @@ search::relation search::relate(const event& earlier, const event& later, unsign
   action would_be = later.what;
   if (would_be.what == action::kind::compare) would_be.what = action::kind::change;
   if (!meet(earlier.what, earlier.thread, would_be, later.thread)) return relation::none;
+  if (earlier.what.mutex() != action::no_word && earlier.what.mutex() == later.what.mutex() &&
+      (earlier.what.what != action::kind::lock || later.what.what != action::kind::lock)) {
+    return relation::ordered;
+  }
   const bool store_then_load = earlier.what.word == later.what.word && is_store(earlier.what) &&
                                later.what.what == action::kind::load && earlier.what.word != action::no_word;
   if (!store_then_load || (earlier.what.single_order && later.what.single_order)) return relation::race;
@@ -329,6 +335,17 @@ void search::reverse(std::size_t earlier, unsigned thread, const clock& before) 
     there.backtrack |= there.enabled;
   } else {
     there.backtrack |= (able & set_of(thread)) != 0 ? set_of(thread) : set_of(lowest(able));
+  }
+}
+
+// A lock that waited for an unlock could not have come before that, but before the lock that it ends.
+void search::reverse_locks(std::size_t unlocked, const event& later) {
+  const event& ends = events_[unlocked];
+  for (std::size_t i = unlocked; i-- > 0;) {
+    const event& begins = events_[i];
+    if (begins.thread != ends.thread || begins.what.what != action::kind::lock || begins.what.word != later.what.word) continue;
+    if (begins.index > later.before[begins.thread]) reverse(i, later.thread, later.before);
+    return;
   }
 }
 

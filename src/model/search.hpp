@@ -25,6 +25,8 @@
 //   fence            with fences, seq_cst operations   yes       (others have no step of their own)
 //   barrier on u     with steps of u, as a fence       yes
 //   wait, wake       with each other; wait and store   yes
+//   lock, lock       of the same mutex                 yes, though an unlock lies between them
+//   unlock, lock     of the same mutex                 no: who waits for a lock cannot come before
 //
 // An execution in which everyone who could go on sleeps is one that has been seen in another order; it is run to its end, for
 // nobody can be torn from the middle of code that may not throw, but counts as redundant.
@@ -53,13 +55,19 @@ constexpr thread_set set_of(unsigned thread) noexcept { return thread_set{1} << 
 /// What a thread is about to do, or has done.
 struct action {
   // change: a read-modify-write; compare: one that was made, and failed.
-  enum class kind : std::uint8_t { load, store, change, compare, fence, barrier, wait, wake, join };
+  enum class kind : std::uint8_t { load, store, change, compare, fence, barrier, wait, wake, join, lock, unlock };
   static constexpr std::uint32_t no_word = ~std::uint32_t{0};
 
   kind what = kind::join;
   bool single_order = false;      // seq_cst
   std::uint8_t target = 0;        // barrier, join: of which thread
   std::uint32_t word = no_word;
+  std::uint32_t lets_go = no_word;  // wait at a condition variable: of which mutex
+
+  /// The mutex that it takes, or lets go of.
+  [[nodiscard]] constexpr std::uint32_t mutex() const noexcept {
+    return what == kind::lock || what == kind::unlock ? word : lets_go;
+  }
 };
 
 class search {
@@ -137,6 +145,7 @@ private:
   thread_set sleepers_after(const node& parent, const event& done, const action* pending) const;
   bool has_news(unsigned thread, const action& pending, std::uint32_t stamp, const memory& words) const;
   void reverse(std::size_t earlier, unsigned thread, const clock& before);
+  void reverse_locks(std::size_t unlocked, const event& later);
   unsigned pick(unsigned count);
   unsigned next_at_random(thread_set enabled);
   unsigned next_by_heart(thread_set enabled);

@@ -60,6 +60,16 @@ std::string source_of(const happening& one, const memory& words) {
   return "?";
 }
 
+// `lock_` of `const system_guard guard{all.lock_};`, or of `lock_.lock();`.
+std::string mutex_in(std::string_view line) {
+  std::size_t end = std::min(line.find(".lock("), line.find(".unlock("));
+  if (end == std::string_view::npos && line.find("guard") != std::string_view::npos) end = line.find_last_of("})");
+  if (end == std::string_view::npos) return {};
+  std::size_t begin = end;
+  while (begin > 0 && (std::isalnum(static_cast<unsigned char>(line[begin - 1])) != 0 || line[begin - 1] == '_')) begin--;
+  return std::string(line.substr(begin, end - begin));
+}
+
 // What a word is called where an operation on it is written: `idle_` of `idle_[worker / 64].fetch_or(`. Empty if it is not seen.
 std::string word_in(std::string_view line, happening::kind what) {
   using kind = happening::kind;
@@ -67,8 +77,13 @@ std::string word_in(std::string_view line, happening::kind what) {
   constexpr names loads{".load("};
   constexpr names stores{".store("};
   constexpr names changes{".exchange(", ".fetch_", ".compare_exchange_"};
+  constexpr names waits{".wait(", ".wait_for(", ".notify_"};
   const bool changed = what == kind::change || what == kind::failed || what == kind::spurious;
-  for (const std::string_view call : what == kind::load ? loads : what == kind::store ? stores : changed ? changes : names{}) {
+  const bool waited = what == kind::sleep || what == kind::wakes_up || what == kind::timeout || what == kind::wake;
+  if (what == kind::lock || what == kind::unlock) return mutex_in(line);
+  for (const std::string_view call : what == kind::load ? loads : what == kind::store ? stores : changed ? changes
+                                     : waited           ? waits
+                                                        : names{}) {
     std::size_t end = call.empty() ? std::string_view::npos : line.find(call);
     if (end == std::string_view::npos) continue;
     int depth = 0;  // arguments and numbers are no part of the name
@@ -125,6 +140,10 @@ std::string told(const happening& one, const memory& words, const std::vector<st
     case kind::timeout: return fmt::format("waits at {} until its time is over", word());
     case kind::wake: return one.other == threads_max ? fmt::format("wakes nobody at {}", word())
                                                     : fmt::format("wakes {} at {}", name_of_thread(one.other), word());
+    case kind::lock: return fmt::format("locks {}", word());
+    case kind::unlock: return fmt::format("unlocks {}", word());
+    case kind::sleep: return fmt::format("lets go of the mutex and waits at {}", word());
+    case kind::wakes_up: return fmt::format("lets go of the mutex, and wakes up for no reason at {}", word());
     case kind::choice: return fmt::format("chooses {}", one.value);
   }
   return "?";

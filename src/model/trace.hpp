@@ -30,6 +30,10 @@ struct happening {
     no_wait,
     timeout,
     wake,
+    lock,
+    unlock,
+    sleep,
+    wakes_up,
     choice
   };
 

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <mutex>
 
+#include "levity/base/system_mutex.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -20,7 +20,7 @@ constexpr const char* starting = "starting a process";
 constexpr auto wait_by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, Linux 5.4
 
 struct left_children {
-  std::mutex lock;
+  system_mutex lock;
   std::vector<pid_t> pids;  // guarded by lock
 };
 
@@ -31,7 +31,7 @@ left_children& the_left() {
 
 void reap_left() noexcept {
   left_children& left = the_left();
-  const std::lock_guard guard{left.lock};
+  const system_guard guard{left.lock};
   std::erase_if(left.pids, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
 }
 
@@ -150,7 +150,7 @@ void reap(pid_t pid) noexcept {
 void leave_child(pid_t pid) {
   {
     left_children& left = the_left();
-    const std::lock_guard guard{left.lock};
+    const system_guard guard{left.lock};
     left.pids.push_back(pid);
   }
   reap_left();

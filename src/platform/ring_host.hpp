@@ -20,9 +20,9 @@
 //   E77  the thread has started -> start(): what came of it.
 
 #include <cstdint>
-#include <thread>
 
 #include "levity/base/atomic.hpp"
+#include "levity/base/system_thread.hpp"
 #include "platform/ring.hpp"
 
 namespace levity::inline v0::detail {
@@ -82,7 +82,7 @@ private:
   ring ring_;  // the thread's
   std::uint64_t bell_value_ = 0;
   int bell_fd_ = -1;
-  std::thread thread_;
+  system_thread thread_;
 
   atomic<bool> asleep_{false};
   atomic<bool> stop_{false};

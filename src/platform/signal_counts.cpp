@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <mutex>
 
 #include "levity/base/atomic.hpp"
+#include "levity/base/system_mutex.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -23,8 +23,8 @@ constinit atomic<unsigned> subscribers[signals_max];
 constinit atomic<int> bell{-1};  // never closed
 struct sigaction before[signals_max];  // guarded by the_lock()
 
-std::mutex& the_lock() {
-  static std::mutex* const instance = new std::mutex;
+system_mutex& the_lock() {
+  static system_mutex* const instance = new system_mutex;
   return *instance;
 }
 
@@ -68,7 +68,7 @@ io_result<int> the_bell() noexcept {
 
 io_result<void> subscribe_signal(int signal) noexcept {
   if (!can_be_caught(signal)) return std::unexpected(io_error{io_failure::invalid, EINVAL, doing});
-  const std::lock_guard guard{the_lock()};
+  const system_guard guard{the_lock()};
   if (const io_result<int> fd = the_bell(); !fd) return std::unexpected(fd.error());
   if (subscribers[signal].load(std::memory_order_relaxed) == 0) {
     struct sigaction handler {};
@@ -84,7 +84,7 @@ io_result<void> subscribe_signal(int signal) noexcept {
 }
 
 void unsubscribe_signal(int signal) noexcept {
-  const std::lock_guard guard{the_lock()};
+  const system_guard guard{the_lock()};
   if (subscribers[signal].fetch_sub(1, std::memory_order_relaxed) == 1) ::sigaction(signal, &before[signal], nullptr);
 }
 
@@ -99,7 +99,7 @@ std::uint64_t signal_count(int signal) noexcept {
 }
 
 io_result<int> open_signal_bell() noexcept {
-  const std::lock_guard guard{the_lock()};
+  const system_guard guard{the_lock()};
   const io_result<int> shared = the_bell();
   if (!shared) return shared;
   const int own = kernel::fcntl(*shared, F_DUPFD_CLOEXEC, 3);

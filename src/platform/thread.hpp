@@ -3,9 +3,9 @@
 #include <pthread.h>
 
 #include <system_error>
-#include <thread>
 #include <utility>
 
+#include "levity/base/system_thread.hpp"
 #include "platform/affinity.hpp"
 #include "platform/syscall.hpp"
 
@@ -15,9 +15,12 @@ namespace levity::inline v0::detail {
 /// outside (top -H, /proc/PID/task/ID/comm) sees its `name`, of 15 characters at most. Throws std::system_error when the kernel, or
 /// a plan of faults, refuses one.
 template <class F>
-[[nodiscard]] std::thread start_thread(const char* name, F work) {
+[[nodiscard]] system_thread start_thread(const char* name, F work) {
+#ifdef LEVITY_MODEL
+  if (this_explorer != nullptr) return system_thread(std::move(work));  // it has no name, and no processors
+#endif
   if (kernel::strikes(kernel::call::thread)) throw std::system_error(errno, std::generic_category(), "starting a thread");
-  return std::thread([name, work = std::move(work), wide = wide_affinity()]() mutable {
+  return system_thread([name, work = std::move(work), wide = wide_affinity()]() mutable {
     pthread_setname_np(pthread_self(), name);
     if (wide != nullptr) static_cast<void>(wide->apply_to_this_thread());
     work();

@@ -19,10 +19,10 @@
 #include <mutex>
 #include <optional>
 #include <system_error>
-#include <thread>
 
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
+#include "levity/base/system_thread.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
 #include "platform/syscall.hpp"
@@ -183,7 +183,7 @@ struct resolver::shared {
   const resolver_options options;
   int bell_fd = -1;
   std::once_flag starting;
-  std::thread thread;
+  system_thread thread;
   atomic<query*> inbox{nullptr};
   atomic<bool> stop{false};
 
@@ -219,7 +219,7 @@ struct resolver::shared {
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      thread = std::thread([this] { serve(); });
+      thread = system_thread([this] { serve(); });
     } catch (...) {
       ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
       kernel::close(std::exchange(bell_fd, -1));

@@ -7,9 +7,9 @@
 #include <optional>
 #include <stdexcept>
 #include <system_error>
-#include <thread>
 
 #include "inspect/dump.hpp"
+#include "levity/base/system_thread.hpp"
 #include "levity/sched/detail/apart_call.hpp"
 #include "platform/bounded_writer.hpp"
 #include "platform/signal_counts.hpp"
@@ -44,7 +44,7 @@ void hear(signal_watch& signals, scheduler& runs, bool& asked, First&& first) {
 // no thread is to be had for that.
 bool end_while_heard(signal_watch& signals, scheduler& runs, bool& asked) {
   signals.resume();
-  std::thread ends;
+  system_thread ends;
   try {
     ends = start_thread("levity end", [&signals, &runs] {
       runs.join();

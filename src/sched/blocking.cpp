@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "levity/sched/blocking.hpp"
@@ -72,7 +71,7 @@ bool apart_waiter::take_back(waiter& self, task_record&) noexcept {
 void apart_waiter::throw_cancelled() { throw cancelled{effective_cancel(*this_run.current)}; }
 
 void blocking_pool::end() noexcept {
-  std::unique_lock guard{lock_};
+  system_unique_guard guard{lock_};
   closing_ = true;
   work_.notify_all();
   gone_.wait(guard, [this] { return threads_ == 0; });
@@ -82,7 +81,7 @@ bool blocking_pool::submit(blocking_job& job, bool may_wait) noexcept {
   job.next = nullptr;
   bool start = false;
   {
-    const std::lock_guard guard{lock_};
+    const system_guard guard{lock_};
     if (!may_wait && queued_ >= idle_ && threads_ >= threads_max) return false;
     if (last_ == nullptr) {
       first_ = &job;
@@ -114,7 +113,7 @@ bool blocking_pool::submit(blocking_job& job, bool may_wait) noexcept {
   if (start) return true;
   // No thread is to be had. Where none runs, the caller does what no other would ever do: its own job, never those of others.
   {
-    const std::lock_guard guard{lock_};
+    const system_guard guard{lock_};
     threads_--;
     starting_--;
     const bool somebody_runs = threads_ > starting_;
@@ -137,7 +136,7 @@ bool blocking_pool::take_back(blocking_job& job) noexcept {
 }
 
 // Runs what waits, without the lock.
-void blocking_pool::run_queued(std::unique_lock<std::mutex>& guard) noexcept {
+void blocking_pool::run_queued(system_unique_guard& guard) noexcept {
   while (blocking_job* job = first_) {
     first_ = job->next;
     if (first_ == nullptr) last_ = nullptr;
@@ -149,7 +148,7 @@ void blocking_pool::run_queued(std::unique_lock<std::mutex>& guard) noexcept {
 }
 
 void blocking_pool::serve() noexcept {
-  std::unique_lock guard{lock_};
+  system_unique_guard guard{lock_};
   starting_--;
   for (;;) {
     run_queued(guard);
@@ -165,7 +164,7 @@ void blocking_pool::serve() noexcept {
 }
 
 unsigned blocking_pool::threads_approx() noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   return threads_;
 }
 

@@ -7,9 +7,9 @@
 // still asking the kernel for a thread. Whose thread is refused makes that one job himself where no thread runs; he never makes
 // those of others, for the watchdog is among those who submit and must not stand in a user's call.
 
-#include <condition_variable>
-#include <mutex>
 
+#include "levity/base/system_condition.hpp"
+#include "levity/base/system_mutex.hpp"
 #include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0::detail {
@@ -38,12 +38,12 @@ public:
 private:
   bool submit(blocking_job& job, bool may_wait) noexcept;
   void serve() noexcept;
-  void run_queued(std::unique_lock<std::mutex>& guard) noexcept;
+  void run_queued(system_unique_guard& guard) noexcept;
   [[nodiscard]] bool take_back(blocking_job& job) noexcept;
 
-  std::mutex lock_;
-  std::condition_variable work_;
-  std::condition_variable gone_;
+  system_mutex lock_;
+  system_condition work_;
+  system_condition gone_;
   // Guarded by lock_.
   blocking_job* first_ = nullptr;
   blocking_job* last_ = nullptr;

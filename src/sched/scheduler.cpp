@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <span>
 #include <stdexcept>
@@ -87,7 +88,7 @@ scheduler::~scheduler() {
 void scheduler::start() {
   has_threads_ = true;
   try {
-    const std::lock_guard guarded{threads_lock_};
+    const system_guard guarded{threads_lock_};
     for (const auto& each : workers_) start_thread_of(*each);
   } catch (const std::system_error& refused) {
     root_empty();
@@ -143,15 +144,15 @@ void scheduler::join() {
 }
 
 void scheduler::join_those_there() noexcept {
-  const auto join_one = [this](std::thread& one) {
-    std::thread there;
+  const auto join_one = [this](system_thread& one) {
+    system_thread there;
     {
-      const std::lock_guard guarded{threads_lock_};
+      const system_guard guarded{threads_lock_};
       there.swap(one);
     }
     if (there.joinable()) there.join();
   };
-  for (std::thread& each : threads_) join_one(each);  // never moves
+  for (system_thread& each : threads_) join_one(each);  // never moves
   join_one(ended_);
 }
 
@@ -172,7 +173,7 @@ void scheduler::queue_after_call(task_record& record) noexcept {
 }
 
 worker* scheduler::add_spare() noexcept {
-  const std::lock_guard guarded{threads_lock_};
+  const system_guard guarded{threads_lock_};
   if (workers_.size() == workers_.capacity()) return nullptr;
   try {
     const auto number = static_cast<unsigned>(workers_.size());
@@ -187,7 +188,7 @@ worker* scheduler::add_spare() noexcept {
 }
 
 bool scheduler::restart_spare(worker& spare) noexcept {
-  const std::lock_guard guarded{threads_lock_};
+  const system_guard guarded{threads_lock_};
   try {
     start_thread_of(spare);
     return true;
@@ -201,10 +202,10 @@ bool scheduler::restart_spare(worker& spare) noexcept {
 bool scheduler::end_spare(worker& spare) noexcept {
   if (!guard.withdraw_spare(spare)) return false;
   threads_count_.fetch_sub(1, std::memory_order_relaxed);
-  std::thread before;
+  system_thread before;
   {
-    const std::lock_guard guarded{threads_lock_};
-    std::thread& own = threads_[spare.number()];
+    const system_guard guarded{threads_lock_};
+    system_thread& own = threads_[spare.number()];
     if (own.joinable()) before = std::exchange(ended_, std::move(own));  // else somebody joins us already
   }
   if (before.joinable()) before.join();
@@ -442,7 +443,7 @@ void scheduler::root_empty() noexcept {
   stopping_.store(true, std::memory_order_release);  // E17 release.
   {
     // A spare that is being added is either woken here, or finds that it is the end.
-    const std::lock_guard guarded{threads_lock_};
+    const system_guard guarded{threads_lock_};
     each_worker([](worker& each) { each.unpark(); });
   }
   foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.

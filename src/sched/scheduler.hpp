@@ -30,12 +30,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/spin_lock.hpp"
+#include "levity/base/system_mutex.hpp"
+#include "levity/base/system_thread.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "platform/cpu_limit.hpp"
@@ -258,9 +258,9 @@ private:
   atomic<unsigned> resting_{0};                     // slots at rest that were in service once
   std::vector<std::unique_ptr<worker>> workers_;  // those that started with a slot, then the spares; never moves
   atomic<unsigned> workers_count_{0};             // of those that all may look at
-  std::mutex threads_lock_;
-  std::vector<std::thread> threads_;              // of the workers, by their number; guarded by threads_lock_
-  std::thread ended_;                             // that of a spare, which needs to be joined; guarded by threads_lock_
+  system_mutex threads_lock_;
+  std::vector<system_thread> threads_;              // of the workers, by their number; guarded by threads_lock_
+  system_thread ended_;                             // that of a spare, which needs to be joined; guarded by threads_lock_
   atomic<unsigned> threads_count_{0};
   std::unique_ptr<atomic<worker*>[]> slots_;      // (E181) written by whoever gives a slot away, or puts it down
   bool has_threads_ = false;                      // constant from start() on

@@ -6,7 +6,7 @@ namespace levity::inline v0::detail {
 
 bool stall_teller::tell(const stalled_task& what) noexcept {
   {
-    const std::lock_guard guard{lock_};
+    const system_guard guard{lock_};
     if (count_ == waiting_max) return false;
     waiting_[(first_ + count_) % waiting_max] = what;
     count_++;
@@ -17,7 +17,7 @@ bool stall_teller::tell(const stalled_task& what) noexcept {
 }
 
 bool stall_teller::take(stalled_task& into) noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   under_way_ = count_ != 0;
   if (!under_way_) return false;
   into = waiting_[first_];

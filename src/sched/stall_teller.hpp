@@ -12,8 +12,8 @@
 
 #include <array>
 #include <cstddef>
-#include <mutex>
 
+#include "levity/base/system_mutex.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "sched/blocking.hpp"
 #include "sched/stalled_task.hpp"
@@ -39,7 +39,7 @@ private:
 
   blocking_pool& threads_;
   stall_listener* const listener_;
-  std::mutex lock_;
+  system_mutex lock_;
   std::array<stalled_task, waiting_max> waiting_;  // a ring, from first_ on; these are guarded by lock_
   std::size_t first_ = 0;
   std::size_t count_ = 0;

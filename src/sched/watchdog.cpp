@@ -42,7 +42,7 @@ watchdog::~watchdog() {
 }
 
 bool watchdog::start() noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   if (state_.load(std::memory_order_relaxed) != state::absent) return true;
   try {
     prepare();
@@ -105,9 +105,9 @@ bool watchdog::hint(const worker& at, std::uint64_t task, std::int64_t cpu_ns, s
 }
 
 void watchdog::stop() noexcept {
-  std::thread ending;
+  system_thread ending;
   {
-    const std::lock_guard guard{lock_};
+    const system_guard guard{lock_};
     if (state_.load(std::memory_order_relaxed) == state::absent) return;
     state_.store(state::stopping, std::memory_order_relaxed);
     ending.swap(thread_);
@@ -180,13 +180,13 @@ void watchdog::fill_slots() noexcept {
 }
 
 void watchdog::offer_spare(worker& spare) noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   spares_.push_back(&spare);  // there is room for all
   room_.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool watchdog::withdraw_spare(worker& spare) noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   const auto at = std::find(spares_.begin(), spares_.end(), &spare);
   if (at == spares_.end()) return false;
   spares_.erase(at);  // room_ counts it still, as one that can be started
@@ -194,7 +194,7 @@ bool watchdog::withdraw_spare(worker& spare) noexcept {
 }
 
 void watchdog::let_rest(worker& spare) noexcept {
-  const std::lock_guard guard{lock_};  // E364.
+  const system_guard guard{lock_};  // E364.
   resting_.push_back(&spare);
 }
 
@@ -430,7 +430,7 @@ looker& watchdog::own_looker() noexcept {
 }
 
 worker* watchdog::waiting_spare() noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   if (spares_.empty()) return nullptr;
   worker* const spare = spares_.back();
   spares_.pop_back();
@@ -445,7 +445,7 @@ worker* watchdog::spare_for_slot() noexcept {
 }
 
 void watchdog::put_back(worker& spare) noexcept {
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   spares_.push_back(&spare);
 }
 
@@ -535,7 +535,7 @@ void watchdog::take_eagerly(std::uint64_t seed) noexcept {
 worker* watchdog::add_spare() noexcept {
   worker* resting = nullptr;
   {
-    const std::lock_guard guard{lock_};  // E364: its last thread is done with it.
+    const system_guard guard{lock_};  // E364: its last thread is done with it.
     if (!resting_.empty()) {
       resting = resting_.back();
       resting_.pop_back();
@@ -546,7 +546,7 @@ worker* watchdog::add_spare() noexcept {
     spare = owner_.add_spare();
   } else if (!owner_.restart_spare(*resting)) {
     spare = nullptr;
-    const std::lock_guard guard{lock_};
+    const system_guard guard{lock_};
     resting_.push_back(resting);
   }
   if (spare != nullptr) {
@@ -562,7 +562,7 @@ worker* watchdog::add_spare() noexcept {
   // Spares that wait are as good as before.
   int waiting = 0;
   {
-    const std::lock_guard guard{lock_};
+    const system_guard guard{lock_};
     waiting = static_cast<int>(spares_.size());
   }
   const int startable = std::max(room_.load(std::memory_order_relaxed) - waiting, 0);
@@ -580,7 +580,7 @@ void watchdog::retry() noexcept {
   retry_pause_ns_ = std::min(2 * retry_pause_ns_, retry_rarely_ns);
   worker* const spare = add_spare();
   if (spare == nullptr) return;
-  const std::lock_guard guard{lock_};
+  const system_guard guard{lock_};
   spares_.push_back(spare);  // room_ has counted it as one that could be started
 }
 

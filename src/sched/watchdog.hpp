@@ -108,13 +108,13 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
+#include "levity/base/system_mutex.hpp"
+#include "levity/base/system_thread.hpp"
 #include "platform/cpu_limit.hpp"
 #include "platform/looker.hpp"
 #include "platform/thread_stack.hpp"
@@ -290,10 +290,10 @@ private:
   // are in calls that may turn out to be slow: who enters one finds `slots_`, and fewer others than that are in one. None before
   // start(), nor without the barrier.
   atomic<int> room_{0};
-  std::mutex lock_;
+  system_mutex lock_;
   std::vector<worker*> spares_;   // guarded by lock_
   std::vector<worker*> resting_;  // spares whose thread has ended; guarded by lock_
-  std::thread thread_;            // guarded by lock_
+  system_thread thread_;            // guarded by lock_
   bool told_absent_ = false;      // guarded by lock_
   const std::unique_ptr<cpu_limit> limit_;
   const int bell_fd_;             // with a limit: wakes the watchdog; -1: a futex does

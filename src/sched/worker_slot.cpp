@@ -1,8 +1,8 @@
 // How a worker gets and loses its slot, and the calls from under which it may lose it; see watchdog.hpp, where the edges are.
 
 #include <array>
-#include <mutex>
 
+#include "levity/base/spin_guard.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"
@@ -82,7 +82,7 @@ void worker::rest() noexcept {
   if (home().guest != nullptr && home().guest->has_waiting()) home().guest->hand_over();
   if (!owner_.begin_rest(index_)) return;  // serves on, and tries again at the next occasion
   {
-    const std::lock_guard guarded{drain_lock_};  // E366.
+    const spin_guard guarded{drain_lock_};  // E366.
     // A doubt that has just been raised is overwritten: whoever raised it finds that there is nothing to take.
     hold_.store(hold::lost, std::memory_order_relaxed);
   }
@@ -94,7 +94,7 @@ void worker::rest() noexcept {
 template <class T>
 std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into, std::size_t most) noexcept {
   std::size_t count = 0;
-  const std::lock_guard guarded{drain_lock_};  // E363, E366.
+  const spin_guard guarded{drain_lock_};  // E363, E366.
   if (hold_.load(std::memory_order_relaxed) != hold::lost) return 0;
   while (count < std::min(most, into.size())) {
     T* task = from.take_from_absent();
@@ -274,7 +274,7 @@ void worker::take_over(worker& from) noexcept {
   owner_.settle_at(index_);
   slow_at_.store(tasks_run_.load(std::memory_order_relaxed) + fair_period, std::memory_order_relaxed);
   {
-    const std::lock_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more; what they have left is ours.
+    const spin_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more; what they have left is ours.
     hold_.store(hold::held, std::memory_order_relaxed);
   }
   from.drain([this](task_record** woken, std::size_t count) {

@@ -49,9 +49,9 @@ End = collections.namedtuple("End", "edge half operation")
 
 
 def reads(source):
-    """Whether this file may hold ends of edges: not the door to atomics, nor what stands behind it."""
+    """Whether this file may hold ends of edges: not the doors to atomics and threads, nor what stands behind them."""
     shared = source.room is not None or source.place in ("tools", "reference")
-    door = source.room == "base" and source.stem.endswith("atomic")
+    door = source.room == "base" and (source.stem.endswith("atomic") or source.stem.startswith(("explored_", "system_")))
     model = any(part == "model" or part.endswith("_model") for part in source.parts)
     return shared and not door and not model and not source.companion
 
@@ -60,7 +60,8 @@ def reads(source):
 
 METHOD = re.compile(r"(?:\.|->)\s*(load|store|exchange|fetch_\w+|compare_exchange_(?:weak|strong)|test_and_set|clear|wait)\s*\(")
 FENCE = re.compile(r"(?<!void )\b(full_fence|compiler_fence|process_barrier)\s*\(\s*\)")
-LOCK = re.compile(r"\bstd::(lock_guard|unique_lock|scoped_lock)\b[^;(){}=]*[({]([^(){}]*)[)}]")
+LOCK = re.compile(r"(?:\bstd::(lock_guard|unique_lock|scoped_lock)|(?<!\w)(system_guard|system_unique_guard|spin_guard))\b"
+                  r"[^;(){}=]*[({]([^(){}]*)[)}]")
 ORDER = re.compile(r"\bmemory_order(?:_|::)(relaxed|consume|acquire|release|acq_rel|seq_cst)\b")
 
 
@@ -141,7 +142,7 @@ def operations(source):
     for match in FENCE.finditer(code):
         note(match.start(), match.end() - 1, "", match.group(1), "fence")
     for match in LOCK.finditer(code):
-        note(match.start(), match.end() - 1, match.group(2), match.group(1), "lock")
+        note(match.start(), match.end() - 1, match.group(3), match.group(1) or match.group(2), "lock")
     for match in ORDER.finditer(code):
         if match.group(1) != "relaxed" and not any(match.start() in span for span in spans):
             strays.append(Finding(source.path, line_of(match.start()), f"{match.group(1)} is the order of no operation that is "

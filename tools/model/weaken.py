@@ -3,11 +3,12 @@
 
 usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--json FILE] EDGE...|all
 
-An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, or a fence. First each
+An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, a fence, or a guard of a
+lock, which then keeps the others out as before, and orders nothing. First each
 scenario of the programs in BUILD is explored as it is, and it is noted which ends it passes; then those that pass an end are
 explored without it, shortest first, until one fails: the end is killed. Each has N executions, 200,000 unless told, and as many by
 chance where these were not all; all of them are asked briefly before one is for long. Runs go two at a time. Ends that no scenario
-passes are told as not reached; what is ordered by a lock is so by the edge of the lock itself.
+passes are told as not reached.
 
 Red is an end that no scenario notices, though one passes it, unless tools/model/unkilled.txt lists it with a reason; and one that
 is listed there and killed, or is no end at all. --expected leaves out those that are listed: they cost the most, and say nothing
@@ -32,6 +33,7 @@ import edges  # noqa: E402
 import scenarios  # noqa: E402
 
 UNKILLED = "tools/model/unkilled.txt"
+GUARDS = ("system_guard", "system_unique_guard", "spin_guard")  # those that an exploration knows the places of
 AT_ONCE = 2
 BRIEFLY = 2000  # executions; most ends are noticed within these, if it is the right scenario that is asked
 
@@ -93,13 +95,13 @@ def ends_of(house, tree):
     by_operation = collections.defaultdict(set)
     for edge, ends in tree.ends.items():
         for end in ends:
-            if end.half != "lock":
+            if end.half != "lock" or end.operation.name in GUARDS:
                 by_operation[end.operation, end.half].add(edge)
     found, counts = [], collections.Counter()
     for (operation, half), cited in sorted(by_operation.items(), key=lambda item: (min(item[1]), edges.HALVES.index(item[0][1]),
                                                                                    item[0][0])):
         place = f"{operation.path}:{operation.line}-{operation.last_line}"
-        item = place if half == "fence" else f"{place}={half}"
+        item = place if half in ("fence", "lock") else f"{place}={half}"
         if found and found[-1].item == item:  # two on one line go together
             continue
         code = house.by_path[operation.path].code

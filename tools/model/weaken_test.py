@@ -39,12 +39,14 @@ public:
     };
     full_fence();  // E2.
     const std::lock_guard guard{lock_};  // E3.
+    const system_guard held{lock_};  // E3.
     return 0;
   }
 };
 """
 RELEASE, ACQUIRE = "E1 release base/lamp.hpp:light", "E1 acquire base/lamp.hpp:is_lit"
 TAKE_RELEASE, TAKE_ACQUIRE = "E3 release base/lamp.hpp:take", "E3 acquire base/lamp.hpp:take"
+LOCK = "E3 lock base/lamp.hpp:take"  # of the second guard: of std::lock_guard no exploration knows the place
 FENCE, FENCE_AGAIN = "E2 fence base/lamp.hpp:take", "E2 fence base/lamp.hpp:take#2"
 
 # A program of scenarios that knows from a file beside it which of them makes what, and which ends it misses, after how many
@@ -118,7 +120,7 @@ class Ends(Case):
     def test_each_half_is_an_end_with_the_name_of_its_function(self):
         self.assertEqual({name: end.item for name, end in self.ends.items()}, {
             RELEASE: "src/base/lamp.hpp:11-11=release", ACQUIRE: "src/base/lamp.hpp:13-13=acquire",
-            FENCE: "src/base/lamp.hpp:21-21", FENCE_AGAIN: "src/base/lamp.hpp:23-23",
+            FENCE: "src/base/lamp.hpp:21-21", FENCE_AGAIN: "src/base/lamp.hpp:23-23", LOCK: "src/base/lamp.hpp:25-25",
             TAKE_RELEASE: "src/base/lamp.hpp:17-18=release", TAKE_ACQUIRE: "src/base/lamp.hpp:17-18=acquire"})
 
     def test_a_constructor_is_known_by_its_name_whatever_it_initialises(self):
@@ -138,7 +140,7 @@ class Outcomes(Case):
         code, told, complaints = self.run_tool(
             "all", "--executions", "1000",
             long=self.scenario([RELEASE, ACQUIRE, TAKE_RELEASE], {RELEASE: 2, ACQUIRE: 70, TAKE_ACQUIRE: 8}, executions=500),
-            short=self.scenario([RELEASE, TAKE_RELEASE], {RELEASE: 9}),
+            short=self.scenario([RELEASE, TAKE_RELEASE, LOCK], {RELEASE: 9, LOCK: 7}),
             endless=self.scenario([FENCE_AGAIN], {}, executions=9000, at_random=[FENCE_AGAIN]))
         self.assertEqual((code, complaints), (1, ""))
         rows = self.rows()
@@ -146,9 +148,10 @@ class Outcomes(Case):
         self.assertEqual((rows[ACQUIRE]["outcome"], rows[ACQUIRE]["scenario"], rows[ACQUIRE]["failure"]),
                          ("killed", "long", "a: it was dark"))
         self.assertEqual((rows[FENCE_AGAIN]["outcome"], rows[FENCE_AGAIN]["executions"]), ("killed", 3))
+        self.assertEqual((rows[LOCK]["outcome"], rows[LOCK]["executions"]), ("killed", 7))
         self.assertEqual((rows[TAKE_RELEASE]["outcome"], rows[TAKE_RELEASE]["executions"]), ("survives", 600))
         self.assertEqual(rows[FENCE]["outcome"], "not reached")
-        self.assertIn("6 ends: 4 killed, 1 not reached, 1 survives\nnot reached: 1 of src/base/lamp.hpp\n", told)
+        self.assertIn("7 ends: 5 killed, 1 not reached, 1 survives\nnot reached: 1 of src/base/lamp.hpp\n", told)
         self.assertNotIn(f"{FENCE} ", told)
         self.assertIn(f"{TAKE_RELEASE} is noticed by no scenario (src/base/lamp.hpp:17-18)", told)
 

@@ -261,8 +261,14 @@ THREADS = re.compile(
     r"\bstd::(?:jthread|thread|async|(?:recursive_|shared_|timed_|recursive_timed_|shared_timed_)?mutex"
     r"|condition_variable(?:_any)?|barrier|latch|counting_semaphore|binary_semaphore|once_flag|call_once"
     r"|this_thread::sleep\w*)\b(?!\s*::\s*id\b)"
-    r"|\bpthread_(?:create|mutex_\w+|cond_\w+|rwlock_\w+|spin_\w+)\b"
+    r"|\bsystem_(?:thread|mutex|condition)\b|\bpthread_(?:create|mutex_\w+|cond_\w+|rwlock_\w+|spin_\w+)\b"
     r"|#\s*include\s*<(?:thread|condition_variable|shared_mutex|barrier|latch|semaphore|future)>")
+SYSTEM_THREADS = re.compile(
+    r"\bstd::(?:(j?thread)(?!\w|\s*::\s*id\b)|(?:(?:recursive_|shared_|timed_)+)?(mutex)\b|(condition_variable)(?:_any)?\b"
+    r"|((?:unique|scoped|shared)_lock)\b)"
+    r"|#\s*include\s*<(thread|condition_variable|shared_mutex)>")
+SYSTEM_DOORS = {"thread": "system_thread", "jthread": "system_thread", "mutex": "system_mutex", "shared_mutex": "system_mutex",
+                "condition_variable": "system_condition"}
 OPERATION = re.compile(
     r"(\w+)(?:\[[^\]]*\])?\s*(?:\.|->)\s*"
     r"(load|store|exchange|fetch_(?:add|sub|and|or|xor)|compare_exchange_(?:weak|strong)|test_and_set)\s*\(")
@@ -280,6 +286,18 @@ def atomics_pass_the_door(house):
             match = ATOMIC.search(line)
             if match:
                 yield Finding(source.path, number, f"{match.group(0).strip()}: atomics and fences come from {DOOR}")
+
+
+def threads_pass_the_door(house):
+    for source in house.cpp:
+        if source.room in (None, "base", "model") or source.companion or source.name == "test_support.hpp":
+            continue
+        for number, line in enumerate(source.code, 1):
+            match = SYSTEM_THREADS.search(line)
+            if match:
+                door = SYSTEM_DOORS.get(next(filter(None, match.groups())), "system_mutex")
+                yield Finding(source.path, number, f"{match.group(0).strip()}: threads, their mutexes and condition variables, and "
+                                                   f"the guards of those come from include/levity/base/{door}.hpp")
 
 
 def threads_stay_in_their_rooms(house):
@@ -496,7 +514,7 @@ def conditions_await_beside_a_variable(house):
 
 RULES = (
     rooms_are_listed, includes_are_granted, companions_have_a_source,
-    atomics_pass_the_door, threads_stay_in_their_rooms, the_kernel_is_called_through_the_seam,
+    atomics_pass_the_door, threads_pass_the_door, threads_stay_in_their_rooms, the_kernel_is_called_through_the_seam,
     orders_are_written_out,
     texts_are_clean, names_are_snake_case, headers_guard_themselves, namespaces_bear_the_version,
     conditions_await_beside_a_variable,

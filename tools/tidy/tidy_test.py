@@ -42,7 +42,7 @@ CLEAN = {
     "src/task/baton.cpp": '#include "task/baton.hpp"\n#include "levity/task/task.hpp"\n#include "base/flag.hpp"\n',
     "src/task/baton_test.cpp": (
         '#include "levity/levity.hpp"\n#include "task/baton.hpp"\n#include "tests/support/tasks.hpp"\n'),
-    "src/sched/worker.cpp": '#include <thread>\n#include "task/baton.hpp"\nstd::thread mine;\n',
+    "src/sched/worker.cpp": '#include "task/baton.hpp"\nsystem_thread mine;\n',
     "reference/order.hpp": "#pragma once\n",
     "reference/order.cpp": '#include "reference/order.hpp"\n#include "levity/levity.hpp"\n',
     "tools/load/command.cpp": '#include "load/engine.hpp"\n#include "task/baton.hpp"\n#include <thread>\n',
@@ -176,9 +176,19 @@ class Tidy(unittest.TestCase):
         self.plant("std::atomic<int> x;\n", "std::atomic", "tools/load/planted.cpp")
         self.assert_green({"src/task/planted.cpp": '// std::atomic<int>\nauto text = "std::atomic<int>";\n'})
 
+    def test_threads_have_one_door(self):
+        for text, door in (("std::thread x;", "system_thread"), ("#include <thread>", "system_thread"),
+                           ("std::mutex x;", "system_mutex"), ("std::recursive_mutex x;", "system_mutex"),
+                           ("std::condition_variable x;", "system_condition"), ("std::unique_lock x{y};", "system_mutex"),
+                           ("void f() { const std::scoped_lock x{y, z}; }", "system_mutex")):
+            self.plant(text + "\n", f"levity/base/{door}.hpp", "src/sched/planted.cpp")
+        for text in ("std::thread::id x;", "std::lock_guard<levity::spin_lock> x(y);", "std::this_thread::yield();", "my_mutex x;"):
+            self.assert_green({"src/sched/planted.cpp": text + "\n"})
+        self.assert_green({"src/sched/worker_test.cpp": "std::mutex x;\n"})
+
     def test_threads_have_their_rooms(self):
         for text in ("std::thread x;", "std::jthread x;", "std::mutex x;", "std::condition_variable x;",
-                     "std::shared_mutex x;", "#include <thread>", "auto x = std::async(f);", "std::once_flag x;",
+                     "std::shared_mutex x;", "#include <thread>", "system_mutex x;", "auto x = std::async(f);", "std::once_flag x;",
                      "void f() { pthread_create(&a, nullptr, g, nullptr); }",
                      "void f() { std::this_thread::sleep_for(x); }"):
             self.plant(text + "\n", "has no threads")

@@ -54,6 +54,16 @@ public:
   virtual bool futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, std::source_location where) noexcept = 0;
   virtual void futex_wake(const std::uint32_t* word, bool all, std::source_location where) noexcept = 0;
 
+  /// A mutex, by its address: a word of 4 bytes that begins and ends as an atomic does.
+  virtual void lock(const void* mutex, std::source_location where) noexcept = 0;
+  virtual void unlock(const void* mutex, std::source_location where) noexcept = 0;
+  /// A condition variable, which is such a word, too. Lets go of the mutex meanwhile. False: the time is over.
+  virtual bool wait(const std::uint32_t* condition, const void* mutex, bool timed, std::source_location where) noexcept = 0;
+  virtual void notify(const std::uint32_t* condition, bool all, std::source_location where) noexcept = 0;
+  /// A thread begins; returns its number, by which it is joined. `drop` is called with `data` when it has ended.
+  virtual unsigned start(void (*body)(void*), void* data, void (*drop)(void*), std::source_location where) = 0;
+  virtual void join(unsigned thread, std::source_location where) = 0;
+
   /// Plain data is read, or written, by the instruction at `pc`: in a program that is compiled so that it tells
   /// (src/base/explored_plain.cpp).
   virtual void touches(const void* data, bool writes, const void* pc) noexcept = 0;

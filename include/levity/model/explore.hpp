@@ -62,7 +62,8 @@ struct options {
   unsigned steps_max = 5'000;
   /// Whether a store may come before one that was made earlier, in the modification order of its word, where that is allowed.
   bool reorder_stores = true;
-  /// Whether a wait that has a time limit may reach it. Where it may not, a wake-up that is lost is a deadlock.
+  /// Whether a wait that has a time limit may reach it, as it does at the latest when nobody else can go on. Where it may not, a
+  /// wake-up that is lost is a deadlock.
   bool timeouts = false;
   /// The one execution with these answers, which a failure has printed.
   std::string replay = {};
