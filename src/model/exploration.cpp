@@ -44,6 +44,8 @@ bool is_own_of_thread(const void* data) noexcept {
   return data < end && data >= end - bytes;
 }
 
+constexpr std::int64_t limit_ns = 60'000'000'000;  // longer than any wait that has an end: the clock when its time is over
+
 constexpr std::uint64_t bytes_mask(std::size_t size) noexcept {
   return size >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * size)) - 1;
 }
@@ -114,6 +116,7 @@ result exploration::run(void (*body)(void*), void* data) {
     threads_[0].is = state::ready;
     threads_[0].in_vain = 0;
     threads_[0].locks = 0;
+    threads_[0].was_late = false;
     threads_[0].body = body;
     threads_[0].data = data;
     threads_[0].drop = nullptr;
@@ -188,6 +191,7 @@ unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*)
   made.is = state::ready;
   made.in_vain = 0;
   made.locks = 0;
+  made.was_late = false;
   made.starting = true;
   made.starter = static_cast<std::uint8_t>(current_);
   made.body = body;
@@ -590,9 +594,11 @@ bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, 
   memory_.compiler_fence(current_);  // a call into the kernel
   happening seen{happens::wait, 0, 0, false, {}, w, sizeof *word, value, 0, 0, 0, 0, where};
   if (static_cast<std::uint32_t>(value) != expected) seen.what = happens::no_wait;
-  else if (timed && wanted_.timeouts && search_.choose(2) == 1) seen.what = happens::timeout;
+  else if (timed && wanted_.timeouts && !threads_[current_].was_late && search_.choose(2) == 1) seen.what = happens::timeout;
   note(seen);
   made(what);
+  if (seen.what == happens::timeout) now_ns_ += limit_ns;
+  threads_[current_].was_late = seen.what == happens::timeout;
   if (seen.what != happens::wait) return seen.what != happens::timeout;
   return sleep_until_woken(timed);
 }
@@ -619,6 +625,7 @@ bool exploration::let_time_pass() noexcept {
     each.is_late = any = true;
     pending_[t] = action{};
   }
+  if (any) now_ns_ += limit_ns;
   return any;
 }
 
@@ -704,7 +711,7 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
   if (!has(w)) fail(fmt::format("{} waits at {} and has not locked the mutex", name_of_thread(current_), name_of(where)));
   const action what{kind::wait, false, 0, c, w};
   step(what, where);
-  const bool may_be_over = timed && wanted_.timeouts;
+  const bool may_be_over = timed && wanted_.timeouts && !threads_[current_].was_late;
   const bool may_fail = memory_.may_fail(current_, c);
   const unsigned chosen = search_.choose(1U + (may_fail ? 1U : 0U) + (may_be_over ? 1U : 0U));
   const bool fails = may_fail && chosen == 1;
@@ -714,6 +721,8 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
   lets_go(w, !weak, where);
   made(what);
   if (threads_[current_].wrote) stored();
+  if (is_over) now_ns_ += limit_ns;
+  threads_[current_].was_late = is_over;
   const bool is_late = is_over || (chosen == 0 && !sleep_until_woken(timed));
   lock(mutex, where);
   return !is_late;

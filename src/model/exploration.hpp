@@ -99,6 +99,7 @@ private:
     bool wrote = false;       // and it has written plain data meanwhile
     bool is_timed = false;    // waits, and may do so until its time is over,
     bool is_late = false;     // which it is
+    bool was_late = false;    // its last wait was cut short by its limit: the next one is not, unless nobody else can go on
     site where;               // of the pending step
     void (*body)(void*) = nullptr;
     void* data = nullptr;
