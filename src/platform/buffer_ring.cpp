@@ -15,6 +15,16 @@ void* map(std::size_t bytes) noexcept {
   return memory == MAP_FAILED ? nullptr : memory;
 }
 
+int register_at(ring& on, io_uring_buf_reg& registration) noexcept {
+#ifdef LEVITY_MODEL
+  if (explored_calls* const by = explored_calls::here(); by != nullptr) {
+    by->registers(reinterpret_cast<void*>(registration.ring_addr), registration.ring_entries);
+    return 0;
+  }
+#endif
+  return kernel::strikes(kernel::call::ring_setup) ? -errno : io_uring_register_buf_ring(on.native(), &registration, 0);
+}
+
 }  // namespace
 
 buffer_ring::~buffer_ring() {
@@ -33,7 +43,7 @@ io_result<void> buffer_ring::open(ring& on, std::uint32_t count, std::uint32_t b
   registration.ring_addr = reinterpret_cast<std::uint64_t>(entries_);
   registration.ring_entries = count;
   registration.bgid = group;
-  const int result = kernel::strikes(kernel::call::ring_setup) ? -errno : io_uring_register_buf_ring(on.native(), &registration, 0);
+  const int result = register_at(on, registration);
   if (result != 0) return std::unexpected(io_error::from_errno(-result, doing));
   io_uring_buf_ring_init(entries_);
   for (std::uint32_t i = 0; i < count; i++) add(static_cast<std::uint16_t>(i));

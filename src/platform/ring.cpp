@@ -2,15 +2,26 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace levity::inline v0::detail {
 
+#ifdef LEVITY_MODEL
+// Inside an exploration somebody may stand in place of the kernel.
+#define LEVITY_EXPLORED(call) \
+  if (explored_calls* const by = explored_calls::here(); by != nullptr) return by->call
+#else
+#define LEVITY_EXPLORED(call) static_cast<void>(0)
+#endif
+
 void ring::close() noexcept {
-  if (open_) io_uring_queue_exit(&ring_);
-  open_ = false;
+  if (!std::exchange(open_, false)) return;
+  LEVITY_EXPLORED(closes(ring_));
+  io_uring_queue_exit(&ring_);
 }
 
 bool ring::knows(int operation) noexcept {
+  LEVITY_EXPLORED(knows(operation));
   io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
   const bool known = probe != nullptr && io_uring_opcode_supported(probe, operation) != 0;
   io_uring_free_probe(probe);
@@ -18,6 +29,13 @@ bool ring::knows(int operation) noexcept {
 }
 
 io_result<void> ring::open(unsigned entries, use by) noexcept {
+#ifdef LEVITY_MODEL
+  if (explored_calls* const answers = explored_calls::here(); answers != nullptr) {
+    answers->opens(ring_, entries);
+    open_ = true;
+    return {};
+  }
+#endif
   constexpr unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
   constexpr unsigned attempts[] = {base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                    base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN, base};
@@ -57,6 +75,7 @@ bool ring::planned() noexcept {
 }
 
 void ring::submit_and_wait(std::int64_t wait_ns) noexcept {
+  LEVITY_EXPLORED(enters(ring_, wait_ns));
   if (planned()) return;
   if (wait_ns == for_ever_ns) {
     io_uring_submit_and_wait(&ring_, 1);
@@ -68,6 +87,7 @@ void ring::submit_and_wait(std::int64_t wait_ns) noexcept {
 }
 
 void ring::submit() noexcept {
+  LEVITY_EXPLORED(enters(ring_, 0));
   if (!planned()) io_uring_submit_and_get_events(&ring_);
 }
 

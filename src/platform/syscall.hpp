@@ -40,6 +40,10 @@
 
 #include "levity/base/atomic.hpp"
 
+#ifdef LEVITY_MODEL
+#include "platform/explored_calls.hpp"
+#endif
+
 namespace levity::inline v0::detail::kernel {
 
 /// What a plan can name, in the order of fault_plan's table. The last three are io_uring's: setting one up, entering the kernel
@@ -251,6 +255,9 @@ inline int inotify_rm_watch(int fd, int watch) noexcept { return ::inotify_rm_wa
 
 /// Adds one to an event descriptor, which then is readable. Any thread; a signal handler too.
 inline void ring_bell(int event_fd) noexcept {
+#ifdef LEVITY_MODEL
+  if (explored_calls* const by = explored_calls::here(); by != nullptr) return by->ring_bell(event_fd);
+#endif
   const std::uint64_t one = 1;
   while (write_record(event_fd, &one, sizeof one) < 0 && errno == EINTR) {  // EAGAIN: it has rung often enough
   }
