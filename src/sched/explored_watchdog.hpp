@@ -13,11 +13,22 @@ struct explored_watchdog {
   watchdog& one;
 
   // Ready for calls and tasks that last, without a thread of its own.
-  void prepare(worker& spare) {
+  void prepare() {
     one.prepare();
     one.room_.store(static_cast<int>(one.spares_max()), std::memory_order_relaxed);
+  }
+  void prepare(worker& spare) {
+    prepare();
     one.put_back(spare);
   }
+  // One more that waits; null: no thread is to be had.
+  worker* add_spare() noexcept {
+    worker* const added = one.add_spare();
+    if (added != nullptr) one.put_back(*added);
+    return added;
+  }
+  // As if it had never been ready: scheduler::join() waits for no thread of its.
+  void forget() noexcept { one.state_.store(watchdog::state::absent, std::memory_order_relaxed); }
   bool take_from_task(worker& from) noexcept { return one.take_from_task(from); }
   bool take_from_call(worker& from, std::uint64_t call) noexcept { return one.take_from_call(from, call); }
   void look() noexcept { one.look(); }

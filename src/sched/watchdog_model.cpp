@@ -305,6 +305,32 @@ LEVITY_SCENARIO(a_task_is_told_of_by_its_own_name, {.executions_max = 8'000}) {
   });
 }
 
+// E184: a spare and its thread are added while others look at all workers.
+LEVITY_SCENARIO(a_spare_is_added_while_others_look_at_all_workers, {.executions_max = 8'000}) {
+  scheduler all(with_reactors(1));
+  explored_watchdog dog{all.guard};
+  dog.prepare();
+  model::together([&] { model::require(dog.add_spare() != nullptr, "a thread is to be had"); },
+                  [&] { static_cast<void>(all.nodes_approx()); });
+  dog.forget();
+  all.root_empty();
+  all.join();
+}
+
+// E364: a spare's thread has nothing to do for so long that it ends; the next thread goes on with what it has left.
+LEVITY_SCENARIO(a_spare_whose_thread_has_ended_gets_another_one, {.executions_max = 8'000, .timeouts = true}) {
+  scheduler all(with_reactors(1));
+  explored_watchdog dog{all.guard};
+  dog.prepare();
+  worker* const spare = dog.add_spare();
+  while (all.threads_approx().threads != 0) levity::spin_hint();
+  while (spare->thread_approx().id != 0) levity::spin_hint();
+  model::require(dog.add_spare() != nullptr, "a thread is to be had");
+  dog.forget();
+  all.root_empty();
+  all.join();
+}
+
 // They last until the watchdog is awake.
 script is_watched(house& in, std::size_t number) {
   while (in.dog.rests_approx()) levity::spin_hint();
