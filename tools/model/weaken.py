@@ -35,6 +35,7 @@ import scenarios  # noqa: E402
 UNKILLED = "tools/model/unkilled.txt"
 GUARDS = ("system_guard", "system_unique_guard", "spin_guard")  # those that an exploration knows the places of
 AT_ONCE = 2
+NO_END = "no end after "  # as the explorer says it
 BRIEFLY = 2000  # executions; most ends are noticed within these, if it is the right scenario that is asked
 
 # `edges` of one operation share its half. `name`: what unkilled.txt calls it, free of line numbers. `item`: of LEVITY_MODEL_WEAKEN.
@@ -142,23 +143,34 @@ def read_unkilled(path):
 
 
 def survey(pool, known, places, executions):
-    """Explores every scenario as it is, `places` counted. Who passes which, and how many executions each has; and who fails."""
+    """Explores every scenario as it is, `places` counted: who passes which, who fails, and who is not to be asked by chance."""
     items = [f"{place}=nothing" for place in sorted(places)]
     outcomes = list(pool.map(lambda one: scenarios.run(one, executions, items), known))
+    # By chance, too, where not all were seen, or an end would be killed by what fails in any case. Chance may starve a thread: who
+    # has no end then is not asked so.
+    left = [at for at, outcome in enumerate(outcomes) if outcome.end == "passes" and not outcome.complete]
+    unfit = set()
+    for at, outcome in zip(left, pool.map(lambda at: scenarios.run(known[at], min(executions, BRIEFLY), items, True), left)):
+        if outcome.what.startswith(NO_END):
+            unfit.add(known[at])
+        elif outcome.end != "passes":
+            outcomes[at] = outcome
     passing = collections.defaultdict(list)
     for one, outcome in sorted(zip(known, outcomes), key=lambda pair: (pair[1].executions, pair[0].name)):
         for place in outcome.made:
             passing[place].append(one)
-    return passing, [(one, outcome) for one, outcome in zip(known, outcomes) if outcome.end != "passes"]
+    return passing, [(one, outcome) for one, outcome in zip(known, outcomes) if outcome.end != "passes"], unfit
 
 
-def weaken(end, passing, executions, until):
+def weaken(end, passing, executions, until, unfit=()):
     """Explores those who pass an end without it, until one fails."""
     if not passing:
         return Row(end, "not reached", "", 0, 0.0, "")
     count, begun, left = 0, time.monotonic(), list(passing)
     for most, random in itertools.product(sorted({min(executions, BRIEFLY), executions}), (False, True)):
         for one in list(left):
+            if random and one in unfit:
+                continue
             if time.monotonic() > until:
                 return Row(end, "no time", "", count, time.monotonic() - begun, "")
             outcome = scenarios.run(one, most, [end.item], random)
@@ -234,7 +246,7 @@ def main(arguments):
     try:
         known = scenarios.scenarios(options.build)
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            passing, failing = survey(pool, known, {end.place for end in wanted}, options.executions)
+            passing, failing, unfit = survey(pool, known, {end.place for end in wanted}, options.executions)
             if failing:
                 for one, outcome in failing:
                     print(f"levity: {one.name} {outcome.end} with nothing weakened: {outcome.what}", file=sys.stderr)
@@ -243,7 +255,7 @@ def main(arguments):
             def row_of(end):
                 if options.expected and end.name in listed:
                     return Row(end, "listed", "", 0, 0.0, "")
-                return weaken(end, passing[end.place], options.executions, until)
+                return weaken(end, passing[end.place], options.executions, until, unfit)
 
             rows = []
             for row in pool.map(row_of, wanted):

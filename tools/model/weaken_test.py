@@ -65,12 +65,14 @@ weak = [item for item in os.environ["LEVITY_MODEL_WEAKEN"].split(",") if item]
 after = min([one["misses"].get(item, most + 1) for item in weak] + [one["misses"].get("nothing", most + 1)])
 if item_at_random := [item for item in weak if item in one.get("at_random", [])]:
     after = 3 if "--random" in sys.argv else most + 1
-fails = after <= most
+fails, said = after <= most, "a: it was dark"
+if "--random" in sys.argv and "by_chance" in one:
+    fails, said, after = True, one["by_chance"], 1
 print("%-6s %-50s %9d executions%s, 0 redundant, 0.01 s, 9 a second, 3.0 steps each" %
       ("FAILS" if fails else "ok", name, after if fails else min(most, one["executions"]),
        ", all" if one["executions"] < most else ""))
 if fails:
-    print("\\na: it was dark\\n")
+    print("\\n%s\\n" % said)
 for place in one["makes"]:
     if any(item.split("=")[0] == place for item in weak):
         print("       made %s 3 times" % place)
@@ -154,6 +156,19 @@ class Outcomes(Case):
         self.assertIn("7 ends: 5 killed, 1 not reached, 1 survives\nnot reached: 1 of src/base/lamp.hpp\n", told)
         self.assertNotIn(f"{FENCE} ", told)
         self.assertIn(f"{TAKE_RELEASE} is noticed by no scenario (src/base/lamp.hpp:17-18)", told)
+
+    def test_who_has_no_end_by_chance_is_not_asked_so(self):
+        fits = {**self.scenario([RELEASE], {RELEASE: 2}, executions=9000)}
+        endless = {**self.scenario([ACQUIRE], {}, executions=9000), "by_chance": "no end after 5000 steps"}
+        code, told, _ = self.run_tool("E1", "--executions", "100", fits=fits, endless=endless)
+        self.assertEqual(code, 1)
+        self.assertEqual({name: row["outcome"] for name, row in self.rows().items()}, {RELEASE: "killed", ACQUIRE: "survives"}, told)
+
+    def test_who_fails_by_chance_with_nothing_weakened_is_red(self):
+        broken = {**self.scenario([RELEASE], {RELEASE: 2}, executions=9000), "by_chance": "b: it was bright"}
+        code, _, complaints = self.run_tool("E1", "--executions", "100", broken=broken)
+        self.assertEqual(code, 1)
+        self.assertIn("broken fails with nothing weakened: b: it was bright", complaints)
 
     def test_all_are_asked_briefly_before_one_is_for_long(self):
         code, told, _ = self.run_tool("E2", "--executions", "9000",
