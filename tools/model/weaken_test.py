@@ -162,7 +162,8 @@ class Outcomes(Case):
         endless = {**self.scenario([ACQUIRE], {}, executions=9000), "by_chance": "no end after 5000 steps"}
         code, told, _ = self.run_tool("E1", "--executions", "100", fits=fits, endless=endless)
         self.assertEqual(code, 1)
-        self.assertEqual({name: row["outcome"] for name, row in self.rows().items()}, {RELEASE: "killed", ACQUIRE: "survives"}, told)
+        outcomes = {name: row["outcome"] for name, row in self.rows().items()}
+        self.assertEqual(outcomes, {RELEASE: "killed", ACQUIRE: "survives"}, told)
 
     def test_who_fails_by_chance_with_nothing_weakened_is_red(self):
         broken = {**self.scenario([RELEASE], {RELEASE: 2}, executions=9000), "by_chance": "b: it was bright"}

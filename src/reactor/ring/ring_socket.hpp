@@ -31,7 +31,6 @@
 //   E202  the last reference: what the others did with the socket before its memory is reused or its descriptor closed; publish()
 //         -> try_hold(): the constants.
 //   E203  sending: the end of a send -> the next write: how it ended.
-//   E204  connecting: the end of the attempt -> finish_connect().
 
 #include <sys/socket.h>
 

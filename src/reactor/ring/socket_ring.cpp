@@ -475,7 +475,8 @@ void socket_ring::connected(ring& on, ring_socket& socket, const completion& wha
   if (!socket.closing && !swept_ && is_passing(-code)) {
     arm_connect(on, socket);
   } else {
-    socket.connecting.store(code, std::memory_order_release);  // E204 release.
+    // Relaxed: who finds it finds all that there is to it. The event brings the rest (E201).
+    socket.connecting.store(code, std::memory_order_relaxed);
     if (code == 0) {
       post(socket, ring_socket::event_write);
     } else {
