@@ -94,7 +94,10 @@ std::string io_error::message() const {
   std::string text;
   if (doing_ != nullptr) text.append(doing_).append(": ");
   text.append(to_string(failure_));
-  if (code_ != 0) text.append(" (").append(::strerrordesc_np(code_)).append(")");
+  if (code_ != 0) {
+    const char* const name = ::strerrorname_np(code_);
+    text.append(" (").append(name != nullptr ? name : std::to_string(code_)).append(")");
+  }
   if (const char* help = remedy(failure_)) text.append("; ").append(help);
   return text;
 }

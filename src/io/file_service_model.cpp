@@ -27,6 +27,10 @@ struct sync {
     operation.result = 1;
     operation.task = &waits;
   }
+  // Until it has ended, as a task does: a service ends when nothing is under way.
+  void await() const noexcept {
+    while (waits.word.load(std::memory_order_relaxed) == task_record::running) levity::spin_hint();
+  }
 };
 
 // E78: who finds a choice finds the ring thread, too.
@@ -36,7 +40,11 @@ LEVITY_SCENARIO(two_ask_for_files_at_first, {.executions_max = 8'000}) {
   sync one, other;
   {
     file_service files(runs, levity::file_means::ring, false);
-    model::together([&] { files.submit(one.operation); }, [&] { files.submit(other.operation); });
+    const auto ask = [&files](sync& of) {
+      files.submit(of.operation);
+      of.await();
+    };
+    model::together([&] { ask(one); }, [&] { ask(other); });
   }
   model::require(one.operation.result == 0 && other.operation.result == 0, "both are carried out");
 }

@@ -8,6 +8,7 @@
 #ifdef LEVITY_MODEL
 
 #include <cstdint>
+#include <exception>
 
 #include "levity/base/explored_atomic.hpp"
 
@@ -17,6 +18,8 @@ namespace levity::inline v0::detail {
 
 class explored_calls {
 public:
+  /// What whoever starts a thread is refused with; null: nothing. Made beforehand, for an exception's memory is not the explorer's.
+  [[nodiscard]] virtual std::exception_ptr refuses_thread() noexcept { return nullptr; }
   /// Of an event descriptor.
   virtual void ring_bell(int event_fd) noexcept = 0;
 

@@ -17,7 +17,11 @@ namespace levity::inline v0::detail {
 template <class F>
 [[nodiscard]] system_thread start_thread(const char* name, F work) {
 #ifdef LEVITY_MODEL
-  if (this_explorer != nullptr) return system_thread(std::move(work));  // it has no name, and no processors
+  if (this_explorer != nullptr) {
+    explored_calls* const by = explored_calls::here();
+    if (const std::exception_ptr why = by != nullptr ? by->refuses_thread() : nullptr) std::rethrow_exception(why);
+    return system_thread(std::move(work));  // it has no name, and no processors
+  }
 #endif
   if (kernel::strikes(kernel::call::thread)) throw std::system_error(errno, std::generic_category(), "starting a thread");
   return system_thread([name, work = std::move(work), wide = wide_affinity()]() mutable {

@@ -1,14 +1,19 @@
 #include "levity/sched/blocking.hpp"
 
+#include <cerrno>
+#include <exception>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "levity/model/scenario.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "reactor/still_reactor.hpp"
+#include "sched/blocking.hpp"
 #include "sched/explored_watchdog.hpp"
 #include "sched/scheduler.hpp"
 #include "sched/worker.hpp"
+#include "tests/support/explored_kernel.hpp"
 
 namespace {
 
@@ -194,6 +199,63 @@ LEVITY_SCENARIO(a_call_of_a_task_that_is_cancelled_before_is_not_counted, {.exec
   all.run(calls_until_it_is_cancelled(went_on, answered));
   model::require(went_on == 1 && !answered, "it is cancelled");
   model::require(apart_call::left_behind_approx() == before, "none is left behind for ever");
+}
+
+// A job of a pool, whose thread tells who it is by a word of its own.
+struct told_job final : blocking_job {
+  told_job() : blocking_job{} {
+    run = [](blocking_job& self) noexcept {
+      auto& job = static_cast<told_job&>(self);
+      model::require(submits == nullptr || submits == &job, "who submits makes no job of others");
+      job.times.set(job.times.get() + 1);
+      job.is_made.store(true, std::memory_order_release);
+    };
+  }
+  // With submits: whose job it is that this thread submits.
+  template <class Submit>
+  void submitted_by(Submit submit) {
+    submits = this;
+    submit();
+    submits = nullptr;
+  }
+
+  static inline constinit thread_local told_job* submits = nullptr;
+
+  model::cell<int> times{0};
+  levity::atomic<bool> is_made{false};
+};
+
+[[maybe_unused]] const bool who_submits_is_known = [] {
+  model::per_thread(told_job::submits);
+  return true;
+}();
+
+// Two are submitted at once; threads begin, wait for more, and go.
+LEVITY_SCENARIO(each_job_of_a_pool_is_made_once_before_that_ends, {.executions_max = 8'000, .timeouts = true}) {
+  told_job one;
+  told_job other;
+  {
+    blocking_pool pool;
+    model::together([&] { pool.submit(one); }, [&] { pool.submit(other); });
+  }
+  model::require(one.times.get() == 1 && other.times.get() == 1, "each job is made once");
+}
+
+// One that need not wait, beside one that must be made; the kernel has no thread for either.
+LEVITY_SCENARIO(whose_thread_is_refused_makes_its_own_job_alone, {.executions_max = 8'000}) {
+  struct : levity::explored::kernel {
+    const std::exception_ptr why = std::make_exception_ptr(std::system_error(EAGAIN, std::generic_category()));
+    std::exception_ptr refuses_thread() noexcept override { return why; }
+  } answers;
+  told_job one;
+  told_job other;
+  blocking_pool pool;
+  bool accepted = false;
+  model::together([&] { one.submitted_by([&] { pool.submit(one); }); },
+                  [&] { other.submitted_by([&] { accepted = pool.submit_at_once(other); }); });
+  model::require(one.times.get() == 1, "who may wait makes his job himself");
+  model::require(!accepted && other.times.get() == 0, "the other is told that nobody makes it");
+  model::require(pool.threads_approx() == 0, "no thread is counted that there is none of");
 }
 
 }  // namespace

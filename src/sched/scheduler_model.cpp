@@ -187,4 +187,39 @@ LEVITY_SCENARIO(a_slot_that_is_wanted_again_does_not_rest_for_ever, {.executions
   model::require(all.holder(1) != nullptr || found || !dog.rests_approx(), "somebody knows that a slot is lacking");
 }
 
+script counts(scheduler& all, levity::atomic<int>& left, int& times) {
+  times++;
+  if (left.fetch_sub(1, std::memory_order_relaxed) == 1) all.root_empty();
+  co_return;
+}
+
+// Its worker is one too many from here on, and finds that before it runs another task.
+script sends_to_rest(scheduler& all, levity::atomic<int>& left, int& times) {
+  times++;
+  all.want(1);
+  this_worker->take_fair_turn();
+  if (left.fetch_sub(1, std::memory_order_relaxed) == 1) all.root_empty();
+  co_return;
+}
+
+// E366: who empties the deques of a worker that has gone to rest does not find there what that has run.
+LEVITY_SCENARIO(what_a_worker_has_run_before_it_rests_is_not_run_again, {.executions_max = 8'000}) {
+  scheduler all(with_slots(2, 2));
+  explored_watchdog dog{all.guard};
+  dog.prepare();
+  levity::atomic<int> left{2};
+  int stayed = 0;
+  int sent = 0;
+  scripted_task stays(counts(all, left, stayed));
+  scripted_task sends(sends_to_rest(all, left, sent));
+  all.holder(1)->push_woken(stays.record);
+  all.holder(1)->push_woken(sends.record);
+  model::together([&all, rests = all.holder(1)] { rests->run(); },
+                  [&] {
+                    dog.look();
+                    all.holder(0)->run();
+                  });
+  model::require(stayed == 1 && sent == 1, "each task is run once");
+}
+
 }  // namespace

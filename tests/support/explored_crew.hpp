@@ -19,7 +19,7 @@
 #include "levity/task/detail/scope_state.hpp"
 #include "levity/task/task.hpp"
 
-namespace levity::explored {
+namespace levity::inline v0::explored {
 
 /// What each virtual thread has for itself.
 struct of_thread {

@@ -9,7 +9,7 @@
 #include "levity/task/scope.hpp"
 #include "tests/support/explored_crew.hpp"
 
-namespace levity::explored {
+namespace levity::inline v0::explored {
 
 /// A crew whose tasks have children. These are run by other threads, and end as a worker ends them. One is handed over by a word
 /// of its own, for which the deque stands otherwise.

@@ -17,7 +17,7 @@
 #include "levity/base/spin_lock.hpp"
 #include "levity/model/explore.hpp"
 
-namespace levity::explored {
+namespace levity::inline v0::explored {
 
 struct stop_call : levity::detail::list_link {
   void (*make)(stop_call&) noexcept = nullptr;
