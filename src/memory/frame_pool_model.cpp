@@ -11,7 +11,9 @@ using namespace levity::detail;
 
 // Explored is the pool itself, which is the process's: it keeps something from one execution to the next, if only how contended its
 // locks are. So no execution can be given the answers of another, and all are by chance.
-model::options by_chance(std::uint64_t executions) { return {.how = model::options::mode::random, .executions_max = executions}; }
+model::options by_chance(std::uint64_t executions) {
+  return {.how = model::options::mode::random, .executions_max = executions, .remembers = true};
+}
 
 const bool is_ready = [] {
   model::per_thread(this_magazine);

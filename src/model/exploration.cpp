@@ -78,8 +78,14 @@ void begins(const void* address) noexcept {
 
 void per_thread(void* word, std::size_t size) { own_words.push_back({word, size}); }
 
+void fails_outside(const char* what, std::source_location where) noexcept {
+  fmt::print(stderr, "levity: {}: {}, outside of an exploration\n", name_of(where), what);
+  std::abort();
+}
+
 exploration::exploration(const options& wanted, std::vector<own_word> words)
     : wanted_(wanted), search_(wanted), own_words_(std::move(words)) {
+  LEVITY_ASSERT(wanted.steps_max <= 60'000, "an execution has at most 60,000 steps: the clocks of its threads have 16 bits");
   struct caught_and_thrown {  // what the ABI of Itanium keeps of exceptions by thread
     void* caught;
     unsigned uncaught;
@@ -117,6 +123,8 @@ result exploration::run(void (*body)(void*), void* data) {
     threads_[0].in_vain = 0;
     threads_[0].locks = 0;
     threads_[0].was_late = false;
+    threads_[0].was_roused = false;
+    threads_[0].hints = 0;
     threads_[0].body = body;
     threads_[0].data = data;
     threads_[0].drop = nullptr;
@@ -127,6 +135,7 @@ result exploration::run(void (*body)(void*), void* data) {
     for (void* const each : freed_) std::free(each);
     freed_.clear();
     seen.steps += search_.steps();
+    seen.bounded = bounded_;
     (search_.redundant() ? seen.redundant : seen.executions)++;
   }
   set_own_words(own_at_first_.data());
@@ -134,6 +143,7 @@ result exploration::run(void (*body)(void*), void* data) {
   if (failure_ && search_.astray()) {
     failure_->what += " (and the replay is of another program, or of other options: some of its answers did not fit)";
   }
+  seen.astray = search_.astray();
   seen.failure = std::move(failure_);
   seen.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return seen;
@@ -192,6 +202,8 @@ unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*)
   made.in_vain = 0;
   made.locks = 0;
   made.was_late = false;
+  made.was_roused = false;
+  made.hints = 0;
   made.starting = true;
   made.starter = static_cast<std::uint8_t>(current_);
   made.body = body;
@@ -289,9 +301,9 @@ unsigned exploration::decide() noexcept {
       __builtin_unreachable();
     }
     if (let_time_pass()) continue;
-    // Who spins may still read something newer than the last time.
-    constexpr unsigned rounds_max = 16;
-    if (spinning == 0 || ++rounds_in_vain_ > rounds_max) fail(standstill());
+    // Who spins may still read something newer than the last time, or give up after so many rounds.
+    rounds_in_vain_++;
+    if (spinning == 0 || rounds_in_vain_ > wanted_.steps_max / 2 || search_.steps() >= wanted_.steps_max) fail(standstill());
     for (unsigned t = 0; t < threads_count_; t++) {
       if (threads_[t].is == state::spins) look_again(t);
     }
@@ -313,7 +325,10 @@ std::string exploration::standstill() const {
   return text;
 }
 
-void exploration::made(action what, unsigned place) noexcept { search_.made(current_, what, place, memory_); }
+void exploration::made(action what, unsigned place, unsigned kept_from) noexcept {
+  bounded_ = bounded_ || kept_from != search::none_kept;
+  search_.made(current_, what, place, memory_, kept_from);
+}
 
 // Somebody has written: who spins looks again.
 void exploration::stored() noexcept {
@@ -411,6 +426,7 @@ void exploration::looked(bool in_vain) noexcept {
   thread& self = threads_[current_];
   self.in_vain = in_vain ? self.in_vain + 1 : 0;
   if (self.in_vain <= patience) return;
+  bounded_ = true;
   self.is = state::spins;
   search_.gives_way(current_);
 }
@@ -423,14 +439,16 @@ std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_
   const unsigned w = find(word, size, where);
   const action what{kind::load, is_single_order(order), 0, w};
   step(what, where);
+  const unsigned known = memory_.oldest_known(current_, w, what.single_order);
   const unsigned oldest = memory_.oldest(current_, w, what.single_order);
+  const unsigned kept_from = oldest != known && memory_.has_enough(current_, w) ? known : search::none_kept;
   const unsigned place = pick_message(w, what.single_order);
   const message& seen = memory_.at(w, place);
   const std::uint64_t value = seen.value;
   note({happens::load, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), value, 0, seen.created, memory_.created(),
         memory_.at(w, oldest).created, where});
   const bool in_vain = memory_.read(current_, w, place, order);
-  made(what, place);
+  made(what, place, kept_from);
   looked(in_vain);
   return value;
 }
@@ -505,10 +523,14 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   const unsigned count = memory_.count(w);
   const unsigned oldest = memory_.oldest(current_, w, is_single_order(failure));
   const bool equal = memory_.at(w, count - 1).value == expected;
-  // It succeeds; or, if it is weak, fails all the same, though not twice in a row; or it is a load of something else.
-  const bool spurious = equal && weak && memory_.may_fail(current_, w);
-  unsigned ways = (equal ? 1U : 0U) + (spurious ? 1U : 0U);
-  for (unsigned place = oldest; place < count; place++) ways += memory_.at(w, place).value != expected ? 1 : 0;
+  // It succeeds; or it is a load of something else; or, if it is weak, of what was expected, though not twice in a row.
+  const bool may_fail = weak && memory_.may_fail(current_, w);
+  bounded_ = bounded_ || (weak && !may_fail);
+  const auto is_way = [&](unsigned place, bool spurious) {
+    return (memory_.at(w, place).value == expected) == spurious && (!spurious || may_fail);
+  };
+  unsigned ways = equal ? 1U : 0U;
+  for (unsigned place = oldest; place < count; place++) ways += is_way(place, false) || is_way(place, true) ? 1 : 0;
   unsigned chosen = search_.choose(ways);
   const auto size32 = static_cast<std::uint32_t>(size);
   if (equal && chosen == 0) {
@@ -521,15 +543,19 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   }
   what.what = kind::compare;
   if (equal) chosen--;
-  unsigned place = count;
-  while (place-- > oldest) {
-    if (memory_.at(w, place).value != expected && chosen-- == 0) break;
+  unsigned picked = count;
+  for (const bool spurious : {false, true}) {
+    for (unsigned place = count; picked == count && place-- > oldest;) {
+      if (is_way(place, spurious) && chosen-- == 0) picked = place;
+    }
   }
-  if (place + 1 == oldest || place >= count) {  // none of them: the spurious failure
-    note({happens::spurious, 0, 0, weakened, failure, w, size32, expected, 0, 0, 0, 0, where});
-    memory_.read(current_, w, count - 1, failure);
+  const unsigned place = picked;
+  if (memory_.at(w, place).value == expected) {
+    note({happens::spurious, 0, 0, weakened, failure, w, size32, expected, 0, memory_.at(w, place).created, memory_.created(),
+          memory_.at(w, oldest).created, where});
+    memory_.read(current_, w, place, failure);
     memory_.failed(current_, w);
-    made(what, count - 1);
+    made(what, place);
     return false;
   }
   expected = memory_.at(w, place).value;
@@ -580,8 +606,15 @@ void exploration::process_barrier(site where) noexcept {
 
 void exploration::spins() noexcept {
   const at_work answers(*this);
+  thread& self = threads_[current_];
+  if (self.hints < wanted_.hints_max && search_.choose(2) == 1) {
+    self.hints++;
+    return;
+  }
+  self.hints = 0;
+  bounded_ = true;
   memory_.spins(current_);
-  threads_[current_].is = state::spins;
+  self.is = state::spins;
   search_.gives_way(current_);
 }
 
@@ -593,12 +626,23 @@ bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, 
   const std::uint64_t value = memory_.at(w, memory_.count(w) - 1).value;
   memory_.compiler_fence(current_);  // a call into the kernel
   happening seen{happens::wait, 0, 0, false, {}, w, sizeof *word, value, 0, 0, 0, 0, where};
-  if (static_cast<std::uint32_t>(value) != expected) seen.what = happens::no_wait;
-  else if (timed && wanted_.timeouts && !threads_[current_].was_late && search_.choose(2) == 1) seen.what = happens::timeout;
+  // It may be over, or end for no reason, though neither twice in a row.
+  const bool may_be_over = timed && wanted_.timeouts && !threads_[current_].was_late;
+  const bool may_fail = !threads_[current_].was_roused;
+  if (static_cast<std::uint32_t>(value) != expected) {
+    seen.what = happens::no_wait;
+  } else {
+    bounded_ = bounded_ || !may_fail || (timed && wanted_.timeouts && !may_be_over);
+    const unsigned chosen = search_.choose(1U + (may_fail ? 1U : 0U) + (may_be_over ? 1U : 0U));
+    if (chosen != 0) seen.what = may_fail && chosen == 1 ? happens::no_reason : happens::timeout;
+  }
   note(seen);
   made(what);
   if (seen.what == happens::timeout) now_ns_ += limit_ns;
-  threads_[current_].was_late = seen.what == happens::timeout;
+  // Who ends one wait by its limit and the next one for no reason, in turn, has no end either: a wait that is one counts anew.
+  thread& self = threads_[current_];
+  self.was_late = seen.what == happens::timeout || (seen.what == happens::no_reason && self.was_late);
+  self.was_roused = seen.what == happens::no_reason || (seen.what == happens::timeout && self.was_roused);
   if (seen.what != happens::wait) return seen.what != happens::timeout;
   return sleep_until_woken(timed);
 }
@@ -713,16 +757,17 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
   step(what, where);
   const bool may_be_over = timed && wanted_.timeouts && !threads_[current_].was_late;
   const bool may_fail = memory_.may_fail(current_, c);
+  bounded_ = bounded_ || !may_fail || (timed && wanted_.timeouts && !may_be_over);
   const unsigned chosen = search_.choose(1U + (may_fail ? 1U : 0U) + (may_be_over ? 1U : 0U));
   const bool fails = may_fail && chosen == 1;
   const bool is_over = chosen != 0 && !fails;
-  memory_.failed(current_, c, fails);
+  memory_.failed(current_, c, fails || (is_over && !may_fail));  // in turn with time-outs it would have no end, either
   note({fails ? happens::wakes_up : is_over ? happens::timeout : happens::sleep, 0, 0, weak, {}, c, 0, 0, 0, 0, 0, 0, where});
   lets_go(w, !weak, where);
   made(what);
   if (threads_[current_].wrote) stored();
   if (is_over) now_ns_ += limit_ns;
-  threads_[current_].was_late = is_over;
+  threads_[current_].was_late = is_over || (fails && threads_[current_].was_late);
   const bool is_late = is_over || (chosen == 0 && !sleep_until_woken(timed));
   lock(mutex, where);
   return !is_late;

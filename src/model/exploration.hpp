@@ -9,6 +9,7 @@
 //   state        why it does not run                       becomes ready by
 //   ready        its step is pending                       -
 //   spins        it said so, or looked often in vain       a store of another thread; or, when nobody else can run, at once
+//                (options::hints_max: or it goes on)
 //   joins        the other has not ended                   the end of the other
 //   waits        on a futex, at a condition variable       a wake
 //   ended
@@ -100,6 +101,8 @@ private:
     bool is_timed = false;    // waits, and may do so until its time is over,
     bool is_late = false;     // which it is
     bool was_late = false;    // its last wait was cut short by its limit: the next one is not, unless nobody else can go on
+    bool was_roused = false;  // its last wait at a futex ended for no reason: the next one does not
+    unsigned hints = 0;       // after which it went on at once, in a row
     site where;               // of the pending step
     void (*body)(void*) = nullptr;
     void* data = nullptr;
@@ -126,7 +129,7 @@ private:
   void step(action what, site where) noexcept;
   unsigned decide() noexcept;
   void go_on_in(unsigned thread) noexcept;
-  void made(action what, unsigned place = 0) noexcept;
+  void made(action what, unsigned place = 0, unsigned kept_from = search::none_kept) noexcept;
   void stored() noexcept;
   unsigned find(const void* word, std::size_t size, site where) noexcept;
   void check(const memory::problem& wrong, site where) noexcept;
@@ -165,6 +168,8 @@ private:
   std::size_t own_bytes_ = 0;
   std::vector<char> own_at_first_;
   std::array<std::vector<char>, threads_max> own_of_;
+
+  bool bounded_ = false;  // a bound has left something out
 
   std::optional<failure> failure_;
 };

@@ -88,7 +88,13 @@ unsigned memory::find(unsigned t, const void* address, std::size_t size, std::so
       wrong = {"touches a word of which it is not known that it has begun", known->thread, known->where};
     }
   }
+  if (const accesses* const known = plain_.find(address); known != nullptr && known->write > threads_[t].cur[known->writer]) {
+    wrong = {"touches as an atomic what is written beside it as plain data", known->writer, known->write_at};
+  }
   const unsigned w = number(address, size);
+  if (words_[w].size != size && lives_[address].has_begun) {
+    wrong = {"touches a word in another size than before", t, words_[w].touched_at[t]};
+  }
   touch(t, w, where);
   return w;
 }
@@ -102,6 +108,7 @@ unsigned memory::number(const void* address, std::size_t size) {
   known.word = w;
   history& made = words_[w];
   made.address = address;
+  made.size = size;
   made.touched.fill(0);
   made.glances.fill({});
   std::uint64_t value = 0;
@@ -118,7 +125,8 @@ void memory::touch(unsigned t, unsigned w, std::source_location where) noexcept 
 void memory::begins(unsigned t, const void* address, std::source_location where, problem& wrong) {
   life* const known = lives_.find(address);
   if (known != nullptr && !known->over) ends(t, address, wrong);
-  lives_[address] = {no_word, static_cast<std::uint8_t>(t), false, threads_[t].cur[t], where};
+  lives_[address] = {no_word, static_cast<std::uint8_t>(t), false, true, threads_[t].cur[t], where};
+  if (accesses* const before = plain_.find(address)) *before = {};  // who begins it has told of that
 }
 
 void memory::ends(unsigned t, const void* address, problem& wrong) {
@@ -153,15 +161,10 @@ void memory::retire(unsigned t, const void* address, std::size_t size, std::sour
 }
 
 unsigned memory::oldest(unsigned t, unsigned w, bool single_order) const noexcept {
-  const view_entry* const cur = threads_[t].cur;
-  unsigned place = cur[entry(w)];
-  if (single_order) place = std::max<unsigned>(place, sc_[entry(w)]);
+  const unsigned place = oldest_known(t, w, single_order);
   const glance& last = words_[w].glances[t];
-  if (last.repeats != 0 && last.place == place && place + 1 < count(w) &&
-      (last.repeats >= repeats_max_ || last.hints != threads_[t].hints)) {
-    place++;
-  }
-  return place;
+  const bool again = last.stale != 0 && last.place == place;
+  return again && (last.stale >= repeats_max_ || last.hints != threads_[t].hints) ? place + 1 : place;
 }
 
 unsigned memory::first_place(unsigned t, unsigned w, bool single_order) const noexcept {
@@ -170,13 +173,16 @@ unsigned memory::first_place(unsigned t, unsigned w, bool single_order) const no
   return place + 1;
 }
 
-// The thread passes something that its compiler moves nothing across.
-void memory::pass(unsigned t) noexcept {
-  sight& self = threads_[t];
-  const unsigned entries = length();
-  model::detail::join(self.cur, self.due, entries);
-  std::copy_n(self.cur, entries, self.kept);
+void memory::tick(unsigned t) noexcept {
+  LEVITY_ASSERT(threads_[t].cur[t] < 0xffff, "a thread of an execution does no more than 65,535 things");
+  threads_[t].cur[t]++;
 }
+
+// The thread passes something that its compiler moves nothing down across.
+void memory::keeps(unsigned t) noexcept { std::copy_n(threads_[t].cur, length(), threads_[t].kept); }
+
+// The same, and nothing up.
+void memory::takes_due(unsigned t) noexcept { model::detail::join(threads_[t].cur, threads_[t].due, length()); }
 
 bool memory::read(unsigned t, unsigned w, unsigned place, std::memory_order order) noexcept {
   sight& self = threads_[t];
@@ -186,14 +192,17 @@ bool memory::read(unsigned t, unsigned w, unsigned place, std::memory_order orde
   model::detail::join(self.acq, seen.view, seen.length);
   if (acquires(order)) {
     model::detail::join(self.cur, seen.view, seen.length);
-    pass(t);
+    takes_due(t);
   }
   if (is_single_order(order)) sc_[entry(w)] = std::max(sc_[entry(w)], known);
   tick(t);
   glance& last = words_[w].glances[t];
-  const bool again = last.repeats != 0 && last.place == place;
-  last = {static_cast<view_entry>(place), static_cast<std::uint16_t>(again ? last.repeats + 1 : 1), last.failed, self.hints};
-  return again && place + 1 == count(w);
+  const bool again = last.is_read && last.place == place;
+  const bool newest = place + 1 == count(w);
+  // Looks at the newest message do not count: that there will be a newer one is nothing that could have been seen.
+  const unsigned stale = newest ? 0 : again ? last.stale + 1U : 1U;
+  last = {static_cast<view_entry>(place), true, static_cast<std::uint16_t>(stale), last.failed, self.hints};
+  return again && newest;
 }
 
 void memory::put(unsigned t, unsigned w, unsigned place, message made) {
@@ -227,11 +236,12 @@ void memory::write(unsigned t, unsigned w, unsigned place, std::uint64_t value, 
                    std::source_location where, std::uint32_t event) {
   sight& self = threads_[t];
   const unsigned entries = length();
-  if (releases(order)) pass(t);
+  if (releases(order)) keeps(t);
   view_entry* const view = copy(releases(order) ? self.cur : self.rel, entries);
   put(t, w, place, {value, view, entries, created_++, event, static_cast<std::uint8_t>(t), false, where});
   if (is_single_order(order)) sc_[entry(w)] = std::max(sc_[entry(w)], static_cast<view_entry>(place));
-  words_[w].glances[t].repeats = 0;
+  words_[w].glances[t].is_read = false;
+  words_[w].glances[t].stale = 0;
   tick(t);
 }
 
@@ -243,7 +253,8 @@ void memory::change(unsigned t, unsigned w, std::uint64_t value, std::memory_ord
   const message read = at(w, place - 1);
   model::detail::join(self.acq, read.view, read.length);
   if (acquires(order)) model::detail::join(self.cur, read.view, read.length);
-  if (order != std::memory_order_relaxed) pass(t);
+  if (acquires(order)) takes_due(t);
+  if (releases(order)) keeps(t);
   view_entry* const view = copy(releases(order) ? self.cur : self.rel, entries);
   model::detail::join(view, read.view, read.length);
   put(t, w, place, {value, view, entries, created_++, event, static_cast<std::uint8_t>(t), true, where});
@@ -260,9 +271,13 @@ void memory::fence(unsigned t, std::memory_order order) noexcept {
     model::detail::join(self.cur, sc_, entries);
     model::detail::join(sc_, self.cur, entries);
     std::fill_n(sc_, threads_max, view_entry{0});
+    pass(t);
   }
-  pass(t);
-  if (releases(order)) std::copy_n(self.cur, entries, self.rel);
+  if (acquires(order)) takes_due(t);
+  if (releases(order)) {
+    keeps(t);
+    std::copy_n(self.cur, entries, self.rel);
+  }
   tick(t);
 }
 
@@ -285,6 +300,13 @@ void memory::begins_plain(unsigned t, const void* address) {
 
 void memory::plain(unsigned t, const void* address, bool writes, std::source_location where, problem& wrong) {
   if (!retired_.empty()) check_retired(address, wrong);
+  if (const life* const word = writes ? lives_.find(address) : nullptr; word != nullptr && !word->over && word->word != no_word) {
+    const history& shared = words_[word->word];
+    for (unsigned other = 0; other < threads_used_; other++) {
+      if (shared.touched[other] <= threads_[t].cur[other]) continue;
+      wrong = {"writes as plain data what is touched beside it as an atomic", other, shared.touched_at[other]};
+    }
+  }
   accesses& known = plain_[address];
   const view_entry* const cur = threads_[t].cur;
   if (known.write > cur[known.writer]) {

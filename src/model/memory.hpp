@@ -23,11 +23,12 @@
 //   clock           cur[t] grows after each operation of t, so that what t does later is not covered by what it hands on now
 //
 // A barrier of the process is a full fence of each thread at some moment between call and return, but a thread's compiler may have
-// moved its loads and stores across that moment, up to the next thing that keeps the compiler from it: a compiler fence, a fence,
-// an acquire or release. So each thread has besides
+// moved its loads and stores across that moment, up to the next thing that keeps the compiler from it. A compiler fence, a seq_cst
+// fence and the end of a thread keep it from both ways; a release only from moving what comes before it down, an acquire only from
+// moving what comes after it up. So each thread has besides
 //
-//   kept     cur as it was when the thread last passed such a thing: what a barrier hands on for it
-//   due      what barriers have brought, taken in when it next passes one
+//   kept     cur as it was when the thread last passed one of the former: what a barrier hands on for it
+//   due      what barriers have brought, taken in when it next passes one of the latter
 //
 // What this machine does not do, and C++20 lets be: load buffering (a load that sees a store which comes after it in the order of
 // steps), so nothing out of thin air either; a read-modify-write placed elsewhere than after the newest message; and seq_cst loads
@@ -35,7 +36,8 @@
 // Fences have no such gap: a fence, a relaxed store, its relaxed load and a fence are in happens-before.
 //
 // Plain data: an access must happen after each other one of which either is a write: clocks say so (`plain`). A word is known to
-// others only once its beginning is, and ends after the last touch.
+// others only once its beginning is, and ends after the last touch. Who writes a word as plain data must happen after all that
+// touch it as a word, and who touches it so, after that write.
 
 #include <array>
 #include <cstddef>
@@ -97,8 +99,16 @@ public:
   [[nodiscard]] std::uint32_t created() const noexcept { return created_; }
   [[nodiscard]] unsigned words() const noexcept { return static_cast<unsigned>(words_used_); }
 
-  /// The oldest message that a load of `thread` may read.
+  /// The oldest message that a load of `thread` may read: of those that C++ lets it read.
+  [[nodiscard]] unsigned oldest_known(unsigned thread, unsigned word, bool single_order) const noexcept {
+    return first_place(thread, word, single_order) - 1;
+  }
+  /// The same without one that it has read often enough while there was a newer one, or once before it said that it spins.
   [[nodiscard]] unsigned oldest(unsigned thread, unsigned word, bool single_order) const noexcept;
+  /// Whether that is because it has read it often enough.
+  [[nodiscard]] bool has_enough(unsigned thread, unsigned word) const noexcept {
+    return words_[word].glances[thread].stale >= repeats_max_;
+  }
   /// The first place for a store of `thread`; a later one is free unless a read-modify-write holds it.
   [[nodiscard]] unsigned first_place(unsigned thread, unsigned word, bool single_order) const noexcept;
   [[nodiscard]] bool is_free(unsigned word, unsigned place) const noexcept {
@@ -131,12 +141,14 @@ public:
 private:
   struct glance {  // the last one of a thread at a word
     view_entry place = 0;
-    std::uint16_t repeats = 0;
-    bool failed = false;  // a weak exchange, for no reason
+    bool is_read = false;     // there has been one
+    std::uint16_t stale = 0;  // how often in a row it was of this message while there was a newer one
+    bool failed = false;      // a weak exchange, or a wait, for no reason
     std::uint32_t hints = 0;
   };
   struct history {  // of a word
     const void* address = nullptr;
+    std::size_t size = 0;
     std::vector<message> messages;
     std::array<view_entry, threads_max> touched{};  // clocks
     std::array<std::source_location, threads_max> touched_at{};
@@ -150,6 +162,7 @@ private:
     std::uint32_t word = no_word;
     std::uint8_t thread = 0;
     bool over = false;
+    bool has_begun = false;  // it was said so: it is no word of the C++ library's, which reads two counts as one
     view_entry clock = 0;
     std::source_location where;
   };
@@ -174,8 +187,13 @@ private:
   view_entry* new_thread_view();
   view_entry* copy(const view_entry* from, unsigned entries) noexcept;
   void widen();
-  void tick(unsigned t) noexcept { threads_[t].cur[t]++; }
-  void pass(unsigned t) noexcept;
+  void tick(unsigned t) noexcept;
+  void keeps(unsigned t) noexcept;
+  void takes_due(unsigned t) noexcept;
+  void pass(unsigned t) noexcept {
+    takes_due(t);
+    keeps(t);
+  }
   void put(unsigned t, unsigned w, unsigned place, message made);
   void touch(unsigned t, unsigned w, std::source_location where) noexcept;
   void check_end(unsigned t, unsigned w, problem& wrong) const noexcept;

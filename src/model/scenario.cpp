@@ -88,12 +88,20 @@ bool run(const entry& one, const arguments& read, const char* program) {
   const result seen = explore(wanted, one.body);
   const std::uint64_t all = seen.executions + seen.redundant;
   fmt::print("{:<6} {:<50} {:>9} executions{}, {} redundant, {:.2f} s, {:.0f} a second, {:.1f} steps each\n",
-             seen.failure ? "FAILS" : "ok", one.name, seen.executions, seen.complete ? ", all" : "", seen.redundant, seen.seconds,
+             seen.failure ? "FAILS" : "ok", one.name, seen.executions,
+             !seen.complete ? "" : seen.bounded ? ", all within bounds" : ", all", seen.redundant, seen.seconds,
              static_cast<double>(all) / std::max(seen.seconds, 1e-9),
              static_cast<double>(seen.steps) / static_cast<double>(std::max<std::uint64_t>(all, 1)));
   if (seen.failure) {
-    fmt::print("\n{}\n\n{}\nLEVITY_MODEL_REPLAY={} {} --only {}\n\n", seen.failure->what, seen.failure->interleaving,
-               seen.failure->replay, program, one.name);
+    const char* const weakened = std::getenv("LEVITY_MODEL_WEAKEN");
+    const std::string again =
+        wanted.remembers ? fmt::format("{} --only {} --random --seed {} --executions {}", program, one.name, wanted.seed, all)
+                         : fmt::format("LEVITY_MODEL_REPLAY={} {} --only {}", seen.failure->replay, program, one.name);
+    fmt::print("\n{}\n\n{}\n{}{}\n\n", seen.failure->what, seen.failure->interleaving,
+               weakened != nullptr ? fmt::format("LEVITY_MODEL_WEAKEN={} ", weakened) : "", again);
+  }
+  if (seen.astray && !seen.failure) {
+    refuse("LEVITY_MODEL_REPLAY is of another program, or of other options: its answers did not fit");
   }
   return !seen.failure;
 }

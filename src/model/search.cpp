@@ -257,7 +257,7 @@ unsigned search::pick(unsigned count) {
   return chosen;
 }
 
-void search::made(unsigned thread, action what, unsigned place, const memory& words) {
+void search::made(unsigned thread, action what, unsigned place, const memory& words, unsigned kept_from) {
   if (random_ || redundant_ || !reduce_ || !replay_.empty()) return;
   const std::size_t number = at_ - 1;
   if (number < known_) {
@@ -278,7 +278,7 @@ void search::made(unsigned thread, action what, unsigned place, const memory& wo
   for (std::size_t i = number; i-- > 0;) {
     const event& earlier = events_[i];
     if (earlier.index <= self.before[earlier.thread]) continue;
-    const relation between = relate(earlier, self, place, words);
+    const relation between = relate(earlier, self, place, kept_from, words);
     if (between == relation::none) continue;
     if (between == relation::race && races_) reverse(i, thread, self.before);
     if (between == relation::ordered && races_ && what.what == action::kind::lock) reverse_locks(i, self);
@@ -289,7 +289,7 @@ void search::made(unsigned thread, action what, unsigned place, const memory& wo
   last_[thread] = at_;
 }
 
-search::relation search::relate(const event& earlier, const event& later, unsigned place, const memory& words) {
+search::relation search::relate(const event& earlier, const event& later, unsigned place, unsigned kept_from, const memory& words) {
   action would_be = later.what;
   if (would_be.what == action::kind::compare) would_be.what = action::kind::change;
   if (!meet(earlier.what, earlier.thread, would_be, later.thread)) return relation::none;
@@ -301,7 +301,7 @@ search::relation search::relate(const event& earlier, const event& later, unsign
                                later.what.what == action::kind::load && earlier.what.word != action::no_word;
   if (!store_then_load || (earlier.what.single_order && later.what.single_order)) return relation::race;
   for (unsigned i = 0; i <= place; i++) {
-    if (words.at(later.what.word, i).created == earlier.created) return relation::ordered;
+    if (words.at(later.what.word, i).created == earlier.created) return i > kept_from ? relation::race : relation::ordered;
   }
   return relation::none;
 }
@@ -356,7 +356,8 @@ thread_set search::sleepers_after(const node& parent, const event& done, const a
   for (thread_set each = parent.sleep & ~set_of(done.thread); each != 0; each &= each - 1) {
     const unsigned thread = lowest(each);
     const action& its = pending[thread];
-    const bool only_news = is_store(done.what) && its.what == action::kind::load && its.word == done.what.word;
+    const bool only_news = is_store(done.what) && its.what == action::kind::load && its.word == done.what.word &&
+                           !(done.what.single_order && its.single_order);
     if (only_news || !meet(done.what, done.thread, its, thread)) sleepers |= set_of(thread);
   }
   return sleepers;

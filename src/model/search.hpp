@@ -13,11 +13,11 @@
 //   A load that may read old messages loses nothing when a store comes before it: it can still read what it could before. So an
 //   earlier store and a later load need not be reversed; and a load that sleeps wakes at a store only for the messages that are new
 //   (`stamp`). Hence each way of reading is tried once, in one order. Of seq_cst loads and stores this is not so, for a load may
-//   not go back behind a store that was made.
+//   not go back behind a store that was made; nor of a load that has read an old message as often as it may.
 //
 //   f, then e        dependent                         must be reversed
 //   load, store      yes                               yes
-//   store, load      if it reads that or a newer one   only if both are seq_cst
+//   store, load      if it reads that or a newer one   if both are seq_cst, or the load was kept from an older one
 //   store, store     yes                               yes       (a read-modify-write is a store)
 //   any, compare     yes                               yes       (it failed; in another order it might have been a store)
 //   compare, any     as a load                         as a load
@@ -90,8 +90,10 @@ public:
   }
   /// Messages that were created before this number need not be tried again by the load whose turn it is.
   [[nodiscard]] std::uint32_t stamp() const noexcept { return stamp_; }
-  /// The step of the thread that next() named is made. For a load: which message it read.
-  void made(unsigned thread, action what, unsigned place, const memory& words);
+  /// The step of the thread that next() named is made. For a load: which message it read; and that which it was kept from, because
+  /// it had read it often enough.
+  void made(unsigned thread, action what, unsigned place, const memory& words, unsigned kept_from = none_kept);
+  static constexpr unsigned none_kept = ~0U;
   /// A thread spins: at random, all others take precedence from here on.
   void gives_way(unsigned thread) noexcept { priorities_[thread] = --lowest_priority_; }
   /// Who runs from here on does so because of what `cause` did last.
@@ -108,8 +110,8 @@ public:
 
   /// All answers of this execution, to be given again.
   [[nodiscard]] std::string line() const;
-  /// Whether the answers of a replay did not fit the questions.
-  [[nodiscard]] bool astray() const noexcept { return astray_; }
+  /// Whether the answers of a replay did not fit the questions, or some were left.
+  [[nodiscard]] bool astray() const noexcept { return astray_ || replay_at_ < replay_.size(); }
 
 private:
   using clock = std::array<std::uint16_t, threads_max>;
@@ -141,7 +143,7 @@ private:
   };
   enum class relation : std::uint8_t { none, ordered, race };
 
-  static relation relate(const event& earlier, const event& later, unsigned place, const memory& words);
+  static relation relate(const event& earlier, const event& later, unsigned place, unsigned kept_from, const memory& words);
   thread_set sleepers_after(const node& parent, const event& done, const action* pending) const;
   bool has_news(unsigned thread, const action& pending, std::uint32_t stamp, const memory& words) const;
   void reverse(std::size_t earlier, unsigned thread, const clock& before);

@@ -142,6 +142,7 @@ std::string told(const happening& one, const memory& words, const std::vector<st
                                                     : fmt::format("wakes {} at {}", name_of_thread(one.other), word());
     case kind::lock: return fmt::format("locks {}", word());
     case kind::unlock: return fmt::format("unlocks {}", word());
+    case kind::no_reason: return fmt::format("waits at {}, and wakes up for no reason", word());
     case kind::sleep: return fmt::format("lets go of the mutex and waits at {}", word());
     case kind::wakes_up: return fmt::format("lets go of the mutex, and wakes up for no reason at {}", word());
     case kind::choice: return fmt::format("chooses {}", one.value);

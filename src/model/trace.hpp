@@ -28,6 +28,7 @@ struct happening {
     reach,
     wait,
     no_wait,
+    no_reason,
     timeout,
     wake,
     lock,

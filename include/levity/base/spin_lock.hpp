@@ -56,8 +56,9 @@ public:
   void lock_at(std::source_location where) noexcept {
     while (word_.exchange(1, std::memory_order_acquire, where) != 0) spin_hint();  // E1 acquire.
   }
+  /// An exchange, so that one whose order is taken away still hands on what others have handed on.
   void unlock_at(std::source_location where) noexcept {
-    word_.store(0, std::memory_order_release, where);  // E1 release.
+    word_.exchange(0, std::memory_order_release, where);  // E1 release.
   }
 #endif
 

@@ -7,7 +7,8 @@
 namespace levity::inline v0::model {
 
 /// std::atomic<T>, for a T of up to 8 bytes, that an exploration watches; outside of one it is the std::atomic that it contains.
-/// Members as there, but for operators, wait and notify.
+/// Members as there, but for operators, wait, notify, and fetch_add and fetch_sub of pointers and of floating point. An exchange
+/// compares all bytes, padding too.
 template <class T>
 using atomic = levity::detail::explored_atomic<T>;
 
@@ -18,13 +19,14 @@ inline void fence(std::memory_order order,
 }
 
 /// Says that this thread looks again and again until another one has stored something. In an exploration it goes on when that
-/// has happened; else it does nothing.
+/// has happened: a loop that gives up after some rounds needs options::hints_max. Outside of one it does nothing.
 inline void spin_hint() noexcept {
   if (levity::detail::this_explorer != nullptr) levity::detail::this_explorer->spins();
 }
 
-/// futex(2) on a word of 4 bytes. In an exploration a wait ends by a wake-up only, so that one that is lost is a deadlock; a
-/// wait beside a value that is another one by now returns at once. Neither orders any memory. Only inside an exploration.
+/// futex(2) on a word of 4 bytes. In an exploration a wait ends by a wake-up, or once in a row for no reason, as it may by a
+/// signal: a wake-up that is lost is a deadlock. A wait beside a value that is another one by now returns at once. Neither orders
+/// any memory. Only inside an exploration.
 inline void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::source_location where = std::source_location::current()) noexcept {
   levity::detail::this_explorer->futex_wait(reinterpret_cast<const std::uint32_t*>(&word), expected, false, where);

@@ -1,6 +1,7 @@
 #pragma once
 
-// explore: runs a piece of lock-free code under every order of its steps, and with every value that C++20 lets its loads see.
+// explore: runs a piece of lock-free code under every order of its steps, and with the values that C++20 lets its loads see. What
+// it leaves out of that it says: by the bounds of `options` here, and for the rest in src/model/memory.hpp.
 //
 //   #include <levity/model/explore.hpp>
 //   namespace lv = levity;
@@ -58,13 +59,18 @@ struct options {
   unsigned depth = 3;
   /// How often in a row a thread may read the same message of a word while there is a newer one: a store is seen some day.
   unsigned stale_reads_max = 3;
-  /// An execution with more steps than this has no end.
+  /// How often in a row spin_hint() may return although nobody has stored anything since: 0 for loops that only another thread's
+  /// store ends, as many as the rounds of one that gives up.
+  unsigned hints_max = 0;
+  /// An execution with more steps than this has no end. At most 60,000.
   unsigned steps_max = 5'000;
   /// Whether a store may come before one that was made earlier, in the modification order of its word, where that is allowed.
   bool reorder_stores = true;
   /// Whether a wait that has a time limit may reach it, as it does at the latest when nobody else can go on. Where it may not, a
   /// wake-up that is lost is a deadlock.
   bool timeouts = false;
+  /// The body keeps something from one execution to the next: a failure comes again behind all of those, not by a replay.
+  bool remembers = false;
   /// The one execution with these answers, which a failure has printed.
   std::string replay = {};
 };
@@ -83,6 +89,8 @@ struct result {
   std::uint64_t steps = 0;       ///< of all of them
   double seconds = 0;            ///< wall time
   bool complete = false;         ///< there are no others, within the bounds
+  bool bounded = false;          ///< a bound has left something out: of stale reads, hints, or failures and time-outs in a row
+  bool astray = false;           ///< options::replay is of another program, or of other options: its answers did not fit
   std::optional<model::failure> failure;  ///< of the last execution, if it failed
 };
 
@@ -94,6 +102,7 @@ void join(unsigned thread, std::source_location where);
 void plain(const void* address, bool writes, std::source_location where) noexcept;
 void begins(const void* address) noexcept;
 void per_thread(void* word, std::size_t size);
+[[noreturn]] void fails_outside(const char* what, std::source_location where) noexcept;
 
 }  // namespace detail
 
@@ -137,9 +146,11 @@ void together(Work work, Works... works) {
   if constexpr (sizeof...(works) != 0) together(std::move(works)...);
 }
 
-/// Ends the exploration with a failure unless `condition` holds.
+/// Ends the exploration with a failure unless `condition` holds; outside of one, the program.
 inline void require(bool condition, const char* what, std::source_location where = std::source_location::current()) {
-  if (!condition) levity::detail::this_explorer->fails(what, where);
+  if (condition) return;
+  if (levity::detail::this_explorer == nullptr) detail::fails_outside(what, where);
+  levity::detail::this_explorer->fails(what, where);
 }
 
 /// A number below `count`, each of which is tried.

@@ -1,0 +1,237 @@
+// What bounds, spinning and reduction must not hide: programs of which an outcome was missed once, or would be by an explorer that
+// counts looks, holds spinners back or orders loads too eagerly. Explored with everything that the search leaves out, and without.
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "levity/base/explored_atomic.hpp"
+#include "levity/model/explore.hpp"
+
+namespace {
+
+namespace model = levity::model;
+
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto acquire = std::memory_order_acquire;
+constexpr auto release = std::memory_order_release;
+constexpr auto seq_cst = std::memory_order_seq_cst;
+
+using word = model::atomic<int>;
+using reduction = model::options::reduction;
+using outcomes = std::set<std::vector<int>>;
+
+template <class Body>
+outcomes outcomes_of(Body body, reduction left_out) {
+  outcomes seen;
+  model::options wanted;
+  wanted.reduce = left_out;
+  const model::result found = model::explore(wanted, [&] { seen.insert(body()); });
+  EXPECT_FALSE(found.failure) << found.failure->what << '\n' << found.failure->interleaving;
+  EXPECT_TRUE(found.complete);
+  return seen;
+}
+
+// All of them, and the same whatever is left out.
+template <class Body>
+outcomes all_of(Body body) {
+  const outcomes seen = outcomes_of(body, reduction::none);
+  EXPECT_EQ(outcomes_of(body, reduction::sleep), seen) << "sleep sets miss something";
+  EXPECT_EQ(outcomes_of(body, reduction::races), seen) << "the search for races misses something";
+  return seen;
+}
+
+template <class Body>
+std::string failure_of(Body body, model::options wanted = {}) {
+  const model::result found = model::explore(wanted, body);
+  return found.failure ? found.failure->what : found.complete ? "none" : "not at the end";
+}
+
+const outcomes four{{0, 0}, {0, 1}, {1, 0}, {1, 1}};
+
+TEST(stale_reads, are_not_used_up_by_looks_at_what_was_the_newest) {
+  EXPECT_EQ(all_of([] {
+    word x{0}, y{0};
+    int seen_y = 1, seen_x = 1;
+    model::together(
+        [&] {
+          for (int i = 0; i < 3; i++) y.load(relaxed);
+          x.store(1, relaxed);
+          seen_y = y.load(relaxed);
+        },
+        [&] {
+          y.store(1, relaxed);
+          seen_x = x.load(relaxed);
+        });
+    return std::vector{seen_y, seen_x};
+  }), four);
+}
+
+TEST(stale_reads, that_are_used_up_do_not_keep_a_load_behind_the_store) {
+  for (const bool storer_first : {false, true}) {
+    const outcomes seen = all_of([storer_first] {
+      word x{0};
+      int sum = 0;
+      const auto stores = [&] { x.store(1, relaxed); };
+      const auto loads = [&] {
+        for (int i = 0; i < 5; i++) sum += x.load(relaxed);
+      };
+      if (storer_first) model::together(stores, loads);
+      else model::together(loads, stores);
+      return std::vector{sum};
+    });
+    EXPECT_EQ(seen, (outcomes{{0}, {1}, {2}, {3}, {4}, {5}}));
+  }
+}
+
+TEST(seq_cst_loads, that_sleep_wake_for_a_store_that_goes_in_early) {
+  const outcomes seen = all_of([] {
+    word x{0}, y{0};
+    int loaded = 0, passed = 0;
+    model::together(
+        [&] {
+          x.store(1, relaxed);
+          y.store(1, relaxed);
+        },
+        [&] { loaded = x.load(seq_cst); },
+        [&] {
+          passed = y.load(relaxed);
+          x.store(2, seq_cst);
+        });
+    return std::vector{loaded, passed, x.load(relaxed)};
+  });
+  EXPECT_TRUE(seen.contains({1, 1, 1})) << "the store of 2 before that of 1, and after the load in the single order";
+}
+
+TEST(weak_exchanges, fail_for_no_reason_beside_an_older_message_too) {
+  const outcomes seen = all_of([] {
+    word x{0}, y{0};
+    int expected = 0, swapped = 1;
+    bool saw = false;
+    model::together(
+        [&] {
+          x.store(1, relaxed);
+          y.store(1, relaxed);
+        },
+        [&] {
+          saw = y.load(relaxed) == 1;
+          if (saw) swapped = x.compare_exchange_weak(expected, 5, relaxed, relaxed) ? 1 : 0;
+        });
+    return std::vector{saw ? 1 : 0, swapped, expected};
+  });
+  EXPECT_TRUE(seen.contains({1, 0, 0}));
+  EXPECT_TRUE(seen.contains({1, 0, 1}));
+}
+
+TEST(futexes, wake_up_for_no_reason) {
+  EXPECT_NE(failure_of([] {
+    model::atomic<std::uint32_t> over{0};
+    model::together(
+        [&] {
+          if (over.load(acquire) == 0) model::futex_wait(over, 0);
+          model::require(over.load(acquire) == 1, "who wakes up alone has seen nothing");
+        },
+        [&] {
+          over.store(1, release);
+          model::futex_wake_one(over);
+        });
+  }).find("who wakes up alone"), std::string::npos);
+}
+
+void spins_and_parks() {
+  model::atomic<std::uint32_t> over{0};
+  model::together(
+      [&] {
+        for (int i = 0; i < 2; i++) {
+          if (over.load(acquire) != 0) return;
+          model::spin_hint();
+        }
+        while (over.load(acquire) == 0) model::futex_wait(over, 0);
+      },
+      [&] { over.store(1, release); });  // and wakes nobody
+}
+
+TEST(hints, let_a_loop_give_up_that_has_so_many_rounds) {
+  EXPECT_EQ(failure_of(spins_and_parks), "none") << "a loop that only a store ends";
+  EXPECT_NE(failure_of(spins_and_parks, {.hints_max = 2}).find("nobody can go on"), std::string::npos);
+}
+
+TEST(hints, are_no_standstill_where_the_loop_ends_by_itself) {
+  EXPECT_EQ(failure_of([] {
+    word x{0};
+    for (int i = 0; i < 100; i++) {
+      x.load(relaxed);
+      model::spin_hint();
+    }
+  }), "none");
+}
+
+TEST(bounds, that_left_something_out_are_told) {
+  const auto passes_once = [] {
+    word x{0};
+    model::together([&] { x.store(1, relaxed); }, [&] { x.load(relaxed); });
+  };
+  EXPECT_FALSE(model::explore({}, passes_once).bounded);
+  const auto waits = [] {
+    word x{0};
+    model::together([&] { x.store(1, relaxed); },
+                    [&] {
+                      while (x.load(relaxed) == 0) model::spin_hint();
+                    });
+  };
+  EXPECT_TRUE(model::explore({}, waits).bounded);
+}
+
+// Which of acquire and release keeps the compiler from what: half of the fence that a barrier of the process needs.
+template <class Between>
+outcomes asymmetric(Between between) {
+  return all_of([between] {
+    word x{0}, y{0}, z{0};
+    int seen_y = 0, seen_x = 0;
+    model::together(
+        [&] {
+          x.store(1, relaxed);
+          between(z);
+          seen_y = y.load(relaxed);
+        },
+        [&] {
+          y.store(1, relaxed);
+          levity::detail::this_explorer->process_barrier({});
+          seen_x = x.load(relaxed);
+        });
+    return std::vector{seen_y, seen_x};
+  });
+}
+
+TEST(asymmetric_fences, are_not_made_of_an_acquire_or_a_release) {
+  EXPECT_EQ(asymmetric([](word& z) { z.load(acquire); }), four);
+  EXPECT_EQ(asymmetric([](word& z) { z.store(1, release); }), four);
+  EXPECT_EQ(asymmetric([](word&) { model::fence(acquire); }), four);
+  EXPECT_EQ(asymmetric([](word&) { model::fence(release); }), four);
+}
+
+TEST(words, are_not_written_as_plain_data_beside_an_atomic_operation) {
+  for (const bool plain_first : {false, true}) {
+    EXPECT_NE(failure_of([plain_first] {
+      word x{0};
+      const auto plain = [&] { model::write(x); };
+      const auto atomic = [&] { x.store(1, relaxed); };
+      if (plain_first) model::together(plain, atomic);
+      else model::together(atomic, plain);
+    }).find("plain data"), std::string::npos);
+  }
+}
+
+TEST(words, have_one_size) {
+  EXPECT_NE(failure_of([] {
+    model::atomic<std::uint64_t> x{0};
+    x.store(1, relaxed);
+    std::uint32_t half = 0;
+    static_cast<void>(half);
+    levity::detail::this_explorer->load(&x, sizeof half, relaxed, {});
+  }).find("another size"), std::string::npos);
+}
+
+}  // namespace
