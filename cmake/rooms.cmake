@@ -136,10 +136,8 @@ endfunction()
 #   ROOM_LANES      the faults of cmake/fault_lanes.cmake under which its tests run once more each
 #   ROOM_LANE_<lane>_LEAVES_OUT   tests whose subject that fault contradicts
 #   ROOM_SCENARIOS_USE   rooms whose public headers its scenarios of the model lane use, besides those that it is granted
-#   ROOM_SCENARIOS_TELL_PLAIN_ACCESSES   whether its scenarios of the model lane are compiled so that they tell those, too
 macro(levity_read_room folder)
   set(ROOM_SCENARIOS_USE)
-  set(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES)
   set(ROOM_LIBS)
   set(ROOM_SOURCES)
   set(ROOM_INCLUDES)
@@ -407,7 +405,7 @@ endfunction()
 
 # The model lane: the scenarios of each room, the tests of the explorer, and the tools that prove scenarios by what they must find.
 # Of levity a program links its room and what that uses, and no more, so that the lane compiles no more.
-# Scenarios tell what plain data they touch where room.cmake sets ROOM_SCENARIOS_TELL_PLAIN_ACCESSES.
+# Scenarios tell what plain data they touch, too: of inline functions the linker takes theirs.
 function(levity_models)
   add_custom_target(model_programs)
   levity_read_room(${PROJECT_SOURCE_DIR}/src/model)
@@ -430,10 +428,7 @@ function(levity_models)
       endif()
       levity_companion_program(${room}_model ${folder} "${library};${explorer_libs}"
                                ${sources} ${PROJECT_SOURCE_DIR}/tests/support/scenario_main.cpp ${explorer})
-      levity_read_room(${folder})
-      if(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES)
-        target_compile_options(${room}_model PRIVATE ${LEVITY_TELLS_PLAIN_ACCESSES})
-      endif()
+      target_compile_options(${room}_model PRIVATE ${LEVITY_TELLS_PLAIN_ACCESSES})
       add_dependencies(model_programs ${room}_model)
       list(APPEND tests ${room}_model)
     endif()

@@ -4,5 +4,3 @@ set(ROOM_LANES taken stalled)
 # queued in front).
 set(ROOM_LANE_stalled_LEAVES_OUT channel.agrees_with_its_model semaphore.agrees_with_its_model
     single_flight.the_deadline_of_a_call_inside_is_a_failure_for_all_and_one_around_is_not)
-# Coroutines are made in the scenarios, and what lies in them is to be watched, too.
-set(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES ON)

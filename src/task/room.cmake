@@ -3,7 +3,5 @@ set(ROOM_LANES taken stalled)
 # It counts turns, in a vector that the tasks of one worker share: not where another worker runs them while one has lost its slot.
 set(ROOM_LANE_taken_LEAVES_OUT yield.lets_the_others_run)
 set(ROOM_LANE_stalled_LEAVES_OUT yield.lets_the_others_run)
-# Coroutines are made in the scenarios, and what lies in them is to be watched, too.
-set(ROOM_SCENARIOS_TELL_PLAIN_ACCESSES ON)
 # What a task that is told to stop waits for.
 set(ROOM_SCENARIOS_USE sync)
