@@ -36,7 +36,7 @@ int main() {
 """,
     "src/base/idle_model.cpp": "int idle() { return 0; }\n",
 }
-HEAD = "Planted: the lamp is broken.\nScenario: base_model it_is_lit\n\n"
+HEAD = "Planted: the lamp is broken.\nScenario: base_model it_is_lit\nFound: it is dark\n\n"
 DARK = HEAD + """--- a/src/base/lamp.cpp
 +++ b/src/base/lamp.cpp
 @@ -1,2 +1,2 @@
@@ -108,6 +108,11 @@ class Planted(unittest.TestCase):
         code, told = self.run_tool(harmless=HARMLESS)
         self.assertEqual(code, 1)
         self.assertIn("harmless is not found by it_is_lit in 7 executions: the lamp is broken.", told)
+
+    def test_a_failure_of_another_kind_is_red(self):
+        code, told = self.run_tool(dark=DARK.replace("Found: it is dark", "Found: it is loud"))
+        self.assertEqual(code, 1)
+        self.assertIn('dark makes it_is_lit fail, but not with "it is loud": a: it is dark', told)
 
     def test_a_patch_that_does_not_fit_is_red(self):
         code, told = self.run_tool(old=DARK.replace("2 * half()", "3 * half()"))

@@ -7,12 +7,13 @@ An end is one half of an operation that cites an edge (edges.py): its release, i
 lock, which then keeps the others out as before, and orders nothing. First each
 scenario of the programs in BUILD is explored as it is, and it is noted which ends it passes; then those that pass an end are
 explored without it, shortest first, until one fails: the end is killed. Each has N executions, 200,000 unless told, and as many by
-chance where these were not all; all of them are asked briefly before one is for long. Runs go two at a time. Ends that no scenario
-passes are told as not reached.
+chance where these were not all; all of them are asked briefly before one is for long. Who fails by chance is asked once more with
+nothing weakened, and kills nothing if he fails then, too. Runs go two at a time. Ends that no scenario passes are told as not
+reached.
 
-Red is an end that no scenario notices, though one passes it, unless tools/model/unkilled.txt lists it with a reason; and one that
-is listed there and killed, or is no end at all. --expected leaves out those that are listed: they cost the most, and say nothing
-new.
+Red is an end that no scenario notices, or passes, unless tools/model/unkilled.txt, or unreached.txt, lists it with a reason; and
+one that is listed there and noticed, or passed, or is no end at all. --expected asks about those that are listed very briefly: they
+cost the most, and say little that is new.
 """
 
 import argparse
@@ -33,14 +34,16 @@ import edges  # noqa: E402
 import scenarios  # noqa: E402
 
 UNKILLED = "tools/model/unkilled.txt"
+UNREACHED = "tools/model/unreached.txt"
 GUARDS = ("system_guard", "system_unique_guard", "spin_guard")  # those that an exploration knows the places of
 AT_ONCE = 2
 NO_END = "no end after "  # as the explorer says it
+GLANCE = 200  # executions, for what is listed, with --expected
 BRIEFLY = 2000  # executions; most ends are noticed within these, if it is the right scenario that is asked
 
 # `edges` of one operation share its half. `name`: what unkilled.txt calls it, free of line numbers. `item`: of LEVITY_MODEL_WEAKEN.
 End = collections.namedtuple("End", "edges half operation name place item")
-# `outcome`: killed, survives, not reached, no time, listed (and left out). `scenario`: who killed it, or how many passed it.
+# `outcome`: killed, survives, not reached, no time. `scenario`: who killed it, or how many passed it.
 Row = collections.namedtuple("Row", "end outcome scenario executions seconds what")
 
 
@@ -118,7 +121,7 @@ def ends_of(house, tree):
     return found
 
 
-def read_unkilled(path):
+def read_listed(path):
     """The ends that are listed, with their reasons; and what cannot be read, one sentence each."""
     listed, wrong, reason, goes_on = {}, [], "", False
     if not os.path.exists(path):
@@ -132,7 +135,7 @@ def read_unkilled(path):
                 goes_on = False
                 listed[text] = reason
                 if not reason:
-                    wrong.append(f"{UNKILLED}:{number}: {text} has no reason: write one above it, at the margin")
+                    wrong.append(f"{os.path.basename(path)}:{number}: {text} has no reason: write one above it, at the margin")
             else:
                 reason = f"{reason} {text}" if goes_on else text
                 goes_on = True
@@ -176,6 +179,8 @@ def weaken(end, passing, executions, until, unfit=()):
             outcome = scenarios.run(one, most, [end.item], random)
             count += outcome.executions
             if outcome.end != "passes":
+                if random and scenarios.run(one, max(outcome.executions, 1), [f"{end.place}=nothing"], True).end != "passes":
+                    continue
                 return Row(end, "killed", one.name, outcome.executions, time.monotonic() - begun, outcome.what)
             if outcome.complete:
                 left.remove(one)
@@ -188,13 +193,13 @@ def weaken(end, passing, executions, until, unfit=()):
 def told(row, listed):
     line = f"{row.end.operation.path.split('/')[-1]}:{row.end.operation.line}"
     survives = "survives as listed" if row.end.name in listed else "SURVIVES"
-    who = {"killed": row.scenario, "survives": f"{survives}, {row.scenario}", "not reached": "-", "listed": "(listed)",
+    who = {"killed": row.scenario, "survives": f"{survives}, {row.scenario}", "not reached": "-",
            "no time": "NO TIME"}[row.outcome]
     numbers = f"{row.executions:>9} {row.seconds:7.2f} s" if row.executions else ""
     return f"{row.end.name:58} {line:24} {who:58} {numbers}".rstrip()
 
 
-def findings(rows, listed, all_names):
+def findings(rows, listed, unreached, all_names):
     """What is red of some rows, one sentence each."""
     for row in rows:
         if row.outcome == "killed" and row.end.name in listed:
@@ -202,11 +207,17 @@ def findings(rows, listed, all_names):
         if row.outcome == "survives" and row.end.name not in listed:
             yield (f"{row.end.name} is noticed by no scenario ({row.end.place}): write one that does, or list it in {UNKILLED} "
                    "with the reason")
+        if row.outcome == "not reached" and row.end.name not in unreached:
+            yield (f"{row.end.name} is passed by no scenario ({row.end.place}): write one that does, or list it in {UNREACHED} "
+                   "with the reason")
+        if row.outcome not in ("not reached", "no time") and row.end.name in unreached:
+            yield f"{row.end.name} is passed by a scenario: take it out of {UNREACHED}"
         if row.outcome == "no time":
             yield f"{row.end.name} was not tried: the time was over (--minutes)"
-    for name in listed:
-        if name not in all_names:
-            yield f"{name} is in {UNKILLED} and not among the ends of edges: mend the line, or take it out"
+    for path, names in ((UNKILLED, listed), (UNREACHED, unreached)):
+        for name in names:
+            if name not in all_names:
+                yield f"{name} is in {path} and not among the ends of edges: mend the line, or take it out"
 
 
 def as_json(rows, listed):
@@ -234,7 +245,9 @@ def main(arguments):
     house = edges.tidy.House(options.root)
     tree = edges.Edges(house)
     ends = ends_of(house, tree)
-    listed, red = read_unkilled(os.path.join(options.root, UNKILLED))
+    listed, red = read_listed(os.path.join(options.root, UNKILLED))
+    unreached, also_red = read_listed(os.path.join(options.root, UNREACHED))
+    red += also_red
     if options.names == ["all"]:
         wanted = ends
     else:
@@ -253,9 +266,8 @@ def main(arguments):
                 return 1
 
             def row_of(end):
-                if options.expected and end.name in listed:
-                    return Row(end, "listed", "", 0, 0.0, "")
-                return weaken(end, passing[end.place], options.executions, until, unfit)
+                briefly = options.expected and end.name in listed
+                return weaken(end, passing[end.place], GLANCE if briefly else options.executions, until, unfit)
 
             rows = []
             for row in pool.map(row_of, wanted):
@@ -268,12 +280,12 @@ def main(arguments):
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             file.write(as_json(rows, listed) + "\n")
-    red += findings(rows, listed, {end.name for end in ends})
+    red += findings(rows, listed, unreached, {end.name for end in ends})
     counts = collections.Counter(row.outcome for row in rows)
     print(f"\n{len(rows)} ends: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
-    unreached = collections.Counter(row.end.operation.path for row in rows if row.outcome == "not reached")
-    if unreached:
-        print("not reached: " + ", ".join(f"{count} of {path}" for path, count in sorted(unreached.items())))
+    paths = collections.Counter(row.end.operation.path for row in rows if row.outcome == "not reached")
+    if paths:
+        print("not reached: " + ", ".join(f"{count} of {path}" for path, count in sorted(paths.items())))
     for sentence in red:
         print(f"FAILS  {sentence}")
     return 1 if red else 0

@@ -66,6 +66,8 @@ after = min([one["misses"].get(item, most + 1) for item in weak] + [one["misses"
 if item_at_random := [item for item in weak if item in one.get("at_random", [])]:
     after = 3 if "--random" in sys.argv else most + 1
 fails, said = after <= most, "a: it was dark"
+if "--random" in sys.argv and one.get("late", most + 1) <= most:
+    fails, after = True, one["late"]
 if "--random" in sys.argv and "by_chance" in one:
     fails, said, after = True, one["by_chance"], 1
 print("%-6s %-50s %9d executions%s, 0 redundant, 0.01 s, 9 a second, 3.0 steps each" %
@@ -105,9 +107,10 @@ class Case(unittest.TestCase):
         return {"makes": [self.ends[name].place for name in makes], "misses": items, "executions": executions,
                 "at_random": [self.ends[name].item for name in at_random]}
 
-    def run_tool(self, *arguments, unkilled="", **scenarios):
+    def run_tool(self, *arguments, unkilled="", unreached="", **scenarios):
         self.write("build/base_model.json", json.dumps(scenarios))
         self.write("tools/model/unkilled.txt", unkilled)
+        self.write("tools/model/unreached.txt", unreached)
         told, complaints = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complaints):
             code = weaken.main([self.build, "--root", self.root, "--json", os.path.join(self.root, "rows.json"), *arguments])
@@ -154,8 +157,9 @@ class Outcomes(Case):
         self.assertEqual((rows[TAKE_RELEASE]["outcome"], rows[TAKE_RELEASE]["executions"]), ("survives", 600))
         self.assertEqual(rows[FENCE]["outcome"], "not reached")
         self.assertIn("7 ends: 5 killed, 1 not reached, 1 survives\nnot reached: 1 of src/base/lamp.hpp\n", told)
-        self.assertNotIn(f"{FENCE} ", told)
+        self.assertNotIn(f"{FENCE}  ", told)
         self.assertIn(f"{TAKE_RELEASE} is noticed by no scenario (src/base/lamp.hpp:17-18)", told)
+        self.assertIn(f"{FENCE} is passed by no scenario (src/base/lamp.hpp:21-21)", told)
 
     def test_who_has_no_end_by_chance_is_not_asked_so(self):
         fits = {**self.scenario([RELEASE], {RELEASE: 2}, executions=9000)}
@@ -164,6 +168,11 @@ class Outcomes(Case):
         self.assertEqual(code, 1)
         outcomes = {name: row["outcome"] for name, row in self.rows().items()}
         self.assertEqual(outcomes, {RELEASE: "killed", ACQUIRE: "survives"}, told)
+
+    def test_who_fails_by_chance_at_last_with_nothing_weakened_kills_nothing(self):
+        late = {**self.scenario([RELEASE, ACQUIRE], {ACQUIRE: 1}, executions=9000), "late": 3000}
+        code, told, _ = self.run_tool("E1", "--executions", "5000", late=late)
+        self.assertEqual((code, self.rows()[RELEASE]["outcome"], self.rows()[ACQUIRE]["outcome"]), (1, "survives", "killed"), told)
 
     def test_who_fails_by_chance_with_nothing_weakened_is_red(self):
         broken = {**self.scenario([RELEASE], {RELEASE: 2}, executions=9000), "by_chance": "b: it was bright"}
@@ -201,14 +210,27 @@ class Outcomes(Case):
 class Listed(Case):
     def test_who_survives_and_is_listed_is_green(self):
         unkilled = f"# A comment.\nmasked: the other half\nis enough\n  {TAKE_RELEASE}\n"
-        code, told, _ = self.run_tool("E3", unkilled=unkilled, one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
+        code, told, _ = self.run_tool("E3", unkilled=unkilled, unreached=f"elsewhere\n  {LOCK}\n",
+                                      one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
         self.assertEqual(code, 0, told)
         self.assertEqual(self.rows()[TAKE_RELEASE]["reason"], "masked: the other half is enough")
 
-    def test_who_is_listed_can_be_left_out(self):
-        code, told, _ = self.run_tool("E3", "--expected", unkilled=f"masked\n  {TAKE_RELEASE}\n",
-                                      one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
-        self.assertEqual((code, self.rows()[TAKE_RELEASE]["outcome"]), (0, "listed"), told)
+    def test_who_is_listed_can_be_asked_about_very_briefly(self):
+        def asked(executions):
+            return self.run_tool("E3", "--expected", unkilled=f"masked\n  {TAKE_RELEASE}\n", unreached=f"elsewhere\n  {LOCK}\n",
+                                 one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1, TAKE_RELEASE: executions}, executions=9000))
+
+        code, told, _ = asked(3 * weaken.GLANCE)
+        self.assertEqual((code, self.rows()[TAKE_RELEASE]["outcome"]), (0, "survives"), told)
+        code, told, _ = asked(weaken.GLANCE // 2)
+        self.assertEqual(code, 1)
+        self.assertIn(f"{TAKE_RELEASE} is killed, by one: take it out", told)
+
+    def test_who_is_passed_and_listed_as_not_reached_is_red(self):
+        code, told, _ = self.run_tool("E1", unreached=f"elsewhere\n  {RELEASE}\n",
+                                      one=self.scenario([RELEASE, ACQUIRE], {RELEASE: 1, ACQUIRE: 1}))
+        self.assertEqual(code, 1)
+        self.assertIn(f"{RELEASE} is passed by a scenario: take it out of tools/model/unreached.txt", told)
 
     def test_who_is_listed_and_killed_is_red(self):
         code, told, _ = self.run_tool("E1", unkilled=f"masked\n  {RELEASE}\n", one=self.scenario([RELEASE], {RELEASE: 1}))
