@@ -256,7 +256,7 @@ def companions_have_a_source(house):
 
 # --- threads and memory orders ----------------------------------------------------------------------------------------
 
-ATOMIC = re.compile(r"\bstd::atomic\w*|\batomic_(?:thread|signal)_fence\b|#\s*include\s*<atomic>")
+ATOMIC = re.compile(r"\bstd::atomic\w*|\batomic_(?:thread|signal)_fence\b|\b__(?:atomic|sync)_\w+|#\s*include\s*<atomic>")
 THREADS = re.compile(
     r"\bstd::(?:jthread|thread|async|(?:recursive_|shared_|timed_|recursive_timed_|shared_timed_)?mutex"
     r"|condition_variable(?:_any)?|barrier|latch|counting_semaphore|binary_semaphore|once_flag|call_once"
@@ -266,7 +266,9 @@ THREADS = re.compile(
 SYSTEM_THREADS = re.compile(
     r"\bstd::(?:(j?thread)(?!\w|\s*::\s*id\b)|(?:(?:recursive_|shared_|timed_)+)?(mutex)\b|(condition_variable)(?:_any)?\b"
     r"|((?:unique|scoped|shared)_lock)\b)"
-    r"|#\s*include\s*<(thread|condition_variable|shared_mutex)>")
+    r"|\bstd::((?:counting_|binary_)?semaphore|latch|barrier|future|promise|async|packaged_task)\b(?!\s*::)"
+    r"|(?<!\()\bpthread_(mutex|create|cond|rwlock|spin)\w*\s*\("
+    r"|#\s*include\s*<(thread|condition_variable|shared_mutex|semaphore|latch|barrier|future)>")
 SYSTEM_DOORS = {"thread": "system_thread", "jthread": "system_thread", "mutex": "system_mutex", "shared_mutex": "system_mutex",
                 "condition_variable": "system_condition"}
 OPERATION = re.compile(
