@@ -17,7 +17,11 @@ def attribution(bench):
     value = 100 * sum(kind["every_ms"]["right"] for kind in kinds) / sum(judged)
     yield of_values("steady/attribution", right, "% of stalls", at_least(99), value=value, note="; ".join(words))
     blamed = [kind["every_ms"]["ready_called_blocked"] + kind["two_looks"]["ready_called_blocked"] for kind in kinds]
-    yield of_values("steady/attribution/ready_called_blocked", blamed, "stalls", at_most(0), value=sum(blamed))
+    by = {"every_ms": "a look each ms", "two_looks": "first and last look"}
+    where = [f"{kind['name']}: {kind[looks]['ready_called_blocked']} by {words}"
+             for kind in kinds for looks, words in by.items() if kind[looks]["ready_called_blocked"]]
+    yield of_values("steady/attribution/ready_called_blocked", blamed, "stalls", at_most(0), value=sum(blamed),
+                    note="; ".join(where))
     look = run["look_us"]
     yield of_values("steady/attribution/look", list(look.values()), "us per look", at_most(20), value=max(look.values()))
 
