@@ -425,6 +425,7 @@ void exploration::looked(bool in_vain) noexcept {
   constexpr unsigned patience = 48;
   thread& self = threads_[current_];
   self.in_vain = in_vain ? self.in_vain + 1 : 0;
+  if (!in_vain) self.hints = 0;  // another loop, or another round of news for this one
   if (self.in_vain <= patience) return;
   bounded_ = true;
   self.is = state::spins;

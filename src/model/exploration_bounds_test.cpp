@@ -158,6 +158,21 @@ TEST(hints, let_a_loop_give_up_that_has_so_many_rounds) {
   EXPECT_NE(failure_of(spins_and_parks, {.hints_max = 2}).find("nobody can go on"), std::string::npos);
 }
 
+TEST(hints, are_counted_anew_by_the_next_loop) {
+  const auto spins_twice = [] {
+    model::atomic<std::uint32_t> first{0}, second{0};
+    model::together(
+        [&] {
+          for (auto* const over : {&first, &second}) {
+            for (int i = 0; i < 2 && over->load(acquire) == 0; i++) model::spin_hint();
+          }
+          while (second.load(acquire) == 0) model::futex_wait(second, 0);
+        },
+        [&] { second.store(1, release); });  // and wakes nobody
+  };
+  EXPECT_NE(failure_of(spins_twice, {.hints_max = 2}).find("nobody can go on"), std::string::npos);
+}
+
 TEST(hints, are_no_standstill_where_the_loop_ends_by_itself) {
   EXPECT_EQ(failure_of([] {
     word x{0};
