@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 CPUS_OF_A_NODE, MIB_OF_A_NODE = 2, 512
+SECONDS_MAX = 400  # of a boot and what it runs, which take 40
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc none /proc
 /bin/busybox mount -t sysfs none /sys
@@ -71,7 +72,8 @@ def archive(root):
 
 
 def boot(programs, commands):
-    """What the machine prints while it runs `commands`, with `programs` in /bin; and the status of the last one."""
+    """What the machine prints while it runs `commands`, with `programs` in /bin; and the status of the last one, None of a machine
+    that had to be stopped."""
     with tempfile.TemporaryDirectory(prefix="levity-numa-") as work:
         root = os.path.join(work, "root")
         for folder in ("bin", "proc", "sys", "dev", "tmp"):
@@ -98,9 +100,13 @@ def boot(programs, commands):
         machine += ["-numa", "dist,src=0,dst=1,val=21", "-kernel", kernel(), "-initrd", os.path.join(work, "initrd"),
                     "-append", "console=ttyS0 quiet panic=-1", "-display", "none", "-serial", "stdio", "-monitor", "none",
                     "-nic", "none", "-no-reboot"]
-        done = subprocess.run(machine, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500,
-                              check=False)
-    printed = done.stdout.decode(errors="replace").replace("\r", "")
+        with subprocess.Popen(machine, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+            try:
+                said = running.communicate(timeout=SECONDS_MAX)[0]
+            except subprocess.TimeoutExpired:
+                running.kill()
+                said = running.communicate()[0] + f"\nthe machine was stopped after {SECONDS_MAX} s\n".encode()
+    printed = said.decode(errors="replace").replace("\r", "")
     status = re.search(r"^the machine ends with (\d+)$", printed, re.MULTILINE)
     return printed, int(status.group(1)) if status else None
 
