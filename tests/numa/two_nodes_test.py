@@ -35,6 +35,8 @@ class TwoNodes(unittest.TestCase):
                     "platform_test --gtest_filter='real_cgroup.*:topology.this*'")
         printed, status = two_nodes.boot(programs, " && ".join(f"{each} --gtest_color=no" for each in commands))
         print(printed)
+        if two_nodes.STOPPED in printed and two_nodes.IS_UP not in printed:
+            self.skipTest(f"the emulator has brought no machine up: {printed[-300:]}")
         self.assertEqual(status, 0, printed)
         # What was skipped has shown nothing.
         self.assertRegex(printed, r"worker \d+ on node 0")
