@@ -17,8 +17,8 @@
 //   open_loop PORT PID CONNECTIONS
 //
 // It takes lines from standard input, and answers each with one of JSON:
-//   run RATE SECONDS FILE   RATE a second; three 64-bit integers of each request go to FILE, all in nanoseconds: when it was due,
-//                           its latency, and, of a slow one, how much of that others may answer for
+//   run RATE SECONDS FILE   RATE a second; four 64-bit integers of each request go to FILE, all in nanoseconds: when it was due,
+//                           its latency, how much too late it was sent, and, of a slow one, what others may answer for
 //   saturate SECONDS        the next request on each connection when its answer is there. Nothing is noted: it would take time
 //                           from the server for each of its threads
 #include <arpa/inet.h>
@@ -193,6 +193,7 @@ private:
 struct answer {
   std::int64_t due_ns;
   std::int64_t latency_ns;
+  std::int64_t sent_late_ns;
   std::int64_t excused_ns;
 };
 
@@ -225,22 +226,23 @@ public:
     }
     record_.note(now);
     const std::vector<hindrance> hindrances = record_.hindrances();
-    for (std::size_t i = 0; i < answers_.size(); i++) {
-      answer& each = answers_[i];
+    std::vector<std::int64_t> sent_late_ns;
+    for (answer& each : answers_) {
+      sent_late_ns.push_back(each.sent_late_ns);
       if (each.latency_ns <= slow_ns) continue;
-      const std::int64_t sent_ns = each.due_ns + sent_late_ns_[i];
-      each.excused_ns = sent_late_ns_[i] + longest_within(sent_ns, each.due_ns + each.latency_ns, hindrances);
+      const std::int64_t sent_ns = each.due_ns + each.sent_late_ns;
+      each.excused_ns = each.sent_late_ns + longest_within(sent_ns, each.due_ns + each.latency_ns, hindrances);
     }
     std::FILE* out = std::fopen(file.c_str(), "wb");
     if (out == nullptr || std::fwrite(answers_.data(), sizeof(answer), answers_.size(), out) != answers_.size() ||
         std::fclose(out) != 0) {
       fail("cannot write %s: %s", file.c_str(), std::strerror(errno));
     }
-    std::sort(sent_late_ns_.begin(), sent_late_ns_.end());
-    const std::size_t count = sent_late_ns_.size();
+    std::sort(sent_late_ns.begin(), sent_late_ns.end());
+    const std::size_t count = sent_late_ns.size();
     std::printf("{\"requests\": %zu, \"threads_max\": %zu, \"sent_late_ns_p999\": %lld, \"sent_late_ns_max\": %lld}\n", count,
-                threads_max_, static_cast<long long>(count > 0 ? sent_late_ns_[count * 999 / 1000] : 0),
-                static_cast<long long>(count > 0 ? sent_late_ns_.back() : 0));
+                threads_max_, static_cast<long long>(count > 0 ? sent_late_ns[count * 999 / 1000] : 0),
+                static_cast<long long>(count > 0 ? sent_late_ns.back() : 0));
     std::fflush(stdout);
   }
 
@@ -293,7 +295,6 @@ private:
 
   std::int64_t begin() {
     answers_.clear();
-    sent_late_ns_.clear();
     threads_max_ = 0;
     count_threads();
     return noted_ns_ = now_ns();
@@ -362,8 +363,7 @@ private:
       const connection::request done = from.under_way.front();
       from.under_way.pop_front();
       under_way_--;
-      answers_.push_back({done.due_ns, now - done.due_ns, 0});
-      sent_late_ns_.push_back(done.sent_ns - done.due_ns);
+      answers_.push_back({done.due_ns, now - done.due_ns, done.sent_ns - done.due_ns, 0});
       if (send_again_ns != 0) send(index, now, now);
     }
   }
@@ -375,7 +375,6 @@ private:
   std::size_t under_way_ = 0;
   std::int64_t noted_ns_ = 0;
   std::vector<answer> answers_;
-  std::vector<std::int64_t> sent_late_ns_;  // of the same requests
   int epoll_;
 };
 
