@@ -56,7 +56,7 @@ void looker::wake_up() noexcept {
 
 void looker::note_lapse(const clocks& now) noexcept {
   const std::int64_t missed_ns = (now.wall_ns - awake_.wall_ns) - (now.busy_ns - awake_.busy_ns);
-  if (missed_ns > late_sleeps::slack_ns) lapse_ns_ += missed_ns;
+  if (awake_.wall_ns != 0 && missed_ns > late_sleeps::slack_ns) lapse_ns_ += missed_ns;
   awake_ = now;
 }
 

@@ -72,6 +72,8 @@ public:
   /// Around each of its sleeps, which is to last `wanted_ns` at most; forever counts as no outage. 1 us both.
   void fall_asleep(std::int64_t wanted_ns) noexcept;
   void wake_up() noexcept;
+  /// After one that nobody wants to know of, instead of both, and for nothing: what happened since it woke before is in no sum.
+  void forget() noexcept { awake_.wall_ns = 0; }
 
   /// Up to now; what was stolen is up to `stolen_pause_ns` old. 0.3 us.
   [[nodiscard]] machine_state look() noexcept;
@@ -93,7 +95,7 @@ private:
   int stat_;
   std::int64_t wanted_ns_ = 0;
   clocks asleep_;  // when it fell asleep last
-  clocks awake_;   // since it woke, or until when lapses are known
+  clocks awake_;   // since it woke, or until when lapses are known; at 0: it has forgotten
   late_sleeps sleeps_;
   std::int64_t outage_ns_ = 0;
   std::int64_t lapse_ns_ = 0;

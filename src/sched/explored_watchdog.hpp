@@ -42,8 +42,7 @@ struct explored_watchdog {
   // As if it had fallen into a doze long ago.
   void doze_already() noexcept { one.state_.store(watchdog::state::dozing, std::memory_order_relaxed); }
   void stop() noexcept {
-    one.state_.store(watchdog::state::stopping, std::memory_order_relaxed);
-    one.rouse();
+    one.rouse(one.state_.exchange(watchdog::state::stopping, std::memory_order_relaxed));
   }
 };
 

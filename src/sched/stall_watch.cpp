@@ -11,12 +11,14 @@ void stall_watch::begin(thread_sign thread, std::int64_t since_ns, std::int64_t 
   last_ = reader_->look();
   account_.begin(last_, machine);
   computed_before_ns_ = 0;
+  enough_ns_ = computes_ns;
   since_ns_ = since_ns;
   tell_after_ns_ = tell_after_ns;
 }
 
 void stall_watch::count_computed_since(std::int64_t cpu_ns) noexcept {
   computed_before_ns_ = std::clamp<std::int64_t>(last_.cpu_ns - cpu_ns, 0, seen_before_ns);
+  enough_ns_ = first_computes_ns;
 }
 
 void stall_watch::end(stack_sampler& sampler) noexcept {
@@ -35,7 +37,7 @@ bool stall_watch::look(looker& by, stack_sampler& sampler) noexcept {
 bool stall_watch::is_stuck(bool in_own_crowd) const noexcept {
   const stall_shares& of = account_.shares();
   if (in_own_crowd && of.on_cpu_ns + of.waiting_ns >= stuck_ns) return true;
-  return computed_ns() >= computes_ns || of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
+  return lacks_ns() <= 0 || of.in_call_ns + of.lock_ns + of.fault_ns + of.unseen_ns >= stuck_ns;
 }
 
 // False: there may be an answer later. Without one it is told of with no stack.

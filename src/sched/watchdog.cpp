@@ -87,7 +87,7 @@ void watchdog::wake() noexcept {
   state seen = state_.load(std::memory_order_relaxed);
   while (seen == state::asleep || seen == state::dozing) {
     if (state_.compare_exchange_weak(seen, state::awake, std::memory_order_relaxed, std::memory_order_relaxed)) {
-      return rouse();
+      return rouse(seen);
     }
   }
 }
@@ -100,53 +100,64 @@ bool watchdog::hint(const worker& at, std::uint64_t task, std::int64_t cpu_ns, s
   if (!hinted_at_ns_.compare_exchange_strong(before_ns, now_ns, std::memory_order_relaxed, std::memory_order_relaxed)) return false;
   hinted_cpu_ns_.store(cpu_ns, std::memory_order_relaxed);
   hinted_.store(name_of(at, task), std::memory_order_relaxed);
-  if (now == state::dozing) rouse();  // it dozes on, and looks
+  if (now == state::dozing) rouse(now);  // it dozes on, and looks
   return true;
 }
 
 void watchdog::stop() noexcept {
   system_thread ending;
+  state was = state::absent;
   {
     const system_guard guard{lock_};
     if (state_.load(std::memory_order_relaxed) == state::absent) return;
-    state_.store(state::stopping, std::memory_order_relaxed);
+    was = state_.exchange(state::stopping, std::memory_order_relaxed);
     ending.swap(thread_);
   }
-  rouse();
+  rouse(was);
   ending.join();
 }
 
-void watchdog::rouse() noexcept {
-  if (bell_fd_ >= 0) {
+void watchdog::rouse(state from) noexcept {
+  if (from == state::asleep && bell_fd_ >= 0) {
     kernel::ring_bell(bell_fd_);
   } else {
     futex_wake_one(reinterpret_cast<const std::uint32_t*>(&state_));
   }
 }
 
-// Until the state is another, or the limit may have changed; for `wait_ns` at most, if that is not negative. May return early.
-void watchdog::sleep(state as, std::int64_t wait_ns) noexcept {
-  const auto* word = reinterpret_cast<const std::uint32_t*>(&state_);
+// Until the state is another; for `wait_ns` at most. May return early.
+void watchdog::sleep_for(state as, std::int64_t wait_ns) noexcept {
+  futex_wait_for(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(as), wait_ns);
+}
+
+// Until it is asleep no more, or the limit may have changed. May return early.
+void watchdog::sleep() noexcept {
   if (bell_fd_ < 0) {
-    return wait_ns < 0 ? futex_wait(word, static_cast<std::uint32_t>(as))
-                       : futex_wait_for(word, static_cast<std::uint32_t>(as), wait_ns);
+    return futex_wait(reinterpret_cast<const std::uint32_t*>(&state_), static_cast<std::uint32_t>(state::asleep));
   }
-  // As a futex: who rang while it was awake does not cut the next wait short, or a call would seem to last.
   std::uint64_t rings = 0;
-  (void)kernel::read_record(bell_fd_, &rings, sizeof rings);
-  if (state_.load(std::memory_order_relaxed) != as) return;
+  (void)kernel::read_record(bell_fd_, &rings, sizeof rings);  // of a sleep that had ended before
+  if (state_.load(std::memory_order_relaxed) != state::asleep) return;
   pollfd watched[] = {{bell_fd_, POLLIN, 0}, {limit_->pollable_fd(), POLLIN, 0}};
-  const timespec wait{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
-  const int found = kernel::ppoll(watched, std::size(watched), wait_ns < 0 ? nullptr : &wait);
+  const int found = kernel::ppoll(watched, std::size(watched), nullptr);
   if (found > 0) limit_changed_ = watched[1].revents != 0;
   // Forbidden by a filter: it looks now and then.
-  if (found < 0 && errno != EINTR) futex_wait_for(word, static_cast<std::uint32_t>(as), doze_pause_ns);
+  if (found < 0 && errno != EINTR) sleep_for(state::asleep, doze_pause_ns);
+}
+
+// While it is not asleep nobody tells it: it asks, now and then.
+bool watchdog::limit_may_have_changed(std::int64_t now_ns) noexcept {
+  if (now_ns - limit_asked_ns_ < limit_pause_ns) return false;
+  limit_asked_ns_ = now_ns;
+  pollfd told{limit_->pollable_fd(), POLLIN, 0};
+  const timespec at_once{};
+  return kernel::ppoll(&told, 1, &at_once) > 0;
 }
 
 // Has as many slots in service as the limit allows.
 void watchdog::follow(std::int64_t now_ns) noexcept {
   if (limit_ == nullptr) return;
-  if (limit_changed_ || now_ns - limit_read_ns_ >= limit_ns) {
+  if (limit_changed_ || now_ns - limit_read_ns_ >= limit_ns || limit_may_have_changed(now_ns)) {
     limit_changed_ = false;
     limit_read_ns_ = now_ns;
     limit_->refresh();
@@ -210,7 +221,8 @@ void watchdog::watch() noexcept {
     // A look that is left out says nothing of calls and tasks, and so nothing of whether to sleep: on a machine where many come
     // late the watchdog would never.
     const std::int64_t now_ns = kernel_now_ns();
-    const bool judges = !times_.leave_out(due_ns, now_ns);
+    const bool is_harmless = times_.is_late(due_ns, now_ns) && all_went_on();
+    const bool judges = !times_.leave_out(is_harmless ? now_ns : due_ns, now_ns);
     if (judges) {
       moved_ = false;
       const finding found = look();
@@ -256,17 +268,23 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
   }
   if (now == state::asleep) {
     looker_.reset();  // its descriptors are no use to a program that rests
-    while (state_.load(std::memory_order_relaxed) == now && !limit_changed_) sleep(now, -1);
+    while (state_.load(std::memory_order_relaxed) == now && !limit_changed_) sleep();
     // It is awake already but for a limit that has changed.
     state_.compare_exchange_strong(now, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
     return kernel_now_ns();
   }
-  // A hint that came during the look has roused nobody.
-  if (now == state::dozing && hinted_.load(std::memory_order_relaxed) != 0) return kernel_now_ns();
+  // A hint that came during the look has roused nobody. A look that was left out is not made up for at once, though: whoever was
+  // stopped has not run since.
+  if (as == state::dozing && now == state::dozing && hinted_.load(std::memory_order_relaxed) != 0) return kernel_now_ns();
   const std::int64_t due_ns = kernel_now_ns() + wait_ns;
-  if (looker_) looker_->fall_asleep(wait_ns);
-  sleep(now, wait_ns);
-  if (looker_) looker_->wake_up();
+  const bool keeps_notes = watched_ > 0;
+  if (keeps_notes) looker_->fall_asleep(wait_ns);
+  sleep_for(now, wait_ns);
+  if (keeps_notes) {
+    looker_->wake_up();
+  } else if (looker_) {
+    looker_->forget();
+  }
   return due_ns;
 }
 
@@ -279,6 +297,20 @@ bool watchdog::is_needed(state as) noexcept {
     needed = needed || may_lose || (as == state::asleep && each.without_slot_approx() && each.in_task_approx());
   });
   return needed;
+}
+
+// Nobody is in the call or task in which the last look found him: nobody is wronged by a look that comes late.
+bool watchdog::all_went_on() const noexcept {
+  bool all = true;
+  std::size_t index = 0;
+  owner_.each_worker([&](const worker& each) {
+    const sight& before = seen_[index++];
+    const std::uint64_t call = each.call_seen();
+    const bool in_same_call = worker::is_call(call) && call == before.call;
+    const bool in_same_task = before.in_task && each.in_task_approx() && each.tasks_run_approx() == before.task;
+    all = all && !in_same_call && !in_same_task;
+  });
+  return all;
 }
 
 watchdog::finding watchdog::look() noexcept {
@@ -369,6 +401,7 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
     if (before.watch == nullptr) return;
     const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;
     before.watch->begin(at.thread_approx(), before.since_ns, tell_after_ns, own_looker());
+    watched_++;
     if (before.is_hinted && !says_so) before.watch->count_computed_since(hinted_cpu_ns_.load(std::memory_order_relaxed));
     if (takeable && !before.is_stuck) expect_proof(before);
     return;
@@ -395,14 +428,15 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
 void watchdog::expect_proof(const sight& of) noexcept {
   // Who waits for a processor proves nothing by the time that it takes.
   const std::int64_t soonest_ns = of.watch->is_on_cpu() ? look_ns : suspect_ns;
-  const std::int64_t missing_ns = stall_watch::computes_ns - of.watch->computed_ns();
-  proof_due_ns_ = std::clamp(missing_ns, std::min(soonest_ns, proof_due_ns_), proof_due_ns_);
+  proof_due_ns_ = std::clamp(of.watch->lacks_ns(), std::min(soonest_ns, proof_due_ns_), proof_due_ns_);
 }
 
 void watchdog::end_watch(sight& of) noexcept {
   stall_watch& notes = *std::exchange(of.watch, nullptr);
-  if (!std::exchange(of.is_counted, true) && notes.lasted_ns() >= counted_ns) count(notes);
+  // It may have ended before there was anything to note.
+  if (!std::exchange(of.is_counted, true) && notes.lasted_ns() >= counted_ns && notes.has_shares()) count(notes);
   notes.end(sampler_);
+  watched_--;
 }
 
 void watchdog::count(const stall_watch& of) noexcept {

@@ -48,10 +48,10 @@
 //
 // A dozing watchdog would let the first one in a while keep others waiting for two of its looks. Its neighbours see it sooner:
 // whoever runs tasks glances at another slot twice a millisecond, and one that has computed since, still for the same task, is
-// suspected at once (hint()); what it has computed since the first glance counts. At most one in `hint_pause_ns` is, so that tasks
-// that take their time wake the watchdog rarely. Who sleeps is not seen so: between two glances his thread has no processor, like
-// one that waits for its turn. Who knows that it will last, since it wakes a crowd, says so itself and is replaced at the next look
-// (tell_lasting()).
+// suspected at once (hint()); what it has computed since the first glance counts. Who sleeps has no processor between two glances,
+// like one that waits for its turn: such a task is suspected when it has been there for longer than that takes. At most one in
+// `hint_pause_ns` is, so that tasks that take their time wake the watchdog rarely. Who knows that it will last, since it wakes a
+// crowd, says so itself and is replaced at the next look (tell_lasting()).
 //
 // The crowd that keeps a thread from a processor may be our own: tasks that were replaced and compute, two or more and as many as
 // there are slots. Among sixteen of them on two processors a new one would have shown by 27 ms, at the soonest, that it computes,
@@ -69,7 +69,7 @@
 //
 // A look that comes late says nothing: what stopped this thread (SIGSTOP, a quota, a hypervisor) has stopped the workers' threads
 // as well, and a call of a microsecond seems to have lasted. Such a look is left out, one of several in a row: on a machine
-// where every look is late the next one judges.
+// where every look is late the next one judges. Unless all are in other tasks and calls than before: then none has lasted.
 //
 // Where no thread is to be had for the watchdog itself nobody watches, which is told on standard error, once; each call asks for
 // one again. Where there is none for a spare, calls go to blocking_pool for a while: until a retry, which some later call sets off,
@@ -78,8 +78,9 @@
 // the kernel refuses membarrier(2) nothing is taken from anybody: calls go to blocking_pool, and tasks that are stuck are told of.
 //
 // It follows the limit of CPUs, too, for it is the one that can start threads and sleeps without being needed elsewhere: where
-// there is a limit it sleeps in ppoll(2), on a bell instead of the futex, and on the descriptor that tells of a change. What that
-// does not tell it reads on an occasion that comes anyway. Then it says how many slots are wanted, and puts in service what is
+// there is a limit it sleeps in ppoll(2), on a bell instead of the futex, and on the descriptor that tells of a change. While it
+// dozes it asks that descriptor each `limit_pause_ns`: a doze on the futex is cheaper, and there are many. What it does not tell is
+// read on an occasion that comes anyway. Then it says how many slots are wanted, and puts in service what is
 // lacking (scheduler.hpp).
 //
 // A worker with pinned tasks makes its calls on the threads of blocking_pool; so do all when every spare is taken. A spare's thread
@@ -132,9 +133,10 @@ class look_times {
 public:
   static constexpr std::int64_t late_ns = 500'000;
 
+  [[nodiscard]] static bool is_late(std::int64_t due_ns, std::int64_t now_ns) noexcept { return now_ns - due_ns > late_ns; }
   /// Whether a look that was due at `due_ns` and is made at `now_ns` is left out.
   [[nodiscard]] bool leave_out(std::int64_t due_ns, std::int64_t now_ns) noexcept {
-    left_out_ = !left_out_ && now_ns - due_ns > late_ns;
+    left_out_ = !left_out_ && is_late(due_ns, now_ns);
     return left_out_;
   }
 
@@ -171,6 +173,7 @@ public:
   static constexpr std::int64_t retry_ns = 100'000'000;
   static constexpr std::int64_t retry_rarely_ns = 10'000'000'000;
   static constexpr std::int64_t limit_ns = 10'000'000'000;  // the limit is read so often if it is awake anyway
+  static constexpr std::int64_t limit_pause_ns = 50'000'000;
   static constexpr std::int64_t tell_ns = 10'000'000'000;  // between two complaints of one kind
   static constexpr std::int64_t counted_ns = 20'000'000;   // stalls that are shorter are nobody's business
   static constexpr std::size_t watches_max = 32;           // tasks of which notes are kept; those that were replaced make room
@@ -202,8 +205,8 @@ public:
   void notice_work() noexcept {
     if (state_.load(std::memory_order_relaxed) == state::asleep) [[unlikely]] wake();
   }
-  /// A worker is seen to compute for one and the same task, the `task`-th that it runs, since its clock said `cpu_ns`. False: the
-  /// watchdog is about to look anyway, or has had a hint of late.
+  /// A worker is seen to compute, since its clock said `cpu_ns`, or to last in one and the same task, the `task`-th that it runs.
+  /// False: the watchdog is about to look anyway, or has had a hint of late.
   bool hint(const worker& at, std::uint64_t task, std::int64_t cpu_ns, std::int64_t now_ns) noexcept;
   /// A task has said that it will last (worker::will_last_approx()).
   void tell_lasting() noexcept { wake(); }
@@ -242,7 +245,7 @@ private:
     bool is_stuck = false;         // its thread is kept by that task
     bool is_replaced = false;
     bool is_proven = false;        // it was replaced, and rightly
-    bool is_hinted = false;        // a neighbour has seen it compute
+    bool is_hinted = false;        // a neighbour has seen it compute, or last
     bool is_counted = false;       // among stalls; it may have been told of
     bool is_over = false;          // it has made room for others: no notes are begun any more
   };
@@ -256,6 +259,7 @@ private:
   finding look() noexcept;
   void look_at_call(worker& at, sight& before) noexcept;
   void look_at_task(worker& at, sight& before) noexcept;
+  [[nodiscard]] bool all_went_on() const noexcept;
   void watch_task(worker& at, sight& before) noexcept;
   void forget(sight& of) noexcept;
   void expect_proof(const sight& of) noexcept;
@@ -265,8 +269,10 @@ private:
   [[nodiscard]] looker& own_looker() noexcept;
   [[nodiscard]] bool is_needed(state as) noexcept;
   std::int64_t pause(state as, std::int64_t wait_ns) noexcept;
-  void sleep(state as, std::int64_t wait_ns) noexcept;
-  void rouse() noexcept;
+  void sleep_for(state as, std::int64_t wait_ns) noexcept;
+  void sleep() noexcept;
+  void rouse(state from) noexcept;
+  [[nodiscard]] bool limit_may_have_changed(std::int64_t now_ns) noexcept;
   void follow(std::int64_t now_ns) noexcept;
   void fill_slots() noexcept;
   bool take_from_call(worker& from, std::uint64_t call) noexcept;
@@ -296,7 +302,7 @@ private:
   system_thread thread_;            // guarded by lock_
   bool told_absent_ = false;      // guarded by lock_
   const std::unique_ptr<cpu_limit> limit_;
-  const int bell_fd_;             // with a limit: wakes the watchdog; -1: a futex does
+  const int bell_fd_;             // with a limit: ends its sleep; -1: a futex does
   atomic<std::uint64_t> taken_{0};
   atomic<std::uint64_t> left_{0};
   std::array<atomic<std::uint64_t>, stall_causes> stalls_{};
@@ -309,9 +315,11 @@ private:
   bool limit_changed_ = false;       // perhaps
   bool lacks_means_ = false;         // a slot is lacking, and a thread or a reactor for it
   std::int64_t limit_read_ns_ = 0;
+  std::int64_t limit_asked_ns_ = 0;
   std::vector<sight> seen_;          // by worker, when last looked at
   std::vector<worker*> suspects_;    // found by a look
   std::unique_ptr<std::array<stall_watch, watches_max>> watches_;
+  int watched_ = 0;                  // of those, in use: then it wants to know of its sleeps
   std::optional<looker> looker_;
   stack_sampler sampler_;
   stall_teller teller_;

@@ -435,13 +435,15 @@ void worker::sleep() noexcept {
 }
 
 // At another slot, and at the same one until its worker has run on: is it still in the task in which it was, and has its thread
-// computed meanwhile? Slots come in turns, so that those who are awake see all of them.
+// computed meanwhile, or has it been there for so long that the watchdog is to find out why? Slots come in turns, so that those who
+// are awake see all of them.
 void worker::glance(std::int64_t now_ns) noexcept {
   if (alone_ || now_ns - glance_.at_ns < glance_pause_ns) return;
   glance_.at_ns = now_ns;
   if (const worker* at = glance_.seen) {
     if (at->tasks_run_approx() == glance_.task && at->in_task_approx() && !at->in_call_approx() && !at->without_slot_approx()) {
-      if (glance_.is_hinted || at->thread_approx().cpu_ns() - glance_.cpu_ns < glance_pause_ns / 2) return;
+      const bool is_long = now_ns - glance_.since_ns >= glance_long_ns;
+      if (glance_.is_hinted || (!is_long && at->thread_approx().cpu_ns() - glance_.cpu_ns < glance_pause_ns)) return;
       glance_.is_hinted = owner_.guard.hint(*at, glance_.task, glance_.cpu_ns, now_ns);
       return;
     }
@@ -456,6 +458,7 @@ void worker::glance(std::int64_t now_ns) noexcept {
   glance_.task = at->tasks_run_approx();
   if (!at->in_task_approx() || at->in_call_approx()) return;
   glance_.seen = at;
+  glance_.since_ns = now_ns;
   glance_.cpu_ns = at->thread_approx().cpu_ns();
 }
 

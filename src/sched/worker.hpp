@@ -71,6 +71,7 @@ public:
   static constexpr unsigned fair_period = 61;
   static constexpr std::int64_t poll_period_ns = 100'000;
   static constexpr std::int64_t glance_pause_ns = 500'000;
+  static constexpr std::int64_t glance_long_ns = 10'000'000;  // more than two time slices of whoever had its processor meanwhile
   static constexpr std::int64_t age_ns = 2'000'000;
   static constexpr std::int64_t fresh_age_ns = 10'000'000;
   static constexpr std::int64_t crowd_min = 64;  // woken tasks of one worker
@@ -308,7 +309,8 @@ private:
     unsigned slot = 0;
     const worker* seen = nullptr;  // in a task; null: nobody was
     std::uint64_t task = 0;        // how many it had run
-    std::int64_t cpu_ns = 0;       // of its thread, as of the first glance at that task
+    std::int64_t since_ns = 0;     // when the first glance at that task was
+    std::int64_t cpu_ns = 0;       // of its thread, at that moment
     bool is_hinted = false;        // the watchdog knows of it
   } glance_;                       // the last one at another slot
   shared_queues::of_node* watched_;      // another node's, or ours: whose workers may neglect it
