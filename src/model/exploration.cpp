@@ -136,6 +136,7 @@ result exploration::run(void (*body)(void*), void* data) {
     freed_.clear();
     seen.steps += search_.steps();
     seen.bounded = bounded_;
+    seen.bounded.preemptions = search_.bounded();
     (search_.redundant() ? seen.redundant : seen.executions)++;
   }
   set_own_words(own_at_first_.data());
@@ -326,7 +327,7 @@ std::string exploration::standstill() const {
 }
 
 void exploration::made(action what, unsigned place, unsigned kept_from) noexcept {
-  bounded_ = bounded_ || kept_from != search::none_kept;
+  bounded_.stale_reads = bounded_.stale_reads || kept_from != search::none_kept;
   search_.made(current_, what, place, memory_, kept_from);
 }
 
@@ -427,7 +428,7 @@ void exploration::looked(bool in_vain) noexcept {
   self.in_vain = in_vain ? self.in_vain + 1 : 0;
   if (!in_vain) self.hints = 0;  // another loop, or another round of news for this one
   if (self.in_vain <= patience) return;
-  bounded_ = true;
+  bounded_.looks = true;
   self.is = state::spins;
   search_.gives_way(current_);
 }
@@ -526,7 +527,9 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   const bool equal = memory_.at(w, count - 1).value == expected;
   // It succeeds; or it is a load of something else; or, if it is weak, of what was expected, though not twice in a row.
   const bool may_fail = weak && memory_.may_fail(current_, w);
-  bounded_ = bounded_ || (weak && !may_fail);
+  bounded_.exchanges = bounded_.exchanges || (weak && !may_fail);
+  const bool is_kept = oldest != memory_.oldest_known(current_, w, is_single_order(failure)) && memory_.has_enough(current_, w);
+  bounded_.stale_reads = bounded_.stale_reads || is_kept;
   const auto is_way = [&](unsigned place, bool spurious) {
     return (memory_.at(w, place).value == expected) == spurious && (!spurious || may_fail);
   };
@@ -613,7 +616,7 @@ void exploration::spins() noexcept {
     return;
   }
   self.hints = 0;
-  bounded_ = true;
+  bounded_.hints = true;
   memory_.spins(current_);
   self.is = state::spins;
   search_.gives_way(current_);
@@ -633,7 +636,7 @@ bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, 
   if (static_cast<std::uint32_t>(value) != expected) {
     seen.what = happens::no_wait;
   } else {
-    bounded_ = bounded_ || !may_fail || (timed && wanted_.timeouts && !may_be_over);
+    bounded_.waits = bounded_.waits || !may_fail || (timed && wanted_.timeouts && !may_be_over);
     const unsigned chosen = search_.choose(1U + (may_fail ? 1U : 0U) + (may_be_over ? 1U : 0U));
     if (chosen != 0) seen.what = may_fail && chosen == 1 ? happens::no_reason : happens::timeout;
   }
@@ -758,7 +761,7 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
   step(what, where);
   const bool may_be_over = timed && wanted_.timeouts && !threads_[current_].was_late;
   const bool may_fail = memory_.may_fail(current_, c);
-  bounded_ = bounded_ || !may_fail || (timed && wanted_.timeouts && !may_be_over);
+  bounded_.waits = bounded_.waits || !may_fail || (timed && wanted_.timeouts && !may_be_over);
   const unsigned chosen = search_.choose(1U + (may_fail ? 1U : 0U) + (may_be_over ? 1U : 0U));
   const bool fails = may_fail && chosen == 1;
   const bool is_over = chosen != 0 && !fails;
@@ -828,6 +831,16 @@ void exploration::retire(const void* address, std::size_t size, site where) {
 }  // namespace levity::model::detail
 
 namespace levity::inline v0::model {
+
+std::string bounds::text() const {
+  const std::pair<bool, const char*> all[] = {{stale_reads, "stale reads"}, {hints, "hints"}, {looks, "looks"},
+                                              {exchanges, "weak exchanges"}, {waits, "waits"}, {preemptions, "preemptions"}};
+  std::string text;
+  for (const auto& [met, name] : all) {
+    if (met) text += (text.empty() ? "" : ", ") + std::string(name);
+  }
+  return text;
+}
 
 unsigned choose(unsigned count) {
   LEVITY_ASSERT(detail::under_way != nullptr, "a choice is made inside an exploration");

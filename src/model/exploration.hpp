@@ -169,7 +169,7 @@ private:
   std::vector<char> own_at_first_;
   std::array<std::vector<char>, threads_max> own_of_;
 
-  bool bounded_ = false;  // a bound has left something out
+  bounds bounded_;  // so far
 
   std::optional<failure> failure_;
 };

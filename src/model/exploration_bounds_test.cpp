@@ -183,20 +183,69 @@ TEST(hints, are_no_standstill_where_the_loop_ends_by_itself) {
   }), "none");
 }
 
-TEST(bounds, that_left_something_out_are_told) {
-  const auto passes_once = [] {
-    word x{0};
-    model::together([&] { x.store(1, relaxed); }, [&] { x.load(relaxed); });
-  };
-  EXPECT_FALSE(model::explore({}, passes_once).bounded);
-  const auto waits = [] {
+template <class Body>
+std::string bounds_of(Body body, model::options wanted = {}) {
+  const model::result found = model::explore(wanted, body);
+  EXPECT_FALSE(found.failure) << found.failure->what;
+  EXPECT_TRUE(found.complete);
+  EXPECT_EQ(static_cast<bool>(found.bounded), !found.bounded.text().empty());
+  return found.bounded.text();
+}
+
+// A thread that does something `times` in a row, beside another one's stores.
+template <class Does>
+auto beside_a_store(int times, Does does) {
+  return [=] {
     word x{0};
     model::together([&] { x.store(1, relaxed); },
                     [&] {
-                      while (x.load(relaxed) == 0) model::spin_hint();
+                      for (int i = 0; i < times; i++) does(x);
                     });
   };
-  EXPECT_TRUE(model::explore({}, waits).bounded);
+}
+
+TEST(bounds, that_left_something_out_are_told_by_name) {
+  const auto looks = [](word& x) { x.load(relaxed); };
+  EXPECT_EQ(bounds_of(beside_a_store(3, looks)), "");
+  EXPECT_EQ(bounds_of(beside_a_store(4, looks)), "stale reads");
+  EXPECT_EQ(bounds_of(beside_a_store(4, looks), {.stale_reads_max = 4}), "");
+  const auto swaps = [](word& x) {
+    int expected = 7;
+    x.compare_exchange_strong(expected, 8, relaxed, relaxed);
+  };
+  EXPECT_EQ(bounds_of(beside_a_store(3, swaps)), "");
+  EXPECT_EQ(bounds_of(beside_a_store(4, swaps)), "stale reads");
+  const auto spins = [](word& x) {
+    while (x.load(acquire) == 0) model::spin_hint();
+  };
+  EXPECT_EQ(bounds_of(beside_a_store(1, spins)), "hints");
+  const auto waits_unsaid = [](word& x) {
+    while (x.load(acquire) == 0) {
+    }
+  };
+  EXPECT_EQ(bounds_of(beside_a_store(1, waits_unsaid)), "stale reads, looks");
+  const auto swaps_weakly = [](word& x) {
+    for (int expected = 0; !x.compare_exchange_weak(expected, expected + 2, relaxed, relaxed);) {
+    }
+  };
+  EXPECT_EQ(bounds_of(beside_a_store(1, swaps_weakly)), "weak exchanges");
+  EXPECT_EQ(bounds_of([] {
+    model::atomic<std::uint32_t> over{0};
+    model::together(
+        [&] {
+          while (over.load(acquire) == 0) model::futex_wait(over, 0);
+        },
+        [&] {
+          over.store(1, release);
+          model::futex_wake_one(over);
+        });
+  }), "stale reads, waits");
+}
+
+TEST(bounds, of_preemptions_are_told_where_there_was_one_more) {
+  const auto looks_twice = beside_a_store(2, [](word& x) { x.load(seq_cst); });
+  EXPECT_EQ(bounds_of(looks_twice, {.preemptions_max = 0}), "preemptions");
+  EXPECT_EQ(bounds_of(looks_twice, {.preemptions_max = 9}), "");
 }
 
 // Which of acquire and release keeps the compiler from what: half of the fence that a barrier of the process needs.

@@ -89,7 +89,8 @@ bool run(const entry& one, const arguments& read, const char* program) {
   const std::uint64_t all = seen.executions + seen.redundant;
   fmt::print("{:<6} {:<50} {:>9} executions{}, {} redundant, {:.2f} s, {:.0f} a second, {:.1f} steps each\n",
              seen.failure ? "FAILS" : "ok", one.name, seen.executions,
-             !seen.complete ? "" : seen.bounded ? ", all within bounds" : ", all", seen.redundant, seen.seconds,
+             !seen.complete ? "" : seen.bounded ? fmt::format(", all within bounds ({})", seen.bounded.text()) : ", all",
+             seen.redundant, seen.seconds,
              static_cast<double>(all) / std::max(seen.seconds, 1e-9),
              static_cast<double>(seen.steps) / static_cast<double>(std::max<std::uint64_t>(all, 1)));
   if (seen.failure) {

@@ -187,6 +187,7 @@ unsigned search::next(thread_set enabled, unsigned current, const action* pendin
     made.backtrack = set_of(chosen);
   } else if (goes_on && made.preemptions >= preemptions_max_) {
     made.backtrack = set_of(chosen);
+    bounded_ = bounded_ || enabled != made.backtrack;
   } else {
     made.backtrack = enabled;
   }

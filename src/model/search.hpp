@@ -108,6 +108,9 @@ public:
   /// Every execution, within the bounds, has been seen: what begin() that said no means.
   [[nodiscard]] bool exhaustive() const noexcept { return !random_ && replay_.empty(); }
 
+  /// The bound on preemptions has left something out.
+  [[nodiscard]] bool bounded() const noexcept { return bounded_; }
+
   /// All answers of this execution, to be given again.
   [[nodiscard]] std::string line() const;
   /// Whether the answers of a replay did not fit the questions, or some were left.
@@ -171,6 +174,7 @@ private:
   std::uint32_t stamp_ = 0;
   bool first_ = true;
   bool redundant_ = false;
+  bool bounded_ = false;
   std::array<std::uint32_t, threads_max> last_{};  // the last event of each thread, plus one
   std::array<clock, threads_max> follows_{};
 

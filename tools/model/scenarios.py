@@ -17,7 +17,8 @@ Scenario = collections.namedtuple("Scenario", "program name")
 # first line of a failure. `made`: the places of `weaken` at which an operation was made.
 Outcome = collections.namedtuple("Outcome", "end complete executions seconds what made")
 
-RESULT = re.compile(r"^(ok|FAILS) +\S+ +(\d+) executions(, all(?: within bounds)?)?, \d+ redundant, ([\d.]+) s", re.MULTILINE)
+RESULT = re.compile(r"^(ok|FAILS) +\S+ +(\d+) executions(, all(?: within bounds \([^)]*\))?)?, \d+ redundant, ([\d.]+) s",
+                    re.MULTILINE)
 MADE = re.compile(r"^ +made (\S+) \d+ times$", re.MULTILINE)
 SIGXCPU = 24
 

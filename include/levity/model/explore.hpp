@@ -82,6 +82,21 @@ struct failure {
   std::string replay;        ///< options::replay for this execution
 };
 
+/// Which bounds have left something out. Those that are no option of the explorer keep loops from having no end.
+struct bounds {
+  bool stale_reads = false;  ///< options::stale_reads_max: the same old message once more
+  bool hints = false;        ///< options::hints_max: a hint that waited for a store, and might have returned before
+  bool looks = false;        ///< who looks in vain, 49 times in a row and without a hint, waited for a store as well
+  bool exchanges = false;    ///< a weak exchange that fails for no reason twice in a row
+  bool waits = false;        ///< a wait that ends for no reason, or by time, twice in a row
+  bool preemptions = false;  ///< options::preemptions_max
+
+  /// Whether any has.
+  explicit operator bool() const noexcept { return stale_reads || hints || looks || exchanges || waits || preemptions; }
+  /// Their names, "hints, waits"; empty if none has.
+  [[nodiscard]] std::string text() const;
+};
+
 /// What an exploration has seen.
 struct result {
   std::uint64_t executions = 0;  ///< that differ
@@ -89,7 +104,7 @@ struct result {
   std::uint64_t steps = 0;       ///< of all of them
   double seconds = 0;            ///< wall time
   bool complete = false;         ///< there are no others, within the bounds
-  bool bounded = false;          ///< a bound has left something out: of stale reads, hints, or failures and time-outs in a row
+  bounds bounded;                ///< what has been left out by them
   bool astray = false;           ///< options::replay is of another program, or of other options: its answers did not fit
   std::optional<model::failure> failure;  ///< of the last execution, if it failed
 };
