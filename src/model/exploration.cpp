@@ -46,6 +46,18 @@ bool is_own_of_thread(const void* data) noexcept {
 
 constexpr std::int64_t limit_ns = 60'000'000'000;  // longer than any wait that has an end: the clock when its time is over
 
+[[noreturn]] void refuse(const std::string& why) {
+  fmt::print(stderr, "levity: {}\n", why);
+  std::abort();
+}
+
+std::optional<answer_list> replay_of(const options& wanted) {
+  if (!wanted.replay) return std::nullopt;
+  answer_list given;
+  if (const std::string wrong = read_line(*wanted.replay, given); !wrong.empty()) refuse("options::replay " + wrong);
+  return given;
+}
+
 constexpr std::uint64_t bytes_mask(std::size_t size) noexcept {
   return size >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * size)) - 1;
 }
@@ -79,13 +91,18 @@ void begins(const void* address) noexcept {
 void per_thread(void* word, std::size_t size) { own_words.push_back({word, size}); }
 
 void fails_outside(const char* what, std::source_location where) noexcept {
-  fmt::print(stderr, "levity: {}: {}, outside of an exploration\n", name_of(where), what);
-  std::abort();
+  refuse(fmt::format("{}: {}, outside of an exploration", name_of(where), what));
+}
+
+void only_inside(const char* call, std::source_location where) noexcept {
+  refuse(fmt::format("{}: {} is for the inside of an exploration; elsewhere call futex(2)", name_of(where), call));
 }
 
 exploration::exploration(const options& wanted, std::vector<own_word> words)
-    : wanted_(wanted), search_(wanted), own_words_(std::move(words)) {
-  LEVITY_ASSERT(wanted.steps_max <= 60'000, "an execution has at most 60,000 steps: the clocks of its threads have 16 bits");
+    : wanted_(wanted), search_(wanted, replay_of(wanted)), own_words_(std::move(words)) {
+  if (wanted.steps_max > 60'000) {
+    refuse(fmt::format("options::steps_max is {}, and 60000 at most: the clocks of threads have 16 bits", wanted.steps_max));
+  }
   struct caught_and_thrown {  // what the ABI of Itanium keeps of exceptions by thread
     void* caught;
     unsigned uncaught;

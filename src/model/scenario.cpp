@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/replay.hpp"
 #include "model/weakening.hpp"
 
 namespace levity::inline v0::model {
@@ -35,6 +36,7 @@ struct arguments {
 };
 
 [[noreturn]] void refuse(const std::string& why) {
+  std::fflush(stdout);  // what it is about comes first
   std::fprintf(stderr, "levity: %s\n", why.c_str());
   std::exit(2);
 }
@@ -88,7 +90,7 @@ bool run(const entry& one, const arguments& read, const char* program) {
   const result seen = explore(wanted, one.body);
   const std::uint64_t all = seen.executions + seen.redundant;
   fmt::print("{:<6} {:<50} {:>9} executions{}, {} redundant, {:.2f} s, {:.0f} a second, {:.1f} steps each\n",
-             seen.failure ? "FAILS" : "ok", one.name, seen.executions,
+             seen.failure ? "FAILS" : seen.astray ? "astray" : "ok", one.name, seen.executions,
              !seen.complete ? "" : seen.bounded ? fmt::format(", all within bounds ({})", seen.bounded.text()) : ", all",
              seen.redundant, seen.seconds,
              static_cast<double>(all) / std::max(seen.seconds, 1e-9),
@@ -117,8 +119,10 @@ int run_scenarios(int count, char** values) {
     for (const entry& each : scenarios()) fmt::print("{}\n", each.name);
     return 0;
   }
-  if (std::getenv("LEVITY_MODEL_REPLAY") != nullptr && read.only.size() != 1) {
-    refuse("LEVITY_MODEL_REPLAY is of one scenario: name it by --only");
+  if (const char* const replay = std::getenv("LEVITY_MODEL_REPLAY"); replay != nullptr) {
+    if (read.only.size() != 1) refuse("LEVITY_MODEL_REPLAY is of one scenario: name it by --only");
+    detail::answer_list given;
+    if (const std::string wrong = detail::read_line(replay, given); !wrong.empty()) refuse("LEVITY_MODEL_REPLAY " + wrong);
   }
   detail::weakening& weakened = detail::weakening::of_environment();
   bool made_weakened = weakened.places().empty();

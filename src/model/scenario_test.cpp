@@ -27,6 +27,8 @@ LEVITY_SCENARIO(waits) {
                   });
 }
 
+LEVITY_SCENARIO(fails_at_once) { model::require(false, "it shall not be"); }
+
 // Both of its streams on the one that gtest looks at.
 void run(const char* only, const char* replay) {
   ::dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -44,6 +46,20 @@ void expect(const char* only, const char* replay, int exits, const char* prints)
 TEST(scenarios, say_which_bounds_have_left_something_out) {
   expect("passes_once", nullptr, 0, "ok +passes_once +[0-9]+ executions, all, ");
   expect("waits", nullptr, 0, "ok +waits +[0-9]+ executions, all within bounds \\(hints\\), ");
+}
+
+TEST(scenarios, print_a_replay_that_is_read_again) {
+  expect("fails_at_once", nullptr, 1, "it shall not be.*LEVITY_MODEL_REPLAY=\\. scenarios --only fails_at_once");
+  expect("fails_at_once", ".", 1, "FAILS.*it shall not be");
+}
+
+TEST(scenarios, refuse_a_replay_that_says_nothing) {
+  expect("passes_once", "", 2, "LEVITY_MODEL_REPLAY is empty; give it the line that a failure has printed");
+  expect("passes_once", "ab?!", 2, "LEVITY_MODEL_REPLAY cannot be read at \"\\?!\"");
+}
+
+TEST(scenarios, are_not_ok_where_the_replay_went_astray) {
+  expect("passes_once", "hhhh", 2, "astray +passes_once .*did not fit");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace levity::inline v0::model::detail {
 namespace {
@@ -34,42 +35,17 @@ bool meet(const action& a, unsigned thread_a, const action& b, unsigned thread_b
   return !waits_a && !waits_b && a.single_order && b.single_order;
 }
 
-// A replay: `a` to `h` for threads, numbers for other answers, `xN` behind an answer that is given N times.
-std::vector<std::int16_t> parse_line(std::string_view line) {
-  std::vector<std::int16_t> answers;
-  for (std::size_t at = 0; at < line.size();) {
-    const auto number = [&] {
-      int value = 0;
-      while (at < line.size() && line[at] >= '0' && line[at] <= '9') value = 10 * value + (line[at++] - '0');
-      return value;
-    };
-    const char c = line[at];
-    if (c >= 'a' && c < static_cast<char>('a' + threads_max)) {
-      answers.push_back(static_cast<std::int16_t>(-1 - (c - 'a')));
-      at++;
-    } else if (c >= '0' && c <= '9') {
-      answers.push_back(static_cast<std::int16_t>(number()));
-    } else if (c == 'x' && !answers.empty()) {
-      at++;
-      const std::int16_t again = answers.back();
-      for (int times = number(); times > 1; times--) answers.push_back(again);
-    } else {
-      at++;  // a point between two numbers
-    }
-  }
-  return answers;
-}
-
 }  // namespace
 
-search::search(const options& wanted)
+search::search(const options& wanted, std::optional<answer_list> replay)
     : random_(wanted.how == options::mode::random),
+      by_heart_(replay.has_value()),
       reduce_(wanted.reduce != options::reduction::none && wanted.preemptions_max == options::unlimited),
       races_(reduce_ && wanted.reduce == options::reduction::races),
       preemptions_max_(wanted.preemptions_max),
       depth_(wanted.depth),
       random_state_(wanted.seed * 0x9e3779b97f4a7c15U + 1),
-      replay_(parse_line(wanted.replay)) {}
+      replay_(std::move(replay).value_or(answer_list{})) {}
 
 std::uint64_t search::dice() noexcept {
   // xorshift64*
@@ -82,7 +58,7 @@ std::uint64_t search::dice() noexcept {
 bool search::begin() {
   steps_seen_ = std::max(steps_seen_, at_);
   if (!first_) {
-    if (!replay_.empty()) return false;
+    if (by_heart_) return false;
     if (!random_ && !backtrack()) return false;
   }
   first_ = false;
@@ -134,7 +110,7 @@ bool search::backtrack() {
 
 unsigned search::next(thread_set enabled, unsigned current, const action* pending, const memory& words) {
   stamp_ = 0;
-  if (!replay_.empty()) return next_by_heart(enabled);
+  if (by_heart_) return next_by_heart(enabled);
   if (random_) {
     const unsigned chosen = next_at_random(enabled);
     at_++;
@@ -232,7 +208,7 @@ unsigned search::choose(unsigned count) {
 unsigned search::pick(unsigned count) {
   if (count <= 1) return 0;
   unsigned chosen = 0;
-  if (!replay_.empty()) {
+  if (by_heart_) {
     if (replay_at_ < replay_.size()) {
       const int answer = replay_[replay_at_++];
       if (answer >= 0 && answer < static_cast<int>(count)) {
@@ -259,7 +235,7 @@ unsigned search::pick(unsigned count) {
 }
 
 void search::made(unsigned thread, action what, unsigned place, const memory& words, unsigned kept_from) {
-  if (random_ || redundant_ || !reduce_ || !replay_.empty()) return;
+  if (random_ || redundant_ || !reduce_ || by_heart_) return;
   const std::size_t number = at_ - 1;
   if (number < known_) {
     last_[thread] = at_;
@@ -376,23 +352,6 @@ void search::follows(unsigned thread, unsigned cause) noexcept {
   if (last_[cause] == 0 || events_.size() < last_[cause]) return;
   const clock& its = events_[last_[cause] - 1].before;
   for (unsigned t = 0; t < threads_max; t++) follows_[thread][t] = std::max(follows_[thread][t], its[t]);
-}
-
-std::string search::line() const {
-  std::string text;
-  for (std::size_t i = 0; i < taken_.size();) {
-    std::size_t same = 1;
-    while (i + same < taken_.size() && taken_[i + same] == taken_[i]) same++;
-    if (taken_[i] < 0) {
-      text += static_cast<char>('a' + (-1 - taken_[i]));
-    } else {
-      if (!text.empty() && text.back() >= '0' && text.back() <= '9') text += '.';
-      text += std::to_string(taken_[i]);
-    }
-    if (same > 1) text += 'x' + std::to_string(same);
-    i += same;
-  }
-  return text;
 }
 
 }  // namespace levity::model::detail

@@ -40,12 +40,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "levity/model/explore.hpp"
 #include "model/memory.hpp"
+#include "model/replay.hpp"
 
 namespace levity::inline v0::model::detail {
 
@@ -72,7 +73,7 @@ struct action {
 
 class search {
 public:
-  explicit search(const options& wanted);
+  search(const options& wanted, std::optional<answer_list> replay);
 
   /// Prepares the next execution. False: there is none.
   bool begin();
@@ -106,13 +107,12 @@ public:
   /// Whether an execution asks other questions than the one before it did, after the same answers.
   [[nodiscard]] bool strayed() const noexcept { return strayed_; }
   /// Every execution, within the bounds, has been seen: what begin() that said no means.
-  [[nodiscard]] bool exhaustive() const noexcept { return !random_ && replay_.empty(); }
-
+  [[nodiscard]] bool exhaustive() const noexcept { return !random_ && !by_heart_; }
   /// The bound on preemptions has left something out.
   [[nodiscard]] bool bounded() const noexcept { return bounded_; }
 
   /// All answers of this execution, to be given again.
-  [[nodiscard]] std::string line() const;
+  [[nodiscard]] std::string line() const { return line_of(taken_); }
   /// Whether the answers of a replay did not fit the questions, or some were left.
   [[nodiscard]] bool astray() const noexcept { return astray_ || replay_at_ < replay_.size(); }
 
@@ -159,6 +159,7 @@ private:
   void note_thread(unsigned thread) { taken_.push_back(static_cast<std::int16_t>(-1 - static_cast<int>(thread))); }
 
   const bool random_;
+  const bool by_heart_;  // a replay
   const bool reduce_;
   const bool races_;
   const unsigned preemptions_max_;
@@ -167,7 +168,7 @@ private:
   std::vector<node> nodes_;
   std::vector<event> events_;
   std::vector<datum> data_;
-  std::vector<std::int16_t> taken_;  // all answers: threads below 0
+  answer_list taken_;                // all of them
   std::uint32_t at_ = 0;             // steps begun
   std::size_t data_at_ = 0;
   std::size_t known_ = 0;            // steps before this one are as they were in the execution before
@@ -184,7 +185,7 @@ private:
   std::vector<std::uint32_t> changes_;
   std::uint32_t steps_seen_ = 16;
 
-  std::vector<std::int16_t> replay_;
+  answer_list replay_;
   std::size_t replay_at_ = 0;
   bool astray_ = false;
   bool strayed_ = false;

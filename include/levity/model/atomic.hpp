@@ -6,6 +6,12 @@
 
 namespace levity::inline v0::model {
 
+namespace detail {
+
+[[noreturn]] void only_inside(const char* call, std::source_location where) noexcept;
+
+}  // namespace detail
+
 /// std::atomic<T>, for a T of up to 8 bytes, that an exploration watches; outside of one it is the std::atomic that it contains.
 /// Members as there, but for operators, wait, notify, and fetch_add and fetch_sub of pointers and of floating point. An exchange
 /// compares all bytes, padding too.
@@ -29,11 +35,13 @@ inline void spin_hint() noexcept {
 /// any memory. Only inside an exploration.
 inline void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::source_location where = std::source_location::current()) noexcept {
+  if (levity::detail::this_explorer == nullptr) detail::only_inside("futex_wait", where);
   levity::detail::this_explorer->futex_wait(reinterpret_cast<const std::uint32_t*>(&word), expected, false, where);
 }
 /// Wakes one thread that waits on `word`, each of them in turn where there are several. Only inside an exploration.
 inline void futex_wake_one(const atomic<std::uint32_t>& word,
                            std::source_location where = std::source_location::current()) noexcept {
+  if (levity::detail::this_explorer == nullptr) detail::only_inside("futex_wake_one", where);
   levity::detail::this_explorer->futex_wake(reinterpret_cast<const std::uint32_t*>(&word), false, where);
 }
 

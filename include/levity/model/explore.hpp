@@ -71,8 +71,8 @@ struct options {
   bool timeouts = false;
   /// The body keeps something from one execution to the next: a failure comes again behind all of those, not by a replay.
   bool remembers = false;
-  /// The one execution with these answers, which a failure has printed.
-  std::string replay = {};
+  /// The one execution with these answers, which a failure has printed. An empty line, or what cannot be read, ends the program.
+  std::optional<std::string> replay = {};
 };
 
 /// What went wrong in an execution.

@@ -12,8 +12,8 @@
 //   LEVITY_MODEL_WEAKEN=PATH:LINE,... program           with these operations relaxed, to see that somebody notices; each scenario
 //                                                       tells how often it made them
 //
-// It exits with 1 when a scenario fails, with 2 when its arguments make no sense, with 3 when none fails and none made a weakened
-// operation.
+// It exits with 1 when a scenario fails, with 2 when its arguments make no sense or the replay does not fit, with 3 when none fails
+// and none made a weakened operation.
 
 #include "levity/model/explore.hpp"
 
