@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <typeinfo>
 #include <utility>
 
 #include "levity/base/assert.hpp"
@@ -58,6 +60,15 @@ std::optional<answer_list> replay_of(const options& wanted) {
   return given;
 }
 
+// Of the exception that is being handled.
+std::string name_of_thrown() {
+  const std::type_info* const type = abi::__cxa_current_exception_type();
+  if (type == nullptr) return "of a type without a name";
+  int failed = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(type->name(), nullptr, nullptr, &failed), &std::free);
+  return failed == 0 ? name.get() : type->name();
+}
+
 constexpr std::uint64_t bytes_mask(std::size_t size) noexcept {
   return size >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * size)) - 1;
 }
@@ -84,8 +95,8 @@ void plain(const void* address, bool writes, std::source_location where) noexcep
   if (levity::detail::this_explorer != nullptr) under_way->plain(address, writes, where);
 }
 
-void begins(const void* address) noexcept {
-  if (levity::detail::this_explorer != nullptr) under_way->begins_plain(address);
+void begins(const void* address, std::source_location where) noexcept {
+  if (levity::detail::this_explorer != nullptr) under_way->begins_plain(address, where);
 }
 
 void per_thread(void* word, std::size_t size) { own_words.push_back({word, size}); }
@@ -136,16 +147,7 @@ result exploration::run(void (*body)(void*), void* data) {
     now_ns_ = 1'000'000'000;
     rounds_in_vain_ = 0;
     memory_.start(0);
-    threads_[0].is = state::ready;
-    threads_[0].in_vain = 0;
-    threads_[0].locks = 0;
-    threads_[0].was_late = false;
-    threads_[0].was_roused = false;
-    threads_[0].hints = 0;
-    threads_[0].body = body;
-    threads_[0].data = data;
-    threads_[0].drop = nullptr;
-    threads_[0].place.reset(&exploration::run_thread);
+    begin_thread(0, body, data, nullptr);
     set_own_words(own_at_first_.data());
     host_.go_on_in(threads_[0].place);
     levity::detail::this_explorer = nullptr;
@@ -170,6 +172,22 @@ result exploration::run(void (*body)(void*), void* data) {
 // --- threads
 // ------------------------------------------------------------------------------------------------------------------------
 
+exploration::thread& exploration::begin_thread(unsigned number, void (*body)(void*), void* data, void (*drop)(void*)) {
+  thread& made = threads_[number];
+  made.is = state::ready;
+  made.in_vain = 0;
+  made.locks = 0;
+  made.was_late = false;
+  made.was_roused = false;
+  made.hints = 0;
+  made.where = {};
+  made.body = body;
+  made.data = data;
+  made.drop = drop;
+  made.place.reset(&exploration::run_thread);
+  return made;
+}
+
 void exploration::run_thread() {
   exploration& all = *under_way;
   thread& self = all.threads_[all.current_];
@@ -179,6 +197,10 @@ void exploration::run_thread() {
   } catch (const std::exception& thrown) {
     levity::detail::this_explorer = nullptr;
     all.fail(fmt::format("{}: an exception leaves the thread: {}", name_of_thread(all.current_), thrown.what()));
+  } catch (...) {
+    levity::detail::this_explorer = nullptr;
+    all.fail(fmt::format("{}: an exception leaves the thread that is no std::exception, but {}", name_of_thread(all.current_),
+                         name_of_thrown()));
   }
   if (self.drop != nullptr) self.drop(self.data);
   levity::detail::this_explorer = nullptr;
@@ -215,19 +237,9 @@ unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*)
   note({happens::start, 0, static_cast<std::uint8_t>(child), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
   memory_.start(child, current_);
   search_.follows(child, current_);
-  thread& made = threads_[child];
-  made.is = state::ready;
-  made.in_vain = 0;
-  made.locks = 0;
-  made.was_late = false;
-  made.was_roused = false;
-  made.hints = 0;
+  thread& made = begin_thread(child, body, data, drop);
   made.starting = true;
   made.starter = static_cast<std::uint8_t>(current_);
-  made.body = body;
-  made.data = data;
-  made.drop = drop;
-  made.place.reset(&exploration::run_thread);
   own_of_[child] = own_at_first_;
   go_on_in(child);  // up to its first step
   return child;
@@ -306,7 +318,10 @@ unsigned exploration::decide() noexcept {
       left = left || is != state::ended;
     }
     if (enabled != 0) {
-      if (search_.steps() >= wanted_.steps_max) fail(fmt::format("no end after {} steps", wanted_.steps_max));
+      if (search_.steps() >= wanted_.steps_max) {
+        fail(fmt::format("no end after {} steps; a loop that waits for another thread needs spin_hint() in it, and what is merely "
+                         "long a larger options::steps_max", wanted_.steps_max));
+      }
       const unsigned chosen = search_.next(enabled, current_, pending_.data(), memory_);
       if (search_.strayed()) {
         fail("an execution goes another way than the one before, after the same answers; make anew in the body what it uses, and "
@@ -332,12 +347,12 @@ std::string exploration::standstill() const {
   std::string text = "nobody can go on:";
   for (unsigned t = 0; t < threads_count_; t++) {
     const thread& each = threads_[t];
-    const char* const does = each.is == state::spins   ? "spins at"
-                             : each.is == state::joins ? "joins at"
-                             : each.is == state::waits ? "waits at"
-                             : each.is == state::ready ? "waits for a lock at"
+    const char* const does = each.is == state::spins   ? "spins"
+                             : each.is == state::joins ? "joins"
+                             : each.is == state::waits ? "waits"
+                             : each.is == state::ready ? "waits for a lock"
                                                        : nullptr;
-    if (does != nullptr) text += fmt::format(" {} {} {};", name_of_thread(t), does, name_of(each.where));
+    if (does != nullptr) text += fmt::format(" {} {}{};", name_of_thread(t), does, at(each.where));
   }
   text.pop_back();
   return text;
@@ -374,8 +389,10 @@ unsigned exploration::find(const void* word, std::size_t size, site where) noexc
 
 void exploration::check(const memory::problem& wrong, site where) noexcept {
   if (!wrong) [[likely]] return;
-  fail(fmt::format("{} {} at {} ({} at {})", name_of_thread(current_), wrong.what, name_of(where),
-                   name_of_thread(wrong.other_thread), name_of(wrong.other)));
+  const site last = threads_[current_].where;
+  const std::string place = is_said(where) ? at(where) : is_said(last) ? ", behind " + name_of(last) : std::string{};
+  fail(fmt::format("{} {}{} ({}{})", name_of_thread(current_), wrong.what, place, name_of_thread(wrong.other_thread),
+                   at(wrong.other)));
 }
 
 void exploration::fail(std::string what) noexcept {
@@ -385,13 +402,14 @@ void exploration::fail(std::string what) noexcept {
 }
 
 void exploration::crashes(const char* signal) noexcept {
-  fail(fmt::format("{} crashes: {}; its last step was at {}", name_of_thread(current_), signal,
-                   name_of(threads_[current_].where)));
+  const site last = threads_[current_].where;
+  fail(fmt::format("{} crashes: {}; {}", name_of_thread(current_), signal,
+                   is_said(last) ? "its last step was" + at(last) : "it had made no step"));
 }
 
 void exploration::fails(const char* what, site where) noexcept {
   const at_work answers(*this);
-  const std::string place = where.line() == 0 ? std::string{} : name_of(where) + ": ";
+  const std::string place = is_said(where) ? name_of(where) + ": " : std::string{};
   fail(fmt::format("{}: {}{}", name_of_thread(current_), place, what));
 }
 
@@ -757,7 +775,7 @@ void exploration::unlock(const void* mutex, site where) noexcept {
   const at_work answers(*this);
   const bool weak{weakened_.at(where)};
   const unsigned w = find_mutex(mutex, where);
-  if (!has(w)) fail(fmt::format("{} unlocks at {} what it has not locked", name_of_thread(current_), name_of(where)));
+  if (!has(w)) fail(fmt::format("{} unlocks{} what it has not locked", name_of_thread(current_), at(where)));
   const action what{kind::unlock, false, 0, w};
   step(what, where);
   note({happens::unlock, 0, 0, weak, weak ? std::memory_order_relaxed : std::memory_order_release, w, 0, 0, 0, 0, 0, 0, where});
@@ -773,7 +791,7 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
   const bool weak{weakened_.at(where)};
   const unsigned c = find(condition, sizeof *condition, where);
   const unsigned w = find_mutex(mutex, where);
-  if (!has(w)) fail(fmt::format("{} waits at {} and has not locked the mutex", name_of_thread(current_), name_of(where)));
+  if (!has(w)) fail(fmt::format("{} waits{} and has not locked the mutex", name_of_thread(current_), at(where)));
   const action what{kind::wait, false, 0, c, w};
   step(what, where);
   const bool may_be_over = timed && wanted_.timeouts && !threads_[current_].was_late;
@@ -805,7 +823,10 @@ void exploration::notify(const std::uint32_t* condition, bool all, site where) n
 void exploration::touches(const void* data, bool writes, const void* pc) noexcept {
   const at_work answers(*this);
   if (is_own_of_thread(data)) return;
-  plain(data, writes, site_of_instruction(pc));
+  memory::problem wrong;
+  const site where = site_of_instruction(pc);
+  static_cast<void>(touch(data, writes, where, wrong));
+  check(wrong, where);
 }
 
 void exploration::frees(void* memory) noexcept {
@@ -825,17 +846,24 @@ unsigned exploration::choose(unsigned count) {
   return chosen;
 }
 
+// The number of the data.
+std::uint32_t exploration::touch(const void* address, bool writes, site where, memory::problem& wrong) noexcept {
+  if (writes && threads_[current_].locks != 0) threads_[current_].wrote = true;
+  return memory_.plain(current_, address, writes, where, wrong);
+}
+
+// Has a line of its own: it is what the checked code says, where the compiler tells of all that there is.
 void exploration::plain(const void* address, bool writes, site where) noexcept {
   const at_work answers(*this);
-  if (writes && threads_[current_].locks != 0) threads_[current_].wrote = true;
   memory::problem wrong;
-  memory_.plain(current_, address, writes, where, wrong);
+  const std::uint32_t number = touch(address, writes, where, wrong);
+  note({writes ? happens::write : happens::read, 0, 0, false, {}, number, 0, 0, 0, 0, 0, 0, where});
   check(wrong, where);
 }
 
-void exploration::begins_plain(const void* address) noexcept {
+void exploration::begins_plain(const void* address, site where) noexcept {
   const at_work answers(*this);
-  memory_.begins_plain(current_, address);
+  memory_.begins_plain(current_, address, where);
 }
 
 void exploration::retire(const void* address, std::size_t size, site where) {

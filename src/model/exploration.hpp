@@ -85,7 +85,7 @@ public:
 
   unsigned choose(unsigned count);
   void plain(const void* address, bool writes, site where) noexcept;
-  void begins_plain(const void* address) noexcept;
+  void begins_plain(const void* address, site where) noexcept;
   void retire(const void* address, std::size_t size, site where);
 
 private:
@@ -103,7 +103,7 @@ private:
     bool was_late = false;    // its last wait was cut short by its limit: the next one is not, unless nobody else can go on
     bool was_roused = false;  // its last wait at a futex ended for no reason: the next one does not
     unsigned hints = 0;       // after which it went on at once, in a row
-    site where;               // of the pending step
+    site where;               // of the pending step, or the last one
     void (*body)(void*) = nullptr;
     void* data = nullptr;
     void (*drop)(void*) = nullptr;
@@ -124,6 +124,7 @@ private:
     levity::detail::explorer* const before_;
   };
 
+  thread& begin_thread(unsigned number, void (*body)(void*), void* data, void (*drop)(void*));
   static void run_thread();
   void end_thread() noexcept;
   void step(action what, site where) noexcept;
@@ -135,6 +136,7 @@ private:
   void check(const memory::problem& wrong, site where) noexcept;
   [[noreturn]] void fail(std::string what) noexcept;
   [[noreturn]] void crashes(const char* signal) noexcept;
+  std::uint32_t touch(const void* address, bool writes, site where, memory::problem& wrong) noexcept;
   [[nodiscard]] bool is_able(unsigned thread) const noexcept;
   [[nodiscard]] bool sleep_until_woken(bool timed) noexcept;
   [[nodiscard]] bool let_time_pass() noexcept;

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <string>
 #include <utility>
@@ -1134,22 +1133,6 @@ TEST(lives, code_that_crashes_is_told_with_its_interleaving) {
   ASSERT_TRUE(seen.failure);
   EXPECT_NE(seen.failure->what.find("SIGSEGV"), std::string::npos) << seen.failure->what;
   EXPECT_NE(seen.failure->interleaving.find("exploration_litmus_test.cpp"), std::string::npos);
-}
-
-TEST(traces, call_words_as_the_source_does) {
-  const model::result seen = model::explore({}, [] {
-    word ready{0};
-    std::array<word, 2> slots{};
-    slots[1].store(3, relaxed);
-    slots[0].exchange(4, relaxed);
-    model::together([&] { ready.store(1, relaxed); }, [&] { model::require(ready.load(relaxed) == 0, "not yet"); });
-  });
-  ASSERT_TRUE(seen.failure);
-  const std::string& told = seen.failure->interleaving;
-  EXPECT_NE(told.find("  ready = 1, relaxed"), std::string::npos) << told;
-  EXPECT_NE(told.find("  ready reads 1 ["), std::string::npos) << told;
-  EXPECT_NE(told.find("  slots.w0 = 3, relaxed"), std::string::npos) << told;
-  EXPECT_NE(told.find("  slots.w1 0 -> 4 ["), std::string::npos) << told;
 }
 
 // --- the rest

@@ -14,6 +14,7 @@ void memory::begin(unsigned repeats_max) {
   created_ = 0;
   lives_.clear();
   plain_.clear();
+  data_ = 0;
   retired_.clear();
   arena_.clear();
   if (width_ == 0) width_ = 4 * view_step;
@@ -291,14 +292,15 @@ void memory::barrier_reaches(unsigned t) noexcept {
   model::detail::join(self.due, sc_, entries);
 }
 
-void memory::begins_plain(unsigned t, const void* address) {
+void memory::begins_plain(unsigned t, const void* address, std::source_location where) {
   accesses& made = plain_[address];
   made = {};
+  made.write_at = where;
   made.write = threads_[t].cur[t];
   made.writer = static_cast<std::uint8_t>(t);
 }
 
-void memory::plain(unsigned t, const void* address, bool writes, std::source_location where, problem& wrong) {
+std::uint32_t memory::plain(unsigned t, const void* address, bool writes, std::source_location where, problem& wrong) {
   if (!retired_.empty()) check_retired(address, wrong);
   if (const life* const word = writes ? lives_.find(address) : nullptr; word != nullptr && !word->over && word->word != no_word) {
     const history& shared = words_[word->word];
@@ -308,6 +310,7 @@ void memory::plain(unsigned t, const void* address, bool writes, std::source_loc
     }
   }
   accesses& known = plain_[address];
+  if (known.number == 0) known.number = ++data_;
   const view_entry* const cur = threads_[t].cur;
   if (known.write > cur[known.writer]) {
     wrong = {writes ? "writes plain data beside a write" : "reads plain data beside a write", known.writer, known.write_at};
@@ -323,6 +326,7 @@ void memory::plain(unsigned t, const void* address, bool writes, std::source_loc
     known.reads[t] = cur[t];
     known.reads_at[t] = where;
   }
+  return known.number;
 }
 
 }  // namespace levity::model::detail

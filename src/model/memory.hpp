@@ -132,9 +132,10 @@ public:
   [[nodiscard]] bool may_fail(unsigned thread, unsigned word) const noexcept { return !words_[word].glances[thread].failed; }
   void failed(unsigned thread, unsigned word, bool it_has = true) noexcept { words_[word].glances[thread].failed = it_has; }
 
-  void plain(unsigned thread, const void* address, bool writes, std::source_location where, problem& wrong);
+  /// The number of the plain data there.
+  std::uint32_t plain(unsigned thread, const void* address, bool writes, std::source_location where, problem& wrong);
   /// Plain data begins to live: nobody has touched it yet but this thread.
-  void begins_plain(unsigned thread, const void* address);
+  void begins_plain(unsigned thread, const void* address, std::source_location where);
 
   [[nodiscard]] const void* address_of(unsigned word) const noexcept { return words_[word].address; }
 
@@ -171,6 +172,7 @@ private:
     std::array<std::source_location, threads_max> reads_at{};
     view_entry write = 0;
     std::uint8_t writer = 0;
+    std::uint32_t number = 0;  // 0: none yet
     std::source_location write_at;
   };
   struct range {
@@ -208,6 +210,7 @@ private:
   view_arena arena_;
   address_table<life> lives_;
   address_table<accesses> plain_;
+  std::uint32_t data_ = 0;  // of plain data there was so much
   std::vector<range> retired_;
   std::uint32_t created_ = 0;
   unsigned repeats_max_ = 0;

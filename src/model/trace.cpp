@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cctype>
 #include <cstdint>
-#include <fstream>
+#include <initializer_list>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "model/source_line.hpp"
 
 namespace levity::inline v0::model::detail {
 namespace {
@@ -33,9 +35,17 @@ std::string number(std::uint64_t value, std::uint32_t size) {
   return fmt::format("{:#x}", value);
 }
 
+// 2,480
+std::string in_thousands(std::size_t value) {
+  std::string text = std::to_string(value);
+  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, ",");
+  return text;
+}
+
 std::string writer_of(const message& from) {
   if (from.event == memory::before_all) return "at first";
-  return fmt::format("{} {}", name_of_thread(from.writer), model::detail::name_of(from.where));
+  const std::string place = is_said(from.where) ? " " + model::detail::name_of(from.where) : std::string{};
+  return name_of_thread(from.writer) + place;
 }
 
 // What a load could have read instead: messages that were there, from the oldest one on.
@@ -60,56 +70,59 @@ std::string source_of(const happening& one, const memory& words) {
   return "?";
 }
 
-// `lock_` of `const system_guard guard{all.lock_};`, or of `lock_.lock();`.
-std::string mutex_in(std::string_view line) {
-  std::size_t end = std::min(line.find(".lock("), line.find(".unlock("));
-  if (end == std::string_view::npos && line.find("guard") != std::string_view::npos) end = line.find_last_of("})");
-  if (end == std::string_view::npos) return {};
-  std::size_t begin = end;
-  while (begin > 0 && (std::isalnum(static_cast<unsigned char>(line[begin - 1])) != 0 || line[begin - 1] == '_')) begin--;
-  return std::string(line.substr(begin, end - begin));
-}
-
-// What a word is called where an operation on it is written: `idle_` of `idle_[worker / 64].fetch_or(`. Empty if it is not seen.
-std::string word_in(std::string_view line, happening::kind what) {
+// What a word, or plain data, is called where `one` has happened to it. Empty if it is not seen.
+std::string name_at(const happening& one, source_lines& sources) {
   using kind = happening::kind;
-  using names = std::array<std::string_view, 3>;
-  constexpr names loads{".load("};
-  constexpr names stores{".store("};
-  constexpr names changes{".exchange(", ".fetch_", ".compare_exchange_"};
-  constexpr names waits{".wait(", ".wait_for(", ".notify_"};
-  const bool changed = what == kind::change || what == kind::failed || what == kind::spurious;
-  const bool waited = what == kind::sleep || what == kind::wakes_up || what == kind::timeout || what == kind::wake;
-  if (what == kind::lock || what == kind::unlock) return mutex_in(line);
-  for (const std::string_view call : what == kind::load ? loads : what == kind::store ? stores : changed ? changes
-                                     : waited           ? waits
-                                                        : names{}) {
-    std::size_t end = call.empty() ? std::string_view::npos : line.find(call);
-    if (end == std::string_view::npos) continue;
-    int depth = 0;  // arguments and numbers are no part of the name
-    while (end > 0 && (depth > 0 || line[end - 1] == ')' || line[end - 1] == ']')) {
-      end--;
-      depth += line[end] == ')' || line[end] == ']' ? 1 : line[end] == '(' || line[end] == '[' ? -1 : 0;
-    }
-    std::size_t begin = end;
-    while (begin > 0 && (std::isalnum(static_cast<unsigned char>(line[begin - 1])) != 0 || line[begin - 1] == '_')) begin--;
-    return std::string(line.substr(begin, end - begin));
+  const std::string_view line = sources.at(one.where);
+  const auto called = [&](std::initializer_list<std::string_view> calls) {
+    return name_of_called(line, one.where.column(), calls);
+  };
+  switch (one.what) {
+    case kind::load: return called({"load"});
+    case kind::store: return called({"store"});
+    case kind::change:
+    case kind::failed:
+    case kind::spurious: return called({"exchange", "fetch_", "compare_exchange_"});
+    case kind::wait:
+    case kind::no_wait:
+    case kind::no_reason:
+    case kind::timeout:
+    case kind::wake:
+    case kind::sleep:
+    case kind::wakes_up: return called({"futex_", "wait", "notify_"});
+    case kind::lock:
+    case kind::unlock: return name_of_guarded(line, one.where.column());
+    case kind::read: return called({"get", "read"});
+    case kind::write: return called({"set", "write"});
+    default: return {};
   }
-  return {};
 }
 
-// Of each word: what it is called where it is first used by a name, with its number if others are called so, too.
-std::vector<std::string> names_of_words(const std::vector<happening>& happenings, unsigned count) {
-  std::vector<std::string> names(count);
+// Of each word, and behind them of all plain data: what it is called where it is first used by a name, with its number if others
+// are called so, too.
+std::vector<std::string> names_of_all(const std::vector<happening>& happenings, unsigned words, unsigned data,
+                                      source_lines& sources) {
+  std::vector<std::string> names(words + data);
   for (const happening& one : happenings) {
-    if (one.word < count && names[one.word].empty()) names[one.word] = word_in(line_at(one.where), one.what);
+    if (one.word < names.size() && names[one.word].empty()) names[one.word] = name_at(one, sources);
   }
-  std::vector<std::string> shown(count);
-  for (unsigned word = 0; word < count; word++) {
-    const bool alone = !names[word].empty() && std::count(names.begin(), names.end(), names[word]) == 1;
-    shown[word] = alone ? names[word] : names[word].empty() ? fmt::format("w{}", word) : fmt::format("{}.w{}", names[word], word);
+  std::vector<std::string> shown(names.size());
+  for (unsigned i = 0; i < names.size(); i++) {
+    const std::string number = i < words ? fmt::format("w{}", i) : fmt::format("d{}", i - words);
+    const bool alone = !names[i].empty() && std::count(names.begin(), names.end(), names[i]) == 1;
+    shown[i] = alone ? names[i] : names[i].empty() ? number : names[i] + "." + number;
   }
   return shown;
+}
+
+// Gives plain data the numbers behind those of the words, in the order in which it is touched. Returns how much there is.
+unsigned number_data(std::vector<happening>& happenings, unsigned words) {
+  std::unordered_map<std::uint32_t, std::uint32_t> numbers;
+  for (happening& one : happenings) {
+    if (one.what != happening::kind::read && one.what != happening::kind::write) continue;
+    one.word = numbers.try_emplace(one.word, words + numbers.size()).first->second;
+  }
+  return static_cast<unsigned>(numbers.size());
 }
 
 std::string told(const happening& one, const memory& words, const std::vector<std::string>& names) {
@@ -146,8 +159,36 @@ std::string told(const happening& one, const memory& words, const std::vector<st
     case kind::sleep: return fmt::format("lets go of the mutex and waits at {}", word());
     case kind::wakes_up: return fmt::format("lets go of the mutex, and wakes up for no reason at {}", word());
     case kind::choice: return fmt::format("chooses {}", one.value);
+    case kind::read: return fmt::format("reads {}", word());
+    case kind::write: return fmt::format("writes {}", word());
   }
   return "?";
+}
+
+// Lines one below the other. Where some come again and again, as those of a loop that spins do, they stand there once.
+std::string folded(const std::vector<std::string>& lines) {
+  constexpr std::size_t together_max = 32;
+  std::string text;
+  for (std::size_t at = 0; at < lines.size();) {
+    std::size_t together = 1;
+    std::size_t again = 0;  // lines that are those before them once more, `together` at a time
+    for (std::size_t some = 1; some <= together_max; some++) {
+      std::size_t same = 0;
+      while (at + some + same < lines.size() && lines[at + some + same] == lines[at + same]) same++;
+      if (same -= same % some; same > again) {
+        together = some;
+        again = same;
+      }
+    }
+    if (again < 3) together = 1, again = 0;
+    for (std::size_t i = at; i < at + together; i++) text += lines[i] + '\n';
+    if (again != 0) {
+      text += fmt::format("  ... the {} above, {} more times\n", together == 1 ? "line" : fmt::format("{} lines", together),
+                          in_thousands(again / together));
+    }
+    at += together + again;
+  }
+  return text;
 }
 
 }  // namespace
@@ -159,9 +200,15 @@ std::source_location site_of_instruction(const void* pc) noexcept {
   return std::bit_cast<std::source_location>(reinterpret_cast<std::uintptr_t>(pc) | instruction_bit);
 }
 
+static bool is_instruction(std::source_location where) noexcept {
+  return (std::bit_cast<std::uintptr_t>(where) & instruction_bit) != 0;
+}
+
+bool is_said(std::source_location where) noexcept { return is_instruction(where) || where.line() != 0; }
+
 std::string name_of(std::source_location where) {
-  if (const auto bits = std::bit_cast<std::uintptr_t>(where); (bits & instruction_bit) != 0) {
-    const std::uintptr_t pc = bits & ~instruction_bit;
+  if (is_instruction(where)) {
+    const std::uintptr_t pc = std::bit_cast<std::uintptr_t>(where) & ~instruction_bit;
     Dl_info in{};
     if (::dladdr(reinterpret_cast<const void*>(pc), &in) == 0) return fmt::format("{:#x}", pc);
     return fmt::format("{}+{:#x}", in.dli_fname, pc - 1 - reinterpret_cast<std::uintptr_t>(in.dli_fbase));
@@ -173,29 +220,22 @@ std::string name_of(std::source_location where) {
   return fmt::format("{}:{}", path, where.line());
 }
 
-std::string line_at(std::source_location where) {
-  std::ifstream file(where.file_name());
-  std::string line;
-  for (std::uint32_t i = 0; i < where.line(); i++) {
-    if (!std::getline(file, line)) return {};
-  }
-  const std::size_t begin = line.find_first_not_of(' ');
-  if (begin == std::string::npos) return {};
-  const std::size_t comment = line.find("  //");
-  return line.substr(begin, (comment == std::string::npos || comment < begin ? line.size() : comment) - begin);
-}
+std::string at(std::source_location where) { return is_said(where) ? " at " + name_of(where) : std::string{}; }
 
 std::string trace::text(const memory& words) const {
-  std::string text;
-  const std::vector<std::string> names = names_of_words(happenings_, words.words());
-  for (const happening& one : happenings_) {
+  std::vector<happening> all = happenings_;
+  const unsigned data = number_data(all, words.words());
+  source_lines sources;
+  const std::vector<std::string> names = names_of_all(all, words.words(), data, sources);
+  std::vector<std::string> lines;
+  for (const happening& one : all) {
     const std::string margin(2 + 4 * static_cast<std::size_t>(one.thread), ' ');
     std::string line = fmt::format("{}{}  {}{}", margin, name_of_thread(one.thread), told(one, words, names),
                                    one.weakened ? " (weakened)" : "");
-    if (one.where.line() != 0) line = fmt::format("{:<100}  {}  {}", line, name_of(one.where), line_at(one.where));
-    text += line + '\n';
+    if (is_said(one.where)) line = fmt::format("{:<100}  {}  {}", line, name_of(one.where), sources.code_at(one.where));
+    lines.push_back(std::move(line));
   }
-  return text;
+  return folded(lines);
 }
 
 }  // namespace levity::model::detail

@@ -35,7 +35,9 @@ struct happening {
     unlock,
     sleep,
     wakes_up,
-    choice
+    choice,
+    read,
+    write
   };
 
   kind what;
@@ -43,7 +45,7 @@ struct happening {
   std::uint8_t other = 0;          // start, join, reach, wake: of which thread
   bool weakened = false;
   std::memory_order order = std::memory_order_relaxed;
-  std::uint32_t word = ~std::uint32_t{0};
+  std::uint32_t word = ~std::uint32_t{0};  // read, write: the number of the plain data
   std::uint32_t size = 0;
   std::uint64_t value = 0;         // what a load, a change or a failed comparison read; what a store wrote
   std::uint64_t made = 0;          // what a change wrote
@@ -58,20 +60,22 @@ public:
   void clear() noexcept { happenings_.clear(); }
   void add(const happening& one) { happenings_.push_back(one); }
 
-  /// One line a step. Reads source files, to show what is written there.
+  /// One line a step, or a plain access; what is repeated is folded. Reads source files, to show what is written there.
   [[nodiscard]] std::string text(const memory& words) const;
 
 private:
   std::vector<happening> happenings_;
 };
 
+/// Whether a place has been said, by line or by instruction.
+bool is_said(std::source_location where) noexcept;
 /// `deque.hpp:82`, with the last folder in front.
 std::string name_of(std::source_location where);
+/// ` at deque.hpp:82`; empty if the place has not been said.
+std::string at(std::source_location where);
 /// For plain data it is not the source that says where it is touched, but an instruction: such a place has no line, and as a name
 /// the program and the offset in it that addr2line asks for.
 std::source_location site_of_instruction(const void* pc) noexcept;
-/// The line itself, without its margin; empty if the file is not there.
-std::string line_at(std::source_location where);
 
 constexpr char name_of_thread(unsigned thread) noexcept { return static_cast<char>('a' + thread); }
 

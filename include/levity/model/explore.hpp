@@ -115,7 +115,7 @@ result explore(const options& wanted, void (*body)(void*), void* data);
 unsigned start(void (*body)(void*), void* data, void (*drop)(void*), std::source_location where);
 void join(unsigned thread, std::source_location where);
 void plain(const void* address, bool writes, std::source_location where) noexcept;
-void begins(const void* address) noexcept;
+void begins(const void* address, std::source_location where) noexcept;
 void per_thread(void* word, std::size_t size);
 [[noreturn]] void fails_outside(const char* what, std::source_location where) noexcept;
 
@@ -191,7 +191,9 @@ template <class T>
 class cell {
 public:
   /// Begins with `value`; nobody has touched it yet but this thread.
-  explicit cell(T value = T{}) noexcept : value_(std::move(value)) { detail::begins(&value_); }
+  explicit cell(T value = T{}, std::source_location where = std::source_location::current()) noexcept : value_(std::move(value)) {
+    detail::begins(&value_, where);
+  }
   cell(const cell&) = delete;
   cell& operator=(const cell&) = delete;
 
