@@ -30,6 +30,8 @@ model::failure failure_of(Body body, model::options wanted = {}) {
 
 bool tells(const model::failure& of, const std::string& text) { return of.interleaving.find(text) != std::string::npos; }
 
+std::string line(unsigned number) { return "model/trace_test.cpp:" + std::to_string(number); }
+
 // --- names ----------------------------------------------------------------------------------------------------------------------
 
 TEST(traces, call_words_as_the_source_does) {
@@ -128,6 +130,24 @@ TEST(traces, call_no_plain_data_by_the_name_of_what_lay_there_before) {
 }
 
 // --- places ---------------------------------------------------------------------------------------------------------------------
+
+TEST(traces, name_the_line_of_who_calls_together) {
+  unsigned calls = 0;
+  const auto race = [&] {
+    model::cell<int> data{0};
+    calls = __LINE__ + 1;
+    model::together([&] { data.set(1); }, [&] { data.set(2); });
+  };
+  const model::failure seen = failure_of(race);
+  EXPECT_EQ(seen.interleaving.find("model/explore.hpp"), std::string::npos) << seen.interleaving;
+  EXPECT_TRUE(tells(seen, line(calls))) << seen.interleaving;
+  const model::failure stuck = failure_of([&] {
+    model::atomic<std::uint32_t> never{0};
+    calls = __LINE__ + 1;
+    model::together([&] { model::futex_wait(never, 0); });
+  });
+  EXPECT_NE(stuck.what.find("a joins at " + line(calls)), std::string::npos) << stuck.what;
+}
 
 TEST(traces, have_no_place_without_a_line) {
   std::string told;

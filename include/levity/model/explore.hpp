@@ -119,6 +119,18 @@ void begins(const void* address, std::source_location where) noexcept;
 void per_thread(void* word, std::size_t size);
 [[noreturn]] void fails_outside(const char* what, std::source_location where) noexcept;
 
+/// What a thread is to do, and whose line asks for it.
+struct work {
+  template <class Does>
+  work(Does does, std::source_location where = std::source_location::current())
+      : run([](void* it) { (*static_cast<Does*>(it))(); }),
+        kept(new Does(std::move(does)), [](void* it) { delete static_cast<Does*>(it); }), asked_at(where) {}
+
+  void (*run)(void*);
+  std::unique_ptr<void, void (*)(void*)> kept;
+  std::source_location asked_at;
+};
+
 }  // namespace detail
 
 /// Runs `body` until all of its executions have been seen, one has failed, or options say that it is enough. On the calling thread,
@@ -134,15 +146,16 @@ class thread {
 public:
   /// Starts it. What the body writes before happens before what `work` does.
   template <class Work>
-  explicit thread(Work work, std::source_location where = std::source_location::current()) {
-    auto kept = std::make_unique<Work>(std::move(work));
-    number_ = detail::start([](void* data) { (*static_cast<Work*>(data))(); }, kept.get(),
-                            [](void* data) { delete static_cast<Work*>(data); }, where);
-    static_cast<void>(kept.release());
+  explicit thread(Work work, std::source_location where = std::source_location::current())
+      : thread(detail::work(std::move(work), where)) {}
+  /// The same, for together().
+  explicit thread(detail::work work)
+      : where_(work.asked_at), number_(detail::start(work.run, work.kept.get(), work.kept.get_deleter(), where_)) {
+    static_cast<void>(work.kept.release());
   }
   thread(const thread&) = delete;
   thread& operator=(const thread&) = delete;
-  ~thread() { join(); }
+  ~thread() { join(where_); }
 
   /// Waits until it has ended; what it did happens before the return.
   void join(std::source_location where = std::source_location::current()) {
@@ -150,15 +163,16 @@ public:
   }
 
 private:
-  unsigned number_ = 0;
+  const std::source_location where_;
+  const unsigned number_;
   bool joined_ = false;
 };
 
-/// Runs each of `works` on a thread of its own and waits for all of them.
-template <class Work, class... Works>
-void together(Work work, Works... works) {
-  const thread first(std::move(work));
-  if constexpr (sizeof...(works) != 0) together(std::move(works)...);
+/// Runs `first`, and each of `others`, on a thread of its own and waits for all of them.
+template <class... Works>
+void together(detail::work first, Works... others) {
+  [[maybe_unused]] const std::source_location where = first.asked_at;  // the line of the caller, for behind a pack is no room
+  const thread all[] = {thread(std::move(first)), thread(std::move(others), where)...};
 }
 
 /// Ends the exploration with a failure unless `condition` holds; outside of one, the program.
