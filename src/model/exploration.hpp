@@ -89,6 +89,8 @@ public:
   void retire(const void* address, std::size_t size, site where);
 
 private:
+  static constexpr std::int64_t limit_ns = 60'000'000'000;  // the clock when a time is over: longer than any wait that has an end
+
   enum class state : std::uint8_t { ready, spins, joins, waits, ended };
 
   struct thread {

@@ -3,53 +3,24 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
 #include <string>
 #include <vector>
 
-#include "levity/base/explored_atomic.hpp"
-#include "levity/model/explore.hpp"
+#include "model/test_support.hpp"
 
 namespace {
 
 namespace model = levity::model;
 
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-constexpr auto release = std::memory_order_release;
-constexpr auto seq_cst = std::memory_order_seq_cst;
-
-using word = model::atomic<int>;
-using reduction = model::options::reduction;
-using outcomes = std::set<std::vector<int>>;
-
-template <class Body>
-outcomes outcomes_of(Body body, reduction left_out) {
-  outcomes seen;
-  model::options wanted;
-  wanted.reduce = left_out;
-  const model::result found = model::explore(wanted, [&] { seen.insert(body()); });
-  EXPECT_FALSE(found.failure) << found.failure->what << '\n' << found.failure->interleaving;
-  EXPECT_TRUE(found.complete);
-  return seen;
-}
-
-// All of them, and the same whatever is left out.
-template <class Body>
-outcomes all_of(Body body) {
-  const outcomes seen = outcomes_of(body, reduction::none);
-  EXPECT_EQ(outcomes_of(body, reduction::sleep), seen) << "sleep sets miss something";
-  EXPECT_EQ(outcomes_of(body, reduction::races), seen) << "the search for races misses something";
-  return seen;
-}
-
-template <class Body>
-std::string failure_of(Body body, model::options wanted = {}) {
-  const model::result found = model::explore(wanted, body);
-  return found.failure ? found.failure->what : found.complete ? "none" : "not at the end";
-}
-
-const outcomes four{{0, 0}, {0, 1}, {1, 0}, {1, 1}};
+using model::test::acquire;
+using model::test::all_of;
+using model::test::failure_of;
+using model::test::four;
+using model::test::outcomes;
+using model::test::relaxed;
+using model::test::release;
+using model::test::seq_cst;
+using model::test::word;
 
 TEST(stale_reads, are_not_used_up_by_looks_at_what_was_the_newest) {
   EXPECT_EQ(all_of([] {

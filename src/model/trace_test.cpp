@@ -10,17 +10,16 @@
 #include <stdexcept>
 #include <string>
 
-#include "levity/model/explore.hpp"
 #include "levity/model/mutex.hpp"
+#include "model/test_support.hpp"
 
 namespace {
 
 namespace model = levity::model;
 
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-
-using word = model::atomic<int>;
+using model::test::acquire;
+using model::test::relaxed;
+using model::test::word;
 
 template <class Body>
 model::failure failure_of(Body body, model::options wanted = {}) {

@@ -175,9 +175,9 @@ void together(detail::work first, Works... others) {
   const thread all[] = {thread(std::move(first)), thread(std::move(others), where)...};
 }
 
-/// Ends the exploration with a failure unless `condition` holds; outside of one, the program.
-inline void require(bool condition, const char* what, std::source_location where = std::source_location::current()) {
-  if (condition) return;
+/// Ends the exploration with a failure unless `holds`; outside of one, the program.
+inline void require(bool holds, const char* what, std::source_location where = std::source_location::current()) {
+  if (holds) return;
   if (levity::detail::this_explorer == nullptr) detail::fails_outside(what, where);
   levity::detail::this_explorer->fails(what, where);
 }
