@@ -152,14 +152,13 @@ bool stack_request::read(std::uint32_t number, stack_trace& into) const noexcept
 
 void stack_request::end(std::uint32_t number) noexcept {
   std::uint64_t seen = word(number, state::armed);
-  // E340 acquire: what it has written that nobody will read. Where it succeeds relaxed would do, but g++ 12 refuses that at -O0.
-  if (word_.compare_exchange_strong(seen, word(number, state::idle), std::memory_order_acquire, std::memory_order_acquire)) return;
-  // E340 acquire: the same.
+  if (word_.compare_exchange_strong(seen, word(number, state::idle), std::memory_order_relaxed, std::memory_order_relaxed)) return;
   if (seen == word(number, state::taking) &&
-      word_.compare_exchange_strong(seen, word(number, state::abandoned), std::memory_order_acquire, std::memory_order_acquire)) {
+      word_.compare_exchange_strong(seen, word(number, state::abandoned), std::memory_order_relaxed, std::memory_order_relaxed)) {
     return;
   }
-  word_.store(word(number, state::idle), std::memory_order_release);  // E341 release.
+  // It is taken. E340 acquire: what was written that nobody will read. E341 release.
+  word_.exchange(word(number, state::idle), std::memory_order_acq_rel);
 }
 
 bool stack_request::begin_answer(std::uint32_t number) noexcept {

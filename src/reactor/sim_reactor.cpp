@@ -458,7 +458,7 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
     if (w.deliver_pending(ready) || !waits || ready.room() < 2 || until_ns <= w.now_ns_) return;
     const std::int64_t next_ns = std::min(w.next_arrival_ns(), until_ns);
     if (next_ns == timer_wheel::never_ns) {
-      if (rung_.exchange(false, std::memory_order_acquire)) return;  // E70 acquire.
+      if (rung_.load(std::memory_order_relaxed)) return;  // by another thread; the next poll hears it (E70)
       report_deadlock(w.now_ns_, w.watched_);
       if (on_deadlock) on_deadlock();
       std::abort();

@@ -26,9 +26,8 @@ const wait_reason apart_waiter::reason_{name, &take_back, nullptr, nullptr};
 task_record* apart_call::carry_out() noexcept {
   if (state_.load(std::memory_order_acquire) != state::abandoned) {  // E380 acquire.
     make();
-    state seen = state::waited_for;
-    // E380 acquire, where it fails. Where it succeeds relaxed would do, but g++ 12 warns of that unless it optimises much.
-    if (state_.compare_exchange_strong(seen, state::over, std::memory_order_acquire, std::memory_order_acquire)) return task;
+    // E380 acquire, where it was abandoned meanwhile: nobody looks at the word any more.
+    if (state_.exchange(state::over, std::memory_order_acquire) == state::waited_for) return task;
   }
   delete this;
   left_behind_.fetch_sub(1, std::memory_order_relaxed);

@@ -2,8 +2,9 @@
 
 // deque: one worker's ready tasks. The owner pushes and pops at the bottom, thieves take from the top.
 //
-// After Chase and Lev (2005), with the orders of Le, Pop, Cohen and Zappa Nardelli (2013), over a fixed ring: a worker that has
-// more than the ring holds hands half of it to a queue that all share, so nothing grows and no thief reads memory that goes.
+// After Chase and Lev (2005), with the fences of Le, Pop, Cohen and Zappa Nardelli (2013), over a fixed ring: a worker that has
+// more than the ring holds hands half of it to a queue that all share, so nothing grows and no thief reads memory that goes. Their
+// exchanges are seq_cst, for C++11 lets a fence order none but such stores for others; C++20 has it order all (P0668).
 //
 // The bottom is also the slot for the task to run next: what a running task wakes is run first, while its data is warm,
 // and is stealable from the moment it is pushed. The worker bounds how long newer tasks may pass older ones (worker.cpp).
@@ -27,14 +28,16 @@
 //   closed    thieves nothing; the owner asks before a pop   open: a thief, before the barrier
 //
 // Edges
-//   E10  push -> steal: the task and what its pusher wrote.
-//   E11  steal, take_half -> push: a slot is overwritten only after its thief has read it.
+//   E10  push -> steal: the task and what its pusher wrote. The fence of a pop hands on all that was pushed before it, by whatever
+//        is stored to bottom_ after it; and a pop without one follows no push since that of the pop that set aside.
+//   E11  steal -> push: a slot is overwritten only after its thief has read it. Exchanges of top_ hand on what came before theirs;
+//        the owner's release nothing, for nobody but the owner overwrites.
 //   E12  pop <-> steal: of an owner and a thief at the last task, at least one sees the other (store bottom, load top against
 //        load top, load bottom). And of an owner who sets aside from n on: a thief whose fence is the later one sees n; before an
 //        earlier one it has read a top that the owner finds or passes, and takes no task from n on, for n lies beyond the top
 //        found.
-//   E350 push, publish, open, pop -> steal: who sees `none`, or a number, sees the bottom as it was then, not one from before the
-//        fenceless pops.
+//   E350 push, publish, pop -> steal: who sees `none`, or a number, sees the bottom as it was then, not one from before the
+//        fenceless pops. The `none` of open() comes after its barrier, which is a full fence of its own thread, too.
 //   E351 pop without a fence <-> open: the barrier falls before the owner's look at limit_, which then finds it closed, or after
 //        its store of bottom_, which every thief sees from then on.
 //   E352 open -> open: the one before is done with limit_.
@@ -93,10 +96,10 @@ public:
   T* pop(bool set_aside = false) noexcept {
     const std::int64_t bottom = bottom_.load(std::memory_order_relaxed) - 1;
     if (bottom >= aside_ && set_aside) {
-      bottom_.store(bottom, std::memory_order_release);  // E10 release.
-      compiler_fence();                                  // E351: the order of these two, for the barrier of open().
+      bottom_.store(bottom, std::memory_order_relaxed);
+      compiler_fence();  // E351: the order of these two, for the barrier of open().
       if (limit_.load(std::memory_order_relaxed) == aside_) [[likely]] return slot(bottom).load(std::memory_order_relaxed);
-      bottom_.store(bottom + 1, std::memory_order_release);  // E10 release.
+      bottom_.store(bottom + 1, std::memory_order_relaxed);
     }
     if (top_.load(std::memory_order_relaxed) > bottom) return nullptr;
     if (shared_) return pop_among_thieves(bottom, set_aside);
@@ -110,25 +113,25 @@ public:
   /// Any thread. The oldest task; null if there is none or another thread took it meanwhile.
   T* steal() noexcept {
     if (!shared_) return pop_oldest();
-    std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire: what thieves before us took.
-    full_fence();                                             // E12.
+    std::int64_t top = top_.load(std::memory_order_relaxed);
+    full_fence();                                                         // E12.
     const std::int64_t limit = limit_.load(std::memory_order_acquire);    // E350 acquire.
     const std::int64_t bottom = bottom_.load(std::memory_order_acquire);  // E10 acquire.
     if (top >= std::min(limit, bottom)) return nullptr;
     T* task = slot(top).load(std::memory_order_relaxed);
-    // E11 release: we have read the slot. E12 seq_cst.
-    return top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed) ? task
+    // E11 release: we have read the slot.
+    return top_.compare_exchange_strong(top, top + 1, std::memory_order_release, std::memory_order_relaxed) ? task
                                                                                                             : nullptr;
   }
 
   /// While the owner neither pops nor sets aside, and is known not to (it may push): one thread at a time takes the oldest task,
   /// beside thieves if there are any. Null: none was left when it looked. The owner publishes before its next pop.
   T* take_from_absent() noexcept {
-    std::int64_t top = top_.load(std::memory_order_acquire);  // E11 acquire.
-    while (top < bottom_.load(std::memory_order_acquire)) {   // E10 acquire.
+    std::int64_t top = top_.load(std::memory_order_relaxed);
+    while (top < bottom_.load(std::memory_order_acquire)) {  // E10 acquire.
       T* task = slot(top).load(std::memory_order_relaxed);
-      // E11 release: we have read the slot; acquire: what a thief took before us. E12 seq_cst, for thieves.
-      if (top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_acquire)) return task;
+      // E11 release: we have read the slot.
+      if (top_.compare_exchange_strong(top, top + 1, std::memory_order_release, std::memory_order_relaxed)) return task;
     }
     return nullptr;
   }
@@ -142,7 +145,7 @@ public:
     if (limit >= 0 && limit != none && limit_.compare_exchange_strong(limit, closed, std::memory_order_relaxed)) {
       process_barrier();  // E351.
       limit = closed;
-      limit_.compare_exchange_strong(limit, none, std::memory_order_release, std::memory_order_relaxed);  // E350 release.
+      limit_.compare_exchange_strong(limit, none, std::memory_order_relaxed, std::memory_order_relaxed);  // behind that barrier
     }
     opening_.store(false, std::memory_order_release);  // E352 release.
   }
@@ -159,8 +162,7 @@ public:
     for (std::int64_t i = 0; i < capacity / 2; i++) {
       into[static_cast<std::size_t>(i)] = slot(top + i).load(std::memory_order_relaxed);
     }
-    // E11 release: we have read the slots. E12 seq_cst, as every exchange of top_.
-    return top_.compare_exchange_strong(top, top + capacity / 2, std::memory_order_seq_cst, std::memory_order_relaxed)
+    return top_.compare_exchange_strong(top, top + capacity / 2, std::memory_order_relaxed, std::memory_order_relaxed)
                ? capacity / 2
                : 0;
   }
@@ -186,18 +188,18 @@ private:
       aside_ = std::max(bottom - aside_most, top_.load(std::memory_order_relaxed) + 1);
       limit_.store(aside_, std::memory_order_release);  // E350 release.
     }
-    full_fence();  // E12.
+    full_fence();  // E12. What is stored to bottom_ from here on hands on all that was pushed (E10).
     std::int64_t top = top_.load(std::memory_order_relaxed);
     if (top >= aside_) publish();
     if (top > bottom) {
-      bottom_.store(bottom + 1, std::memory_order_release);  // E10 release.
+      bottom_.store(bottom + 1, std::memory_order_relaxed);
       return nullptr;
     }
     T* task = slot(bottom).load(std::memory_order_relaxed);
     if (top == bottom) {
-      // E12 seq_cst, so that thieves and owner agree who took the last one.
-      const bool won = top_.compare_exchange_strong(top, top + 1, std::memory_order_seq_cst, std::memory_order_relaxed);
-      bottom_.store(bottom + 1, std::memory_order_release);  // E10 release.
+      // So thieves and owner agree who took the last one.
+      const bool won = top_.compare_exchange_strong(top, top + 1, std::memory_order_relaxed, std::memory_order_relaxed);
+      bottom_.store(bottom + 1, std::memory_order_relaxed);
       if (!won) return nullptr;
     }
     return task;

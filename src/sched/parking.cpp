@@ -71,9 +71,9 @@ bool idle_set::start_search(unsigned workers) noexcept {
 
 bool parker::prepare(bool in_reactor) noexcept {
   permit expected = permit::empty;
-  // E15 acquire, for a permit that is found. E365 release: whose reactor it is.
+  // E365 release: whose reactor it is. A permit that is found is acquired by finish(), which takes it.
   return permit_.compare_exchange_strong(expected, in_reactor ? permit::polling : permit::futex,
-                                         std::memory_order_acq_rel, std::memory_order_acquire);
+                                         std::memory_order_release, std::memory_order_relaxed);
 }
 
 bool parker::wait_for(std::int64_t timeout_ns) noexcept {

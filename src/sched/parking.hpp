@@ -92,7 +92,8 @@ private:
 
 class parker {
 public:
-  /// Worker: announces that it is about to sleep, in a reactor or on the futex. False: a permit is there already.
+  /// Worker: announces that it is about to sleep, in a reactor or on the futex. False: a permit is there already. Before finish()
+  /// nothing is known of who gave it.
   bool prepare(bool in_reactor) noexcept;
   /// Worker: sleeps on the futex until there is a permit, for at most `timeout_ns`. False: there is none.
   bool wait_for(std::int64_t timeout_ns) noexcept;

@@ -73,9 +73,9 @@ scheduler::scheduler(scheduler_options options)
   for (unsigned i = 0; i < first; i++) {
     workers_.push_back(
         std::make_unique<worker>(*this, i, worker::slot{i, reactors_[i].get()}, seed_ != 0 ? seed_ : worker_seed + i));
-    slots_[i].store(workers_.back().get(), std::memory_order_release);  // E181 release.
+    slots_[i].store(workers_.back().get(), std::memory_order_relaxed);
   }
-  workers_count_.store(first, std::memory_order_release);  // E184 release.
+  workers_count_.store(first, std::memory_order_relaxed);  // whoever is told of the scheduler sees all of it
 }
 
 scheduler::~scheduler() {
@@ -165,12 +165,8 @@ worker* scheduler::pin_here() noexcept {
 
 void scheduler::unpin_here() noexcept { this_worker->unpin(); }
 
-void scheduler::queue_after_call(task_record& record) noexcept {
-  shared_queues::of_node& here = queues_here();
-  here.injected.push(record);
-  full_fence();  // E14.
-  wake_one_fenced(here);
-}
+// Somebody to run it is woken by this thread, which has no slot and so comes by at await_slot() next (E14).
+void scheduler::queue_after_call(task_record& record) noexcept { queues_here().injected.push(record); }
 
 worker* scheduler::add_spare() noexcept {
   const system_guard guarded{threads_lock_};

@@ -94,9 +94,10 @@
 //   E360 take_slot() <-> the worker leaves a task, or a call: the barrier falls before the worker's look at slow_at_ or hold_,
 //        which then finds the doubt, or after its store of current_ or call_, which the watchdog then sees.
 //   E361 the worker enters a task -> take_slot(): what is the slot's, as the worker left it.
-//   E362 take_slot() -> keeps_slot(): the slot is gone.
-//   E363 drain_lock_: the last of those who moved tasks out of a worker's deques -> the worker pops from them again.
-//   E366 drain_lock_: a worker whose slot goes to rest has popped its last task -> who moves tasks out of its deques.
+//   E363 drain_lock_: a worker has its slot again -> who would move tasks out of its deques finds that. What others have moved out
+//        before, it has seen gone when it emptied them itself (await_slot).
+//   E366 drain_lock_: a worker whose slot goes to rest has popped its last task, without a fence perhaps -> who moves tasks out of
+//        its deques.
 //   E364 let_rest(), a spare's thread leaves its worker -> another one is started for that: lock_.
 //
 // watchdog_model.cpp has this source run in all orders of its steps. watchdog_model_test.cpp goes through more of them, of a copy:

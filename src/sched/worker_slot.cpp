@@ -54,17 +54,18 @@ bool worker::take_slot(std::uint64_t call) noexcept {
             slow_at_.load(std::memory_order_relaxed) == 0;
   }
   seen = hold::doubted;
-  // E362 release. What the worker makes of `doubted` in the meantime counts.
-  return hold_.compare_exchange_strong(seen, stays ? hold::lost : hold::held, std::memory_order_release,
+  // What the worker makes of `doubted` in the meantime counts.
+  return hold_.compare_exchange_strong(seen, stays ? hold::lost : hold::held, std::memory_order_relaxed,
                                        std::memory_order_relaxed) && stays;
 }
 
-// Whoever is here is not stuck.
+// Whoever is here is not stuck. Nothing is ordered by the answer: who has lost the slot reads nothing that its takers have written
+// before they give it another one (E183), and who keeps it has had no other holder.
 bool worker::keeps_slot() noexcept {
-  hold seen = hold_.load(std::memory_order_acquire);  // E362 acquire.
-  // E362 acquire. A doubt may be over by itself, too.
+  hold seen = hold_.load(std::memory_order_relaxed);
+  // A doubt may be over by itself, too.
   if (seen == hold::doubted &&
-      hold_.compare_exchange_strong(seen, hold::held, std::memory_order_acquire, std::memory_order_acquire)) {
+      hold_.compare_exchange_strong(seen, hold::held, std::memory_order_relaxed, std::memory_order_relaxed)) {
     return true;
   }
   return seen == hold::held;
@@ -274,7 +275,7 @@ void worker::take_over(worker& from) noexcept {
   owner_.settle_at(index_);
   slow_at_.store(tasks_run_.load(std::memory_order_relaxed) + fair_period, std::memory_order_relaxed);
   {
-    const spin_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more; what they have left is ours.
+    const spin_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more.
     hold_.store(hold::held, std::memory_order_relaxed);
   }
   from.drain([this](task_record** woken, std::size_t count) {
