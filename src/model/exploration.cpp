@@ -549,9 +549,10 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
                                    std::memory_order success, std::memory_order failure, site where) noexcept {
   const at_work answers(*this);
   const taken_halves taken = weakened_.at(where);
-  const bool weakened{taken};
+  const bool succeeds_weakly = success != taken.of(success);
+  const bool fails_weakly = failure != taken.of_failure(failure);
   success = taken.of(success);
-  failure = taken.of(failure);
+  failure = taken.of_failure(failure);
   const unsigned w = find(word, size, where);
   action what{kind::change, is_single_order(success) || is_single_order(failure), 0, w};
   step(what, where);
@@ -571,7 +572,8 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   unsigned chosen = search_.choose(ways);
   const auto size32 = static_cast<std::uint32_t>(size);
   if (equal && chosen == 0) {
-    note({happens::change, 0, 0, weakened, success, w, size32, expected, desired, memory_.at(w, count - 1).created, 0, 0, where});
+    note({happens::change, 0, 0, succeeds_weakly, success, w, size32, expected, desired, memory_.at(w, count - 1).created, 0, 0,
+          where});
     memory_.change(current_, w, desired, success, where, search_.steps() - 1);
     std::memcpy(word, &desired, size);
     made(what);
@@ -588,7 +590,7 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   }
   const unsigned place = picked;
   if (memory_.at(w, place).value == expected) {
-    note({happens::spurious, 0, 0, weakened, failure, w, size32, expected, 0, memory_.at(w, place).created, memory_.created(),
+    note({happens::spurious, 0, 0, fails_weakly, failure, w, size32, expected, 0, memory_.at(w, place).created, memory_.created(),
           memory_.at(w, oldest).created, where});
     memory_.read(current_, w, place, failure);
     memory_.failed(current_, w);
@@ -596,7 +598,7 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
     return false;
   }
   expected = memory_.at(w, place).value;
-  note({happens::failed, 0, 0, weakened, failure, w, size32, expected, 0, memory_.at(w, place).created, memory_.created(),
+  note({happens::failed, 0, 0, fails_weakly, failure, w, size32, expected, 0, memory_.at(w, place).created, memory_.created(),
         memory_.at(w, oldest).created, where});
   const bool in_vain = memory_.read(current_, w, place, failure);
   made(what, place);

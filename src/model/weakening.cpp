@@ -16,6 +16,7 @@ bool halves(std::string_view text, taken_halves& into) noexcept {
   into.release = text == "release" || text.empty();
   into.acquire = text == "acquire" || text.empty();
   into.seq_cst = text == "seq_cst" || text.empty();
+  into.failure = text == "failure" || text.empty();
   return into || text == "nothing";
 }
 
@@ -49,6 +50,7 @@ weakening& weakening::of_environment() {
 }
 
 std::string weakening::read(std::string_view list) {
+  files_.clear();  // what comes now may be of a file that is known
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
     const std::string_view item = list.substr(0, comma);
@@ -63,7 +65,8 @@ std::string weakening::read(std::string_view list) {
         !number(dash == std::string_view::npos ? lines : lines.substr(dash + 1), made.last) ||
         !halves(equals == std::string_view::npos ? std::string_view{} : behind.substr(equals + 1), made.taken)) {
       return "LEVITY_MODEL_WEAKEN cannot be read at \"" + std::string(item) +
-             "\"; write path:line or path:first-last, and =release, =acquire, =seq_cst or =nothing behind it if not all is to go";
+             "\"; write path:line or path:first-last, and =release, =acquire, =seq_cst, =failure or =nothing behind it if not "
+             "all is to go";
     }
     places_.push_back(std::move(made));
   }
@@ -91,6 +94,7 @@ taken_halves weakening::look_up(std::source_location where) noexcept {
     all.release = all.release || each.taken.release;
     all.acquire = all.acquire || each.taken.acquire;
     all.seq_cst = all.seq_cst || each.taken.seq_cst;
+    all.failure = all.failure || each.taken.failure;
   }
   return all;
 }

@@ -4,8 +4,9 @@
 // away without a new build: LEVITY_MODEL_WEAKEN=sched/deque.hpp:82,sched/parking.cpp:110-112=release before a program of the lane.
 //
 // A path stands for every file whose name ends with it, at a slash. A range of lines is for operations that are written on several.
-// Behind = stands which half alone an order loses, in the words of the comments at edges: release, acquire or seq_cst; or
-// `nothing`, to count only. Who is seq_cst and loses one of the first two keeps the other.
+// Behind = stands which half alone an order loses, in the words of the comments at edges: release, acquire or seq_cst; `failure`,
+// that is what a compare_exchange acquires where it fails; or `nothing`, to count only. Who is seq_cst and loses one of the first
+// two keeps the other.
 
 #include <cstdint>
 #include <source_location>
@@ -22,10 +23,15 @@ struct taken_halves {
   bool release = false;
   bool acquire = false;
   bool seq_cst = false;
+  bool failure = false;
 
-  explicit operator bool() const noexcept { return release || acquire || seq_cst; }
+  explicit operator bool() const noexcept { return release || acquire || seq_cst || failure; }
   /// What is left of an order.
   [[nodiscard]] std::memory_order of(std::memory_order order) const noexcept;
+  /// The same of an exchange that fails.
+  [[nodiscard]] std::memory_order of_failure(std::memory_order order) const noexcept {
+    return failure ? std::memory_order_relaxed : order;
+  }
 };
 
 class weakening {

@@ -37,7 +37,7 @@ import tidy  # noqa: E402
 Finding = tidy.Finding
 TABLE = "docs/edges.md"
 REACH = 3  # lines from the end of a comment to the operation that it is about
-HALVES = ("release", "acquire", "seq_cst", "fence", "lock")
+HALVES = ("release", "acquire", "failure", "seq_cst", "fence", "lock")
 
 Definition = collections.namedtuple("Definition", "edge path line text")
 # `line` is where the expression begins and `last_line` where its parenthesis closes, `statement` the same two of the statement
@@ -45,6 +45,7 @@ Definition = collections.namedtuple("Definition", "edge path line text")
 Operation = collections.namedtuple("Operation", "path line last_line statement word name order failure")
 # `last_line` is that of the comment; `trailing`: there is code on its line.
 Citation = collections.namedtuple("Citation", "edge path line halves last_line trailing")
+# `half` is one that was cited; or `failure`, the acquire of a compare_exchange that fails. Who cites an acquire means both of them.
 End = collections.namedtuple("End", "edge half operation")
 
 
@@ -150,11 +151,27 @@ def operations(source):
     return [each for _, each in sorted(found)], strays
 
 
+def halves_of_order(order):
+    """What an order has of them; and a fence is one, as is a lock."""
+    return {"relaxed": set(), "consume": {"acquire"}, "acq_rel": {"release", "acquire"},
+            "seq_cst": {"release", "acquire", "seq_cst"}, "": set()}.get(order, {order})
+
+
 def halves_of(operation):
     """What an operation can be for an edge: its release, its acquire, its seq_cst, one of its fences or locks."""
-    halves = {"relaxed": set(), "consume": {"acquire"}, "acq_rel": {"release", "acquire"},
-              "seq_cst": {"release", "acquire", "seq_cst"}, "": set()}
-    return halves.get(operation.order, {operation.order}) | halves.get(operation.failure, {operation.failure})
+    return halves_of_order(operation.order) | halves_of_order(operation.failure)
+
+
+def parts_of(operation, half):
+    """What a half that is cited is made of: the acquire of a compare_exchange may be in either of its orders, or in both."""
+    if half in halves_of_order(operation.order):
+        yield half
+    if half == "acquire" and half in halves_of_order(operation.failure):
+        yield "failure"
+
+
+def cited_half(end):
+    return "acquire" if end.half == "failure" else end.half
 
 
 def halves_to_cite(operation):
@@ -285,7 +302,7 @@ class Edges:
         else:
             for half in filter(None, halves or ("fence", "lock")):
                 able = [each for each in near if half in halves_of(each)]
-                self.ends[edge] += [End(edge, half, each) for each in able]
+                self.ends[edge] += [End(edge, part, each) for each in able for part in parts_of(each, half)]
                 if halves and not able:
                     self.lost(citation, f"{half} stands at an order that is {near[0].order}: mend the comment, or the order")
 
@@ -317,7 +334,7 @@ def orders_cite_edges(edges):
     cited = collections.defaultdict(set)
     for ends in edges.ends.values():
         for end in ends:
-            cited[end.operation].add(end.half)
+            cited[end.operation].add(cited_half(end))
     for each in edges.operations:
         for half in sorted(halves_to_cite(each) - cited[each]):
             yield Finding(each.path, each.line, f"{shown(each)} {REMEDIES[half]}")
@@ -334,8 +351,9 @@ def edges_have_two_ends(edges):
     for edge, ends in sorted(edges.ends.items()):
         at = collections.defaultdict(set)
         for end in ends:
-            paired = end.half in ("release", "acquire")
-            at[last_name(end.operation.word) if paired else "", end.half].add(end.operation)
+            half = cited_half(end)
+            paired = half in ("release", "acquire")
+            at[last_name(end.operation.word) if paired else "", half].add(end.operation)
         for (word, half), here in sorted(at.items()):
             first = min(here)
             partner = {"release": "acquire", "acquire": "release"}.get(half)
@@ -460,7 +478,7 @@ def as_markdown(edges):
         for mark, written in ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"):
             orders = orders.replace(mark, written)
         lines.append(f"| [E{edge}](../{edges.defined[edge][0].path}) | {orders} | {files(edge, 'release')} "
-                     f"| {files(edge, 'acquire')} | {files(edge, 'seq_cst', 'fence', 'lock')} |")
+                     f"| {files(edge, 'acquire', 'failure')} | {files(edge, 'seq_cst', 'fence', 'lock')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -142,7 +142,11 @@ class Edges(unittest.TestCase):
         self.assertEqual([("acquire", *exchange), ("release", *exchange)], self.ends(3))
         line = line_of(CLEAN[BELL], "first_->compare")
         loop = (BELL, line, line + 1, (line, line + 1), "first_", "compare_exchange_weak", "release", "acquire")
-        self.assertEqual([("acquire", *loop), ("release", *loop)], self.ends(4))
+        self.assertEqual([("failure", *loop), ("release", *loop)], self.ends(4))
+
+    def test_an_exchange_that_may_fail_has_two_orders(self):
+        text = CLEAN[BELL].replace("std::memory_order_release,\n", "std::memory_order_acq_rel,\n")
+        self.assertEqual(["acquire", "failure", "release"], [half for half, *_ in self.ends(4, {BELL: text})])
 
     def test_a_line_within_a_call_cites_too(self):
         text = CLEAN[BELL].replace("      // E4 release: the item; acquire, where it fails.\n", "")
@@ -297,7 +301,7 @@ class Edges(unittest.TestCase):
         place = f"{BELL}:{line}-{line + 1}"
         self.assertEqual("E4  push -> take\n"
                          f"  release  {place:48} {'first_.compare_exchange_weak()':42} release, acquire\n"
-                         f"  acquire  {place:48} {'first_.compare_exchange_weak()':42} release, acquire\n",
+                         f"  failure  {place:48} {'first_.compare_exchange_weak()':42} release, acquire\n",
                          self.run_in(root, "E4").stdout)
         told = json.loads(self.run_in(root, "--json", "E3", "E6").stdout)
         self.assertEqual(["E3", "E6"], [each["edge"] for each in told])

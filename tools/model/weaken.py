@@ -3,9 +3,9 @@
 
 usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--json FILE] EDGE...|all
 
-An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, a fence, or a guard of a
-lock, which then keeps the others out as before, and orders nothing. First each
-scenario of the programs in BUILD is explored as it is, and it is noted which ends it passes; then those that pass an end are
+An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, the acquire of an exchange
+that fails, a fence, or a guard of a lock, which then keeps the others out as before, and orders nothing. First each scenario of the
+programs in BUILD is explored as it is, and it is noted which ends it passes; then those that pass an end are
 explored without it, shortest first, until one fails: the end is killed. Each has N executions, 200,000 unless told, and as many by
 chance where these were not all; all of them are asked briefly before one is for long. Who fails by chance is asked once more with
 nothing weakened, and kills nothing if he fails then, too. Runs go two at a time. Ends that no scenario passes are told as not

@@ -128,6 +128,22 @@ class Ends(Case):
             FENCE: "src/base/lamp.hpp:21-21", FENCE_AGAIN: "src/base/lamp.hpp:23-23", LOCK: "src/base/lamp.hpp:25-25",
             TAKE_RELEASE: "src/base/lamp.hpp:17-18=release", TAKE_ACQUIRE: "src/base/lamp.hpp:17-18=acquire"})
 
+    def test_an_exchange_has_one_order_where_it_succeeds_and_one_where_it_fails(self):
+        orders = {"take": ("acq_rel", "acquire"), "look": ("release", "acquire"), "give": ("acquire", "relaxed")}
+        self.write("src/base/lamp.hpp", "#pragma once\n\n// Edges\n//   E7  one -> the other\n\n" + "".join(
+            f"void {name}() {{ x.compare_exchange_strong(y, 1, std::memory_order_{success}, std::memory_order_{failure}); }}"
+            f"  // E7 {', '.join(sorted({'acquire'} | ({'release'} if success != 'acquire' else set()), reverse=True))}.\n"
+            for name, (success, failure) in orders.items()))
+        house = edges.tidy.House(self.root)
+        items = {end.name: end.item for end in weaken.ends_of(house, edges.Edges(house))}
+        self.assertEqual(items, {
+            "E7 release base/lamp.hpp:take": "src/base/lamp.hpp:6-6=release",
+            "E7 acquire base/lamp.hpp:take": "src/base/lamp.hpp:6-6=acquire",
+            "E7 failure base/lamp.hpp:take": "src/base/lamp.hpp:6-6=failure",
+            "E7 release base/lamp.hpp:look": "src/base/lamp.hpp:7-7=release",
+            "E7 failure base/lamp.hpp:look": "src/base/lamp.hpp:7-7=failure",
+            "E7 acquire base/lamp.hpp:give": "src/base/lamp.hpp:8-8=acquire"})
+
     def test_a_constructor_is_known_by_its_name_whatever_it_initialises(self):
         code = """
 lamp::lamp(lamp_options options)
