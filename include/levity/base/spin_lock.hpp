@@ -51,22 +51,13 @@ public:
     word_.store(0, std::memory_order_release);  // E1 release.
   }
 
-#ifdef LEVITY_MODEL
-  /// The same, as operations of another place: of spin_guard.
-  void lock_at(std::source_location where) noexcept {
-    while (word_.exchange(1, std::memory_order_acquire, where) != 0) spin_hint();  // E1 acquire.
-  }
-  /// An exchange, so that one whose order is taken away still hands on what others have handed on.
-  void unlock_at(std::source_location where) noexcept {
-    word_.exchange(0, std::memory_order_release, where);  // E1 release.
-  }
-#endif
-
   /// How often threads have found it taken lately, from 0 to contention_max. Any thread.
   [[nodiscard]] unsigned contention_approx() const noexcept { return contention_.load(std::memory_order_relaxed); }
   static constexpr unsigned contention_max = 24;
 
 private:
+  friend class explored_spin_guard;
+
   static constexpr unsigned busy_look = 3;
 
   void lock_slowly() noexcept;
