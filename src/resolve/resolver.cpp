@@ -26,6 +26,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
 #include "platform/syscall.hpp"
+#include "resolve/query.hpp"
 
 namespace levity::inline v0 {
 
@@ -33,82 +34,8 @@ using namespace detail;
 
 namespace {
 
-constexpr const char* doing = "looking a name up";
+constexpr const char* doing = looking_up;
 constexpr const char* servers_file = "/etc/resolv.conf";
-
-// One query and its outcome.
-struct query {
-  static constexpr std::uintptr_t asked = 0;
-  static constexpr std::uintptr_t answered = 1;
-
-  query* next = nullptr;  // the inbox's
-  void* home = nullptr;   // the thread's
-  std::string host;
-  std::string service;
-  address_family family = address_family::any;
-  atomic<std::uintptr_t> word{asked};  // see the preface
-  atomic<unsigned> owners{2};
-  io_result<std::vector<address>> outcome = std::unexpected(io_error{io_failure::cancelled, 0, doing});
-
-  void answer(io_result<std::vector<address>> with) noexcept {
-    outcome = std::move(with);
-    // E111 release, acquire.
-    const std::uintptr_t before = word.exchange(answered, std::memory_order_acq_rel);
-    if (before > answered) wake(*reinterpret_cast<task_record*>(before));
-    let_go();
-  }
-
-  void let_go() noexcept {
-    if (owners.fetch_sub(1, std::memory_order_release) != 1) return;  // E112 release.
-    (void)owners.load(std::memory_order_acquire);                     // E112 acquire.
-    delete this;
-  }
-};
-
-class query_wait : waiter {
-public:
-  explicit query_wait(query& on) noexcept : waiter{&reason_}, query_(on) {}
-  bool await_ready() const noexcept { return false; }
-
-  template <levity_promise Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    task_record& record = detail::running_task();
-    if (why_ = pending_cancel(record); why_ != cancel_reason::none) return false;
-    prepare_wait(record, frame, *this);
-    std::uintptr_t expected = query::asked;
-    // E111 release, acquire.
-    return query_.word.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&record), std::memory_order_release,
-                                               std::memory_order_acquire) &&
-           commit_wait(record);
-  }
-
-  // The reason that ended the wait early, none otherwise.
-  cancel_reason await_resume() const noexcept { return why_; }
-
-private:
-  static bool take_back(waiter& self, task_record& record) noexcept {
-    auto& wait = static_cast<query_wait&>(self);
-    auto expected = reinterpret_cast<std::uintptr_t>(&record);
-    if (!wait.query_.word.compare_exchange_strong(expected, query::asked, std::memory_order_relaxed,
-                                                  std::memory_order_relaxed)) {
-      return false;
-    }
-    wait.why_ = effective_cancel(record);
-    return true;
-  }
-
-  static void describe(const waiter& self, char* text, std::size_t size) noexcept {
-    const query& on = static_cast<const query_wait&>(self).query_;
-    std::snprintf(text, size, "%s", on.host.c_str());
-  }
-
-  static const wait_reason reason_;
-
-  query& query_;
-  cancel_reason why_ = cancel_reason::none;
-};
-
-const wait_reason query_wait::reason_{"name look-up", &query_wait::take_back, nullptr, &query_wait::describe};
 
 io_error to_io_error(int status) noexcept {
   switch (status) {
@@ -184,7 +111,7 @@ struct resolver::shared {
   int bell_fd = -1;
   std::once_flag starting;
   system_thread thread;
-  atomic<query*> inbox{nullptr};
+  query_inbox inbox;
   atomic<bool> stop{false};
 
   // The thread's.
@@ -229,13 +156,7 @@ struct resolver::shared {
   }
 
   void ask(query& one) noexcept {
-    query* first = inbox.load(std::memory_order_relaxed);
-    do {
-      one.next = first;
-      // E110 release.
-    } while (!inbox.compare_exchange_weak(first, &one, std::memory_order_release, std::memory_order_relaxed));
-    // Who found it empty rings; what came since is drained with it.
-    if (first == nullptr) ring();
+    if (inbox.push(one)) ring();
   }
 
   // -- the thread ----------------------------------------------------------------------------------------------------
@@ -317,15 +238,7 @@ struct resolver::shared {
   }
 
   void drain() {
-    // E110 acquire.
-    query* last = inbox.exchange(nullptr, std::memory_order_acquire);
-    query* first = nullptr;
-    while (last != nullptr) {  // oldest first
-      query* before = last->next;
-      last->next = first;
-      first = last;
-      last = before;
-    }
+    query* first = inbox.take_all();
     while (first != nullptr) {
       query& one = *first;
       first = first->next;

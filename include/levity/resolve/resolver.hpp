@@ -3,19 +3,8 @@
 // resolver: names become addresses, and no worker waits for it.
 //
 // A resolver owns one thread that drives c-ares: its sockets, timeouts and files are that thread's alone, since c-ares answers
-// from inside its own calls and reads /etc/hosts with plain reads. Tasks leave queries in its inbox and wait; the thread
-// sleeps in poll() when nothing is asked.
-//
-// A query belongs to both sides, the task that asks and the thread, and goes with the last of them: a task that is cancelled
-// leaves at once, and the thread drops the late answer. Where its task waits is one word:
-//   asked (0) -> a record       the task waits           the task
-//   a record  -> asked          take back                a canceller
-//   any       -> answered (1)   the outcome is there     the thread; a record found there is woken
-//
-// Edges
-//   E110  push -> drain of the inbox: the query. (Back, the outcome travels with E111, or with wake().)
-//   E111  the answer -> a task that finds it there: the outcome; a task that waits -> who wakes it.
-//   E112  last but one owner -> last: what the others did with the query is over before it goes.
+// from inside its own calls and reads /etc/hosts with plain reads. Tasks leave queries in its inbox and wait (query.hpp); the
+// thread sleeps in poll() when nothing is asked.
 //
 // Rejected: c-ares on the reactor (its sockets come and go with each query, its calls read files, and answers are computed under
 // a lock that a stuck worker would hold); getaddrinfo on threads for blocking calls (64 slow names, and files wait).
