@@ -27,12 +27,21 @@ struct explored_watchdog {
     if (added != nullptr) one.put_back(*added);
     return added;
   }
+  [[nodiscard]] bool has_spare() noexcept {
+    const system_guard guard{one.lock_};
+    return !one.spares_.empty();
+  }
   // As if it had never been ready: scheduler::join() waits for no thread of its.
   void forget() noexcept { one.state_.store(watchdog::state::absent, std::memory_order_relaxed); }
   bool take_from_task(worker& from) noexcept { return one.take_from_task(from); }
   bool take_from_call(worker& from, std::uint64_t call) noexcept { return one.take_from_call(from, call); }
   void look() noexcept { one.look(); }
   void doze() noexcept { one.pause(watchdog::state::dozing, watchdog::doze_pause_ns); }
+  // It does not sleep where it dozes, for a hint has come meanwhile; but it does for a while where it is needed, and awake.
+  void doze_off() noexcept {
+    one.hinted_.store(1, std::memory_order_relaxed);
+    doze();
+  }
   void fall_asleep() noexcept { one.pause(watchdog::state::asleep, 0); }
   // It may have found itself needed, and be about to look after a while, for which nobody waits here.
   [[nodiscard]] bool rests_approx() const noexcept {

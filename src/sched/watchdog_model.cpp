@@ -249,6 +249,41 @@ LEVITY_SCENARIO(what_is_pushed_after_the_slot_was_lost_is_not_lost, {.executions
   });
 }
 
+// Two that are stuck, one after the other, and one more. The first lasts until the second runs, which has pushed the third.
+script lets_another_begin(house& in, std::size_t other, levity::atomic<bool>& has_begun) {
+  this_worker->push_woken(in.task(other));
+  while (!has_begun.load(std::memory_order_acquire)) levity::spin_hint();
+  in.over(0);
+  co_return;
+}
+
+script begins_and_waits_for(house& in, std::size_t other, levity::atomic<bool>& has_begun, levity::atomic<bool>& is_over) {
+  this_worker->push_woken(in.task(other));
+  has_begun.store(true, std::memory_order_release);
+  while (!is_over.load(std::memory_order_relaxed)) levity::spin_hint();
+  in.over(1);
+  co_return;
+}
+
+// E363: a worker gets its slot back, and pops from its deques again, while somebody is about to empty them.
+LEVITY_SCENARIO(a_worker_that_has_its_slot_again_has_its_deques_for_itself, {.executions_max = 8'000}) {
+  house all;
+  levity::atomic<bool> has_begun{false};
+  levity::atomic<bool> is_over{false};
+  all.add(lets_another_begin(all, 1, has_begun));
+  all.add(begins_and_waits_for(all, 2, has_begun, is_over));
+  all.add(tells(all, 2, is_over));
+  all.holder.push_woken(all.task(0));
+  all.run([&] {
+    while (!all.take_once()) levity::spin_hint();
+    while (!all.dog.has_spare() || !all.dog.take_from_task(*all.spare)) {
+      all.dog.look();
+      levity::spin_hint();
+    }
+    all.dog.look();
+  });
+}
+
 // E182, E360: quick calls, one of which is taken for one that lasts.
 LEVITY_SCENARIO(a_slot_is_taken_from_under_a_call, {.executions_max = 8'000}) {
   house all;
