@@ -9,8 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/system_mutex.hpp"
 #include "io/event_wait.hpp"
-#include "levity/base/system_mutex.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/yield.hpp"

@@ -16,10 +16,10 @@
 #include <memory>
 #include <vector>
 
+#include "base/system_mutex.hpp"
 #include "io/file_line.hpp"
 #include "io/ring_thread.hpp"
 #include "levity/base/atomic.hpp"
-#include "levity/base/system_mutex.hpp"
 #include "levity/io/detail/file_operation.hpp"
 #include "levity/io/file_means.hpp"
 #include "levity/task/detail/executor.hpp"

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "levity/base/explored_thread.hpp"
+#include "base/explored_thread.hpp"
 #include "model/test_support.hpp"
 
 // What code that is compiled to tell of its plain accesses calls.

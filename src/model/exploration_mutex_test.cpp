@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "base/explored_thread.hpp"
 #include "levity/base/explored_condition.hpp"
 #include "levity/base/explored_mutex.hpp"
-#include "levity/base/explored_thread.hpp"
 #include "levity/base/rng.hpp"
 #include "model/test_support.hpp"
 #include "model/weakening.hpp"

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "levity/base/system_mutex.hpp"
+#include "base/system_mutex.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {

@@ -21,8 +21,8 @@
 
 #include <cstdint>
 
+#include "base/system_thread.hpp"
 #include "levity/base/atomic.hpp"
-#include "levity/base/system_thread.hpp"
 #include "platform/ring.hpp"
 
 namespace levity::inline v0::detail {

@@ -7,8 +7,8 @@
 
 #include <cerrno>
 
+#include "base/system_mutex.hpp"
 #include "levity/base/atomic.hpp"
-#include "levity/base/system_mutex.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {

@@ -5,7 +5,7 @@
 #include <system_error>
 #include <utility>
 
-#include "levity/base/system_thread.hpp"
+#include "base/system_thread.hpp"
 #include "platform/affinity.hpp"
 #include "platform/syscall.hpp"
 

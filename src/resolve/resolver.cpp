@@ -20,9 +20,9 @@
 #include <optional>
 #include <system_error>
 
+#include "base/system_thread.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
-#include "levity/base/system_thread.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
 #include "platform/syscall.hpp"

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "base/system_thread.hpp"
 #include "inspect/dump.hpp"
-#include "levity/base/system_thread.hpp"
 #include "levity/sched/detail/apart_call.hpp"
 #include "platform/bounded_writer.hpp"
 #include "platform/signal_counts.hpp"

@@ -8,8 +8,8 @@
 // those of others, for the watchdog is among those who submit and must not stand in a user's call.
 
 
-#include "levity/base/system_condition.hpp"
-#include "levity/base/system_mutex.hpp"
+#include "base/system_condition.hpp"
+#include "base/system_mutex.hpp"
 #include "levity/task/detail/executor.hpp"
 
 namespace levity::inline v0::detail {

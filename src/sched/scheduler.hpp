@@ -32,10 +32,10 @@
 #include <memory>
 #include <vector>
 
+#include "base/system_mutex.hpp"
+#include "base/system_thread.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/base/spin_lock.hpp"
-#include "levity/base/system_mutex.hpp"
-#include "levity/base/system_thread.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "platform/cpu_limit.hpp"

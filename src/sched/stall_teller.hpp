@@ -13,7 +13,7 @@
 #include <array>
 #include <cstddef>
 
-#include "levity/base/system_mutex.hpp"
+#include "base/system_mutex.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "sched/blocking.hpp"
 #include "sched/stalled_task.hpp"

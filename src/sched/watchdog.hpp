@@ -113,10 +113,10 @@
 #include <optional>
 #include <vector>
 
+#include "base/system_mutex.hpp"
+#include "base/system_thread.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
-#include "levity/base/system_mutex.hpp"
-#include "levity/base/system_thread.hpp"
 #include "platform/cpu_limit.hpp"
 #include "platform/looker.hpp"
 #include "platform/thread_stack.hpp"

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "levity/base/spin_guard.hpp"
+#include "base/spin_guard.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/sched/blocking.hpp"

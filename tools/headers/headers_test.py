@@ -20,9 +20,8 @@ DEAR = ("algorithm", "chrono", "format", "fstream", "functional", "future", "iom
 # Where the standard library has no cheaper door.
 FALLBACKS = (("levity/base/clock.hpp", "chrono"), ("levity/task/stop.hpp", "stop_token"))
 OPTIONAL = ("levity/http/", "levity/resolve/", "levity/model/")
-# Doors to the system's locks and threads, which sources pass, and what stands behind them where a build explores.
-DOORS = tuple(f"levity/base/{name}.hpp" for name in ("system_mutex", "system_condition", "system_thread", "spin_guard",
-                                                     "explored_mutex", "explored_condition", "explored_thread"))
+# What stands behind the doors to the system's locks where a build explores: for sources, and for levity/model.
+EXPLORED = tuple(f"levity/base/{name}.hpp" for name in ("explored_mutex", "explored_condition"))
 
 
 def cached(name):
@@ -55,14 +54,14 @@ class Headers(unittest.TestCase):
         for folder, _, files in os.walk(os.path.join(headers.INCLUDE, "levity")):
             for name in files:
                 path = os.path.relpath(os.path.join(folder, name), headers.INCLUDE)
-                if path.startswith(OPTIONAL) or path in DOORS:
+                if path.startswith(OPTIONAL) or path in EXPLORED:
                     continue
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     text = file.read()
                 for dear in re.findall(r"^#include <([a-z_]+)>", text, re.MULTILINE):
                     if dear in DEAR and (path, dear) not in FALLBACKS:
                         met.append(f"{path} includes <{dear}>")
-                met += [f"{path} includes {door}, which is for sources" for door in DOORS if f'"{door}"' in text]
+                met += [f"{path} includes {behind}, which is for sources" for behind in EXPLORED if f'"{behind}"' in text]
         self.assertEqual(met, [])
 
     def test_the_program_of_the_readme_is_found_and_is_a_program(self):

@@ -299,7 +299,7 @@ def threads_pass_the_door(house):
             if match:
                 door = SYSTEM_DOORS.get(next(filter(None, match.groups())), "system_mutex")
                 yield Finding(source.path, number, f"{match.group(0).strip()}: threads, their mutexes and condition variables, and "
-                                                   f"the guards of those come from include/levity/base/{door}.hpp")
+                                                   f"the guards of those come from src/base/{door}.hpp")
 
 
 def threads_stay_in_their_rooms(house):

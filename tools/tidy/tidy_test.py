@@ -181,7 +181,7 @@ class Tidy(unittest.TestCase):
                            ("std::mutex x;", "system_mutex"), ("std::recursive_mutex x;", "system_mutex"),
                            ("std::condition_variable x;", "system_condition"), ("std::unique_lock x{y};", "system_mutex"),
                            ("void f() { const std::scoped_lock x{y, z}; }", "system_mutex")):
-            self.plant(text + "\n", f"levity/base/{door}.hpp", "src/sched/planted.cpp")
+            self.plant(text + "\n", f"src/base/{door}.hpp", "src/sched/planted.cpp")
         for text in ("std::thread::id x;", "std::lock_guard<levity::spin_lock> x(y);", "std::this_thread::yield();", "my_mutex x;"):
             self.assert_green({"src/sched/planted.cpp": text + "\n"})
         self.assert_green({"src/sched/worker_test.cpp": "std::mutex x;\n"})

@@ -3,7 +3,7 @@
 // The only door to the system's threads, as system_mutex.hpp is to its mutexes. platform/thread.hpp starts them.
 
 #ifdef LEVITY_MODEL
-#include "levity/base/explored_thread.hpp"
+#include "base/explored_thread.hpp"
 #else
 #include <thread>
 #endif

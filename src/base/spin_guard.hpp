@@ -4,7 +4,7 @@
 // the place of the lock, so that the edge that a section of its own relies on can be taken away at that section alone.
 
 #ifdef LEVITY_MODEL
-#include "levity/base/explored_spin_guard.hpp"
+#include "base/explored_spin_guard.hpp"
 #else
 #include <mutex>
 

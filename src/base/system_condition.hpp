@@ -2,7 +2,7 @@
 
 // The only door to the system's condition variables, as system_mutex.hpp is to its mutexes.
 
-#include "levity/base/system_mutex.hpp"
+#include "base/system_mutex.hpp"
 
 #ifdef LEVITY_MODEL
 #include "levity/base/explored_condition.hpp"
