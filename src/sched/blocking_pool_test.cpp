@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "levity/base/atomic.hpp"
-#include "platform/fault_plan.hpp"
+#include "tests/support/planned_faults.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
@@ -20,10 +20,6 @@ using namespace std::chrono_literals;
 using lv::detail::blocking_job;
 using lv::detail::blocking_pool;
 using lv::detail::fault_plan;
-
-struct plan_ends {
-  ~plan_ends() { fault_plan::remove(); }
-};
 
 struct told_job : blocking_job {
   told_job() : blocking_job{} {
@@ -44,7 +40,7 @@ struct told_job : blocking_job {
 
 // The watchdog submits what need not wait, and must never stand in the call of a task whose thread was refused at the same moment.
 TEST(blocking_pool, whose_threads_are_refused_lets_nobody_make_the_job_of_another) {
-  const plan_ends at_the_end;
+  const lv::test::planned_faults end_here;
   ASSERT_EQ(fault_plan::install("nothread=1"), std::nullopt);  // all but every fourth
   int strange = 0;
   int alone = 0;

@@ -17,15 +17,17 @@
 
 #include "levity/levity.hpp"
 #include "levity/runtime/statistics.hpp"
-#include "platform/fault_plan.hpp"
 #include "sched/blocking.hpp"
 #include "sched/watchdog.hpp"
+#include "tests/support/planned_faults.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
 
 namespace lv = levity;
 using namespace std::chrono_literals;
+using lv::detail::fault_plan;
+using lv::test::planned_faults;
 using lv::test::run_tasks;
 
 TEST(blocking, returns_values_and_exceptions) {
@@ -237,12 +239,8 @@ TEST(blocking, where_no_thread_is_to_be_had_calls_are_made_all_the_same) {
 
 // One thread that is refused, once: calls are made by the pool for a moment, and in place again when threads are to be had again.
 TEST(blocking, after_a_thread_was_refused_calls_are_made_in_place_again) {
-  using lv::detail::fault_plan;
-  struct plan_ends {
-    ~plan_ends() { fault_plan::remove(); }
-  };
   run_tasks(1, []() -> lv::task<> {
-    const plan_ends at_the_end;
+    const planned_faults end_here;
     (void)co_await lv::blocking([] { return 0; });  // now somebody watches
     fault_plan::install_one(EAGAIN, 1, lv::detail::kernel::call::thread);
     const bool refused = co_await lv::blocking([] {
@@ -265,12 +263,8 @@ TEST(blocking, after_a_thread_was_refused_calls_are_made_in_place_again) {
 
 // While none is to be had at all, slow calls and quick ones return, and afterwards it is as if nothing had been.
 TEST(blocking, while_threads_are_refused_again_and_again_every_call_returns) {
-  using lv::detail::fault_plan;
-  struct plan_ends {
-    ~plan_ends() { fault_plan::remove(); }
-  };
   run_tasks(2, []() -> lv::task<> {
-    const plan_ends at_the_end;
+    const planned_faults end_here;
     (void)co_await lv::blocking([] { return 0; });
     EXPECT_FALSE(fault_plan::install("nothread=2,seed=3").has_value());
     constexpr int count = 50;
@@ -294,14 +288,9 @@ TEST(blocking, while_threads_are_refused_again_and_again_every_call_returns) {
   });
 }
 
-// After a stop of the whole process every call seems to have lasted, the quick ones too.
 // A worker's thread is the first one to be started, the watchdog's the second; each call asks for that again.
 TEST(watchdog, that_gets_no_thread_says_so_once_and_starts_when_a_call_finds_one) {
-  using lv::detail::fault_plan;
-  struct plan_ends {
-    ~plan_ends() { fault_plan::remove(); }
-  };
-  const plan_ends at_the_end;
+  const planned_faults end_here;
   ::testing::internal::CaptureStderr();
   fault_plan::install_one(EAGAIN, 2, lv::detail::kernel::call::thread);
   run_tasks(1, []() -> lv::task<> {
@@ -324,6 +313,7 @@ TEST(watchdog, that_gets_no_thread_says_so_once_and_starts_when_a_call_finds_one
   EXPECT_EQ(told.find(words), told.rfind(words)) << told;
 }
 
+// After a stop of the whole process every call seems to have lasted, the quick ones too.
 TEST(watchdog, a_look_that_comes_late_is_left_out_and_the_next_one_judges) {
   lv::detail::look_times looks;
   constexpr std::int64_t late = lv::detail::look_times::late_ns + 1;

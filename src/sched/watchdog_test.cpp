@@ -538,15 +538,31 @@ TEST(watchdog, a_thread_that_was_replaced_may_run_anywhere) {
   }, cpus_here, all);
 }
 
-// One thread may be kept: of two stuck tasks the second one keeps its slot, is counted, and goes on when the first one has ended.
-TEST(watchdog, what_is_over_the_bound_is_counted_and_stays) {
-  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+namespace {
+
+// What is told of a runtime that may keep one thread, while `main` runs there.
+std::string told_while_one_may_be_kept(lv::task<> (*main)()) {
   lv::runtime_options options;
   options.workers = 1;
   options.stuck_threads_max = 1;
   options.handle_signals = false;
   ::testing::internal::CaptureStderr();
-  lv::run_with(options, []() -> lv::task<> {
+  lv::run_with(options, main);
+  return ::testing::internal::GetCapturedStderr();
+}
+
+// Until this task, too, should lose its slot and may not.
+void spin_over_the_bound() {
+  const std::uint64_t before = lv::threads_of_runtime().unreplaced;
+  while (lv::threads_of_runtime().unreplaced == before) lv::spin_hint();
+}
+
+}  // namespace
+
+// Of two stuck tasks the second one keeps its slot, is counted, and goes on when the first one has ended.
+TEST(watchdog, what_is_over_the_bound_is_counted_and_stays) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  const std::string told = told_while_one_may_be_kept([]() -> lv::task<> {
     flag second{false};
     flag over{false};
     lv::scope tasks;
@@ -556,13 +572,11 @@ TEST(watchdog, what_is_over_the_bound_is_counted_and_stays) {
       co_return;
     }, &second, &over);
     spin_until(second);  // the one that may be
-    std::uint64_t before = lv::threads_of_runtime().unreplaced;
-    while (lv::threads_of_runtime().unreplaced == before) lv::spin_hint();
+    spin_over_the_bound();
     EXPECT_EQ(lv::threads_of_runtime().replaced, 1U);
     over.store(true, std::memory_order_release);
     co_await tasks.join();
   });
-  const std::string told = ::testing::internal::GetCapturedStderr();
   const std::size_t at = told.find("1 threads are kept by tasks that compute or block without waiting, 0 by blocking calls");
   EXPECT_NE(at, std::string::npos) << told;
   EXPECT_EQ(told.find("threads are kept", at + 10), std::string::npos) << "told once: " << told;
@@ -570,12 +584,7 @@ TEST(watchdog, what_is_over_the_bound_is_counted_and_stays) {
 
 TEST(watchdog, a_thread_that_a_call_keeps_is_not_blamed_on_tasks) {
   if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
-  lv::runtime_options options;
-  options.workers = 1;
-  options.stuck_threads_max = 1;
-  options.handle_signals = false;
-  ::testing::internal::CaptureStderr();
-  lv::run_with(options, []() -> lv::task<> {
+  const std::string told = told_while_one_may_be_kept([]() -> lv::task<> {
     flag called{false};
     flag over{false};
     lv::scope tasks;
@@ -586,11 +595,10 @@ TEST(watchdog, a_thread_that_a_call_keeps_is_not_blamed_on_tasks) {
       }, began, until);
     }, &called, &over);
     while (!called.load(std::memory_order_acquire)) co_await lv::yield();
-    while (lv::threads_of_runtime().unreplaced == 0) lv::spin_hint();  // this one keeps its slot
+    spin_over_the_bound();
     over.store(true, std::memory_order_release);
     co_await tasks.join();
   });
-  const std::string told = ::testing::internal::GetCapturedStderr();
   EXPECT_NE(told.find("0 threads are kept by tasks that compute or block without waiting, 1 by blocking calls"), std::string::npos)
       << told;
 }
