@@ -26,6 +26,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
 #include "platform/syscall.hpp"
+#include "platform/thread.hpp"
 #include "resolve/query.hpp"
 
 namespace levity::inline v0 {
@@ -146,7 +147,7 @@ struct resolver::shared {
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      thread = system_thread([this] { serve(); });
+      thread = start_thread("levity resolver", [this] { serve(); });
     } catch (...) {
       ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
       kernel::close(std::exchange(bell_fd, -1));

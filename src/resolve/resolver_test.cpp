@@ -4,6 +4,7 @@
 #include <levity/levity.hpp>
 #include <levity/resolve/resolver.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -73,6 +74,21 @@ TEST(resolver, names_become_addresses_of_the_family_that_was_asked_for) {
       EXPECT_EQ(text(co_await names.resolve("both.test", "no-such-service")), "invalid argument");
     }, asking(server));
   }
+}
+
+TEST(resolver, its_thread_is_told_apart_from_outside) {
+  name_server server({{"four.test", {{"127.0.0.1"}, {}}}});
+  run_tasks(1, [](lv::resolver_options options) -> lv::task<> {
+    lv::resolver names{options};
+    EXPECT_EQ(text(co_await names.resolve("four.test", "80", lv::address_family::v4)), "127.0.0.1:80");
+    int named = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::string name;
+      std::getline(std::ifstream(thread.path() / "comm"), name);
+      named += name == "levity resolver" ? 1 : 0;
+    }
+    EXPECT_EQ(named, 1);
+  }, asking(server));
 }
 
 TEST(resolver, no_such_name_no_answer_and_a_server_that_cannot_are_three_outcomes) {
