@@ -5,11 +5,13 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/quoted_text.hpp"
+
 namespace levity::inline v0 {
 
 std::expected<address, std::string> address::parse(std::string_view text) {
   const auto wrong = [text](const char* why) {
-    return std::unexpected("\"" + std::string(text) + "\" is no address: " + why + "; write 127.0.0.1:7000 or [::1]:7000");
+    return std::unexpected(detail::quoted_text(text) + " is no address: " + why + "; write 127.0.0.1:7000 or [::1]:7000");
   };
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return wrong("the port is missing");
@@ -25,7 +27,7 @@ std::expected<address, std::string> address::parse(std::string_view text) {
     result.v6_ = true;
   }
   if (::inet_pton(result.v6_ ? AF_INET6 : AF_INET, host.c_str(), result.bytes_) != 1) {
-    return wrong("the host must be a number, not a name");
+    return wrong("the host must be a number, and names need lv::resolve");
   }
   return result;
 }

@@ -2,11 +2,15 @@
 
 #include <cstring>
 
+#include "base/quoted_text.hpp"
+
 namespace levity::inline v0 {
 
 std::expected<unix_address, std::string> unix_address::make(std::string_view name, bool abstract) {
-  const auto wrong = [](std::string_view why) {
-    return std::unexpected("no name of a Unix socket: " + std::string(why) + "; write a path or @name");
+  const auto wrong = [name, abstract](std::string_view why) {
+    const std::string text = (abstract ? "@" : "") + std::string(name);
+    return std::unexpected(detail::quoted_text(text) + " is no name of a Unix socket: " + std::string(why) +
+                           "; write a path or @name");
   };
   if (name.empty()) return wrong("it is empty");
   if (name.size() > name_max) {

@@ -8,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include "io/address_text.hpp"
 #include "io/event_wait.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/memory/buffer.hpp"
@@ -54,8 +55,15 @@ void tcp_stream::abort() noexcept {
   if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, true);
 }
 
-task<io_result<tcp_stream>> tcp_stream::connect(address to) {
-  const io_result<endpoint*> started = current_run().exec->home_reactor().start_connect(to);
+task<io_result<tcp_stream>> tcp_stream::connect(address to) { return connect_to(to); }
+
+task<io_result<tcp_stream>> tcp_stream::connect(std::string_view to) {
+  return connect_to(read_address(to, "reading the address to connect to"));
+}
+
+task<io_result<tcp_stream>> tcp_stream::connect_to(io_result<address> read) {
+  if (!read) co_return std::unexpected(read.error());
+  const io_result<endpoint*> started = current_run().exec->home_reactor().start_connect(*read);
   if (!started) co_return std::unexpected(started.error());
   tcp_stream stream{**started};
   endpoint& socket = **started;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "io/accepting.hpp"
+#include "io/address_text.hpp"
 #include "io/event_wait.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
@@ -23,8 +24,6 @@ using namespace detail;
 namespace {
 
 constexpr const char* accepting = "accepting";
-constexpr const char* wrong_address =
-    "reading the address to listen on (expected IP:port, as 127.0.0.1:7000, with a port from 0 to 65535; names need lv::resolve)";
 
 const wait_reason accept_reason{"accept", &event_wait::take_back, nullptr, &event_wait::describe};
 
@@ -69,8 +68,8 @@ tcp_listener& tcp_listener::operator=(tcp_listener&& other) noexcept {
 tcp_listener::~tcp_listener() { close(); }
 
 io_result<tcp_listener> tcp_listener::bind(std::string_view at, const listen_options& options) {
-  const auto parsed = address::parse(at);
-  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, wrong_address});
+  const io_result<address> parsed = read_address(at, "reading the address to listen on");
+  if (!parsed) return std::unexpected(parsed.error());
   return bind(*parsed, options);
 }
 

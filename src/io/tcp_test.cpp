@@ -172,22 +172,43 @@ TEST_P(tcp, a_malformed_and_a_taken_address_are_told_apart) {
   run([]() -> lv::task<> {
     EXPECT_EQ(lv::tcp_listener::bind("nonsense").error(), io_failure::invalid);
     lv::tcp_listener listener = listen_anywhere();
-    EXPECT_EQ(lv::tcp_listener::bind(listener.local_address()).error(), io_failure::address_in_use);
+    const auto taken = lv::tcp_listener::bind(listener.local_address());
+    EXPECT_EQ(taken.error(), io_failure::address_in_use);
+    const std::string said = taken.error().message();
+    EXPECT_NE(said.find("listening on " + listener.local_address().to_string() + ": address in use"), std::string::npos) << said;
     co_return;
   });
 }
 
-TEST_P(tcp, an_address_text_that_cannot_be_listened_on_is_told_what_is_expected) {
+TEST_P(tcp, a_text_that_is_no_address_is_quoted_and_told_what_is_wrong_and_what_to_write) {
   run([]() -> lv::task<> {
-    for (const char* text : {"127.0.0.1", "localhost:1", ":99999"}) {
+    constexpr std::pair<const char*, const char*> wrong[] = {{"127.0.0.1", "the port is missing"},
+                                                             {":99999", "a number up to 65535"},
+                                                             {"[::1:1", "the bracket is not closed"},
+                                                             {"localhost:1", "names need lv::resolve"}};
+    for (const auto& [text, why] : wrong) {
       const auto listener = lv::tcp_listener::bind(text);
-      EXPECT_FALSE(listener) << text;
-      if (listener) continue;
-      const std::string said = listener.error().message();
-      EXPECT_NE(said.find("expected IP:port"), std::string::npos) << said;
-      EXPECT_NE(said.find("names need lv::resolve"), std::string::npos) << said;
+      const auto stream = co_await lv::tcp_stream::connect(text);
+      for (const lv::io_error& each : {listener.error(), stream.error()}) {
+        EXPECT_EQ(each, io_failure::invalid);
+        const std::string said = each.message();
+        EXPECT_NE(said.find(std::string("\"") + text + "\" is no address"), std::string::npos) << said;
+        EXPECT_NE(said.find(why), std::string::npos) << said;
+        EXPECT_NE(said.find("write 127.0.0.1:7000"), std::string::npos) << said;
+      }
     }
-    co_return;
+    const std::string said = lv::tcp_listener::bind(std::string(1000, 'x') + "\n").error().message();
+    EXPECT_TRUE(said.find("xxx...\" is no address") != std::string::npos && said.size() < 250) << said;
+  });
+}
+
+TEST_P(tcp, connects_by_the_text_of_an_address_which_need_not_outlive_the_call) {
+  run([]() -> lv::task<> {
+    lv::tcp_listener listener = listen_anywhere();
+    lv::task<lv::io_result<lv::tcp_stream>> connecting = lv::tcp_stream::connect(listener.local_address().to_string());
+    auto both = co_await lv::when_all(std::move(connecting), listener.accept());
+    EXPECT_TRUE(std::get<0>(both) && std::get<1>(both));
+    EXPECT_EQ(std::get<0>(both)->peer_address(), listener.local_address());
   });
 }
 

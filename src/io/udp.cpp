@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "io/address_text.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "platform/datagram.hpp"
 #include "platform/socket.hpp"
@@ -16,10 +17,6 @@ namespace levity::inline v0 {
 using namespace detail;
 
 namespace {
-
-constexpr const char* wrong_address =
-    "reading the address of a datagram socket (expected IP:port, as 127.0.0.1:7000, with a port from 0 to 65535; names need "
-    "lv::resolve)";
 
 byte_view bytes_of(std::string_view text) noexcept { return std::as_bytes(std::span(text)); }
 
@@ -55,8 +52,8 @@ auto receive_once(endpoint& socket, Transfer&& transfer) noexcept {
 // ---- udp_socket ------------------------------------------------------------------------------------------------------
 
 io_result<udp_socket> udp_socket::bind(std::string_view at, udp_options options) noexcept {
-  const auto parsed = address::parse(at);
-  if (!parsed) return std::unexpected(io_error{io_failure::invalid, 0, wrong_address});
+  const io_result<address> parsed = read_address(at, "reading the address to bind a datagram socket to");
+  if (!parsed) return std::unexpected(parsed.error());
   return bind(*parsed, options);
 }
 
@@ -94,6 +91,12 @@ io_result<endpoint*> udp_socket::watched() noexcept {
 }
 
 int udp_socket::fd() const noexcept { return socket_ != nullptr ? socket_->fd : early_fd_; }
+
+io_result<void> udp_socket::connect(std::string_view peer) noexcept {
+  const io_result<address> parsed = read_address(peer, "reading the address to connect a datagram socket to");
+  if (!parsed) return std::unexpected(parsed.error());
+  return connect(*parsed);
+}
 
 io_result<void> udp_socket::connect(const address& peer) noexcept { return connect_datagram_socket(fd(), peer); }
 

@@ -219,7 +219,12 @@ TEST(udp, nobody_there_is_refused_to_the_next_operation_and_to_one_that_waits) {
 
 TEST(udp, a_malformed_a_taken_and_a_shared_address_are_told_apart) {
   run_tasks(1, []() -> lv::task<> {
-    EXPECT_EQ(lv::udp_socket::bind("nonsense").error(), io_failure::invalid);
+    lv::udp_socket socket = bound();
+    for (const lv::io_error& each : {lv::udp_socket::bind("nonsense").error(), socket.connect("nonsense").error()}) {
+      EXPECT_EQ(each, io_failure::invalid);
+      EXPECT_NE(each.message().find("\"nonsense\" is no address: the port is missing"), std::string::npos) << each.message();
+    }
+    EXPECT_TRUE(socket.connect(bound().local_address().to_string()));
     lv::udp_socket one = bound();
     EXPECT_EQ(lv::udp_socket::bind(one.local_address()).error(), io_failure::address_in_use);
     lv::udp_socket first = lv::udp_socket::bind("127.0.0.1:0", {.reuse_port = true}).value();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "io/address_text.hpp"
 #include "io/unix_wait.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/task/yield.hpp"
@@ -65,10 +66,9 @@ io_result<unix_datagram> unix_datagram::watch(int fd) noexcept {
 }
 
 io_result<unix_datagram> unix_datagram::bind(std::string_view at, const unix_bind_options& options) noexcept {
-  const auto parsed = unix_address::parse(at);
-  if (parsed) return bind(*parsed, options);
-  return std::unexpected(
-      io_error{io_failure::invalid, 0, "reading the name of a Unix socket (a path or @name, at most 107 bytes)"});
+  const io_result<unix_address> parsed = read_unix_address(at);
+  if (!parsed) return std::unexpected(parsed.error());
+  return bind(*parsed, options);
 }
 
 io_result<unix_datagram> unix_datagram::bind(const unix_address& at, const unix_bind_options& options) noexcept {

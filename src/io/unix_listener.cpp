@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "io/accepting.hpp"
+#include "io/address_text.hpp"
 #include "io/event_wait.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/task/cancel.hpp"
@@ -42,10 +43,9 @@ const wait_reason accept_wait::why_it_waits{"unix accept", &accept_wait::take_ba
 }  // namespace
 
 io_result<unix_listener> unix_listener::bind(std::string_view at, const unix_listen_options& options) noexcept {
-  const auto parsed = unix_address::parse(at);
-  if (parsed) return bind(*parsed, options);
-  return std::unexpected(
-      io_error{io_failure::invalid, 0, "reading the name of a Unix socket (a path or @name, at most 107 bytes)"});
+  const io_result<unix_address> parsed = read_unix_address(at);
+  if (!parsed) return std::unexpected(parsed.error());
+  return bind(*parsed, options);
 }
 
 io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_listen_options& options) noexcept {

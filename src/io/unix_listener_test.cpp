@@ -230,7 +230,10 @@ TEST(unix_listener, the_permissions_are_those_asked_for_whatever_the_umask) {
 TEST(unix_listener, says_what_is_wrong) {
   const temporary_folder folder;
   EXPECT_EQ(lv::unix_listener::bind("").error(), io_failure::invalid);
-  EXPECT_EQ(lv::unix_listener::bind(std::string(200, 'x')).error(), io_failure::invalid);
+  const lv::io_error too_long = lv::unix_listener::bind("/run/" + std::string(200, 'x')).error();
+  EXPECT_EQ(too_long, io_failure::invalid);
+  EXPECT_NE(too_long.message().find("\"/run/xxx"), std::string::npos) << too_long.message();
+  EXPECT_NE(too_long.message().find("has 205 bytes"), std::string::npos) << too_long.message();
   EXPECT_EQ(lv::unix_listener::bind(folder.file("no/folder")).error(), io_failure::not_found);
   EXPECT_EQ(lv::unix_listener::adopt(-1).error(), io_failure::closed);
   EXPECT_EQ(lv::unix_listener::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)).error(), io_failure::invalid);

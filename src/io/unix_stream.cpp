@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "io/address_text.hpp"
 #include "io/unix_wait.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/memory/buffer.hpp"
@@ -66,13 +67,9 @@ void unix_stream::close() noexcept {
 }
 
 task<io_result<unix_stream>> unix_stream::connect(std::string_view to) {
-  const auto parsed = unix_address::parse(to);
+  const io_result<unix_address> parsed = read_unix_address(to);
   if (parsed) return connect(*parsed);
-  const auto refuse = []() -> task<io_result<unix_stream>> {
-    co_return std::unexpected(
-        io_error{io_failure::invalid, 0, "reading the name of a Unix socket (a path or @name, at most 107 bytes)"});
-  };
-  return refuse();
+  return [](io_error why) -> task<io_result<unix_stream>> { co_return std::unexpected(why); }(parsed.error());
 }
 
 task<io_result<unix_stream>> unix_stream::connect(unix_address to) {

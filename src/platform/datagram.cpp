@@ -48,7 +48,7 @@ datagram_head head_of(const msghdr& message, const sockaddr_storage& from, std::
 io_result<int> open_datagram_socket(const address& at, bool reuse_port) noexcept {
   constexpr const char* doing = "binding a datagram socket";
   const int fd = kernel::socket(at.is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
+  if (fd < 0) return std::unexpected(error_at(at, errno, "binding a datagram socket to ", doing));
   const int on = 1;
   if (reuse_port) kernel::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   sockaddr_storage name;

@@ -43,7 +43,7 @@ address from_kernel(const sockaddr_storage& from) noexcept {
 io_result<int> open_listening_socket(const listen_request& request) noexcept {
   constexpr const char* doing = "listening";
   const int fd = kernel::socket(request.at.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
+  if (fd < 0) return std::unexpected(error_at(request.at, errno, "listening on ", doing));
   const auto set = [fd](int level, int option, int value) noexcept {
     return kernel::setsockopt(fd, level, option, &value, sizeof value) == 0;
   };

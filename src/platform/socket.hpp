@@ -23,10 +23,10 @@ socklen_t to_kernel(const address& from, sockaddr_storage& to) noexcept;
 /// The empty address for another family than IP.
 address from_kernel(const sockaddr_storage& from) noexcept;
 
-/// The address a socket is bound to; the empty address when the kernel does not say.
 /// The error of `doing_on` and an address ("listening on "), which its message names.
 io_error error_at(const address& at, int code, const char* doing_on, const char* otherwise) noexcept;
 
+/// The address a socket is bound to; the empty address when the kernel does not say.
 address socket_local_address(int fd) noexcept;
 address socket_peer_address(int fd) noexcept;
 

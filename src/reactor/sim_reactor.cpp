@@ -19,6 +19,7 @@
 
 #include "levity/base/assert.hpp"
 #include "levity/base/rng.hpp"
+#include "platform/socket.hpp"
 #include "platform/syscall.hpp"
 
 namespace levity::inline v0::detail {
@@ -473,10 +474,10 @@ io_result<endpoint*> sim_reactor::listen(const listen_request& request) noexcept
   address at = request.at;
   if (at.port() == 0) {
     const std::uint16_t port = w.free_port(at);
-    if (port == 0) return std::unexpected(error_of(EADDRINUSE, doing));
+    if (port == 0) return std::unexpected(error_at(at, EADDRINUSE, "listening on ", doing));
     at = with_port(at, port);
   } else if (w.taken(at, request.reuse_port)) {
-    return std::unexpected(error_of(EADDRINUSE, doing));
+    return std::unexpected(error_at(at, EADDRINUSE, "listening on ", doing));
   }
   world::socket& made = w.create();
   made.listener = true;

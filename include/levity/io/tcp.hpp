@@ -31,6 +31,9 @@ public:
 
   /// Connects; refused, unreachable and timed_out are the usual failures. Inside a task.
   static task<io_result<tcp_stream>> connect(address to);
+  /// The same by text, "127.0.0.1:7000" or "[::1]:7000", which is read before this returns. What address::parse() refuses fails
+  /// with invalid, and the message quotes it. Names are looked up by connect() of levity/resolve/connect.hpp.
+  static task<io_result<tcp_stream>> connect(std::string_view to);
 
   class read_some_awaiter;
   class read_into_awaiter;
@@ -79,6 +82,7 @@ public:
   explicit tcp_stream(detail::endpoint& socket) noexcept : socket_(&socket) {}
 
 private:
+  static task<io_result<tcp_stream>> connect_to(io_result<address> read);
   void drop_buffer() noexcept;
 
   detail::endpoint* socket_ = nullptr;

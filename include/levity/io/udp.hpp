@@ -54,8 +54,9 @@ public:
   static io_result<udp_socket> adopt(int fd) noexcept;
 
   /// From here on `peer` is whom it sends to and the only one it receives from, and failures on the way are reported. Never waits;
-  /// nothing is sent. May be called again for another peer.
+  /// nothing is sent. May be called again for another peer. By text as bind(), and invalid as there.
   io_result<void> connect(const address& peer) noexcept;
+  io_result<void> connect(std::string_view peer) noexcept;
 
   class send_awaiter;
   class send_segments_awaiter;
