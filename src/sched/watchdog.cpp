@@ -72,6 +72,7 @@ void watchdog::prepare() {
   resting_.reserve(workers);
   slow_.reserve(workers);
   suspects_.reserve(workers);
+  unwatched_.reserve(workers);
   watches_ = std::make_unique<std::array<stall_watch, watches_max>>();
   has_barrier_ = prepare_process_barrier();
   takes_from_tasks_ = has_barrier_ && spares_max_ > static_cast<unsigned>(slots_);
@@ -342,6 +343,10 @@ watchdog::finding watchdog::look() noexcept {
     if (take_from_task(*each)) found_ = std::max(found_, finding::suspicion);
   }
   suspects_.clear();
+  // Only now: whoever is stuck, and all that wait behind it, would else wait for files of /proc to be opened, which are as slow as
+  // the machine is loaded.
+  for (const unwatched& each : unwatched_) begin_watch(*each.at, *each.seen);
+  unwatched_.clear();
   return found_;
 }
 
@@ -397,14 +402,7 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
     if (before.is_over || replaced || (before.is_stuck && !says_so) || (!takeable && options_.listener == nullptr)) return;
     if (!is_long && !before.is_hinted && !says_so && now_ns_ >= alert_until_ns_) return;
     found_ = std::max(found_, finding::suspicion);
-    before.watch = free_watch();
-    if (before.watch == nullptr) return;
-    const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;
-    before.watch->begin(at.thread_approx(), before.since_ns, tell_after_ns, own_looker());
-    watched_++;
-    if (before.is_hinted && !says_so) before.watch->count_computed_since(hinted_cpu_ns_.load(std::memory_order_relaxed));
-    if (takeable && !before.is_stuck) expect_proof(before);
-    return;
+    return unwatched_.push_back({&at, &before});
   }
   stall_watch& notes = *before.watch;
   if (replaced && notes.is_ready()) crowd_so_far_++;
@@ -423,6 +421,18 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
   const bool is_crowded = crowd_ >= std::clamp(static_cast<int>(owner_.serving_approx()), crowd_min, crowd_max);
   if (takeable && notes.is_stuck(is_crowded) && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
   if (takeable && !before.is_stuck) expect_proof(before);
+}
+
+void watchdog::begin_watch(worker& at, sight& of) noexcept {
+  of.watch = free_watch();
+  if (of.watch == nullptr) return;
+  const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;
+  of.watch->begin(at.thread_approx(), of.since_ns, tell_after_ns, own_looker());
+  watched_++;
+  if (of.is_hinted && !at.will_last_approx(of.task)) {
+    of.watch->count_computed_since(hinted_cpu_ns_.load(std::memory_order_relaxed));
+  }
+  if (takes_from_tasks_ && !of.is_stuck && !at.without_slot_approx()) expect_proof(of);
 }
 
 void watchdog::expect_proof(const sight& of) noexcept {

@@ -262,6 +262,7 @@ private:
   void look_at_task(worker& at, sight& before) noexcept;
   [[nodiscard]] bool all_went_on() const noexcept;
   void watch_task(worker& at, sight& before) noexcept;
+  void begin_watch(worker& at, sight& of) noexcept;
   void forget(sight& of) noexcept;
   void expect_proof(const sight& of) noexcept;
   void end_watch(sight& of) noexcept;
@@ -319,6 +320,11 @@ private:
   std::int64_t limit_asked_ns_ = 0;
   std::vector<sight> seen_;          // by worker, when last looked at
   std::vector<worker*> suspects_;    // found by a look
+  struct unwatched {
+    worker* at;
+    sight* seen;
+  };
+  std::vector<unwatched> unwatched_; // found by a look: notes of their tasks are begun at its end
   std::unique_ptr<std::array<stall_watch, watches_max>> watches_;
   int watched_ = 0;                  // of those, in use: then it wants to know of its sleeps
   std::optional<looker> looker_;
