@@ -295,7 +295,8 @@ bool watchdog::is_needed(state as) noexcept {
   needed = needed || (owner_.lacks_slots() && !lacks_means_);
   owner_.each_worker([&needed, as](worker& each) {
     const bool may_lose = each.in_call_approx() && !each.without_slot_approx();
-    needed = needed || may_lose || (as == state::asleep && each.without_slot_approx() && each.in_task_approx());
+    const bool has_more = each.without_slot_approx() && (each.in_task_approx() || each.has_work_approx());
+    needed = needed || may_lose || (as == state::asleep && has_more);
   });
   return needed;
 }
@@ -326,9 +327,9 @@ watchdog::finding watchdog::look() noexcept {
     sight& before = seen_[index++];
     look_at_call(each, before);
     look_at_task(each, before);
-    if (each.without_slot_approx() && each.surrender()) {
-      surrendered = &each.queues();
-      found_ = std::max(found_, finding::suspicion);  // more is likely to follow
+    if (each.without_slot_approx() && each.has_work_approx()) {
+      if (each.surrender()) surrendered = &each.queues();
+      found_ = std::max(found_, finding::suspicion);  // more is likely to follow, or has stayed there for want of memory
     }
   });
   if (surrendered != nullptr) {

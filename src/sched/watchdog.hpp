@@ -36,8 +36,9 @@
 //
 // A worker whose slot is `lost` pops nothing from its deques, though its task may go on to push there; who holds drain_lock_ takes
 // it all (surrender(), take_over()): the spare, the watchdog at each look, the worker itself at its next boundary. So a task that
-// spawns and wakes while it is stuck keeps nobody waiting for more than a look. What is pinned to the worker stays with it, and
-// runs on its thread beside the slots.
+// spawns and wakes while it is stuck keeps nobody waiting for more than a look. A fresh task needs a record for that, and where
+// there is no memory for one it stays for the next look. What is pinned to the worker stays with it, and runs on its thread beside
+// the slots.
 //
 // Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then on
 // it is looked at each `suspect_ns`, until the thread has computed for that task for so long that it does not merely take its

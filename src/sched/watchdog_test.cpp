@@ -4,19 +4,26 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "levity/memory/frame_pool.hpp"
 #include "levity/runtime/statistics.hpp"
+#include "levity/task/detail/record.hpp"
 #include "platform/process_barrier.hpp"
 #include "sched/watchdog.hpp"
 #include "tests/support/bustle.hpp"
@@ -550,6 +557,71 @@ TEST(watchdog, who_says_that_it_lasts_is_replaced_before_anything_is_opened_to_l
   }
   EXPECT_EQ(before, 1);
 }
+
+#if !defined(LEVITY_ASAN) && !defined(LEVITY_TSAN)
+namespace {
+
+// Of frames of a size that nothing else here has.
+lv::task<> tell_at_length(flag* what, std::array<char, 600> /*makes the frame long*/) {
+  what->store(true, std::memory_order_release);
+  co_return;
+}
+
+// All records that there is memory for.
+class no_records {
+public:
+  no_records() {
+    try {
+      for (;;) last_ = new (lv::detail::frame_allocate(sizeof(lv::detail::task_record))) lv::detail::frame_block{last_};
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  no_records(const no_records&) = delete;
+  no_records& operator=(const no_records&) = delete;
+  ~no_records() {
+    while (last_ != nullptr) {
+      lv::detail::frame_free(std::exchange(last_, last_->next), sizeof(lv::detail::task_record));
+    }
+  }
+
+private:
+  lv::detail::frame_block* last_ = nullptr;
+};
+
+}  // namespace
+
+// A task that has never run needs a record before others can have it.
+TEST(watchdog, what_a_detached_task_spawns_waits_for_memory_and_the_process_lives_on) {
+  if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(run_tasks(1, []() -> lv::task<int> {
+      lv::scope tasks;
+      flag warm{false};
+      tasks.spawn(tell_at_length, &warm, std::array<char, 600>{});
+      co_await tasks.join();
+      flag go{false};
+      tasks.spawn(tell_later, &go);
+      spin_until(go);  // detached from here on
+      flag told{false};
+      {
+        const rlimit least{0, 0};
+        if (::setrlimit(RLIMIT_AS, &least) != 0) co_return 1;
+        const no_records taken;
+        tasks.spawn(tell_at_length, &told, std::array<char, 600>{});
+        for (const auto until = lv::clock::now() + 50ms; lv::clock::now() < until;) lv::spin_hint();
+        if (told.load(std::memory_order_relaxed)) co_return 2;
+      }
+      spin_until(told);
+      co_await tasks.join();
+      co_return 0;
+    }));
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+#endif
 
 TEST(watchdog, a_thread_that_was_replaced_may_run_anywhere) {
   if (!levity::detail::prepare_process_barrier()) GTEST_SKIP() << "the kernel refuses membarrier(2)";

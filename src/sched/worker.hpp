@@ -80,6 +80,7 @@ public:
   static constexpr std::int64_t tidy_after_ns = 100'000'000;
   static constexpr std::int64_t spare_idle_ns = 10'000'000'000;  // then its thread ends
   static constexpr int task_budget = 128;
+  static constexpr std::size_t slice_max = 64;  // tasks that are moved at a time out of the deques of a worker without a slot
   static constexpr std::size_t stack_bytes_for_transfers = 64 * 1024;
 
   /// The right to run tasks: one of so many, and the reactor that goes with it. A spare has none.
@@ -170,7 +171,8 @@ public:
   }
   /// Of its own thread, in a task: says so.
   void will_last() noexcept;
-  /// Moves what is in the deques of a worker without a slot to the queues that all share. Any thread. True: there was something.
+  /// Moves what is in the deques of a worker without a slot to the queues that all share. Fresh tasks for whose records there is no
+  /// memory stay for the next time. Any thread. True: something was moved.
   bool surrender() noexcept;
   /// Its thread, since its last start.
   [[nodiscard]] thread_sign thread_approx() const noexcept {
@@ -229,8 +231,9 @@ private:
   std::int64_t begin_wait() noexcept;
   [[nodiscard]] ready_task* await_slot(run_state& run) noexcept;
   [[nodiscard]] bool would_sleep() noexcept;
+  [[nodiscard]] bool surrender_fresh() noexcept;
   template <class T>
-  std::size_t take_slice(basic_deque<T>& from, std::array<T*, 64>& into, std::size_t most) noexcept;
+  std::size_t take_slice(basic_deque<T>& from, std::array<T*, slice_max>& into, std::size_t most) noexcept;
   template <class Woken, class Fresh>
   bool drain(Woken&& woken, Fresh&& fresh) noexcept;
   template <class T, class Take>

@@ -1,6 +1,8 @@
 // How a worker gets and loses its slot, and the calls from under which it may lose it; see watchdog.hpp, where the edges are.
 
+#include <algorithm>
 #include <array>
+#include <new>
 
 #include "base/spin_guard.hpp"
 #include "levity/memory/buffer.hpp"
@@ -91,9 +93,40 @@ void worker::rest() noexcept {
   owner_.end_rest(index_);
 }
 
+namespace {
+
+// Records of tasks to be, as many as there is memory for; what is left of them goes back.
+class blank_records {
+public:
+  explicit blank_records(std::size_t wanted) noexcept {
+    try {
+      for (; size_ < wanted; size_++) records_[size_] = new (frame_allocate(sizeof(task_record))) task_record;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  blank_records(const blank_records&) = delete;
+  blank_records& operator=(const blank_records&) = delete;
+  ~blank_records() {
+    while (size_ > 0) {
+      task_record& unused = take();
+      unused.~task_record();
+      frame_free(&unused, sizeof(task_record));
+    }
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  task_record& take() noexcept { return *records_[--size_]; }
+
+private:
+  std::size_t size_ = 0;
+  std::array<task_record*, worker::slice_max> records_;
+};
+
+}  // namespace
+
 // A few at a time: what becomes of them takes locks of its own.
 template <class T>
-std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, 64>& into, std::size_t most) noexcept {
+std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, slice_max>& into, std::size_t most) noexcept {
   std::size_t count = 0;
   const spin_guard guarded{drain_lock_};  // E363, E366.
   if (hold_.load(std::memory_order_relaxed) != hold::lost) return 0;
@@ -114,7 +147,7 @@ bool worker::drain(Woken&& woken, Fresh&& fresh) noexcept {
 
 template <class T, class Take>
 bool worker::drain(basic_deque<T>& from, Take& take) noexcept {
-  std::array<T*, 64> slice;
+  std::array<T*, slice_max> slice;
   auto left = static_cast<std::size_t>(from.size_approx());
   bool any = false;
   while (const std::size_t count = take_slice(from, slice, left)) {
@@ -128,12 +161,29 @@ bool worker::drain(basic_deque<T>& from, Take& take) noexcept {
 // Of a task that has woken a crowd, that is the rest.
 bool worker::surrender() noexcept {
   inject_queue& to = woken_.size_approx() > crowd_min ? queues().spilled_woken : queues().injected;
-  return drain([&to](task_record** woken, std::size_t count) { to.push_all(woken, count); },
-               [this](ready_task** fresh, std::size_t count) {
-                 std::array<task_record*, 64> entered;
-                 for (std::size_t i = 0; i < count; i++) entered[i] = &record_for(fresh[i], owner_.reserve_task_ids(1));
-                 queues().spilled.push_all(entered.data(), count);
-               });
+  auto share = [&to](task_record** woken, std::size_t count) { to.push_all(woken, count); };
+  const bool any = drain(woken_, share);
+  return surrender_fresh() || any;
+}
+
+// The records first: a task that is taken cannot be put back, and what is queued elsewhere needs one.
+bool worker::surrender_fresh() noexcept {
+  std::array<ready_task*, slice_max> slice;
+  std::array<task_record*, slice_max> entered;
+  bool any = false;
+  for (auto left = static_cast<std::size_t>(fresh_.size_approx()); left > 0;) {
+    blank_records blank(std::min(left, slice_max));
+    const std::size_t count = take_slice(fresh_, slice, blank.size());
+    if (count == 0) break;
+    for (std::size_t i = 0; i < count; i++) {
+      entered[i] = is_frame(slice[i]) ? &enter_fresh(blank.take(), frame_of(slice[i]), owner_.reserve_task_ids(1), coarse_now_ms())
+                                      : &record_of(slice[i]);
+    }
+    queues().spilled.push_all(entered.data(), count);
+    left -= count;
+    any = true;
+  }
+  return any;
 }
 
 worker::absence::absence() noexcept : here_(this_worker), exec_(this_run.exec), current_(this_run.current) {
@@ -237,7 +287,8 @@ ready_task* worker::await_slot(run_state& run) noexcept {
   fresh_.publish();
   // What its last task left to others, and whom it woke. Nobody else may know of it yet.
   surrender();
-  full_fence();  // E14.
+  full_fence();  // E14; and what has stayed for want of memory is seen by a watchdog that falls asleep (E180).
+  if (has_work_approx()) owner_.guard.notice_work();
   if (const shared_queues::of_node* there = owner_.work_visible()) owner_.wake_one_fenced(*there);
   bool tidy = false;
   for (;;) {

@@ -38,11 +38,14 @@ scope_state& scope_state::from_orphans(context& link) noexcept {
 }
 
 task_record& enter_fresh(std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms) {
-  auto& record = *new (frame_allocate(sizeof(task_record))) task_record;
-  become(record, root, id, now_ms);
-  record.scope->enter(record);
-  record.leaf = root;
-  return record;
+  return enter_fresh(*new (frame_allocate(sizeof(task_record))) task_record, root, id, now_ms);
+}
+
+task_record& enter_fresh(task_record& blank, std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms) noexcept {
+  become(blank, root, id, now_ms);
+  blank.scope->enter(blank);
+  blank.leaf = root;
+  return blank;
 }
 
 void scope_state::enter(task_record& child) noexcept {

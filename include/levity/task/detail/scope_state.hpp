@@ -217,6 +217,8 @@ inline void become(task_record& blank, std::coroutine_handle<> root, std::uint32
   if (why != cancel_reason::none) [[unlikely]] ask_scope(blank);
 }
 [[nodiscard]] task_record& enter_fresh(std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms);
+/// The same with a record, one that frame_allocate() gave the memory for.
+task_record& enter_fresh(task_record& blank, std::coroutine_handle<> root, std::uint32_t id, std::uint32_t now_ms) noexcept;
 
 /// Ends the scopes that `owner`, the running task, has left behind and that are empty by now. O(scopes left behind).
 void end_left_behind(task_record& owner) noexcept;
