@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/source_file.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/promise.hpp"
@@ -25,12 +26,6 @@ namespace {
 
 // A dump that makes no headway for so long is broken off: who asked for it must still be able to ask for the end.
 constexpr int patience_ms = 1000;
-
-std::string_view file_of(const std::source_location& at) {
-  const std::string_view path = at.file_name();
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
 
 // The function's own name out of what the compiler calls it.
 std::string_view function_of(const std::source_location& at) {
@@ -47,7 +42,13 @@ std::string_view function_of(const std::source_location& at) {
 constexpr int chain_max = 32;
 constexpr std::size_t shown_max = 3;  // tasks that wait at the same place and are told one by one
 
-std::string quoted(const char* name) { return name != nullptr ? fmt::format(" \"{}\"", name) : std::string{}; }
+// Behind "task": its name, if it has one, and where it was spawned, if not from outside or as the main task.
+std::string kind_of(const char* name, const std::source_location& site) {
+  std::string text;
+  if (name != nullptr) fmt::format_to(std::back_inserter(text), " \"{}\"", name);
+  if (site.line() != 0) fmt::format_to(std::back_inserter(text), " spawned at {}:{}", file_of(site), site.line());
+  return text;
+}
 
 std::string seconds(std::uint32_t ms) { return fmt::format("{:.3f} s", ms / 1e3); }
 
@@ -164,7 +165,7 @@ private:
   static std::string text_of(const task_group& group) {
     std::string text;
     const auto out = std::back_inserter(text);
-    const std::string kind = fmt::format("{} spawned at {}:{}", quoted(group.name), file_of(group.site), group.site.line());
+    const std::string kind = kind_of(group.name, group.site);
     if (group.count <= group.shown.size()) {
       for (const single_task& each : group.shown) {
         if (group.reason == nullptr) {
@@ -201,7 +202,7 @@ private:
   std::vector<const void*> key_;
 };
 
-/// The tasks of the scopes of one name that have never waited.
+/// The tasks of alike scopes that have never waited.
 struct unentered {
   std::uint64_t tasks = 0;
   std::uint64_t scopes = 0;
@@ -222,7 +223,7 @@ void print_tasks(scheduler& runs, int fd) {
   }
   std::uint64_t tasks = 0;
   census all(runs, now_ms);
-  std::map<std::string_view, unentered> never_waited;  // by the scope's name
+  std::map<std::string, unentered> never_waited;  // by the scope's name, or where one without it was opened
   runs.each_scope([&](scope_state& scope) {
     std::uint64_t entered = 0;
     constexpr int slice = 16;  // the scope's lock is held for so many
@@ -236,15 +237,16 @@ void print_tasks(scheduler& runs, int fd) {
     const std::uint64_t live = std::max(scope.size_approx(), entered);
     tasks += live;
     if (live == entered) return;
-    unentered& alike = never_waited[scope.name != nullptr ? scope.name : ""];
+    const std::source_location& at = scope.opened_at;
+    unentered& alike = never_waited[scope.name != nullptr ? fmt::format("\"{}\"", scope.name)
+                                                          : fmt::format("opened at {}:{}", file_of(at), at.line())];
     alike.tasks += live - entered;
     alike.scopes++;
   });
   all.write(to);
-  for (const auto& [name, alike] : never_waited) {
+  for (const auto& [which, alike] : never_waited) {
     to.write(fmt::format("  {} of {} {} ready for the first time, or running and never waited yet\n", alike.tasks,
-                         alike.scopes == 1 ? "scope" : fmt::format("{} scopes", alike.scopes),
-                         name.empty() ? "without a name" : fmt::format("\"{}\"", name)));
+                         alike.scopes == 1 ? "scope" : fmt::format("{} scopes", alike.scopes), which));
   }
   std::string text;
   unsigned number = 0;
@@ -252,10 +254,8 @@ void print_tasks(scheduler& runs, int fd) {
     const unsigned thread = number++;
     const auto running = each.runs_approx();
     if (!running || running->has_waited) return;
-    fmt::format_to(std::back_inserter(text), "  worker {} runs task {}{}{}{} spawned at {}:{}, which has not waited yet{}\n",
-                   thread, running->id, running->name != nullptr ? " \"" : "", running->name != nullptr ? running->name : "",
-                   running->name != nullptr ? "\"" : "", file_of(running->site), running->site.line(),
-                   each.in_call_approx() ? " and is in a blocking call" : "");
+    fmt::format_to(std::back_inserter(text), "  worker {} runs task {}{}, which has not waited yet{}\n", thread, running->id,
+                   kind_of(running->name, running->site), each.in_call_approx() ? " and is in a blocking call" : "");
   });
   to.write(text);
   to.write(fmt::format("levity: {} task{}\n", tasks, tasks == 1 ? "" : "s"));

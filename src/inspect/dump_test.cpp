@@ -313,6 +313,44 @@ TEST(dump, of_many_at_one_place_those_that_have_waited_longest_are_told_with_wha
   EXPECT_EQ(times(", with attempt ", text), 3u) << text;
 }
 
+namespace {
+
+lv::task<> joins_nameless(lv::event* end) {
+  lv::scope nameless;
+  nameless.spawn(waits_for, end);
+  co_await nameless.join();
+}
+
+lv::task<> tell_of_nameless(std::string* text) {
+  lv::event over;
+  lv::scope nameless;
+  nameless.spawn(joins_nameless, &over);
+  nameless.spawn([](lv::event* end) -> lv::task<> { (void)co_await lv::race(waits_for(end), waits_for(end)); }, &over);
+  nameless.spawn([](lv::event* end) -> lv::task<> { (void)co_await lv::when_all(waits_for(end), waits_for(end)); }, &over);
+  co_await lv::sleep(1s);
+  nameless.spawn(waits_for, &over);  // and has not run yet
+  *text = dump_of(static_cast<lv::detail::scheduler*>(lv::detail::current_run().exec));
+  over.set();
+  co_await nameless.join();
+}
+
+}  // namespace
+
+// Not in a header or a source of levity.
+TEST(dump, what_has_no_name_is_told_by_the_line_of_the_program_that_made_it) {
+  std::string text;
+  lv::runtime_options options;
+  options.backend = lv::runtime_options::sockets::sim;
+  EXPECT_EQ(lv::run_with(options, tell_of_nameless, &text), 0);
+  for (const char* expected : {"  1 of scope opened at dump_test.cpp:", "waits: join (1 task of the scope opened at dump_test.cpp:",
+                               " \"race\" spawned at dump_test.cpp:", " \"when_all\" spawned at dump_test.cpp:",
+                               " spawned at dump_test.cpp:"}) {
+    EXPECT_NE(text.find(expected), std::string::npos) << "missing: " << expected << "\n" << text;
+  }
+  EXPECT_EQ(times(" at dump_test.cpp:", text), times(" at ", text)) << text;
+  EXPECT_NE(text.find(" \"main\" running"), std::string::npos) << text;
+}
+
 TEST(dump, a_task_that_waits_alone_at_its_place_is_told_by_itself) {
   const std::string text = dump_of_a_crowd();
   EXPECT_NE(text.find("\"loner\" spawned at dump_test.cpp:"), std::string::npos) << text;

@@ -78,6 +78,7 @@ extern const layout_entry levity_layout[];
     {"scope.open_bias", scope_state::open_bias},
     {"scope.owner", offsetof(scope_state, owner)},
     {"scope.name", offsetof(scope_state, name)},
+    {"scope.opened_at", offsetof(scope_state, opened_at)},
     {"scope.cancelled", offsetof(scope_state, cancelled)},
 
     {"record.sibling", offsetof(task_record, sibling)},

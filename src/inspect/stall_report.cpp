@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/source_file.hpp"
 #include "platform/system_call_name.hpp"
 
 namespace levity::inline v0::detail {
@@ -31,12 +32,6 @@ private:
   std::span<char> to_;
   std::size_t used_ = 0;
 };
-
-std::string_view file_of(const std::source_location& at) {
-  const std::string_view path = at.file_name();
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
 
 double ms_of(std::int64_t ns) { return static_cast<double>(ns) / 1e6; }
 
@@ -140,8 +135,8 @@ std::string_view stall_reporter::report(const stalled_task& what, std::int64_t n
   bounded_text to(text);
   to.add("levity: task {}", what.id);
   if (what.name != nullptr) to.add(" \"{}\"", what.name);
-  to.add(" spawned at {}:{} has kept worker {} for {:.1f} ms: ", file_of(what.spawned_at), what.spawned_at.line(), what.worker,
-         ms_of(what.lasted_ns));
+  if (what.spawned_at.line() != 0) to.add(" spawned at {}:{}", file_of(what.spawned_at), what.spawned_at.line());
+  to.add(" has kept worker {} for {:.1f} ms: ", what.worker, ms_of(what.lasted_ns));
   add_cause(to, what.why);
   to.add("\n");
   add_shares(to, what.why);

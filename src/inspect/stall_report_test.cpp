@@ -44,6 +44,12 @@ TEST(stall_report, names_the_task_the_worker_the_time_and_where_it_went) {
   EXPECT_NE(reported(what).find("4.0 ms on a CPU, 312 page faults that read\n"), std::string::npos);
 }
 
+TEST(stall_report, says_nothing_of_a_place_that_is_not_known) {
+  stalled_task what = facts(stall_cause::on_cpu, {});
+  what.name = "main";
+  EXPECT_EQ(reported(what).find("levity: task 17 \"main\" has kept worker 1 for 23.4 ms: "), 0U) << reported(what);
+}
+
 TEST(stall_report, says_something_else_of_every_cause) {
   struct {
     stall_cause cause;

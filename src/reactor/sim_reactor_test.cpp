@@ -172,7 +172,7 @@ TEST(sim_reactor, a_deadlock_names_every_task_and_what_it_waits_for) {
     scope others;
     others.spawn("the taker", [](channel<int>* from) -> task<> { (void)co_await from->receive(); }, &orders);
     co_await others.join();
-  }), "\"the taker\" spawned at [^\n]* waits: channel receive(.|\n)*\"main\" spawned at [^\n]* waits: join(.|\n)*levity: 2 tasks");
+  }), "\"the taker\" spawned at [^\n]* waits: channel receive(.|\n)*\"main\" waits: join(.|\n)*levity: 2 tasks");
 }
 
 }  // namespace levity::detail

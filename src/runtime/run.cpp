@@ -74,11 +74,11 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   auto frame = std::move(main).release_frame();
   if (here) {
     static_cast<sim_reactor&>(runs.reactor_at(0)).on_deadlock = [&runs] { print_tasks(runs, STDERR_FILENO); };
-    runs.root().adopt(frame, frame.promise(), "main", std::source_location::current());
+    runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
     runs.run_here();
   } else {
     try {
-      runs.root().adopt(frame, frame.promise(), "main", std::source_location::current());
+      runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
     } catch (...) {
       runs.root_empty();
       runs.join();
@@ -95,7 +95,7 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   }
   scope_state& root = runs.root();
   if (root.failure != nullptr) {
-    runs.unobserved(root.failure, "main", std::source_location{});
+    runs.unobserved(root.failure, executor::failed::task, "main", std::source_location{});
     return 1;
   }
   return code != 0 && root.child_cancelled ? code : outcome.code;

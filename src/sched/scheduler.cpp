@@ -445,7 +445,7 @@ void scheduler::root_empty() noexcept {
   foreign_.fetch_sub(1, std::memory_order_release);  // E18 release.
 }
 
-void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
+void scheduler::unobserved(std::exception_ptr failure, failed whose, const char* name,
                            const std::source_location& site) noexcept {
   const char* what = "an exception that is no std::exception";
   std::string text;
@@ -456,12 +456,14 @@ void scheduler::unobserved(std::exception_ptr failure, const char* task_name,
     what = text.c_str();
   } catch (...) {
   }
-  // A scope's failure has no site of its own, nor has the main task.
-  std::string spawned;
-  if (site.line() != 0) spawned = std::string(" spawned at ") + site.file_name() + ":" + std::to_string(site.line());
-  const std::string quote = task_name != nullptr ? "\"" : "";
-  const std::string said = "levity: task " + quote + (task_name != nullptr ? task_name : "without a name") + quote + spawned +
-                           " failed: " + what + '\n';
+  const bool in_scope = whose == failed::in_scope;
+  std::string who = in_scope ? "a task of a scope" : "task";
+  if (name != nullptr) who += " \"" + std::string(name) + "\"";
+  // The main task has no site, nor has one from outside.
+  if (site.line() != 0) {
+    who += std::string(in_scope ? " opened at " : " spawned at ") + site.file_name() + ":" + std::to_string(site.line());
+  }
+  const std::string said = "levity: " + who + " failed: " + what + '\n';
   constexpr int patience_ms = 100;  // a pipe that nobody reads keeps no worker
   bounded_writer(STDERR_FILENO, patience_ms).write(said);
 }

@@ -117,7 +117,7 @@ public:
   void cancel_later(scope_state& scope) noexcept override;
   void will_last() noexcept override;
   void root_empty() noexcept override;
-  void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept override;
+  void unobserved(std::exception_ptr failure, failed whose, const char* name, const std::source_location& site) noexcept override;
   worker* pin_here() noexcept override;
   void unpin_here() noexcept override;
   thread_figures threads_approx() noexcept override {

@@ -219,7 +219,10 @@ TEST(scope, a_failure_in_a_scope_that_was_left_is_reported) {
     } catch (const std::runtime_error&) {
     }
   });
-  EXPECT_NE(testing::internal::GetCapturedStderr().find("while it was abandoned"), std::string::npos);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("while it was abandoned"), std::string::npos) << said;
+  EXPECT_NE(said.find("a task of a scope opened at "), std::string::npos) << said;
+  EXPECT_NE(said.find("cancel_test.cpp:"), std::string::npos) << said;
 }
 
 TEST(scope, takes_over_what_a_parameter_only_looks_at) {

@@ -31,7 +31,7 @@ void detached_failed(const char* name, const std::source_location& site) noexcep
     if (was_cancelled(*run.current)) return;
   } catch (...) {
   }
-  run.exec->unobserved(std::move(thrown), name, site);
+  run.exec->unobserved(std::move(thrown), executor::failed::task, name, site);
 }
 
 void cancel_detached() noexcept {

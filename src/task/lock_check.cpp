@@ -4,10 +4,10 @@
 
 #include <cstddef>
 #include <cstdio>
-#include <cstring>
 #include <utility>
 
 #include "base/held_locks.hpp"
+#include "base/source_file.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/detail/record.hpp"
@@ -27,11 +27,6 @@ struct run_notes {
 
 constinit thread_local run_notes notes [[gnu::tls_model("initial-exec")]];
 
-const char* file_of(const std::source_location& at) noexcept {
-  const char* slash = std::strrchr(at.file_name(), '/');
-  return slash != nullptr ? slash + 1 : at.file_name();
-}
-
 template <class... Args>
 void append(std::size_t& size, const char* format, Args... args) noexcept {
   if (size >= sizeof notes.text) return;
@@ -44,9 +39,10 @@ void append(std::size_t& size, const char* format, Args... args) noexcept {
 void note_wait(const task_record& record, std::coroutine_handle<> leaf, const char* waits_for) noexcept {
   if (held_locks <= notes.before) [[likely]] return;
   std::size_t size = 0;
-  append(size, "task %u%s%s%s spawned at %s:%u waits (%s) at", record.id, record.name != nullptr ? " \"" : "",
-         record.name != nullptr ? record.name : "", record.name != nullptr ? "\"" : "", file_of(record.site), record.site.line(),
-         waits_for);
+  append(size, "task %u", record.id);
+  if (record.name != nullptr) append(size, " \"%s\"", record.name);
+  if (record.site.line() != 0) append(size, " spawned at %s:%u", file_of(record.site), record.site.line());
+  append(size, " waits (%s) at", waits_for);
   std::size_t depth = 0;
   for (std::coroutine_handle<> frame = leaf; frame && depth < chain_max; depth++) {
     const promise_base& promise = promise_of(frame);

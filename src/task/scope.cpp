@@ -6,6 +6,7 @@
 #include <limits>
 #include <new>
 
+#include "base/source_file.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/task/pin.hpp"
 #include "levity/task/task_local.hpp"
@@ -13,12 +14,14 @@
 namespace levity::inline v0 {
 namespace detail {
 
-scope_state* scope_state::create(executor& exec, task_record* owner, failure_policy policy, const char* name) {
+scope_state* scope_state::create(executor& exec, task_record* owner, failure_policy policy, const char* name,
+                                 const std::source_location& opened_at) {
   auto* scope = new (frame_allocate(sizeof(scope_state))) scope_state;
   scope->exec = &exec;
   scope->owner = owner;
   scope->policy = policy;
   scope->name = name;
+  scope->opened_at = opened_at;
   if (owner == nullptr) scope->outstanding.store(0, std::memory_order_relaxed);
   exec.enlist(*scope);
   return scope;
@@ -188,9 +191,14 @@ void scope_state::unpin() noexcept {
   finish_tasks(unpin_last());
 }
 
+// That of its first child that failed, which nobody joined to see.
+void scope_state::tell_failure() noexcept {
+  if (failure != nullptr) exec->unobserved(std::exchange(failure, nullptr), executor::failed::in_scope, name, opened_at);
+}
+
 // Nobody is left in it and nobody looks at it.
 void scope_state::end_left_behind() noexcept {
-  if (failure != nullptr) exec->unobserved(std::exchange(failure, nullptr), name, std::source_location{});
+  tell_failure();
   destroy(this);
 }
 
@@ -239,7 +247,7 @@ void scope_state::child_failed(std::exception_ptr thrown, task_record& child) no
     }
   }
   if (policy == failure_policy::report) {
-    exec->unobserved(std::move(thrown), child.name, child.site);
+    exec->unobserved(std::move(thrown), executor::failed::task, child.name, child.site);
     return;
   }
   lock.lock();
@@ -375,19 +383,17 @@ void end_task_slowly(run_state& run, task_record& record) noexcept {
 const wait_reason scope::join_awaiter::reason_{"join", &scope::join_awaiter::cancel_children, nullptr,
                                                &scope::join_awaiter::describe};
 
-scope::scope(on_failure policy, const char* name) {
+scope::scope(on_failure policy, const char* name, std::source_location opened_at) {
   detail::run_state& run = detail::current_run();
   LEVITY_ASSERT(run.current != nullptr, "a scope is opened inside a task; open it in a coroutine that lv::run started");
-  state_ = detail::scope_state::create(*run.exec, run.current, static_cast<detail::failure_policy>(policy), name);
+  state_ = detail::scope_state::create(*run.exec, run.current, static_cast<detail::failure_policy>(policy), name, opened_at);
 }
 
 scope::~scope() {
   using namespace detail;
   scope_state& state = *state_;
   if (state.is_untouched() || state.close()) {
-    if (state.failure != nullptr) [[unlikely]] {
-      state.exec->unobserved(std::exchange(state.failure, nullptr), state.name, std::source_location{});
-    }
+    if (state.failure != nullptr) [[unlikely]] state.tell_failure();
     // One that is being looked at from outside is left to the task's end.
     if (state.exec->drain(state)) {
       scope_state::destroy(&state);
@@ -431,8 +437,13 @@ bool scope::join_awaiter::cancel_children(detail::waiter& self, detail::task_rec
 void scope::join_awaiter::describe(const detail::waiter& self, char* text, std::size_t size) noexcept {
   auto& state = static_cast<const join_awaiter&>(self).state_;
   const auto count = static_cast<unsigned long long>(state.size_approx());
-  std::snprintf(text, size, "%llu task%s of scope %s%s%s", count, count == 1 ? "" : "s", state.name != nullptr ? "\"" : "",
-                state.name != nullptr ? state.name : "without a name", state.name != nullptr ? "\"" : "");
+  const char* const many = count == 1 ? "" : "s";
+  if (state.name != nullptr) {
+    std::snprintf(text, size, "%llu task%s of scope \"%s\"", count, many, state.name);
+  } else {
+    std::snprintf(text, size, "%llu task%s of the scope opened at %s:%u", count, many, detail::file_of(state.opened_at),
+                  state.opened_at.line());
+  }
 }
 
 // Every child has ended, and we have seen that under the lock or been woken for it: nobody else writes any more.

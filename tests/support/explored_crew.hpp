@@ -142,7 +142,7 @@ public:
     return over;
   }
   std::uint64_t live_tasks_approx() noexcept override { return 0; }
-  void unobserved(std::exception_ptr, const char*, const std::source_location&) noexcept override {}
+  void unobserved(std::exception_ptr, failed, const char*, const std::source_location&) noexcept override {}
   void offload(levity::detail::blocking_job&) noexcept override { missing(); }
   levity::detail::file_backend& files() noexcept override { missing(); }
   bool simulated() const noexcept override { return true; }

@@ -129,6 +129,11 @@ class Frame:
         self.site = Site(layout, _word(promise + layout["promise.here"]))
 
 
+def _kind(name, site):
+    """Behind "task": its name, if it has one, and where it was spawned, if not from outside or as the main task."""
+    return (f' "{name}"' if name else "") + (f" spawned at {site}" if site.line else "")
+
+
 class Task:
     """A record, as it stands in memory."""
 
@@ -182,8 +187,7 @@ class Task:
         return "ready"
 
     def title(self):
-        name = f' "{self.name}"' if self.name else ""
-        return f"task {self.id}{name} spawned at {self.site}"
+        return f"task {self.id}{_kind(self.name, self.site)}"
 
 
 class Worker:
@@ -206,6 +210,7 @@ class Scope:
         self.layout = layout
         self.address = address
         self.name = _text(_word(address + layout["scope.name"]))
+        self.opened_at = Site(layout, _word(address + layout["scope.opened_at"]))
         outstanding = _signed(address + layout["scope.outstanding"])
         bias = layout["scope.open_bias"]
         if outstanding >= bias // 2:
@@ -348,14 +353,14 @@ occurs, each by itself. Reads memory only; runs nothing."""
                         picked.append(task)
                 total += max(scope.live, entered)
                 if scope.live > entered and not wanted:
-                    name = f'"{scope.name}"' if scope.name else "without a name"
-                    alone.append(f"  {scope.live - entered} of scope {name} ready for the first time, or running and never waited "
+                    which = f'"{scope.name}"' if scope.name else f"opened at {scope.opened_at}"
+                    alone.append(f"  {scope.live - entered} of scope {which} ready for the first time, or running and never waited "
                                  "yet")
             for number, worker in enumerate(runtime.workers()):
                 if worker.started_id and not wanted:
-                    name = f' "{worker.started_name}"' if worker.started_name else ""
-                    alone.append(f"  worker {number} runs task {worker.started_id}{name} spawned at {worker.started_site}, "
-                                 f"which has not waited yet{' and is in a blocking call' if worker.in_call else ''}")
+                    kind = _kind(worker.started_name, worker.started_site)
+                    alone.append(f"  worker {number} runs task {worker.started_id}{kind}, which has not waited yet"
+                                 f"{' and is in a blocking call' if worker.in_call else ''}")
         if wanted:
             for task in picked:
                 print("\n".join([f"  {task.title()} {task.state()}", *_chain_lines(task)]))
@@ -543,7 +548,7 @@ class ScopeValue(_Printer):
         if not state:
             return "a scope that was left"
         scope = Scope(Layout(), state)
-        name = f' "{scope.name}"' if scope.name else ""
+        name = f' "{scope.name}"' if scope.name else f" opened at {scope.opened_at}"
         waiting = sum(1 for _ in scope.records())
         return f"a scope{name} of {scope.live} tasks, {waiting} of which have waited"
 

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <expected>
 #include <memory>
+#include <source_location>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "levity/sync/channel.hpp"
 #include "levity/sync/detail/select_core.hpp"
 #include "levity/sync/unbounded_channel.hpp"
+#include "levity/task/detail/call_site.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/when_all.hpp"
 
@@ -281,7 +283,7 @@ task<std::expected<std::variant<typename Case::result...>, channel_error>> selec
   using choice = std::variant<typename Case::result...>;
   static_assert(!plan::has_otherwise, "a call is never done at once, so beside otherwise() it would never be made");
   static_assert(plan::own_count < select_core::cases_max, "select takes 15 cases beside calls at most");
-  const std::source_location site = std::source_location::current();
+  const std::source_location site = co_await call_site{};
   auto own = std::tuple_cat(own_or_none(cases)...);
   std::optional<choice> done;
   auto take_own = [&done]<std::size_t... I>(auto& won, std::index_sequence<I...>) {
@@ -309,7 +311,7 @@ task<std::expected<std::variant<typename Case::result...>, channel_error>> selec
       if constexpr (is_call_case<kind>::value) {
         calls.adopt_frame(run_call<typename kind::value>(std::move(each.awaitable), static_cast<int>(N), ended,
                                                          std::get<N>(results)),
-                          site);
+                          "select", site);
       }
     };
     (make(std::integral_constant<std::size_t, I>{}, cases), ...);

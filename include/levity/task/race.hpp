@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "levity/base/assert.hpp"
+#include "levity/task/detail/call_site.hpp"
 #include "levity/task/detail/contest.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/task.hpp"
@@ -27,15 +28,16 @@ struct race_winner {
 namespace detail {
 
 template <class... T>
-task<std::variant<value_or_unit<T>...>> hold_contest(contest_rule rule, std::source_location site, task<T>... branches) {
+task<std::variant<value_or_unit<T>...>> hold_contest(contest_rule rule, task<T>... branches) {
   static_assert(sizeof...(T) > 0, "a race needs at least one branch");
   using result = std::variant<value_or_unit<T>...>;
   std::tuple<result_slot<T>...> slots;
+  const std::source_location site = co_await call_site{};
   contest among{rule, sizeof...(T)};
   scope children{on_failure::keep_going, name_of(rule)};
   auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
     (children.adopt_frame(run_branch(std::move(branches), static_cast<std::ptrdiff_t>(I), among, children, std::get<I>(slots)),
-                          site),
+                          name_of(rule), site),
      ...);
   };
   std::exception_ptr not_started;
@@ -60,15 +62,17 @@ task<std::variant<value_or_unit<T>...>> hold_contest(contest_rule rule, std::sou
 }
 
 template <class T>
-task<race_winner<T>> hold_contest(contest_rule rule, std::source_location site, std::vector<task<T>> branches) {
+task<race_winner<T>> hold_contest(contest_rule rule, std::vector<task<T>> branches) {
   LEVITY_ASSERT(!branches.empty(), "a race needs at least one branch; nobody can win among none");
   result_slot<T> slot;  // of whoever decides
+  const std::source_location site = co_await call_site{};
   contest among{rule, branches.size()};
   scope children{on_failure::keep_going, name_of(rule)};
   std::exception_ptr not_started;
   try {
     for (std::size_t i = 0; i < branches.size(); i++) {
-      children.adopt_frame(run_branch(std::move(branches[i]), static_cast<std::ptrdiff_t>(i), among, children, slot), site);
+      children.adopt_frame(run_branch(std::move(branches[i]), static_cast<std::ptrdiff_t>(i), among, children, slot), name_of(rule),
+                           site);
     }
   } catch (...) {
     not_started = std::current_exception();
@@ -87,13 +91,13 @@ task<race_winner<T>> hold_contest(contest_rule rule, std::source_location site, 
 /// One record and two frames a branch. For the first one that succeeds: when_any().
 template <class... T>
 task<std::variant<detail::value_or_unit<T>...>> race(task<T>... branches) {
-  return detail::hold_contest(detail::contest_rule::first_end, std::source_location::current(), std::move(branches)...);
+  return detail::hold_contest(detail::contest_rule::first_end, std::move(branches)...);
 }
 
 /// The same among any number of tasks of one type, at least one (asserted). Costs one record and two frames a branch.
 template <class T>
 task<race_winner<T>> race(std::vector<task<T>> branches) {
-  return detail::hold_contest(detail::contest_rule::first_end, std::source_location::current(), std::move(branches));
+  return detail::hold_contest(detail::contest_rule::first_end, std::move(branches));
 }
 
 }  // namespace levity

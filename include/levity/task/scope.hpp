@@ -40,8 +40,10 @@ enum class on_failure : std::uint8_t {
 /// one at a time. Not movable. spawn costs about 60 ns, join about 10 ns plus the wait.
 class scope {
 public:
-  /// Opens an empty scope in the running task (asserted). `name`, a literal, is shown in dumps. Throws std::bad_alloc.
-  explicit scope(on_failure policy = on_failure::cancel_siblings, const char* name = nullptr);
+  /// Opens an empty scope in the running task (asserted). `name`, a literal, is shown in dumps; without one they say where the
+  /// scope was opened. Throws std::bad_alloc.
+  explicit scope(on_failure policy = on_failure::cancel_siblings, const char* name = nullptr,
+                 std::source_location opened_at = std::source_location::current());
   scope(const scope&) = delete;
   scope& operator=(const scope&) = delete;
   ~scope();
@@ -118,7 +120,7 @@ public:
   void cancel(cancel_reason reason = cancel_reason::requested) noexcept;
 
   /// Starts a task that was made already. Not for users.
-  void adopt_frame(task<> root, const std::source_location& site) { adopt(std::move(root), nullptr, site); }
+  void adopt_frame(task<> root, const char* name, const std::source_location& site) { adopt(std::move(root), name, site); }
 
   /// Children that have not ended. Racy by nature.
   [[nodiscard]] std::size_t size_approx() const noexcept;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "levity/task/cancel.hpp"
+#include "levity/task/detail/call_site.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/task.hpp"
 #include "levity/task/yield.hpp"
@@ -61,10 +62,11 @@ task<> keep_outcome(task<T> inner, result_slot<T>& slot) {
 /// own. Inside tasks.
 template <std::same_as<std::stop_token> Token, class T>
 task<std::expected<T, stopped>> with_stop(Token token, task<T> inner) {
+  const std::source_location site = co_await detail::call_site{};
   detail::result_slot<T> slot;
   {
     scope inside{on_failure::keep_going, "with_stop"};
-    inside.adopt_frame(detail::keep_outcome(std::move(inner), slot), std::source_location::current());
+    inside.adopt_frame(detail::keep_outcome(std::move(inner), slot), "with_stop", site);
     // Called at once if it was told already; its destructor waits for a call that runs on another thread.
     auto cancels = [&inside]() noexcept { inside.cancel(); };
     const std::stop_callback<decltype(cancels)> when_told{token, cancels};

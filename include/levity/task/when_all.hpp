@@ -1,10 +1,12 @@
 #pragma once
 
+#include <source_location>
 #include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "levity/task/detail/call_site.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/task.hpp"
 #include "levity/task/yield.hpp"
@@ -43,11 +45,11 @@ task<> fill(task<T> branch, result_slot<T>& slot) {
 /// others and is rethrown when all have ended; so is cancellation from outside. One record and one small frame a branch.
 template <class... T>
 task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... branches) {
-  const std::source_location site = std::source_location::current();
+  const std::source_location site = co_await detail::call_site{};
   std::tuple<detail::result_slot<T>...> slots;
   scope children{on_failure::cancel_siblings, "when_all"};
   auto start = [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (children.adopt_frame(detail::fill(std::move(branches), std::get<I>(slots)), site), ...);
+    (children.adopt_frame(detail::fill(std::move(branches), std::get<I>(slots)), "when_all", site), ...);
   };
   std::exception_ptr not_started;
   try {
@@ -67,12 +69,14 @@ task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... branches) {
 /// The same for any number of tasks of one type.
 template <class T>
 task<std::vector<detail::value_or_unit<T>>> when_all(std::vector<task<T>> branches) {
-  const std::source_location site = std::source_location::current();
+  const std::source_location site = co_await detail::call_site{};
   std::vector<detail::result_slot<T>> slots(branches.size());
   scope children{on_failure::cancel_siblings, "when_all"};
   std::exception_ptr not_started;
   try {
-    for (std::size_t i = 0; i < branches.size(); i++) children.adopt_frame(detail::fill(std::move(branches[i]), slots[i]), site);
+    for (std::size_t i = 0; i < branches.size(); i++) {
+      children.adopt_frame(detail::fill(std::move(branches[i]), slots[i]), "when_all", site);
+    }
   } catch (...) {
     not_started = std::current_exception();
     children.cancel();

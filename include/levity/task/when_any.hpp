@@ -12,7 +12,6 @@
 // The difference to all of the others' selects: what loses has not merely been dropped or forgotten, it was told to end and
 // has ended when the call returns.
 
-#include <source_location>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -33,13 +32,13 @@ namespace levity::inline v0 {
 /// ended with. Any task; one record and two frames a branch.
 template <class... T>
 task<std::variant<detail::value_or_unit<T>...>> when_any(task<T>... branches) {
-  return detail::hold_contest(detail::contest_rule::first_success, std::source_location::current(), std::move(branches)...);
+  return detail::hold_contest(detail::contest_rule::first_success, std::move(branches)...);
 }
 
 /// The same among any number of tasks of one type, at least one (asserted); returns the branch's index and value.
 template <class T>
 task<race_winner<T>> when_any(std::vector<task<T>> branches) {
-  return detail::hold_contest(detail::contest_rule::first_success, std::source_location::current(), std::move(branches));
+  return detail::hold_contest(detail::contest_rule::first_success, std::move(branches));
 }
 
 }  // namespace levity

@@ -25,7 +25,7 @@ namespace levity::inline v0::detail {
 
 enum class contest_rule : unsigned char { first_end, first_success };
 
-/// Of the scope that its branches run in.
+/// Of its branches, and of the scope that they run in.
 constexpr const char* name_of(contest_rule rule) noexcept { return rule == contest_rule::first_end ? "race" : "when_any"; }
 
 class contest {

@@ -67,8 +67,10 @@ struct executor {
   virtual bool drain(scope_state& scope) noexcept = 0;
   virtual std::uint64_t live_tasks_approx() noexcept = 0;
 
-  /// A task ended with an exception that nobody will ever see.
-  virtual void unobserved(std::exception_ptr failure, const char* task_name, const std::source_location& site) noexcept = 0;
+  /// A task ended with an exception that nobody will ever see: one of that name, spawned at `site`; or one of a scope of that name,
+  /// opened at `site`. Either may be unknown.
+  enum class failed : std::uint8_t { task, in_scope };
+  virtual void unobserved(std::exception_ptr failure, failed what, const char* name, const std::source_location& site) noexcept = 0;
 
   /// Runs a job on a thread that may block. Any thread.
   virtual void offload(blocking_job& job) noexcept = 0;

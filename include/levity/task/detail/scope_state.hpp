@@ -64,6 +64,7 @@ struct scope_state {
   task_record* leaver = nullptr;     // the ended owner that waits for the orphans
   std::exception_ptr failure;        // the first one
   const char* name = nullptr;        // constant
+  std::source_location opened_at;    // constant; empty: by the runtime
   atomic<cancel_reason> cancelled{cancel_reason::none};  // written under lock
   failure_policy policy = failure_policy::cancel_siblings;  // constant
   bool drained = false;          // left, and no child lives
@@ -77,7 +78,8 @@ struct scope_state {
   scope_state* next_to_cancel = nullptr;  // in the line of the thread that cancels it, or of its executor
   context orphans{context::kind::orphans};  // links it to its owner's record once it is left behind
 
-  static scope_state* create(executor& exec, task_record* owner, failure_policy policy, const char* name);
+  static scope_state* create(executor& exec, task_record* owner, failure_policy policy, const char* name,
+                             const std::source_location& opened_at = {});
   static void destroy(scope_state* scope) noexcept;
   static scope_state& from_registry(list_link& link) noexcept;
   static scope_state& from_orphans(context& link) noexcept;
@@ -125,6 +127,7 @@ struct scope_state {
   void cancel_line_from_here(int children_max) noexcept;
   [[nodiscard]] bool cancel_children(int& children_max) noexcept;
   void end_left_behind() noexcept;
+  void tell_failure() noexcept;
   void child_failed(std::exception_ptr thrown, task_record& child) noexcept;
 
   [[nodiscard]] bool is_cursor(const list_link* link) const noexcept {
