@@ -15,4 +15,7 @@ set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
 set(ENV{PKG_CONFIG_LIBDIR} ${LEVITY_AARCH64_ROOT}/usr/lib/aarch64-linux-gnu/pkgconfig)
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${LEVITY_AARCH64_ROOT})
 
+# What pkg-config names without its folder.
+string(APPEND CMAKE_EXE_LINKER_FLAGS_INIT " -L${LEVITY_AARCH64_ROOT}/usr/lib/aarch64-linux-gnu")
+
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu)
