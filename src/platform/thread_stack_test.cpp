@@ -16,6 +16,7 @@
 
 #include "levity/base/rng.hpp"
 #include "platform/code_name.hpp"
+#include "platform/own_memory.hpp"
 #include "platform/system_call_name.hpp"
 #include "tests/support/stalls.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -121,6 +122,7 @@ stack_trace stack_where_it_stands(below_three<Stall>& in, std::string_view call)
 // What lies on its stack from before may look like frames, and stays there as long as it sleeps. Another thread has another stack.
 template <class Stall>
 void expect_it_is_found(std::string_view call) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   std::string missing;
   for (int attempt = 0; attempt < 3; attempt++) {
     below_three<Stall> in;
@@ -390,7 +392,15 @@ TEST(stack_sampler, no_call_of_a_thread_that_is_asked_all_the_time_notices) {
 
 #endif
 
+// What is loaded is read like that.
+bool reads_own_memory() {
+  const std::uint64_t word = 7;
+  std::uint64_t seen = 0;
+  return read_own_memory(reinterpret_cast<std::uint64_t>(&word), &seen, sizeof seen) == sizeof seen && seen == word;
+}
+
 TEST(code_name, is_known_of_functions_that_are_not_exported_and_of_libraries) {
+  if (!reads_own_memory()) GTEST_SKIP() << "process_vm_readv() is refused here";
   code_names names;
   char text[128];
   const code_names::place own = names.find(reinterpret_cast<std::uint64_t>(&middle_of_test) + 1);
@@ -435,6 +445,7 @@ private:
 };
 
 TEST(code_name, is_known_of_more_libraries_than_are_remembered) {
+  if (!reads_own_memory()) GTEST_SKIP() << "process_vm_readv() is refused here";
   const copied_library copies;
   const temporary_folder folder;
   code_names names;
@@ -455,6 +466,7 @@ TEST(code_name, is_known_of_more_libraries_than_are_remembered) {
 }
 
 TEST(code_name, of_a_library_that_was_unloaded_is_not_given_to_the_one_that_lies_there_now) {
+  if (!reads_own_memory()) GTEST_SKIP() << "process_vm_readv() is refused here";
   copied_library copies;
   const temporary_folder folder;
   code_names names;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
 #include "platform/proc_text.hpp"
 
@@ -166,6 +167,23 @@ void thread_reader::read_call(thread_state& into) const noexcept {
   into.code_at = proc::number<std::uint64_t>(proc::next_word(rest));
 }
 
+// The file is asked for the very call that reads it.
+bool thread_reader::tells_our_calls() noexcept {
+  enum : unsigned char { unknown, no, yes };
+  static atomic<unsigned char> known{unknown};
+  // Relaxed: whoever finds nothing asks again and gets the same answer.
+  if (const unsigned char answer = known.load(std::memory_order_relaxed); answer != unknown) return answer == yes;
+  char text[256];
+  const int fd = proc::open("/proc/thread-self/syscall");
+  std::string_view rest = proc::read(fd, text);
+  proc::close(fd);
+  const std::string_view first = proc::next_word(rest);
+  if (first.empty() || first == "running") return true;  // not known this time
+  const bool ours = proc::number<int>(first) == SYS_pread64;
+  known.store(ours ? yes : no, std::memory_order_relaxed);
+  return ours;
+}
+
 // False: there is no such thread any more.
 bool thread_reader::open() noexcept {
   struct file {
@@ -181,6 +199,10 @@ bool thread_reader::open() noexcept {
     each.fd = proc::open(path, &why);
     if (each.fd < 0 && !passes(why)) each.fd = refused;
     if (each.fd == -1) wanting++;
+  }
+  if (syscall_ >= 0 && !tells_our_calls()) {
+    proc::close(syscall_);
+    syscall_ = refused;
   }
   if (!knows_groups_) knows_groups_ = open_groups();
   is_open_ = wanting == 0 && knows_groups_;

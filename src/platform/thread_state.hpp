@@ -20,8 +20,9 @@
 //
 // A process may read these files of its own threads whatever ptrace restrictions say. A process that has changed its user, or
 // forbids its dump (PR_SET_DUMPABLE), may not open `syscall`; where /proc is not mounted there is the clock alone. What is hidden
-// is said to be so, and not asked for again. Where descriptors are wanting the next look tries anew: a counter that appears between
-// two looks is a sum since the thread began, and no difference.
+// is said to be so, and not asked for again. Below an emulator of another machine `syscall` tells the emulator's call and stack, by
+// the numbers of the machine that carries it out: that is hidden, too. Where descriptors are wanting the next look tries anew: a
+// counter that appears between two looks is a sum since the thread began, and no difference.
 //
 // Rejected: `status` (2 us, the two counts of switches say no more than turns and state do); `wchan` (0.9 us, names a function of
 // this kernel version); `stack` (3.4 us, root alone); /proc/pressure/cpu (of the whole machine); taskstats over netlink (needs
@@ -82,6 +83,9 @@ public:
   [[nodiscard]] thread_state look() noexcept;
 
   [[nodiscard]] thread_sign thread() const noexcept { return thread_; }
+
+  /// Whether `syscall` tells calls by the numbers that this program makes them by.
+  [[nodiscard]] static bool tells_our_calls() noexcept;
 
 private:
   struct group {

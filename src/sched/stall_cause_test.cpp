@@ -339,6 +339,7 @@ stall_verdict found_out(stall& in) {
 }
 
 TEST(stalls, of_one_that_reads_a_pipe_which_is_empty) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   reading_a_pipe in;
   const stall_verdict said = found_out(in);
   EXPECT_EQ(said.cause, stall_cause::in_call);
@@ -346,6 +347,7 @@ TEST(stalls, of_one_that_reads_a_pipe_which_is_empty) {
 }
 
 TEST(stalls, of_one_that_receives_from_a_peer_who_says_nothing) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   receiving in;
   const stall_verdict said = found_out(in);
   EXPECT_EQ(said.cause, stall_cause::in_call);
@@ -353,6 +355,7 @@ TEST(stalls, of_one_that_receives_from_a_peer_who_says_nothing) {
 }
 
 TEST(stalls, of_one_that_sleeps) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   sleeping in;
   in.wanted_ns = 999'000'000;
   const stall_verdict said = found_out(in);
@@ -361,6 +364,7 @@ TEST(stalls, of_one_that_sleeps) {
 }
 
 TEST(stalls, of_one_that_wants_a_mutex_which_another_thread_has) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   wanting_a_mutex in;
   const stall_verdict said = found_out(in);
   EXPECT_EQ(said.cause, stall_cause::lock);
@@ -368,6 +372,7 @@ TEST(stalls, of_one_that_wants_a_mutex_which_another_thread_has) {
 }
 
 TEST(stalls, of_one_that_waits_on_a_condition) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   wanting_a_condition in;
   const stall_verdict said = found_out(in);
   EXPECT_EQ(said.cause, stall_cause::lock);
@@ -375,6 +380,7 @@ TEST(stalls, of_one_that_waits_on_a_condition) {
 }
 
 TEST(stalls, of_one_that_wants_a_file_which_another_process_has_locked) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   temporary_folder folder;
   wanting_a_file in(wanting_a_file::kind::flock, folder.file("locked"));
   const stall_verdict said = found_out(in);
@@ -383,6 +389,7 @@ TEST(stalls, of_one_that_wants_a_file_which_another_process_has_locked) {
 }
 
 TEST(stalls, of_one_that_wants_a_range_of_a_file_which_another_process_has_locked) {
+  if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   temporary_folder folder;
   wanting_a_file in(wanting_a_file::kind::fcntl, folder.file("locked"));
   const stall_verdict said = found_out(in);

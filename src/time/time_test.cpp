@@ -8,6 +8,7 @@
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "tests/support/death_style.hpp"
 #include "tests/support/parked_weight.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -172,7 +173,7 @@ TEST(interval, a_late_caller_gets_one_tick_at_once_and_the_missed_ones_are_dropp
 }
 
 TEST(interval, of_no_time_is_refused) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  testing::FLAGS_gtest_death_test_style = levity::test::death_style();
   EXPECT_DEATH(lv::interval{0ns}, "longer than nothing");
 }
 

@@ -15,11 +15,11 @@ int run_tasks(unsigned workers, F f, Args... args) {
   return run_with(options, std::move(f), std::move(args)...);
 }
 
-/// How much less work a build does that is slow by nature: sanitizers and -O0.
+/// How much less work a build does that is slow by nature: sanitizers, -O0, and what an emulator runs.
 inline constexpr int slow_build_factor =
 #if defined(LEVITY_ASAN) || defined(LEVITY_TSAN)
     20;
-#elif !defined(__OPTIMIZE__)
+#elif !defined(__OPTIMIZE__) || defined(LEVITY_EMULATED)
     5;
 #else
     1;

@@ -38,6 +38,9 @@
 
 namespace levity::test {
 
+/// Why a test does not name the call that a thread is in: where detail::thread_reader::tells_our_calls() is false.
+inline constexpr const char* calls_are_not_ours = "/proc tells the calls of an emulator, by the numbers of its machine";
+
 /// A way in which a thread stands still.
 class stall {
 public:
@@ -437,6 +440,10 @@ class having_a_child : public stall {
 public:
 #ifdef LEVITY_TSAN
   [[nodiscard]] std::string obstacle() const override { return "the thread sanitizer makes fork() of vfork()"; }
+#else
+  [[nodiscard]] std::string obstacle() const override {
+    return shares_memory() ? "" : "vfork() gives the child a memory of its own, as an emulator does";
+  }
 #endif
   having_a_child() {
     if (::pipe2(fds_, O_CLOEXEC) != 0) std::abort();
@@ -454,6 +461,16 @@ public:
   }
 
 private:
+  [[maybe_unused, gnu::noinline]] static bool shares_memory() {
+    volatile bool is_seen = false;
+    const pid_t child = ::vfork();
+    if (child == 0) {
+      is_seen = true;
+      ::_exit(0);
+    }
+    ::waitpid(child, nullptr, 0);
+    return is_seen;
+  }
   [[gnu::noinline]] static pid_t begin_child(int fd) {
     const pid_t child = ::vfork();
     if (child == 0) {
