@@ -101,8 +101,8 @@
 //        its deques.
 //   E364 let_rest(), a spare's thread leaves its worker -> another one is started for that: lock_.
 //
-// watchdog_model.cpp has this source run in all orders of its steps. watchdog_model_test.cpp goes through more of them, of a copy:
-// who changes the one changes the other.
+// watchdog_model.cpp and scheduler_model.cpp have this source run in all orders of its steps; tests/model/planted/sched holds the
+// errors that they must find in it.
 //
 // Rejected: hand every call to a pool (two futex round trips, 50 us, for a call that takes 1); run f in place and hope; a worker
 // that gives its slot up by an exchange at each task and takes it back at the next (5 ns a task); a slot that is taken without
