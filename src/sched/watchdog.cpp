@@ -425,6 +425,8 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
 }
 
 void watchdog::begin_watch(worker& at, sight& of) noexcept {
+  // Taking slots may have lasted: others are not deprived of their notes for a task that is over.
+  if (!at.in_task_approx() || at.tasks_run_approx() != of.task) return;
   of.watch = free_watch();
   if (of.watch == nullptr) return;
   const std::int64_t tell_after_ns = options_.listener != nullptr ? options_.tell_after_ns : 0;

@@ -37,8 +37,8 @@
 // A worker whose slot is `lost` pops nothing from its deques, though its task may go on to push there; who holds drain_lock_ takes
 // it all (surrender(), take_over()): the spare, the watchdog at each look, the worker itself at its next boundary. So a task that
 // spawns and wakes while it is stuck keeps nobody waiting for more than a look. A fresh task needs a record for that, and where
-// there is no memory for one it stays for the next look. What is pinned to the worker stays with it, and runs on its thread beside
-// the slots.
+// there is no memory for one it stays for the next look; a deque that is full bounds that. What is pinned to the worker stays with
+// it, and runs on its thread beside the slots.
 //
 // Who is stuck. A task that looks have found for `doze_ns` is suspected, and notes are kept of it (stall_watch.hpp); from then on
 // it is looked at each `suspect_ns`, until the thread has computed for that task for so long that it does not merely take its
@@ -88,15 +88,18 @@
 // that has had nothing to do for ten seconds ends.
 //
 // Edges
-//   E180 a call begins, a worker leaves its sleep <-> the watchdog dozes or falls asleep: one sees the other. Of a call: the
-//        barrier falls before its look at the watchdog's state, or after its store of call_. A worker that has slept has a fence.
+//   E180 a call begins, a worker leaves its sleep, or keeps fresh tasks without a slot, for want of memory <-> the watchdog dozes
+//        or falls asleep: one sees the other. Of a call: the barrier falls before its look at the watchdog's state, or after its
+//        store of call_. The others have a fence.
 //   E182 enter_call() -> take_slot(): what the worker left behind, the deques above all.
 //   E183 grant() -> the spare takes it over.
 //   E360 take_slot() <-> the worker leaves a task, or a call: the barrier falls before the worker's look at slow_at_ or hold_,
 //        which then finds the doubt, or after its store of current_ or call_, which the watchdog then sees.
 //   E361 the worker enters a task -> take_slot(): what is the slot's, as the worker left it.
-//   E363 drain_lock_: a worker has its slot again -> who would move tasks out of its deques finds that. What others have moved out
-//        before, it has seen gone when it emptied them itself (await_slot).
+//   E362 take_slot() -> take_slice(): what the worker has popped before, without a fence perhaps. The taker itself knows, and the
+//        spare that it gives the slot to (E183); a spare that had a slot of this worker before, and is late, does not.
+//   E363 drain_lock_: a worker has its slot again -> who would move tasks out of its deques finds that. And who moved some -> the
+//        worker pops again: it has emptied them itself (await_slot), but for what stayed there for want of memory.
 //   E366 drain_lock_: a worker whose slot goes to rest has popped its last task, without a fence perhaps -> who moves tasks out of
 //        its deques.
 //   E364 let_rest(), a spare's thread leaves its worker -> another one is started for that: lock_.
@@ -203,7 +206,7 @@ public:
     const state seen = state_.load(std::memory_order_relaxed);
     if (seen == state::asleep || seen == state::dozing) [[unlikely]] wake();
   }
-  /// A worker has left its sleep, and a full fence has passed since (E180).
+  /// A worker has left its sleep, or keeps fresh tasks without a slot, and a full fence has passed since (E180).
   void notice_work() noexcept {
     if (state_.load(std::memory_order_relaxed) == state::asleep) [[unlikely]] wake();
   }

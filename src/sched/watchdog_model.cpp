@@ -1,10 +1,12 @@
 #include "sched/watchdog.hpp"
 
+#include <bit>
 #include <memory>
 #include <vector>
 
 #include "levity/model/scenario.hpp"
 #include "levity/task/detail/scope_state.hpp"
+#include "levity/task/scope.hpp"
 #include "levity/task/task.hpp"
 #include "reactor/still_reactor.hpp"
 #include "sched/explored_watchdog.hpp"
@@ -282,6 +284,46 @@ LEVITY_SCENARIO(a_worker_that_has_its_slot_again_has_its_deques_for_itself, {.ex
     }
     all.dog.look();
   });
+}
+
+// It is over when those that it spawns are. The second of them to be run is popped without a fence, and is stuck until the third
+// has run.
+levity::task<> spawns_three(house* in, levity::atomic<bool>* is_stuck, levity::atomic<bool>* is_over) {
+  levity::scope children;
+  for (std::size_t which = 0; which < 3; which++) {
+    children.spawn([](int* times, std::size_t number, levity::atomic<bool>* begins,
+                      levity::atomic<bool>* ends) -> levity::task<> {
+      ++*times;
+      if (number == 0) ends->store(true, std::memory_order_relaxed);
+      if (number == 1) {
+        begins->store(true, std::memory_order_relaxed);
+        while (!ends->load(std::memory_order_relaxed)) levity::spin_hint();
+      }
+      co_return;
+    }, &in->ran[which], which, is_stuck, is_over);
+  }
+  co_await children.join();
+  in->over(3);
+}
+
+// E362: a spare that had a slot of the same worker before is late in emptying its deques.
+LEVITY_SCENARIO(who_is_late_in_emptying_deques_leaves_what_is_popped, {.executions_max = 8'000}) {
+  house all;
+  levity::atomic<bool> is_stuck{false};
+  levity::atomic<bool> is_over{false};
+  for (int i = 0; i < 4; i++) all.ran.push_back(0);
+  all.left.store(1, std::memory_order_relaxed);
+  auto main = spawns_three(&all, &is_stuck, &is_over).release_frame();
+  all.all.root().outstanding.store(2, std::memory_order_relaxed);  // over() says when all is over
+  mark_fresh(main.promise(), all.all.root(), "main", std::bit_cast<const void*>(std::source_location::current()));
+  all.holder.push_fresh(main);
+  all.run([&] {
+            while (!is_stuck.load(std::memory_order_relaxed) || !all.dog.take_from_task(all.holder)) levity::spin_hint();
+          },
+          [&] {
+            while (!all.holder.without_slot_approx()) levity::spin_hint();
+            if (all.holder.surrender()) all.all.wake_one(all.holder.queues());
+          });
 }
 
 // E182, E360: quick calls, one of which is taken for one that lasts.

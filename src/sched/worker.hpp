@@ -172,7 +172,7 @@ public:
   /// Of its own thread, in a task: says so.
   void will_last() noexcept;
   /// Moves what is in the deques of a worker without a slot to the queues that all share. Fresh tasks for whose records there is no
-  /// memory stay for the next time. Any thread. True: something was moved.
+  /// memory stay for the next time, as many as the deque holds. Any thread. True: something was moved.
   bool surrender() noexcept;
   /// Its thread, since its last start.
   [[nodiscard]] thread_sign thread_approx() const noexcept {

@@ -56,13 +56,13 @@ bool worker::take_slot(std::uint64_t call) noexcept {
             slow_at_.load(std::memory_order_relaxed) == 0;
   }
   seen = hold::doubted;
-  // What the worker makes of `doubted` in the meantime counts.
-  return hold_.compare_exchange_strong(seen, stays ? hold::lost : hold::held, std::memory_order_relaxed,
+  // E362 release. What the worker makes of `doubted` in the meantime counts.
+  return hold_.compare_exchange_strong(seen, stays ? hold::lost : hold::held, std::memory_order_release,
                                        std::memory_order_relaxed) && stays;
 }
 
-// Whoever is here is not stuck. Nothing is ordered by the answer: who has lost the slot reads nothing that its takers have written
-// before they give it another one (E183), and who keeps it has had no other holder.
+// Whoever is here is not stuck. Nothing is ordered by the answer: a worker that has lost its slot reads nothing that its takers
+// have written before they give it another one (E183), and one that keeps it has had no other holder.
 bool worker::keeps_slot() noexcept {
   hold seen = hold_.load(std::memory_order_relaxed);
   // A doubt may be over by itself, too.
@@ -129,7 +129,7 @@ template <class T>
 std::size_t worker::take_slice(basic_deque<T>& from, std::array<T*, slice_max>& into, std::size_t most) noexcept {
   std::size_t count = 0;
   const spin_guard guarded{drain_lock_};  // E363, E366.
-  if (hold_.load(std::memory_order_relaxed) != hold::lost) return 0;
+  if (hold_.load(std::memory_order_acquire) != hold::lost) return 0;  // E362 acquire.
   while (count < std::min(most, into.size())) {
     T* task = from.take_from_absent();
     if (task == nullptr) break;
@@ -326,7 +326,7 @@ void worker::take_over(worker& from) noexcept {
   owner_.settle_at(index_);
   slow_at_.store(tasks_run_.load(std::memory_order_relaxed) + fair_period, std::memory_order_relaxed);
   {
-    const spin_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more.
+    const spin_guard guarded{drain_lock_};  // E363: nobody moves our tasks any more; what was moved is seen to be gone.
     hold_.store(hold::held, std::memory_order_relaxed);
   }
   from.drain([this](task_record** woken, std::size_t count) {
