@@ -157,8 +157,8 @@ void stack_request::end(std::uint32_t number) noexcept {
       word_.compare_exchange_strong(seen, word(number, state::abandoned), std::memory_order_relaxed, std::memory_order_relaxed)) {
     return;
   }
-  // It is taken. E340 acquire: what was written that nobody will read. E341 release.
-  word_.exchange(word(number, state::idle), std::memory_order_acq_rel);
+  // It is taken. E341 release; an exchange, which hands on what was written, too, though nobody has read it.
+  word_.exchange(word(number, state::idle), std::memory_order_release);
 }
 
 bool stack_request::begin_answer(std::uint32_t number) noexcept {

@@ -8,8 +8,7 @@ namespace levity::inline v0::detail {
 
 void query::answer(io_result<std::vector<address>> with) noexcept {
   outcome = std::move(with);
-  // E111 release, acquire.
-  const std::uintptr_t before = word.exchange(answered, std::memory_order_acq_rel);
+  const std::uintptr_t before = word.exchange(answered, std::memory_order_release);  // E111 release.
   if (before > answered) wake(*reinterpret_cast<task_record*>(before));
   let_go();
 }
@@ -27,10 +26,12 @@ bool query_wait::suspend(std::coroutine_handle<> frame) noexcept {
   if (why_ = pending_cancel(record); why_ != cancel_reason::none) return false;
   prepare_wait(record, frame, *this);
   std::uintptr_t expected = query::asked;
-  // E111 release; acquire, where it is answered.
-  return query_.word.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&record), std::memory_order_release,
-                                             std::memory_order_acquire) &&
-         commit_wait(record);
+  const auto waits = reinterpret_cast<std::uintptr_t>(&record);
+  if (query_.word.compare_exchange_strong(expected, waits, std::memory_order_relaxed, std::memory_order_relaxed)) {
+    return commit_wait(record);
+  }
+  (void)query_.word.load(std::memory_order_acquire);  // E111 acquire: it is answered.
+  return false;
 }
 
 bool query_wait::take_back(waiter& self, task_record& record) noexcept {

@@ -10,7 +10,7 @@
 //
 // Edges
 //   E110  push -> take of the inbox: the query. (Back, the outcome travels with E111, or with wake().)
-//   E111  the answer -> a task that finds it there: the outcome; a task that waits -> who wakes it.
+//   E111  the answer -> a task that finds it there: the outcome. Whoever waits is woken by the word of its record (E2, E3).
 //   E112  last but one owner -> last: what the others did with the query is over before it goes.
 
 #include <coroutine>

@@ -155,6 +155,32 @@ LEVITY_SCENARIO(a_slot_is_taken_from_under_a_task, {.executions_max = 8'000}) {
   });
 }
 
+// The next boundary is one where its worker looks whether its slot is in doubt.
+script pushes_and_has_a_look_taken(house& in, std::size_t number, std::size_t other) {
+  this_worker->push_woken(in.task(other));
+  this_worker->take_fair_turn();
+  in.over(number);
+  co_return;
+}
+
+script pushes_two(house& in, std::size_t number) {
+  this_worker->push_woken(in.task(number + 1));
+  this_worker->push_woken(in.task(number + 2));
+  in.over(number);
+  co_return;
+}
+
+// E360: a worker whose slot is doubted when it has just looked, and which enters one task after the other without another look.
+LEVITY_SCENARIO(a_slot_is_taken_from_who_has_looked_before, {.executions_max = 8'000}) {
+  house all;
+  all.add(pushes_and_has_a_look_taken(all, 0, 1));
+  all.add(pushes_two(all, 1));
+  all.add(plain(all, 2));
+  all.add(plain(all, 3));
+  all.holder.push_woken(all.task(0));
+  all.run([&] { all.take_once(); });
+}
+
 // It spawns a task, of the root scope, which its worker runs next.
 script spawns(house& in, std::size_t number, std::size_t other) {
   auto fresh = [](house* all, std::size_t which) -> levity::task<> {
@@ -251,7 +277,7 @@ LEVITY_SCENARIO(what_is_pushed_after_the_slot_was_lost_is_not_lost, {.executions
   });
 }
 
-// Two that are stuck, one after the other, and one more. The first lasts until the second runs, which has pushed the third.
+// Two that are stuck, one after the other, and two more. The first lasts until the second runs, which has pushed the others.
 script lets_another_begin(house& in, std::size_t other, levity::atomic<bool>& has_begun) {
   this_worker->push_woken(in.task(other));
   while (!has_begun.load(std::memory_order_acquire)) levity::spin_hint();
@@ -259,8 +285,9 @@ script lets_another_begin(house& in, std::size_t other, levity::atomic<bool>& ha
   co_return;
 }
 
-script begins_and_waits_for(house& in, std::size_t other, levity::atomic<bool>& has_begun, levity::atomic<bool>& is_over) {
-  this_worker->push_woken(in.task(other));
+script begins_and_waits_for(house& in, levity::atomic<bool>& has_begun, levity::atomic<bool>& is_over) {
+  this_worker->push_woken(in.task(2));
+  this_worker->push_woken(in.task(3));
   has_begun.store(true, std::memory_order_release);
   while (!is_over.load(std::memory_order_relaxed)) levity::spin_hint();
   in.over(1);
@@ -273,8 +300,9 @@ LEVITY_SCENARIO(a_worker_that_has_its_slot_again_has_its_deques_for_itself, {.ex
   levity::atomic<bool> has_begun{false};
   levity::atomic<bool> is_over{false};
   all.add(lets_another_begin(all, 1, has_begun));
-  all.add(begins_and_waits_for(all, 2, has_begun, is_over));
+  all.add(begins_and_waits_for(all, has_begun, is_over));
   all.add(tells(all, 2, is_over));
+  all.add(plain(all, 3));
   all.holder.push_woken(all.task(0));
   all.run([&] {
     while (!all.take_once()) levity::spin_hint();
