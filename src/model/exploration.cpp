@@ -71,6 +71,18 @@ constexpr std::uint64_t bytes_mask(std::size_t size) noexcept {
   return size >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * size)) - 1;
 }
 
+std::uint64_t changed_by(levity::detail::change how, std::uint64_t from, std::uint64_t operand) noexcept {
+  switch (how) {
+    case levity::detail::change::exchange: break;
+    case levity::detail::change::add: return from + operand;
+    case levity::detail::change::subtract: return from - operand;
+    case levity::detail::change::bit_and: return from & operand;
+    case levity::detail::change::bit_or: return from | operand;
+    case levity::detail::change::bit_xor: return from ^ operand;
+  }
+  return operand;
+}
+
 }  // namespace
 
 result explore(const options& wanted, void (*body)(void*), void* data) {
@@ -108,7 +120,9 @@ void only_inside(const char* call, std::source_location where) noexcept {
 }
 
 exploration::exploration(const options& wanted, std::vector<own_word> words)
-    : wanted_(wanted), search_(wanted, replay_of(wanted)), own_words_(std::move(words)) {
+    : wanted_(wanted), search_(wanted, replay_of(wanted)),
+      buffers_(wanted.load_buffering != options::buffering::none && wanted.how == options::mode::random && !wanted.replay),
+      late_dice_(wanted.seed), own_words_(std::move(words)) {
   if (wanted.steps_max > 60'000) {
     refuse(fmt::format("options::steps_max is {}, and 60000 at most: the clocks of threads have 16 bits", wanted.steps_max));
   }
@@ -134,7 +148,8 @@ result exploration::run(void (*body)(void*), void* data) {
     if (levity::detail::this_explorer != nullptr) under_way->crashes(name);
   });
   while (!failure_ && seen.executions + seen.redundant < wanted_.executions_max) {
-    if (!search_.begin()) {
+    const bool again = is_late_next();
+    if (!search_.begin(again)) {
       seen.complete = search_.exhaustive();
       break;
     }
@@ -144,6 +159,7 @@ result exploration::run(void (*body)(void*), void* data) {
     current_ = 0;
     now_ns_ = 1'000'000'000;
     rounds_in_vain_ = 0;
+    begin_late(again);
     memory_.start(0);
     begin_thread(0, body, data, nullptr);
     set_own_words(own_at_first_.data());
@@ -154,7 +170,7 @@ result exploration::run(void (*body)(void*), void* data) {
     seen.steps += search_.steps();
     seen.bounded = bounded_;
     seen.bounded.preemptions = search_.bounded();
-    (search_.redundant() ? seen.redundant : seen.executions)++;
+    (search_.redundant() || left_ ? seen.redundant : seen.executions)++;
   }
   set_own_words(own_at_first_.data());
   under_way = nullptr;
@@ -230,6 +246,7 @@ void exploration::go_on_in(unsigned next) noexcept {
 
 unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*), site where) {
   const at_work answers(*this);
+  keep_promise();
   if (threads_count_ == threads_max) fail(fmt::format("an exploration has no more than {} threads", threads_max));
   const unsigned child = threads_count_++;
   note({happens::start, 0, static_cast<std::uint8_t>(child), false, {}, {}, 0, 0, 0, 0, 0, 0, where});
@@ -244,6 +261,7 @@ unsigned exploration::start(void (*body)(void*), void* data, void (*drop)(void*)
 }
 
 void exploration::end_thread() noexcept {
+  keep_promise();
   thread& self = threads_[current_];
   const unsigned ended = current_;
   self.is = state::ended;
@@ -263,6 +281,7 @@ void exploration::end_thread() noexcept {
 
 void exploration::join(unsigned target, site where) {
   const at_work answers(*this);
+  keep_promise();
   if (threads_[target].is != state::ended) {
     threads_[current_].is = state::joins;
     memory_.compiler_fence(current_);
@@ -299,6 +318,7 @@ void exploration::step(action what, site where) noexcept {
 // Whether its pending step can be made: not a lock of a mutex that somebody has.
 bool exploration::is_able(unsigned t) const noexcept {
   const action& next = pending_[t];
+  if (late_.is == late_op::state::due && late_.thread == t) return can_keep_promise();
   return threads_[t].is == state::ready &&
          (next.what != kind::lock || memory_.at(next.word, memory_.count(next.word) - 1).value == 0);
 }
@@ -332,6 +352,7 @@ unsigned exploration::decide() noexcept {
       __builtin_unreachable();
     }
     if (let_time_pass()) continue;
+    if (is_broken_promise()) leave();
     // Who spins may still read something newer than the last time, or give up after so many rounds.
     rounds_in_vain_++;
     if (spinning == 0 || rounds_in_vain_ > wanted_.steps_max / 2 || search_.steps() >= wanted_.steps_max) fail(standstill());
@@ -394,6 +415,7 @@ void exploration::check(const memory::problem& wrong, site where) noexcept {
 }
 
 void exploration::fail(std::string what) noexcept {
+  if (is_broken_promise()) leave();
   failure_.emplace(std::move(what), trace_.text(memory_), search_.line());
   threads_[current_].place.go_on_in(host_);
   __builtin_unreachable();
@@ -407,6 +429,7 @@ void exploration::crashes(const char* signal) noexcept {
 
 void exploration::fails(const char* what, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   const std::string place = is_said(where) ? name_of(where) + ": " : std::string{};
   fail(fmt::format("{}: {}{}", name_of_thread(current_), place, what));
 }
@@ -423,6 +446,7 @@ void exploration::begins(const void* word, std::size_t, site where) noexcept {
 
 void exploration::ends(const void* word, std::size_t) noexcept {
   const at_work answers(*this);
+  keep_promise();
   memory::problem wrong;
   memory_.ends(current_, word, wrong);
   check(wrong, {});
@@ -473,6 +497,9 @@ std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_
   order = taken.of(order);
   const unsigned w = find(word, size, where);
   const action what{kind::load, is_single_order(order), 0, w};
+  goes_before_late(what, order);
+  const auto size32 = static_cast<std::uint32_t>(size);
+  if (const auto value = promise({kind::load, w, size32, order, weak, where})) return *value;
   step(what, where);
   const unsigned known = memory_.oldest_known(current_, w, what.single_order);
   const unsigned oldest = memory_.oldest(current_, w, what.single_order);
@@ -480,7 +507,7 @@ std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_
   const unsigned place = pick_message(w, what.single_order);
   const message& seen = memory_.at(w, place);
   const std::uint64_t value = seen.value;
-  note({happens::load, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), value, 0, seen.created, memory_.created(),
+  note({happens::load, 0, 0, weak, order, w, size32, value, 0, seen.created, memory_.created(),
         memory_.at(w, oldest).created, where});
   const bool in_vain = memory_.read(current_, w, place, order);
   made(what, place, kept_from);
@@ -495,6 +522,7 @@ void exploration::store(void* word, std::size_t size, std::uint64_t value, std::
   order = taken.of(order);
   const unsigned w = find(word, size, where);
   const action what{kind::store, is_single_order(order), 0, w};
+  goes_before_late(what, order, value);
   step(what, where);
   unsigned place = memory_.count(w);
   if (wanted_.reorder_stores) {
@@ -512,8 +540,10 @@ void exploration::store(void* word, std::size_t size, std::uint64_t value, std::
   if (place == memory_.count(w)) std::memcpy(word, &value, size);
   note({happens::store, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), value, 0, memory_.created(), 0, 0, where});
   memory_.write(current_, w, place, value, order, where, search_.steps() - 1);
+  remember(w, value);
   made(what);
   stored();
+  has_gone_before_late();
 }
 
 std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levity::detail::change how, std::uint64_t operand,
@@ -524,24 +554,23 @@ std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levit
   order = taken.of(order);
   const unsigned w = find(word, size, where);
   const action what{kind::change, is_single_order(order), 0, w};
+  const auto changed = [&](std::uint64_t from) { return changed_by(how, from, operand) & bytes_mask(size); };
+  goes_before_late(what, order, changed(memory_.at(w, memory_.count(w) - 1).value));
+  if (const auto read = promise({kind::change, w, static_cast<std::uint32_t>(size), order, weak, where, word})) {
+    late_.writes = changed(*read);
+    return *read;
+  }
   step(what, where);
   const message& seen = memory_.at(w, memory_.count(w) - 1);
   const std::uint64_t old = seen.value;
-  std::uint64_t value = operand;
-  switch (how) {
-    case levity::detail::change::exchange: break;
-    case levity::detail::change::add: value = old + operand; break;
-    case levity::detail::change::subtract: value = old - operand; break;
-    case levity::detail::change::bit_and: value = old & operand; break;
-    case levity::detail::change::bit_or: value = old | operand; break;
-    case levity::detail::change::bit_xor: value = old ^ operand; break;
-  }
-  value &= bytes_mask(size);
+  const std::uint64_t value = changed(old);
   note({happens::change, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), old, value, seen.created, 0, 0, where});
   memory_.change(current_, w, value, order, where, search_.steps() - 1);
   std::memcpy(word, &value, size);
+  remember(w, value);
   made(what);
   stored();
+  has_gone_before_late();
   return old;
 }
 
@@ -555,6 +584,9 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   failure = taken.of_failure(failure);
   const unsigned w = find(word, size, where);
   action what{kind::change, is_single_order(success) || is_single_order(failure), 0, w};
+  const auto size32 = static_cast<std::uint32_t>(size);
+  goes_before_late(what, success, desired);
+  if (promise({kind::change, w, size32, success, succeeds_weakly, where, word, desired}, &expected)) return true;
   step(what, where);
   const unsigned count = memory_.count(w);
   const unsigned oldest = memory_.oldest(current_, w, is_single_order(failure));
@@ -570,14 +602,15 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   unsigned ways = equal ? 1U : 0U;
   for (unsigned place = oldest; place < count; place++) ways += is_way(place, false) || is_way(place, true) ? 1 : 0;
   unsigned chosen = search_.choose(ways);
-  const auto size32 = static_cast<std::uint32_t>(size);
   if (equal && chosen == 0) {
     note({happens::change, 0, 0, succeeds_weakly, success, w, size32, expected, desired, memory_.at(w, count - 1).created, 0, 0,
           where});
     memory_.change(current_, w, desired, success, where, search_.steps() - 1);
     std::memcpy(word, &desired, size);
+    remember(w, desired);
     made(what);
     stored();
+    has_gone_before_late();
     return true;
   }
   what.what = kind::compare;
@@ -595,6 +628,7 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
     memory_.read(current_, w, place, failure);
     memory_.failed(current_, w);
     made(what, place);
+    has_gone_before_late();
     return false;
   }
   expected = memory_.at(w, place).value;
@@ -603,12 +637,14 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   const bool in_vain = memory_.read(current_, w, place, failure);
   made(what, place);
   looked(in_vain);
+  has_gone_before_late();
   return false;
 }
 
 void exploration::fence(std::memory_order order, site where) noexcept {
   const at_work answers(*this);
   if (weakened_.at(where)) return;
+  keep_promise();
   if (is_single_order(order)) {
     const action what{kind::fence, true, 0, action::no_word};
     step(what, where);
@@ -623,6 +659,7 @@ void exploration::fence(std::memory_order order, site where) noexcept {
 void exploration::compiler_fence(site where) noexcept {
   const at_work answers(*this);
   if (weakened_.at(where)) return;
+  keep_promise();
   memory_.compiler_fence(current_);
   note({happens::compiler_fence, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, where});
 }
@@ -630,6 +667,7 @@ void exploration::compiler_fence(site where) noexcept {
 void exploration::process_barrier(site where) noexcept {
   const at_work answers(*this);
   if (weakened_.at(where)) return;
+  keep_promise();
   note({happens::barrier, 0, 0, false, {}, {}, 0, 0, 0, 0, 0, 0, where});
   fence(std::memory_order_seq_cst, where);
   for (unsigned t = 0; t < threads_count_; t++) {
@@ -645,6 +683,7 @@ void exploration::process_barrier(site where) noexcept {
 
 void exploration::spins() noexcept {
   const at_work answers(*this);
+  keep_promise();
   thread& self = threads_[current_];
   if (self.hints < wanted_.hints_max && search_.choose(2) == 1) {
     self.hints++;
@@ -659,6 +698,7 @@ void exploration::spins() noexcept {
 
 bool exploration::futex_wait(const std::uint32_t* word, std::uint32_t expected, bool timed, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   const unsigned w = find(word, sizeof *word, where);
   const action what{kind::wait, false, 0, w};
   step(what, where);
@@ -714,6 +754,7 @@ bool exploration::let_time_pass() noexcept {
 
 void exploration::futex_wake(const std::uint32_t* word, bool all, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   // The kernel reads nothing there: who was to be woken may have gone on, and the word be gone.
   const unsigned w = memory_.name(word, sizeof *word);
   if (w == memory::no_word) return;
@@ -752,6 +793,7 @@ void exploration::touches(const void* data, bool writes, const void* pc) noexcep
 
 void exploration::frees(void* memory) noexcept {
   const at_work answers(*this);
+  keep_promise();
   const std::size_t size = ::malloc_usable_size(memory);
   retire(memory, size, {});
   std::memset(memory, 0xdb, size);  // for code that does not tell what it touches
@@ -762,7 +804,9 @@ std::int64_t exploration::now_ns() noexcept { return now_ns_ += 1'000; }
 
 unsigned exploration::choose(unsigned count) {
   const at_work answers(*this);
+  keep_promise();
   const unsigned chosen = search_.choose(count);
+  choices_ = mixed(choices_, chosen);
   note({happens::choice, 0, 0, false, {}, {}, 0, chosen, 0, 0, 0, 0, {}});
   return chosen;
 }
@@ -789,6 +833,7 @@ void exploration::begins_plain(const void* address, site where) noexcept {
 
 void exploration::retire(const void* address, std::size_t size, site where) {
   const at_work answers(*this);
+  keep_promise();
   memory::problem wrong;
   memory_.retire(current_, address, size, where, wrong);
   check(wrong, where);

@@ -29,9 +29,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "levity/base/explored_atomic.hpp"
+#include "levity/base/rng.hpp"
 #include "levity/model/explore.hpp"
 #include "model/fiber.hpp"
 #include "model/memory.hpp"
@@ -112,6 +115,37 @@ private:
     fiber place;
   };
 
+  // An operation that comes late (exploration_late.cpp).
+  struct late_op {
+    enum class state : std::uint8_t { none, promised, due, over };
+
+    action::kind what = action::kind::load;  // or change
+    unsigned word = 0;
+    std::uint32_t size = 0;
+    std::memory_order order = std::memory_order_relaxed;
+    bool weak = false;
+    site where;
+    void* address = nullptr;    // change: of the word,
+    std::uint64_t writes = 0;   // and its new value
+    state is = state::none;
+    unsigned thread = 0;
+    unsigned loads = 0;         // that have passed it
+    bool is_passed = false;     // by a write
+    std::uint64_t value = 0;    // that it will have read
+    unsigned messages_then = 0;  // of its word, when it was promised
+  };
+
+  // What an execution in which all is in its place tells of one that could come late.
+  struct scouting {
+    bool is_load = false;
+    unsigned number = 0;              // among all
+    unsigned word = 0;
+    std::uint64_t value = 0;          // that it is to read
+    unsigned loads = 0;               // that would have passed it
+    const void* writes_to = nullptr;  // what would pass it
+    std::uint64_t writes = 0;
+  };
+
   // From a call of the explored code to its return, be it in another thread meanwhile.
   class at_work {
   public:
@@ -152,6 +186,21 @@ private:
   void keep_own_words(char* into) const noexcept;
   void set_own_words(const char* from) const noexcept;
   std::string standstill() const;
+  void begin_late(bool again) noexcept;
+  [[nodiscard]] bool is_late_next() const noexcept;
+  void remember(unsigned word, std::uint64_t value);
+  static std::uint64_t mixed(std::uint64_t into, std::uint64_t value) noexcept;
+  [[nodiscard]] std::uint64_t name_of_write(const void* to, std::uint64_t value) const noexcept;
+  void scouted_one(const scouting& one);
+  void scout(const late_op& op, unsigned number, const std::uint64_t* only);
+  void scout_write(unsigned word, std::uint64_t value);
+  [[nodiscard]] std::optional<std::uint64_t> promise(const late_op& op, const std::uint64_t* only = nullptr);
+  [[nodiscard]] bool can_keep_promise() const noexcept;
+  [[nodiscard]] bool is_broken_promise() const noexcept;
+  void keep_promise() noexcept;
+  void goes_before_late(const action& what, std::memory_order order, std::uint64_t value = 0);
+  void has_gone_before_late() noexcept;
+  [[noreturn]] void leave() noexcept;
 
   const options wanted_;
   memory memory_;
@@ -166,6 +215,20 @@ private:
   fiber host_;
   std::int64_t now_ns_ = 0;
   unsigned rounds_in_vain_ = 0;  // everyone who could run was spinning, since the last store
+
+  const bool buffers_;  // operations may come late
+  late_op late_;
+  bool left_ = false;                            // this execution, for it cannot be
+  bool repeats_ = false;                         // the one before, with an operation that comes late:
+  scouting chosen_;                              // this one
+  std::array<scouting, 2> scouted_;              // a change and a load,
+  std::array<std::uint64_t, 2> scouted_ways_{};  // of so many
+  unsigned could_be_late_ = 0;                   // so far, of this execution
+  std::array<std::vector<scouting>, threads_max> tentative_;  // by thread: none has passed them yet
+  rng late_dice_;
+  std::unordered_map<const void*, std::vector<std::uint64_t>> values_;  // of words, by their addresses, in all executions
+  std::unordered_set<std::uint64_t> writes_;  // that were made where nothing came late, by name_of_write()
+  std::uint64_t choices_ = 0;                 // of this execution
 
   std::vector<void*> freed_;  // in this execution
   std::vector<own_word> own_words_;

@@ -24,6 +24,7 @@ bool exploration::has(unsigned mutex) const noexcept {
 
 void exploration::lock(const void* mutex, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   const bool weak{weakened_.at(where)};
   const unsigned w = find_mutex(mutex, where);
   const action what{kind::lock, false, 0, w};
@@ -44,6 +45,7 @@ void exploration::lets_go(unsigned w, bool orders, site where) noexcept {
 
 void exploration::unlock(const void* mutex, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   const bool weak{weakened_.at(where)};
   const unsigned w = find_mutex(mutex, where);
   if (!has(w)) fail(fmt::format("{} unlocks{} what it has not locked", name_of_thread(current_), at(where)));
@@ -59,6 +61,7 @@ void exploration::unlock(const void* mutex, site where) noexcept {
 // have made a step, is the same as if it waited for the lock until then.
 bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool timed, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   const bool weak{weakened_.at(where)};
   const unsigned c = find(condition, sizeof *condition, where);
   const unsigned w = find_mutex(mutex, where);
@@ -86,6 +89,7 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
 void exploration::notify(const std::uint32_t* condition, bool all, site where) noexcept {
   {
     const at_work answers(*this);
+  keep_promise();
     static_cast<void>(find(condition, sizeof *condition, where));  // other than a futex's word it has to be there
   }
   futex_wake(condition, all, where);

@@ -55,8 +55,9 @@ std::uint64_t search::dice() noexcept {
   return random_state_ * 0x2545f4914f6cdd1dU;
 }
 
-bool search::begin() {
-  steps_seen_ = std::max(steps_seen_, at_);
+bool search::begin(bool again) {
+  random_state_then_ = random_state_ = again ? random_state_then_ : random_state_;
+  steps_seen_then_ = steps_seen_ = again ? steps_seen_then_ : std::max(steps_seen_, at_);
   if (!first_) {
     if (by_heart_) return false;
     if (!random_ && !backtrack()) return false;

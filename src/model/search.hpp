@@ -75,8 +75,8 @@ class search {
 public:
   search(const options& wanted, std::optional<answer_list> replay);
 
-  /// Prepares the next execution. False: there is none.
-  bool begin();
+  /// Prepares the next execution. False: there is none. `again`: at random, the one before once more, by the same dice.
+  bool begin(bool again = false);
 
   /// Which of `enabled` makes the next step; `current` made the last one. `pending`: by thread.
   unsigned next(thread_set enabled, unsigned current, const action* pending, const memory& words);
@@ -180,10 +180,12 @@ private:
   std::array<clock, threads_max> follows_{};
 
   std::uint64_t random_state_;
+  std::uint64_t random_state_then_ = 0;  // when this execution began
   std::array<std::int32_t, threads_max> priorities_{};
   std::int32_t lowest_priority_ = 0;
   std::vector<std::uint32_t> changes_;
   std::uint32_t steps_seen_ = 16;
+  std::uint32_t steps_seen_then_ = 16;
 
   answer_list replay_;
   std::size_t replay_at_ = 0;

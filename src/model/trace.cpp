@@ -79,6 +79,7 @@ std::string name_at(const happening& one, source_lines& sources) {
   };
   switch (one.what) {
     case kind::load: return called({"load"});
+    case kind::promise: return called({"load", "exchange", "fetch_", "compare_exchange_"});
     case kind::store: return called({"store"});
     case kind::change:
     case kind::failed:
@@ -136,6 +137,7 @@ std::string told(const happening& one, const memory& words, const std::vector<st
     case kind::load:
       return fmt::format("{} reads {} [{}]{}, {}", word(), number(one.value, one.size), source_of(one, words),
                          others(one, words), order);
+    case kind::promise: return fmt::format("{} comes late, and will have read {}", word(), number(one.value, one.size));
     case kind::store: return fmt::format("{} = {}, {}", word(), number(one.value, one.size), order);
     case kind::change:
       return fmt::format("{} {} -> {} [{}], {}", word(), number(one.value, one.size), number(one.made, one.size),

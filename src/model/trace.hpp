@@ -18,6 +18,7 @@ struct happening {
     end,
     join,
     load,
+    promise,
     store,
     change,
     failed,
@@ -47,7 +48,7 @@ struct happening {
   std::memory_order order = std::memory_order_relaxed;
   std::uint32_t word = ~std::uint32_t{0};  // read, write: the number of the plain data
   std::uint32_t size = 0;
-  std::uint64_t value = 0;         // what a load, a change or a failed comparison read; what a store wrote
+  std::uint64_t value = 0;         // what a load, a change or a failed comparison read, or will have; what a store wrote
   std::uint64_t made = 0;          // what a change wrote
   std::uint32_t message = 0;       // which one was read, or overtaken by a store: by its number
   std::uint32_t newest_then = 0;   // messages there were, of all words

@@ -111,6 +111,57 @@ LEVITY_SCENARIO(a_slot_is_used_again_when_its_thief_has_read_it) {
   all.check(3);
 }
 
+// The same where loads are buffered: the thief reads the slot after its exchange, or the owner writes it before its look at the
+// top.
+constexpr model::options buffered(std::uint64_t executions) {
+  return {.how = model::options::mode::random, .executions_max = executions, .load_buffering = model::options::buffering::any};
+}
+
+LEVITY_SCENARIO(a_slot_is_used_again_when_its_late_thief_has_read_it, buffered(20'000)) {
+  worker_and_thieves<2, 3> all;
+  all.push(0);
+  all.push(1);
+  model::together(
+      [&] {
+        all.tasks[2].work.set(3);
+        if (!all.deque.push(all.tasks[2])) all.tasks[2].taken = 1;  // no room
+      },
+      [&] { all.steal(); });
+  all.check(3);
+}
+
+LEVITY_SCENARIO(a_slot_is_used_again_when_who_took_it_has_read_it, buffered(20'000)) {
+  worker_and_thieves<2, 3> all;
+  all.push(0);
+  all.push(1);
+  model::together(
+      [&] {
+        all.tasks[2].work.set(3);
+        if (!all.deque.push(all.tasks[2])) all.tasks[2].taken = 1;  // no room
+      },
+      [&] { all.took(all.deque.take_from_absent()); });
+  all.check(3);
+}
+
+// E352: a thief opens what another one has closed, before the barrier of that one.
+LEVITY_SCENARIO(a_late_thief_opens_nothing_that_another_one_closes, buffered(200'000)) {
+  worker_and_thieves<4, 4> all;
+  for (std::size_t i = 0; i < 4; i++) all.push(i);
+  all.pop(true);
+  model::together(
+      [&] {
+        all.pop(true);
+        const model::thread another([&] { all.deque.open(); });
+        all.pop(true);
+      },
+      [&] {
+        all.deque.open();
+        all.steal();
+        all.steal();
+      });
+  all.check(4);
+}
+
 LEVITY_SCENARIO(half_of_a_full_deque_is_taken_out) {
   worker_and_thieves<2, 3> all;
   all.push(0);

@@ -41,6 +41,9 @@ struct options {
   /// What is left out because it cannot make a difference: nothing; what sleep sets show; and what no race asks for. The first two
   /// are for checking the third.
   enum class reduction : std::uint8_t { none, sleep, races };
+  /// Load buffering: which writes may come before an operation that stands before them. Those that do not depend on it, as on ARM;
+  /// or any that the thread has made in some execution, to the letter of C++20, but nothing out of thin air.
+  enum class buffering : std::uint8_t { none, independent, any };
   /// No bound.
   static constexpr unsigned unlimited = ~0U;
 
@@ -66,6 +69,9 @@ struct options {
   unsigned steps_max = 5'000;
   /// Whether a store may come before one that was made earlier, in the modification order of its word, where that is allowed.
   bool reorder_stores = true;
+  /// Random: whether one relaxed operation of an execution comes after the next relaxed write of its thread. It reads what its word
+  /// has had in some execution, so a failure comes again by its seed and not by a replay.
+  buffering load_buffering = buffering::none;
   /// Whether a wait that has a time limit may reach it, as it does at the latest when nobody else can go on. Where it may not, a
   /// wake-up that is lost is a deadlock.
   bool timeouts = false;
