@@ -145,10 +145,12 @@ result exploration::run(void (*body)(void*), void* data) {
   __libc_single_threaded = 0;  // or the counts of a std::shared_ptr would be no atomics
   const crash_guard guard([](const char* name) {
     // A fault of the explorer itself is nobody's interleaving.
-    if (levity::detail::this_explorer != nullptr) under_way->crashes(name);
+    if (levity::detail::this_explorer != nullptr || under_way->is_broken_promise()) under_way->crashes(name);
   });
   while (!failure_ && seen.executions + seen.redundant < wanted_.executions_max) {
-    const bool again = is_late_next();
+    const bool again = chooses_late();
+    const std::vector<weakening::place> weakened_then = weakened_.places();
+    const bounds bounded_then = bounded_;
     if (!search_.begin(again)) {
       seen.complete = search_.exhaustive();
       break;
@@ -168,6 +170,10 @@ result exploration::run(void (*body)(void*), void* data) {
     for (void* const each : freed_) std::free(each);
     freed_.clear();
     seen.steps += search_.steps();
+    if (left_) {
+      weakened_.recall(weakened_then);
+      bounded_ = bounded_then;
+    }
     seen.bounded = bounded_;
     seen.bounded.preemptions = search_.bounded();
     (search_.redundant() || left_ ? seen.redundant : seen.executions)++;
@@ -439,6 +445,7 @@ void exploration::fails(const char* what, site where) noexcept {
 
 void exploration::begins(const void* word, std::size_t, site where) noexcept {
   const at_work answers(*this);
+  keep_promise();
   memory::problem wrong;
   memory_.begins(current_, word, where, wrong);
   check(wrong, where);
@@ -497,9 +504,9 @@ std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_
   order = taken.of(order);
   const unsigned w = find(word, size, where);
   const action what{kind::load, is_single_order(order), 0, w};
-  goes_before_late(what, order);
+  goes_before_late(word, what.single_order);
   const auto size32 = static_cast<std::uint32_t>(size);
-  if (const auto value = promise({kind::load, w, size32, order, weak, where})) return *value;
+  if (const auto value = promise({kind::load, w, size32, order, weak, where, word})) return *value;
   step(what, where);
   const unsigned known = memory_.oldest_known(current_, w, what.single_order);
   const unsigned oldest = memory_.oldest(current_, w, what.single_order);
@@ -512,6 +519,7 @@ std::uint64_t exploration::load(const void* word, std::size_t size, std::memory_
   const bool in_vain = memory_.read(current_, w, place, order);
   made(what, place, kept_from);
   looked(in_vain);
+  has_read(word, value);
   return value;
 }
 
@@ -522,7 +530,8 @@ void exploration::store(void* word, std::size_t size, std::uint64_t value, std::
   order = taken.of(order);
   const unsigned w = find(word, size, where);
   const action what{kind::store, is_single_order(order), 0, w};
-  goes_before_late(what, order, value);
+  const passing_write write{word, passing_write::store, 0, value};
+  goes_before_late(write, order);
   step(what, where);
   unsigned place = memory_.count(w);
   if (wanted_.reorder_stores) {
@@ -540,10 +549,9 @@ void exploration::store(void* word, std::size_t size, std::uint64_t value, std::
   if (place == memory_.count(w)) std::memcpy(word, &value, size);
   note({happens::store, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), value, 0, memory_.created(), 0, 0, where});
   memory_.write(current_, w, place, value, order, where, search_.steps() - 1);
-  remember(w, value);
   made(what);
   stored();
-  has_gone_before_late();
+  has_written(write);
 }
 
 std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levity::detail::change how, std::uint64_t operand,
@@ -555,7 +563,8 @@ std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levit
   const unsigned w = find(word, size, where);
   const action what{kind::change, is_single_order(order), 0, w};
   const auto changed = [&](std::uint64_t from) { return changed_by(how, from, operand) & bytes_mask(size); };
-  goes_before_late(what, order, changed(memory_.at(w, memory_.count(w) - 1).value));
+  const passing_write write{word, passing_write::change + static_cast<unsigned>(how), 0, operand};
+  goes_before_late(write, order);
   if (const auto read = promise({kind::change, w, static_cast<std::uint32_t>(size), order, weak, where, word})) {
     late_.writes = changed(*read);
     return *read;
@@ -567,10 +576,9 @@ std::uint64_t exploration::read_modify_write(void* word, std::size_t size, levit
   note({happens::change, 0, 0, weak, order, w, static_cast<std::uint32_t>(size), old, value, seen.created, 0, 0, where});
   memory_.change(current_, w, value, order, where, search_.steps() - 1);
   std::memcpy(word, &value, size);
-  remember(w, value);
   made(what);
   stored();
-  has_gone_before_late();
+  has_written(write);
   return old;
 }
 
@@ -585,7 +593,8 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   const unsigned w = find(word, size, where);
   action what{kind::change, is_single_order(success) || is_single_order(failure), 0, w};
   const auto size32 = static_cast<std::uint32_t>(size);
-  goes_before_late(what, success, desired);
+  const passing_write write{word, passing_write::exchange, expected, desired};
+  goes_before_late(write, success);
   if (promise({kind::change, w, size32, success, succeeds_weakly, where, word, desired}, &expected)) return true;
   step(what, where);
   const unsigned count = memory_.count(w);
@@ -607,10 +616,9 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
           where});
     memory_.change(current_, w, desired, success, where, search_.steps() - 1);
     std::memcpy(word, &desired, size);
-    remember(w, desired);
     made(what);
     stored();
-    has_gone_before_late();
+    has_written(write);
     return true;
   }
   what.what = kind::compare;
@@ -628,7 +636,7 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
     memory_.read(current_, w, place, failure);
     memory_.failed(current_, w);
     made(what, place);
-    has_gone_before_late();
+    has_read(word, expected);
     return false;
   }
   expected = memory_.at(w, place).value;
@@ -637,7 +645,7 @@ bool exploration::compare_exchange(void* word, std::size_t size, std::uint64_t& 
   const bool in_vain = memory_.read(current_, w, place, failure);
   made(what, place);
   looked(in_vain);
-  has_gone_before_late();
+  has_read(word, expected);
   return false;
 }
 
@@ -806,7 +814,7 @@ unsigned exploration::choose(unsigned count) {
   const at_work answers(*this);
   keep_promise();
   const unsigned chosen = search_.choose(count);
-  choices_ = mixed(choices_, chosen);
+  choices_ = choices_ * 31 + chosen + 1;
   note({happens::choice, 0, 0, false, {}, {}, 0, chosen, 0, 0, 0, 0, {}});
   return chosen;
 }

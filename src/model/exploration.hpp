@@ -29,8 +29,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "levity/base/explored_atomic.hpp"
@@ -115,7 +115,20 @@ private:
     fiber place;
   };
 
-  // An operation that comes late (exploration_late.cpp).
+  // A write that an operation lets pass (exploration_late.cpp).
+  struct passing_write {
+    static constexpr unsigned store = 0, exchange = 1, change = 2;  // and what kind of one is added
+
+    const void* to = nullptr;  // by address: numbers of words are given in the order of their use, which is another one this time
+    unsigned how = store;
+    std::uint64_t expected = 0;  // of an exchange that compares
+    std::uint64_t operand = 0;
+
+    bool operator==(const passing_write&) const = default;
+  };
+  using words_read = std::vector<std::pair<const void*, std::uint64_t>>;
+
+  // An operation that comes late.
   struct late_op {
     enum class state : std::uint8_t { none, promised, due, over };
 
@@ -125,25 +138,26 @@ private:
     std::memory_order order = std::memory_order_relaxed;
     bool weak = false;
     site where;
-    void* address = nullptr;    // change: of the word,
-    std::uint64_t writes = 0;   // and its new value
+    const void* address = nullptr;
+    std::uint64_t writes = 0;    // a change: its new value
     state is = state::none;
     unsigned thread = 0;
-    unsigned loads = 0;         // that have passed it
-    bool is_passed = false;     // by a write
-    std::uint64_t value = 0;    // that it will have read
+    words_read reads = {};       // what has passed it
+    bool is_passed = false;      // by a write
+    std::uint64_t value = 0;     // that it will have read
     unsigned messages_then = 0;  // of its word, when it was promised
   };
 
   // What an execution in which all is in its place tells of one that could come late.
   struct scouting {
     bool is_load = false;
-    unsigned number = 0;              // among all
+    unsigned number = 0;  // among all
     unsigned word = 0;
-    std::uint64_t value = 0;          // that it is to read
-    unsigned loads = 0;               // that would have passed it
-    const void* writes_to = nullptr;  // what would pass it
-    std::uint64_t writes = 0;
+    const void* address = nullptr;
+    unsigned messages_then = 0;
+    std::uint64_t value = 0;  // that it is to read
+    words_read reads;         // what would pass it,
+    passing_write write;      // last of all
   };
 
   // From a call of the explored code to its return, be it in another thread meanwhile.
@@ -186,20 +200,17 @@ private:
   void keep_own_words(char* into) const noexcept;
   void set_own_words(const char* from) const noexcept;
   std::string standstill() const;
+  [[nodiscard]] bool chooses_late();
   void begin_late(bool again) noexcept;
-  [[nodiscard]] bool is_late_next() const noexcept;
-  void remember(unsigned word, std::uint64_t value);
-  static std::uint64_t mixed(std::uint64_t into, std::uint64_t value) noexcept;
-  [[nodiscard]] std::uint64_t name_of_write(const void* to, std::uint64_t value) const noexcept;
-  void scouted_one(const scouting& one);
-  void scout(const late_op& op, unsigned number, const std::uint64_t* only);
-  void scout_write(unsigned word, std::uint64_t value);
   [[nodiscard]] std::optional<std::uint64_t> promise(const late_op& op, const std::uint64_t* only = nullptr);
+  [[nodiscard]] std::uint64_t key_of(const passing_write& write) const noexcept;
   [[nodiscard]] bool can_keep_promise() const noexcept;
   [[nodiscard]] bool is_broken_promise() const noexcept;
   void keep_promise() noexcept;
-  void goes_before_late(const action& what, std::memory_order order, std::uint64_t value = 0);
-  void has_gone_before_late() noexcept;
+  void goes_before_late(const void* from, bool single_order);
+  void has_read(const void* from, std::uint64_t value);
+  void goes_before_late(const passing_write& write, std::memory_order order);
+  void has_written(const passing_write& write);
   [[noreturn]] void leave() noexcept;
 
   const options wanted_;
@@ -220,15 +231,13 @@ private:
   late_op late_;
   bool left_ = false;                            // this execution, for it cannot be
   bool repeats_ = false;                         // the one before, with an operation that comes late:
-  scouting chosen_;                              // this one
-  std::array<scouting, 2> scouted_;              // a change and a load,
-  std::array<std::uint64_t, 2> scouted_ways_{};  // of so many
+  scouting chosen_;
+  std::vector<scouting> scouted_;                // one of these
   unsigned could_be_late_ = 0;                   // so far, of this execution
   std::array<std::vector<scouting>, threads_max> tentative_;  // by thread: none has passed them yet
   rng late_dice_;
-  std::unordered_map<const void*, std::vector<std::uint64_t>> values_;  // of words, by their addresses, in all executions
-  std::unordered_set<std::uint64_t> writes_;  // that were made where nothing came late, by name_of_write()
-  std::uint64_t choices_ = 0;                 // of this execution
+  std::unordered_set<std::uint64_t> writes_;  // that were made where nothing came late
+  std::uint64_t choices_ = 0;  // of this execution
 
   std::vector<void*> freed_;  // in this execution
   std::vector<own_word> own_words_;

@@ -248,7 +248,7 @@ TEST(independent_reads, see_writes_in_different_orders_unless_there_is_a_single_
 // --- what this machine does not do
 // ------------------------------------------------------------------------------------------------
 
-TEST(load_buffering, is_never_seen_though_relaxed_operations_may) {
+TEST(search, in_order_never_sees_load_buffering_though_relaxed_operations_may) {
   const outcomes seen = all_of([] {
     word x{0}, y{0};
     int seen_x = 0, seen_y = 0;

@@ -89,7 +89,7 @@ bool exploration::wait(const std::uint32_t* condition, const void* mutex, bool t
 void exploration::notify(const std::uint32_t* condition, bool all, site where) noexcept {
   {
     const at_work answers(*this);
-  keep_promise();
+    keep_promise();
     static_cast<void>(find(condition, sizeof *condition, where));  // other than a futex's word it has to be there
   }
   futex_wake(condition, all, where);

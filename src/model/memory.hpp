@@ -31,10 +31,9 @@
 //   due      what barriers have brought, taken in when it next passes one of the latter
 //
 // What this machine does not do, and C++20 lets be: load buffering (a load that sees a store which comes after it in the order of
-// steps), unless it is asked for (exploration_late.cpp), and nothing out of thin air even then; a read-modify-write placed
-// elsewhere than after the newest message; and seq_cst loads and stores whose single order goes against the order in which they
-// were made, where only relaxed operations tie them together. Fences have no such gap: a fence, a relaxed store, its relaxed load
-// and a fence are in happens-before.
+// steps), unless it is asked for (exploration_late.cpp); a read-modify-write placed elsewhere than after the newest message; and
+// seq_cst loads and stores whose single order goes against the order in which they were made, where only relaxed operations tie
+// them together. Fences have no such gap: a fence, a relaxed store, its relaxed load and a fence are in happens-before.
 //
 // Plain data: an access must happen after each other one of which either is a write: clocks say so (`plain`). A word is known to
 // others only once its beginning is, and ends after the last touch. Who writes a word as plain data must happen after all that

@@ -97,7 +97,8 @@ bool run(const entry& one, const arguments& read, const char* program) {
              static_cast<double>(seen.steps) / static_cast<double>(std::max<std::uint64_t>(all, 1)));
   if (seen.failure) {
     const char* const weakened = std::getenv("LEVITY_MODEL_WEAKEN");
-    const bool by_seed = wanted.remembers || wanted.load_buffering != options::buffering::none;
+    const bool is_buffered = wanted.load_buffering != options::buffering::none && wanted.how == options::mode::random;
+    const bool by_seed = wanted.remembers || is_buffered;
     const std::string again =
         by_seed ? fmt::format("{} --only {} --random --seed {} --executions {}", program, one.name, wanted.seed, all)
                 : fmt::format("LEVITY_MODEL_REPLAY={} {} --only {}", seen.failure->replay, program, one.name);

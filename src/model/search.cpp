@@ -57,7 +57,8 @@ std::uint64_t search::dice() noexcept {
 
 bool search::begin(bool again) {
   random_state_then_ = random_state_ = again ? random_state_then_ : random_state_;
-  steps_seen_then_ = steps_seen_ = again ? steps_seen_then_ : std::max(steps_seen_, at_);
+  steps_most_ = std::max(steps_most_, at_);
+  if (!again) steps_seen_ = steps_most_;
   if (!first_) {
     if (by_heart_) return false;
     if (!random_ && !backtrack()) return false;

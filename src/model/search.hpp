@@ -29,7 +29,8 @@
 //   unlock, lock     of the same mutex                 no: who waits for a lock cannot come before
 //
 // An execution in which everyone who could go on sleeps is one that has been seen in another order; it is run to its end, for
-// nobody can be torn from the middle of code that may not throw, but counts as redundant.
+// nobody can be torn from the middle of code that may not throw, but counts as redundant. (One that cannot be is left all the same,
+// exploration_late.cpp: that is asked for.)
 //
 // A bound on preemptions and sleep sets do not go together (the order that was kept may have more preemptions than the one that was
 // not), so with a bound nothing is reduced.
@@ -185,7 +186,7 @@ private:
   std::int32_t lowest_priority_ = 0;
   std::vector<std::uint32_t> changes_;
   std::uint32_t steps_seen_ = 16;
-  std::uint32_t steps_seen_then_ = 16;
+  std::uint32_t steps_most_ = 16;
 
   answer_list replay_;
   std::size_t replay_at_ = 0;

@@ -58,6 +58,8 @@ public:
   [[nodiscard]] const std::vector<place>& places() const noexcept { return places_; }
   /// Begins to count anew.
   void forget() noexcept;
+  /// The counts are what they were.
+  void recall(const std::vector<place>& then) noexcept { places_ = then; }
 
 private:
   struct file {

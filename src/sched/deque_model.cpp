@@ -114,7 +114,8 @@ LEVITY_SCENARIO(a_slot_is_used_again_when_its_thief_has_read_it) {
 // The same where loads are buffered: the thief reads the slot after its exchange, or the owner writes it before its look at the
 // top.
 constexpr model::options buffered(std::uint64_t executions) {
-  return {.how = model::options::mode::random, .executions_max = executions, .load_buffering = model::options::buffering::any};
+  return {.how = model::options::mode::random, .executions_max = executions, .depth = 4,
+          .load_buffering = model::options::buffering::any};
 }
 
 LEVITY_SCENARIO(a_slot_is_used_again_when_its_late_thief_has_read_it, buffered(20'000)) {

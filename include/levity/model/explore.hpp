@@ -42,7 +42,7 @@ struct options {
   /// are for checking the third.
   enum class reduction : std::uint8_t { none, sleep, races };
   /// Load buffering: which writes may come before an operation that stands before them. Those that do not depend on it, as on ARM;
-  /// or any that the thread has made in some execution, to the letter of C++20, but nothing out of thin air.
+  /// or any that the thread has made in some execution, which C++20 does not forbid: it knows no dependencies.
   enum class buffering : std::uint8_t { none, independent, any };
   /// No bound.
   static constexpr unsigned unlimited = ~0U;
@@ -69,8 +69,10 @@ struct options {
   unsigned steps_max = 5'000;
   /// Whether a store may come before one that was made earlier, in the modification order of its word, where that is allowed.
   bool reorder_stores = true;
-  /// Random: whether one relaxed operation of an execution comes after the next relaxed write of its thread. It reads what its word
-  /// has had in some execution, so a failure comes again by its seed and not by a replay.
+  /// Random: whether one relaxed operation of an execution comes after the next write of its thread, which is no release.
+  /// Executions are run twice, without it and with it, and count so; one that turns out not to be is redundant, and left in the
+  /// middle: no destructors run, so the body holds no descriptors, no locks of the system and nothing global. A failure comes again
+  /// by its seed, not by a replay.
   buffering load_buffering = buffering::none;
   /// Whether a wait that has a time limit may reach it, as it does at the latest when nobody else can go on. Where it may not, a
   /// wake-up that is lost is a deadlock.
@@ -106,7 +108,7 @@ struct bounds {
 /// What an exploration has seen.
 struct result {
   std::uint64_t executions = 0;  ///< that differ
-  std::uint64_t redundant = 0;   ///< that were one of the others in another order
+  std::uint64_t redundant = 0;   ///< that were one of the others in another order, or turned out not to be any
   std::uint64_t steps = 0;       ///< of all of them
   double seconds = 0;            ///< wall time
   bool complete = false;         ///< there are no others, within the bounds
