@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Takes the ends of happens-before edges away, one at a time, and says which scenario notices: ./dev model --weaken EDGE...|all
 
-usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--json FILE] EDGE...|all
+usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--remember] [--json FILE] EDGE...|all
 
 An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, the acquire of an exchange
 that fails, a fence, or a guard of a lock, which then keeps the others out as before, and orders nothing. First each scenario of the
@@ -13,7 +13,9 @@ reached.
 
 Red is an end that no scenario notices, or passes, unless tools/model/unkilled.txt, or unreached.txt, lists it with a reason; and
 one that is listed there and noticed, or passed, or is no end at all. --expected asks about those that are listed very briefly: they
-cost the most, and say little that is new.
+cost the most, and say little that is new. And it asks for each end the scenario first that has noticed it before, of
+tools/model/noticed_by.txt, without a look at the others unless that one has nothing to say; --remember writes that file. Nothing is
+green by it that would else be red: CI goes through all scenarios with nothing weakened, too.
 """
 
 import argparse
@@ -35,6 +37,7 @@ import scenarios  # noqa: E402
 
 UNKILLED = "tools/model/unkilled.txt"
 UNREACHED = "tools/model/unreached.txt"
+NOTICED_BY = "tools/model/noticed_by.txt"
 GUARDS = ("system_guard", "system_unique_guard", "spin_guard")  # those that an exploration knows the places of
 AT_ONCE = 2
 NO_END = "no end after "  # as the explorer says it
@@ -43,8 +46,10 @@ BRIEFLY = 2000  # executions; most ends are noticed within these, if it is the r
 
 # `edges` of one operation share its half. `name`: what unkilled.txt calls it, free of line numbers. `item`: of LEVITY_MODEL_WEAKEN.
 End = collections.namedtuple("End", "edges half operation name place item")
-# `outcome`: killed, survives, not reached, no time. `scenario`: who killed it, or how many passed it.
-Row = collections.namedtuple("Row", "end outcome scenario executions seconds what")
+# `outcome`: killed, survives, not reached, no time. `scenario`: who killed it, or how many passed it. `by`: who is to be asked
+# first the next time, a Hint or None.
+Row = collections.namedtuple("Row", "end outcome scenario executions seconds what by", defaults=[None])
+Hint = collections.namedtuple("Hint", "scenario at_random")
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
@@ -142,7 +147,49 @@ def read_listed(path):
     return listed, wrong
 
 
+def read_hints(path):
+    """Who is asked first, by the name of the end: a line each, `END: SCENARIO`, with `by chance` behind it."""
+    hints = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                name, found, scenario = line.strip().rpartition(": ")
+                if found and not line.startswith("#"):
+                    hints[name] = Hint(scenario.removesuffix(" by chance"), scenario.endswith(" by chance"))
+    return hints
+
+
+def write_hints(path, rows):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("# Who has noticed that an end was taken away, and is asked first in CI; of those listed, who passes it.\n"
+                   "# Written by ./dev model --weaken all --remember. Nothing depends on it but time.\n")
+        for row in rows:
+            if row.by is not None:
+                file.write(f"{row.end.name}: {row.by.scenario}{' by chance' if row.by.at_random else ''}\n")
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def by_hint(end, hint, known, executions, is_listed):
+    """What the scenario says that is asked first; None: the others are to be asked."""
+    named = [one for one in known if one.name == hint.scenario] if hint is not None else []
+    if not named:
+        return None
+    begun = time.monotonic()
+    outcome = scenarios.run(named[0], executions, [end.item], hint.at_random)
+    seconds = time.monotonic() - begun
+    if outcome.end == "passes":
+        passes = is_listed and end.place in outcome.made
+        return Row(end, "survives", "1 passes it", outcome.executions, seconds, "", hint) if passes else None
+    if hint.at_random and fails_anyway(named[0], outcome, end):
+        return None
+    return Row(end, "killed", hint.scenario, outcome.executions, seconds, outcome.what, hint)
+
+
+def fails_anyway(one, outcome, end):
+    """Whether who fails by chance does so with nothing weakened, too."""
+    return scenarios.run(one, max(outcome.executions, 1), [f"{end.place}=nothing"], True).end != "passes"
 
 
 def survey(pool, known, places, executions):
@@ -179,12 +226,13 @@ def weaken(end, passing, executions, until, unfit=()):
             outcome = scenarios.run(one, most, [end.item], random)
             count += outcome.executions
             if outcome.end != "passes":
-                if random and scenarios.run(one, max(outcome.executions, 1), [f"{end.place}=nothing"], True).end != "passes":
+                if random and fails_anyway(one, outcome, end):
                     continue
-                return Row(end, "killed", one.name, outcome.executions, time.monotonic() - begun, outcome.what)
+                return Row(end, "killed", one.name, outcome.executions, time.monotonic() - begun, outcome.what,
+                           Hint(one.name, random))
             if outcome.complete:
                 left.remove(one)
-    return Row(end, "survives", f"{len(passing)} pass it", count, time.monotonic() - begun, "")
+    return Row(end, "survives", f"{len(passing)} pass it", count, time.monotonic() - begun, "", Hint(passing[0].name, False))
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -235,6 +283,7 @@ def main(arguments):
     parser.add_argument("--minutes", type=float, default=20, help=argparse.SUPPRESS)
     parser.add_argument("--expected", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", help=argparse.SUPPRESS)
+    parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(arguments)
     if not options.names:
@@ -259,18 +308,29 @@ def main(arguments):
     try:
         known = scenarios.scenarios(options.build)
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            passing, failing, unfit = survey(pool, known, {end.place for end in wanted}, options.executions)
+            hints = read_hints(os.path.join(options.root, NOTICED_BY)) if options.expected else {}
+
+            def executions_for(end):
+                return GLANCE if options.expected and end.name in listed else options.executions
+
+            def hinted(end):
+                return by_hint(end, hints.get(end.name), known, executions_for(end), end.name in listed)
+
+            first = list(pool.map(hinted, wanted))
+            left = [end for end, row in zip(wanted, first) if row is None]
+            passing, failing, unfit = {}, [], set()
+            if left:
+                passing, failing, unfit = survey(pool, known, {end.place for end in left}, options.executions)
             if failing:
                 for one, outcome in failing:
                     print(f"levity: {one.name} {outcome.end} with nothing weakened: {outcome.what}", file=sys.stderr)
                 return 1
 
-            def row_of(end):
-                briefly = options.expected and end.name in listed
-                return weaken(end, passing[end.place], GLANCE if briefly else options.executions, until, unfit)
+            def row_of(end, row):
+                return row or weaken(end, passing[end.place], executions_for(end), until, unfit)
 
             rows = []
-            for row in pool.map(row_of, wanted):
+            for row in pool.map(row_of, wanted, first):
                 if row.outcome != "not reached" or options.names != ["all"]:
                     print(told(row, listed), flush=True)
                 rows.append(row)
@@ -280,6 +340,8 @@ def main(arguments):
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             file.write(as_json(rows, listed) + "\n")
+    if options.remember:
+        write_hints(os.path.join(options.root, NOTICED_BY), rows)
     red += findings(rows, listed, unreached, {end.name for end in ends})
     counts = collections.Counter(row.outcome for row in rows)
     print(f"\n{len(rows)} ends: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))

@@ -223,6 +223,47 @@ class Outcomes(Case):
         self.assertIn("has no programs of scenarios", complaints)
 
 
+class Hints(Case):
+    def remembered(self):
+        with open(os.path.join(self.root, weaken.NOTICED_BY), encoding="utf-8") as file:
+            return [line.rstrip("\n") for line in file if not line.startswith("#")]
+
+    def test_who_has_noticed_an_end_is_remembered_and_asked_first(self):
+        both = {"one": self.scenario([RELEASE, ACQUIRE], {RELEASE: 1}, executions=9000),
+                "two": self.scenario([RELEASE, ACQUIRE], {RELEASE: 7, ACQUIRE: 9}, executions=9999)}
+        code, told, _ = self.run_tool("E1", "--remember", **both)
+        self.assertEqual(code, 0, told)
+        self.assertEqual(self.remembered(), [f"{RELEASE}: one", f"{ACQUIRE}: two"])
+        self.write(weaken.NOTICED_BY, f"{RELEASE}: two\n{ACQUIRE}: two\n")
+        code, told, _ = self.run_tool("E1", "--expected", **both)
+        self.assertEqual((code, self.rows()[RELEASE]["scenario"], self.rows()[RELEASE]["executions"]), (0, "two", 7), told)
+
+    def test_who_notices_nothing_any_more_leaves_it_to_the_others(self):
+        self.write(weaken.NOTICED_BY, f"{RELEASE}: two\n{ACQUIRE}: nobody\n")
+        code, told, _ = self.run_tool("E1", "--expected", one=self.scenario([RELEASE, ACQUIRE], {RELEASE: 1, ACQUIRE: 1}),
+                                      two=self.scenario([RELEASE], {}))
+        self.assertEqual((code, self.rows()[RELEASE]["scenario"], self.rows()[ACQUIRE]["scenario"]), (0, "one", "one"), told)
+        code, told, _ = self.run_tool("E1", "--expected", one=self.scenario([RELEASE, ACQUIRE], {ACQUIRE: 1}),
+                                      two=self.scenario([RELEASE], {}))
+        self.assertEqual((code, self.rows()[RELEASE]["outcome"]), (1, "survives"), told)
+
+    def test_who_fails_by_chance_anyway_kills_nothing(self):
+        self.write(weaken.NOTICED_BY, f"{RELEASE}: one by chance\n{ACQUIRE}: one\n")
+        one = {**self.scenario([RELEASE, ACQUIRE], {ACQUIRE: 1}), "late": 50}
+        code, told, _ = self.run_tool("E1", "--expected", one=one)
+        self.assertEqual((code, self.rows()[RELEASE]["outcome"]), (1, "survives"), told)
+
+    def test_of_who_is_listed_one_that_passes_it_is_enough(self):
+        self.write(weaken.NOTICED_BY, f"{TAKE_RELEASE}: one\n{TAKE_ACQUIRE}: one\n")
+        listed = {"unkilled": f"masked\n  {TAKE_RELEASE}\n", "unreached": f"elsewhere\n  {LOCK}\n"}
+        code, told, _ = self.run_tool("E3", "--expected", **listed, one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1}))
+        self.assertEqual((code, self.rows()[TAKE_RELEASE]["outcome"]), (0, "survives"), told)
+        code, told, _ = self.run_tool("E3", "--expected", **listed,
+                                      one=self.scenario([TAKE_RELEASE], {TAKE_ACQUIRE: 1, TAKE_RELEASE: 2}))
+        self.assertEqual(code, 1)
+        self.assertIn(f"{TAKE_RELEASE} is killed, by one: take it out", told)
+
+
 class Listed(Case):
     def test_who_survives_and_is_listed_is_green(self):
         unkilled = f"# A comment.\nmasked: the other half\nis enough\n  {TAKE_RELEASE}\n"
