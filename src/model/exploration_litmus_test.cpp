@@ -213,8 +213,7 @@ TEST(message_passing, fences_of_the_single_order_alone_order_no_plain_data) {
   EXPECT_NE(what.find("plain data beside a write"), std::string::npos) << what;
 }
 
-// --- independent reads of independent writes
-// --------------------------------------------------------------------------------------
+// --- independent reads of independent writes -------------------------------------------------------------------------
 
 outcomes independent_reads(std::memory_order store, std::memory_order load, bool fences) {
   return all_of([=] {
@@ -245,8 +244,7 @@ TEST(independent_reads, see_writes_in_different_orders_unless_there_is_a_single_
   EXPECT_EQ(independent_reads(relaxed, relaxed, true), all);
 }
 
-// --- what this machine does not do
-// ------------------------------------------------------------------------------------------------
+// --- what this machine does not do -----------------------------------------------------------------------------------
 
 TEST(search, in_order_never_sees_load_buffering_though_relaxed_operations_may) {
   const outcomes seen = all_of([] {
@@ -266,8 +264,7 @@ TEST(search, in_order_never_sees_load_buffering_though_relaxed_operations_may) {
   EXPECT_EQ(seen, (outcomes{{0, 0}, {0, 1}, {1, 0}}));
 }
 
-// --- two writes each, in opposite order
-// -------------------------------------------------------------------------------------------
+// --- two writes each, in opposite order ------------------------------------------------------------------------------
 
 outcomes two_and_two(std::memory_order order, bool fences, bool reorder) {
   model::options wanted;
@@ -303,8 +300,7 @@ TEST(two_and_two, not_so_in_a_single_order_or_where_stores_are_not_reordered) {
   EXPECT_EQ(two_and_two(relaxed, false, false), in_order);
 }
 
-// --- coherence
-// --------------------------------------------------------------------------------------------------------------------
+// --- coherence -------------------------------------------------------------------------------------------------------
 
 TEST(coherence, a_thread_never_goes_back) {
   const outcomes seen = all_of([] {
@@ -367,8 +363,7 @@ TEST(coherence, two_readers_agree_on_the_order_of_two_writes) {
   EXPECT_EQ(seen, allowed);
 }
 
-// --- release sequences
-// ------------------------------------------------------------------------------------------------------------
+// --- release sequences -----------------------------------------------------------------------------------------------
 
 enum class continues : std::uint8_t { by_change, by_store, by_same_thread };
 
@@ -403,8 +398,7 @@ TEST(release_sequence, ends_at_a_store_be_it_of_the_same_thread) {
   EXPECT_EQ(release_sequence(continues::by_same_thread), (outcomes{{0, 0}, {0, 1}, {1, 1}, {2, 0}, {2, 1}}));
 }
 
-// --- from write to read to write to read
-// ------------------------------------------------------------------------------------------
+// --- from write to read to write to read -----------------------------------------------------------------------------
 
 outcomes write_to_read(std::memory_order store, std::memory_order load) {
   return all_of([=] {
@@ -431,8 +425,7 @@ TEST(write_to_read, causes_are_passed_on_by_whoever_acquires_and_releases) {
   EXPECT_EQ(write_to_read(release, acquire), all);
 }
 
-// --- compare and exchange
-// ---------------------------------------------------------------------------------------------------------
+// --- compare and exchange --------------------------------------------------------------------------------------------
 
 TEST(compare_exchange, a_weak_one_may_fail_for_no_reason_and_a_strong_one_may_not) {
   const auto once = [](bool weak) {
@@ -487,8 +480,7 @@ TEST(read_modify_write, sees_all_others) {
   EXPECT_EQ(seen, (outcomes{{3}}));
 }
 
-// --- waiting
-// ----------------------------------------------------------------------------------------------------------------------
+// --- waiting ---------------------------------------------------------------------------------------------------------
 
 TEST(futex, a_wake_up_that_is_lost_is_a_deadlock) {
   // Between its look at `ready` and its sleep the waiter is told, and `bell` does not change.
@@ -567,8 +559,7 @@ TEST(deadlock, of_two_locks_in_opposite_order_is_found) {
   EXPECT_NE(what.find("nobody can go on"), std::string::npos) << what;
 }
 
-// --- threads
-// ----------------------------------------------------------------------------------------------------------------------
+// --- threads ---------------------------------------------------------------------------------------------------------
 
 using levity::detail::explored_thread;
 
@@ -660,8 +651,7 @@ TEST(spinning, a_lock_of_exchanges_holds_unless_its_release_is_relaxed) {
   EXPECT_NE(locked_sections(relaxed).find("plain data beside a write"), std::string::npos);
 }
 
-// --- lives
-// ------------------------------------------------------------------------------------------------------------------------
+// --- lives -----------------------------------------------------------------------------------------------------------
 
 struct node {
   word value{0};
@@ -796,8 +786,7 @@ TEST(lives, code_that_crashes_is_told_with_its_interleaving) {
   EXPECT_NE(seen.failure->interleaving.find("exploration_litmus_test.cpp"), std::string::npos);
 }
 
-// --- the rest
-// ---------------------------------------------------------------------------------------------------------------------
+// --- the rest --------------------------------------------------------------------------------------------------------
 
 thread_local int own = 7;
 

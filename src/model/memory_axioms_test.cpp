@@ -101,8 +101,7 @@ program by_chance(levity::rng& dice) {
   return made;
 }
 
-// --- by exploring
-// -----------------------------------------------------------------------------------------------------------------
+// --- by exploring ----------------------------------------------------------------------------------------------------
 
 outcomes explored(const program& all, model::options::reduction reduce) {
   model::options wanted;
@@ -142,8 +141,7 @@ outcomes explored(const program& all, model::options::reduction reduce) {
   return seen;
 }
 
-// --- by the rules
-// -----------------------------------------------------------------------------------------------------------------
+// --- by the rules ----------------------------------------------------------------------------------------------------
 
 // A relation between up to 32 events: by event, the set of those that it points to.
 struct relation {
