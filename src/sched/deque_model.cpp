@@ -98,7 +98,8 @@ LEVITY_SCENARIO(two_tasks_an_owner_and_two_thieves) {
 }
 
 // E11: a slot is used again once its thief has read it.
-LEVITY_SCENARIO(a_slot_is_used_again_when_its_thief_has_read_it) {
+template <class Take>
+void use_a_slot_again(Take take) {
   worker_and_thieves<2, 3> all;
   all.push(0);
   all.push(1);
@@ -107,42 +108,24 @@ LEVITY_SCENARIO(a_slot_is_used_again_when_its_thief_has_read_it) {
         all.tasks[2].work.set(3);
         if (!all.deque.push(all.tasks[2])) all.tasks[2].taken = 1;  // no room
       },
-      [&] { all.steal(); });
+      [&] { all.took(take(all.deque)); });
   all.check(3);
 }
 
-// The same where loads are buffered: the thief reads the slot after its exchange, or the owner writes it before its look at the
-// top.
+constexpr auto by_stealing = [](auto& from) { return from.steal(); };
+constexpr auto by_taking = [](auto& from) { return from.take_from_absent(); };
+
+LEVITY_SCENARIO(a_slot_is_used_again_when_its_thief_has_read_it) { use_a_slot_again(by_stealing); }
+
+// Where loads are buffered: the thief reads the slot after its exchange, or the owner writes it before its look at the top.
 constexpr model::options buffered(std::uint64_t executions) {
   return {.how = model::options::mode::random, .executions_max = executions, .depth = 4,
           .load_buffering = model::options::buffering::any};
 }
 
-LEVITY_SCENARIO(a_slot_is_used_again_when_its_late_thief_has_read_it, buffered(20'000)) {
-  worker_and_thieves<2, 3> all;
-  all.push(0);
-  all.push(1);
-  model::together(
-      [&] {
-        all.tasks[2].work.set(3);
-        if (!all.deque.push(all.tasks[2])) all.tasks[2].taken = 1;  // no room
-      },
-      [&] { all.steal(); });
-  all.check(3);
-}
+LEVITY_SCENARIO(a_slot_is_used_again_when_its_late_thief_has_read_it, buffered(20'000)) { use_a_slot_again(by_stealing); }
 
-LEVITY_SCENARIO(a_slot_is_used_again_when_who_took_it_has_read_it, buffered(20'000)) {
-  worker_and_thieves<2, 3> all;
-  all.push(0);
-  all.push(1);
-  model::together(
-      [&] {
-        all.tasks[2].work.set(3);
-        if (!all.deque.push(all.tasks[2])) all.tasks[2].taken = 1;  // no room
-      },
-      [&] { all.took(all.deque.take_from_absent()); });
-  all.check(3);
-}
+LEVITY_SCENARIO(a_slot_is_used_again_when_who_took_it_has_read_it, buffered(20'000)) { use_a_slot_again(by_taking); }
 
 // E352: a thief opens what another one has closed, before the barrier of that one.
 LEVITY_SCENARIO(a_late_thief_opens_nothing_that_another_one_closes, buffered(200'000)) {
