@@ -112,7 +112,7 @@ protected:
     completed_.store(tail + 1, std::memory_order_release);  // as the kernel's
   }
   /// The oldest buffer that is in the buffer ring. Negative: none. Not told of, for what the kernel reads is nobody's race.
-  [[gnu::no_sanitize("thread"), gnu::noinline]] int take_buffer() noexcept {
+  __attribute__((no_sanitize("thread"), noinline)) int take_buffer() noexcept {
     const std::uint16_t tail = *const_cast<const volatile std::uint16_t*>(&buffers_->tail);
     if (buffers_head_ == tail) return -1;
     return buffers_->bufs[buffers_head_++ & buffers_mask_].bid;
