@@ -97,8 +97,7 @@ if(LEVITY_MODEL)
   # ThreadSanitizer, and is not to look like one.
   set(LEVITY_TELLS_PLAIN_ACCESSES -fsanitize=thread -U__SANITIZE_THREAD__)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-    list(APPEND LEVITY_TELLS_PLAIN_ACCESSES "SHELL:-mllvm -tsan-instrument-atomics=0"
-         "SHELL:-mllvm -tsan-instrument-func-entry-exit=0")
+    list(APPEND LEVITY_TELLS_PLAIN_ACCESSES "SHELL:-mllvm -tsan-instrument-func-entry-exit=0")
   else()
     list(APPEND LEVITY_TELLS_PLAIN_ACCESSES -Wno-tsan)  # that it knows no fences
   endif()

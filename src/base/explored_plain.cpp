@@ -97,6 +97,11 @@ int exchanged(volatile T* word, T* expected, T desired, bool weak, int success, 
   }                                                                                                 \
   int __tsan_atomic##bits##_compare_exchange_weak(volatile type* word, type* expected, type desired, int success, int failure) { \
     return exchanged(word, expected, desired, true, success, failure);                              \
+  } \
+  /* Of clang alone, for both. */ \
+  type __tsan_atomic##bits##_compare_exchange_val(volatile type* word, type expected, type desired, int success, int failure) { \
+    static_cast<void>(exchanged(word, &expected, desired, false, success, failure)); \
+    return expected; \
   }
 
 extern "C" {
