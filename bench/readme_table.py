@@ -3,6 +3,7 @@
 
   bench/readme_table.py [--record FILE] [--root FOLDER]            rewrites both
   bench/readme_table.py --check [--record FILE] [--root FOLDER]    exit 2 when one of them is not that of the record
+  bench/readme_table.py --join FILE...                             first makes the record of those of groups of rows
 
 They stand between <!-- bench:begin --> and <!-- bench:end -->. The short table has the rows of QUESTIONS and, whatever they
 are, all that do not hold. A row without a target is not judged and counts neither way. The sentence below a table says which
@@ -19,6 +20,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from harness.parts import joined  # noqa: E402
 from harness.report import goal, number  # noqa: E402
 from harness.rows import ROWS  # noqa: E402
 
@@ -192,15 +194,32 @@ def put(path, wanted, check):
     return 0
 
 
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default=os.path.dirname(HERE), help="where README.md and docs/bench are")
     parser.add_argument("--record", help="docs/bench/record.json of the root, if not given")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--join", nargs="+", metavar="FILE", help="records of `./dev bench GROUP --json FILE`, of one commit")
     options = parser.parse_args()
+    if options.join and options.check:
+        parser.error("--check writes nothing, and --join does; give one of them")
     folder = os.path.join(options.root, "docs", "bench")
-    with open(options.record or os.path.join(folder, "record.json"), encoding="utf-8") as file:
-        recorded = json.load(file)
+    path = options.record or os.path.join(folder, "record.json")
+    if options.join:
+        try:
+            recorded = joined([(part, load(part)) for part in options.join])
+        except ValueError as why:
+            print(f"readme_table: {why}", file=sys.stderr)
+            return 1
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(recorded, file, indent=1)
+            file.write("\n")
+    recorded = load(path)
     return max(put(os.path.join(options.root, "README.md"), short_block(recorded), options.check),
                put(os.path.join(folder, "README.md"), whole_block(recorded), options.check))
 

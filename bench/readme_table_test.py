@@ -104,6 +104,37 @@ class Tables(unittest.TestCase):
         self.assertEqual(self.run_it().returncode, 0)
         self.assertIn("The record has every row of `bench/run --list`.", self.text("README.md"))
 
+    def part(self, name, *rows, commit="c"):
+        path = os.path.join(self.root, name)
+        self.write(name, json.dumps({
+            "schema": 1, "date": "2026-01-01T00:00:00", "mode": "full", "seconds": 60.0, "load_at_start": 0.1, "foreign_share": 0.0,
+            "complete": False, "rows": [row(each, True) for each in rows], "machine": {
+                "name": f"A, {commit}", "cpu": "A", "cores": 2, "virtual": True, "kernel": "6", "compiler": "g++", "flags": "-O2",
+                "commit": commit}}))
+        return path
+
+    def test_records_of_groups_become_one_in_the_order_of_the_bench(self):
+        today = names_of_today()
+        idle = [name for name in today if name.startswith("idle/")]
+        parts = [self.part("idle.json", *idle), self.part("others.json", *[name for name in today if name not in idle])]
+        done = self.run_it("--join", *parts)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        recorded = json.loads(self.text("docs/bench/record.json"))
+        self.assertEqual([each["name"] for each in recorded["rows"]], today)
+        self.assertTrue(recorded["complete"])
+        self.assertEqual(recorded["seconds"], 120.0)
+        self.assertEqual(self.run_it("--check").returncode, 0)
+
+    def test_what_was_measured_of_two_commits_or_twice_is_not_joined(self):
+        first = self.part("first.json", "idle/cpu")
+        for other, why in ((self.part("second.json", "timer/reset", commit="d"), "differ in 'machine'"),
+                           (self.part("twice.json", "idle/cpu"), "'idle/cpu' that another part has"),
+                           (self.part("gone.json", "no/such/row"), "no row of the bench is called 'no/such/row'")):
+            done = self.run_it("--join", first, other)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(why, done.stderr)
+            self.assertFalse(os.path.exists(os.path.join(self.root, "docs/bench/record.json")))
+
     def test_a_stale_table_is_found_in_either_file(self):
         self.record(row("task/parked/bytes", True))
         self.assertEqual(self.run_it("--check").returncode, 2)
