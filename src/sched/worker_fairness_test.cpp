@@ -12,6 +12,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "platform/process_barrier.hpp"
 #include "reactor/reactor.hpp"
+#include "sched/worker.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -219,6 +220,34 @@ TEST(fairness, a_timer_does_not_wait_for_tasks_that_take_their_time) {
       soonest = std::min(soonest, turns);
     }
     EXPECT_LT(soonest, 50);
+  });
+}
+
+// 5 us for each of the 128 awaits of a budget. The watchdog asks for a look at timers, too, but each 10 ms.
+TEST(fairness, a_timer_does_not_wait_for_one_whose_awaits_are_always_ready) {
+  run_tasks(1, []() -> lv::task<> {
+    constexpr int attempts = 20;
+    int soon = 0;
+    for (int attempt = 0; attempt < attempts; attempt++) {
+      count over{0};
+      lv::scope tasks;
+      tasks.spawn([](count* done) -> lv::task<> {
+        co_await lv::sleep(200us);
+        done->fetch_add(1, std::memory_order_relaxed);
+      }, &over);
+      co_await lv::yield();
+      lv::channel<int> ring(1);
+      (void)co_await ring.send(0);
+      int rounds = 0;
+      for (; over.load(std::memory_order_relaxed) == 0; rounds++) {
+        (void)co_await ring.receive();
+        compute(5'000);
+        (void)co_await ring.send(0);
+      }
+      co_await tasks.join();
+      if (rounds <= 3 * lv::detail::worker::task_budget / 2) soon++;
+    }
+    EXPECT_GE(soon, attempts / 2);
   });
 }
 

@@ -6,7 +6,7 @@ from ..report import range_of
 from .row import Row, alternate
 
 
-def longest_wait(what, cpus, note):
+def longest_wait(what, most_ms, cpus, note):
     name = f"steady/longest_wait/{what}"
 
     def measure(bench):
@@ -18,15 +18,15 @@ def longest_wait(what, cpus, note):
                           lambda: of(bench.subject("fairness"), "disturbed"))
         floor, own = [[side[0] for side in sides] for sides in zip(*pairs)]
         turns = min(side[1] for _, side in pairs)
-        yield of_distances(name, list(zip(floor, own)), "ms longer than alone", at_most(12),
+        yield of_distances(name, list(zip(floor, own)), "ms longer than alone", at_most(most_ms),
                            note=f"{note}; {range_of(own)}, alone {range_of(floor)}; of at least {turns:.0f} turns/s")
 
     return Row([name], measure)
 
 
 ROWS = [
-    longest_wait("flood", lambda bench: bench.two_cpus,
+    longest_wait("flood", 12, lambda bench: bench.two_cpus,
                  "of 1,000 tasks that wake each 5 ms and yield, beside one that spawns without end"),
-    longest_wait("always_ready", lambda bench: {bench.server_cpu},
+    longest_wait("always_ready", 5, lambda bench: {bench.server_cpu},
                  "of a task that wakes each ms, on one CPU with one whose awaits are always ready"),
 ]
