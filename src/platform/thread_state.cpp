@@ -53,7 +53,22 @@ constexpr int looks_max = 3;
 
 constexpr int refused = -2;  // a descriptor that is not to be had
 
+struct path_of {
+  char text[64];
+  path_of(thread_sign thread, const char* name) noexcept {
+    std::snprintf(text, sizeof text, "/proc/self/task/%d/%s", static_cast<int>(thread.id), name);
+  }
+};
+
 }  // namespace
+
+bool is_runnable(thread_sign thread) noexcept {
+  char text[256];
+  const int fd = proc::open(path_of(thread, "syscall").text);
+  std::string_view rest = proc::read(fd, text);
+  proc::close(fd);
+  return proc::next_word(rest) == "running";
+}
 
 thread_reader::~thread_reader() {
   for (const int fd : {schedstat_, stat_, syscall_}) {
@@ -193,10 +208,8 @@ bool thread_reader::open() noexcept {
   int wanting = 0;
   for (const file& each : {file{schedstat_, "schedstat"}, file{stat_, "stat"}, file{syscall_, "syscall"}}) {
     if (each.fd != -1) continue;
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", static_cast<int>(thread_.id), each.name);
     int why = 0;
-    each.fd = proc::open(path, &why);
+    each.fd = proc::open(path_of(thread_, each.name).text, &why);
     if (each.fd < 0 && !passes(why)) each.fd = refused;
     if (each.fd == -1) wanting++;
   }
@@ -213,11 +226,9 @@ bool thread_reader::open() noexcept {
 // A quota of a group holds for the groups below it, so the ones above ours count. False: descriptors are wanting, and nothing is
 // open.
 bool thread_reader::open_groups() noexcept {
-  char path[64];
   char text[4096];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/cgroup", static_cast<int>(thread_.id));
   int why = 0;
-  const int fd = proc::open(path, &why);
+  const int fd = proc::open(path_of(thread_, "cgroup").text, &why);
   if (fd < 0) return !passes(why);
   std::string_view lines = proc::read(fd, text);
   proc::close(fd);

@@ -72,6 +72,7 @@ TEST(thread_state, one_that_computes_is_on_a_cpu_and_its_clock_goes_on) {
   const thread_state again = look_until(at, [&once](const thread_state& seen) { return seen.cpu_ns > once.cpu_ns + 1'000'000; });
   EXPECT_GT(again.cpu_ns, once.cpu_ns);
   EXPECT_GT(again.at_ns, once.at_ns);
+  EXPECT_TRUE(levity::detail::is_runnable(one.sign()));
   in.let_go();
   one.wait_for_end();
   ::sched_setaffinity(0, sizeof before, &before);
@@ -84,6 +85,7 @@ TEST(thread_state, one_asleep_names_the_call_and_its_arguments) {
   thread_reader at(one.sign());
   one.begin();
   const thread_state seen = look_until_it_reads(at);
+  EXPECT_FALSE(levity::detail::is_runnable(one.sign()));
   in.let_go();
   one.wait_for_end();
   EXPECT_EQ(seen.does, thread_activity::asleep);
@@ -167,6 +169,7 @@ TEST(thread_state, one_that_is_ready_and_has_no_cpu_waits_and_is_not_asleep) {
         at, [](const thread_state& each) { return each.does == thread_activity::waiting && each.waited_ns > 20'000'000; });
     EXPECT_EQ(seen.does, thread_activity::waiting);
     EXPECT_GT(seen.waited_ns, 20'000'000);
+    EXPECT_TRUE(levity::detail::is_runnable(one.sign()));
     first.let_go();
     second.let_go();
     one.wait_for_end();

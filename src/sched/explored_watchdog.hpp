@@ -36,7 +36,7 @@ struct explored_watchdog {
   bool take_from_task(worker& from) noexcept { return one.take_from_task(from); }
   bool take_from_call(worker& from, std::uint64_t call) noexcept { return one.take_from_call(from, call); }
   void look() noexcept { one.look(); }
-  void doze() noexcept { one.pause(watchdog::state::dozing, watchdog::doze_pause_ns); }
+  void doze() noexcept { one.pause(watchdog::state::dozing, doze_pace::pause_min_ns); }
   // It does not sleep where it dozes, for a hint has come meanwhile; but it does for a while where it is needed, and awake.
   void doze_off() noexcept {
     one.hinted_.store(1, std::memory_order_relaxed);

@@ -143,7 +143,7 @@ void watchdog::sleep() noexcept {
   const int found = kernel::ppoll(watched, std::size(watched), nullptr);
   if (found > 0) limit_changed_ = watched[1].revents != 0;
   // Forbidden by a filter: it looks now and then.
-  if (found < 0 && errno != EINTR) sleep_for(state::asleep, doze_pause_ns);
+  if (found < 0 && errno != EINTR) sleep_for(state::asleep, doze_pace::pause_min_ns);
 }
 
 // While it is not asleep nobody tells it: it asks, now and then.
@@ -242,7 +242,7 @@ void watchdog::watch() noexcept {
     } else if (found_ == finding::suspicion || now_ns < alert_until_ns_) {
       due_ns = pause(state::dozing, proof_due_ns_);
     } else if (idle < dozes_before_sleep) {
-      due_ns = pause(state::dozing, doze_pause_ns);
+      due_ns = pause(state::dozing, pace_.pause_ns());
     } else if (lacks_means_) {
       due_ns = pause(state::dozing, retry_ns);
     } else {
@@ -250,6 +250,9 @@ void watchdog::watch() noexcept {
       due_ns = pause(state::asleep, 0);
     }
   }
+  // They are of this thread.
+  looker_.reset();
+  slack_.reset();
 }
 
 // Returns when the look after it is due.
@@ -277,8 +280,10 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
   // A hint that came during the look has roused nobody. A look that was left out is not made up for at once, though: whoever was
   // stopped has not run since.
   if (as == state::dozing && now == state::dozing && hinted_.load(std::memory_order_relaxed) != 0) return kernel_now_ns();
-  const std::int64_t due_ns = kernel_now_ns() + wait_ns;
   const bool keeps_notes = watched_ > 0;
+  if (wait_ns >= doze_pace::pause_min_ns && !keeps_notes) return doze(wait_ns);
+  slack_.reset();
+  const std::int64_t due_ns = kernel_now_ns() + wait_ns;
   if (keeps_notes) looker_->fall_asleep(wait_ns);
   sleep_for(now, wait_ns);
   if (keeps_notes) {
@@ -286,6 +291,16 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
   } else if (looker_) {
     looker_->forget();
   }
+  return due_ns;
+}
+
+// Nobody is suspected. Returns what pause() does.
+std::int64_t watchdog::doze(std::int64_t wait_ns) noexcept {
+  looker_.reset();  // it keeps this thread's timers exact
+  if (!slack_) slack_.emplace(doze_pace::slack_ns);
+  if (pace_.count()) pace_.reckon(thread_sign::here().cpu_ns());
+  const std::int64_t due_ns = kernel_now_ns() + wait_ns + doze_pace::slack_ns;
+  sleep_for(state::dozing, wait_ns);
   return due_ns;
 }
 
@@ -376,6 +391,11 @@ void watchdog::look_at_task(worker& at, sight& before) noexcept {
   if (in_task && task - before.task < worker::fair_period) at.take_fair_turn();
   before.task = task;
   before.in_task = in_task;
+  if (is_hinted && hint_ == name_of(at, task)) {
+    before.cpu_ns = hinted_cpu_ns_.load(std::memory_order_relaxed);
+  } else if (in_task && !lasts) {
+    before.cpu_ns = at.thread_approx().cpu_ns();
+  }
   if (!lasts) return forget(before);
   before.is_hinted = before.is_hinted || is_hinted;
   watch_task(at, before);
@@ -401,7 +421,9 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
   }
   if (before.watch == nullptr) {
     if (before.is_over || replaced || (before.is_stuck && !says_so) || (!takeable && options_.listener == nullptr)) return;
-    if (!is_long && !before.is_hinted && !says_so && now_ns_ >= alert_until_ns_) return;
+    const bool is_expected = says_so || now_ns_ < alert_until_ns_;
+    if (!is_expected && !is_long && !before.is_hinted) return;
+    if (!is_expected && !is_suspect(at, before, takeable)) return;
     found_ = std::max(found_, finding::suspicion);
     return unwatched_.push_back({&at, &before});
   }
@@ -424,6 +446,27 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
   if (takeable && !before.is_stuck) expect_proof(before);
 }
 
+// Of one that has lasted, or was seen by a neighbour, where none was stuck of late: whether notes of it are worth the files that
+// they cost. Most are over soon, or have no processor.
+bool watchdog::is_suspect(worker& at, sight& of, bool takeable) noexcept {
+  const std::int64_t computed_ns = at.thread_approx().cpu_ns() - of.cpu_ns;
+  const std::int64_t seen_ns = now_ns_ - of.since_ns;
+  if (computed_ns < worker::glance_pause_ns) {
+    // That it has no processor at this moment would say nothing: this thread may have taken it.
+    return seen_ns >= counted_ns || !is_runnable(at.thread_approx());
+  }
+  if (!of.is_hinted) return true;
+  const std::int64_t lacks_ns = stall_watch::first_computes_ns - computed_ns;
+  if (lacks_ns <= 0 && takeable) {  // as notes would prove
+    of.is_stuck = true;
+    suspects_.push_back(&at);
+  }
+  if (lacks_ns <= 0 || seen_ns >= hinted_long_ns) return true;
+  found_ = std::max(found_, finding::suspicion);
+  proof_due_ns_ = std::clamp(lacks_ns, std::min(glimpse_ns, proof_due_ns_), proof_due_ns_);
+  return false;
+}
+
 void watchdog::begin_watch(worker& at, sight& of) noexcept {
   // Taking slots may have lasted: others are not deprived of their notes for a task that is over.
   if (!at.in_task_approx() || at.tasks_run_approx() != of.task) return;
@@ -433,7 +476,7 @@ void watchdog::begin_watch(worker& at, sight& of) noexcept {
   of.watch->begin(at.thread_approx(), of.since_ns, tell_after_ns, own_looker());
   watched_++;
   if (of.is_hinted && !at.will_last_approx(of.task)) {
-    of.watch->count_computed_since(hinted_cpu_ns_.load(std::memory_order_relaxed));
+    of.watch->count_computed_since(of.cpu_ns);
   }
   if (takes_from_tasks_ && !of.is_stuck && !at.without_slot_approx()) expect_proof(of);
 }
@@ -472,7 +515,10 @@ stall_watch* watchdog::free_watch() noexcept {
 }
 
 looker& watchdog::own_looker() noexcept {
-  if (!looker_) looker_.emplace();  // nobody was suspected so far
+  if (!looker_) {  // nobody has been suspected for a while
+    slack_.reset();
+    looker_.emplace();
+  }
   return *looker_;
 }
 
@@ -588,6 +634,7 @@ worker* watchdog::add_spare() noexcept {
       resting_.pop_back();
     }
   }
+  slack_.reset();  // a thread has it from the one that starts it
   worker* spare = resting;
   if (resting == nullptr) {
     spare = owner_.add_spare();

@@ -48,11 +48,16 @@
 // suspicion.
 //
 // A dozing watchdog would let the first one in a while keep others waiting for two of its looks. Its neighbours see it sooner:
-// whoever runs tasks glances at another slot twice a millisecond, and one that has computed since, still for the same task, is
-// suspected at once (hint()); what it has computed since the first glance counts. Who sleeps has no processor between two glances,
-// like one that waits for its turn: such a task is suspected when it has been there for longer than that takes. At most one in
-// `hint_pause_ns` is, so that tasks that take their time wake the watchdog rarely. Who knows that it will last, since it wakes a
-// crowd, says so itself and is replaced at the next look (tell_lasting()).
+// whoever runs tasks glances at another slot twice a millisecond, and tells of one that has computed since, still for the same
+// task (hint()). It is looked at each `suspect_ns` then, and is stuck when it has computed for long enough since the first glance.
+// Notes are begun then, or when it has lasted for `hinted_long_ns` and may be asleep: most are over sooner, and notes cost files
+// to be opened. Who sleeps has no processor between two glances, like one that waits for its turn: it is told of when it
+// has been there for longer than that takes, and suspected at once. At most one in `hint_pause_ns` is told of, so that tasks that
+// take their time wake the watchdog rarely. Who knows that it will last, since it wakes a crowd, says so itself and is replaced at
+// the next look (tell_lasting()).
+//
+// Most that last do so on a full machine, and hardly compute: their thread waits for a processor. Of those there are no notes
+// before they have lasted for `counted_ns`; unless one was stuck of late.
 //
 // The crowd that keeps a thread from a processor may be our own: tasks that were replaced and compute, two or more and as many as
 // there are slots. Among sixteen of them on two processors a new one would have shown by 27 ms, at the soonest, that it computes,
@@ -63,10 +68,11 @@
 // usual ones again.
 //
 // How it looks. A call that is still there one look later has lasted for `look_ns` and is slow. While there are calls, quick ones
-// too, it looks again after up to `look_rarely_ns`; while there are only tasks it dozes, and looks each `doze_pause_ns`, until a
-// call wakes it; when nothing has run for a while it sleeps until a worker that leaves its sleep wakes it. That one, and a call,
-// pays for a system call then: a stream of them pays for none, a program that rests wakes nobody. As it falls into a doze, or
-// asleep, it pays for a barrier, so that no call pays for a fence; so it dozes on over its looks.
+// too, it looks again after up to `look_rarely_ns`; while there are only tasks it dozes, and looks each 10 ms or so
+// (doze_pace.hpp), until a call wakes it; when nothing has run for a while it sleeps until a worker that leaves its sleep wakes it.
+// That one, and a call, pays for a system call then: a stream of them pays for none, a program that rests wakes nobody. As it falls
+// into a doze, or asleep, it pays for a barrier, so that no call pays for a fence; so it dozes on over its looks. A doze may last
+// a little longer, and so end with a tick of the kernel, not by an interrupt of its own.
 //
 // A look that comes late says nothing: what stopped this thread (SIGSTOP, a quota, a hypervisor) has stopped the workers' threads
 // as well, and a call of a microsecond seems to have lasted. Such a look is left out, one of several in a row: on a machine
@@ -124,6 +130,8 @@
 #include "platform/cpu_limit.hpp"
 #include "platform/looker.hpp"
 #include "platform/thread_stack.hpp"
+#include "platform/timer_slack.hpp"
+#include "sched/doze_pace.hpp"
 #include "sched/stall_teller.hpp"
 #include "sched/stall_watch.hpp"
 #include "sched/stalled_task.hpp"
@@ -169,10 +177,11 @@ public:
   static constexpr std::int64_t look_ns = 100'000;
   static constexpr std::int64_t look_rarely_ns = 1'000'000;
   static constexpr std::int64_t suspect_ns = 1'000'000;
+  static constexpr std::int64_t glimpse_ns = 250'000;  // or sooner, if it may have shown by then that it computes
   static constexpr std::int64_t alert_ns = 3'000'000'000;
   static constexpr std::int64_t hint_pause_ns = 50'000'000;
+  static constexpr std::int64_t hinted_long_ns = 4'000'000;  // about a time slice of whoever may have its processor
   static constexpr std::int64_t doze_ns = 10'000'000;
-  static constexpr std::int64_t doze_pause_ns = 10'500'000;  // so that it wakes less than a hundred times a second, all told
   static constexpr unsigned looks_before_doze = 100;       // without calls
   static constexpr unsigned dozes_before_sleep = 3;        // without tasks
   static constexpr std::int64_t retry_ns = 100'000'000;
@@ -246,6 +255,7 @@ private:
     std::uint64_t task = 0;       // how many were run
     bool in_task = false;
     std::int64_t since_ns = 0;     // when it was first seen in that task
+    std::int64_t cpu_ns = 0;       // of its thread, then, or when a neighbour saw it first
     stall_watch* watch = nullptr;  // it is suspected
     bool is_stuck = false;         // its thread is kept by that task
     bool is_replaced = false;
@@ -266,6 +276,7 @@ private:
   void look_at_task(worker& at, sight& before) noexcept;
   [[nodiscard]] bool all_went_on() const noexcept;
   void watch_task(worker& at, sight& before) noexcept;
+  [[nodiscard]] bool is_suspect(worker& at, sight& of, bool takeable) noexcept;
   void begin_watch(worker& at, sight& of) noexcept;
   void forget(sight& of) noexcept;
   void expect_proof(const sight& of) noexcept;
@@ -275,6 +286,7 @@ private:
   [[nodiscard]] looker& own_looker() noexcept;
   [[nodiscard]] bool is_needed(state as) noexcept;
   std::int64_t pause(state as, std::int64_t wait_ns) noexcept;
+  std::int64_t doze(std::int64_t wait_ns) noexcept;
   void sleep_for(state as, std::int64_t wait_ns) noexcept;
   void sleep() noexcept;
   void rouse(state from) noexcept;
@@ -313,7 +325,7 @@ private:
   atomic<std::uint64_t> left_{0};
   std::array<atomic<std::uint64_t>, stall_causes> stalls_{};
   atomic<std::uint64_t> hinted_{0};      // of whom the last hint was, as name_of() says; 0: it has been looked at
-  atomic<std::int64_t> hinted_cpu_ns_{0};  // since when it computes. May be a later hint's, so it counts for little
+  atomic<std::int64_t> hinted_cpu_ns_{0};  // since when it computes. May be a later hint's: then who is replaced is so in vain
   atomic<std::int64_t> hinted_at_ns_{0};
   // Of the watchdog's thread.
   bool has_barrier_ = false;
@@ -332,6 +344,8 @@ private:
   std::unique_ptr<std::array<stall_watch, watches_max>> watches_;
   int watched_ = 0;                  // of those, in use: then it wants to know of its sleeps
   std::optional<looker> looker_;
+  doze_pace pace_;
+  std::optional<timer_slack> slack_; // while nobody is suspected; never beside looker_
   stack_sampler sampler_;
   stall_teller teller_;
   std::int64_t now_ns_ = 0;               // of the look that is under way

@@ -333,7 +333,7 @@ def watchdog(bench):
     per_wakeup = [1e4 * share / rate for share, rate in zip(shares, wakeups)]
     yield of_values(f"{name}/cpu", shares, "% of a CPU", at_most(0.2), floor=median(floor),
                     note=f"{CONNECTIONS} connections are saturated; {range_of(per_wakeup, 'us')} a wake-up; the floor, at the "
-                         f"same time, is a C program that wakes up 95 times a second and does nothing: {range_of(floor, '%')}")
+                         f"same time, is a C program that wakes up as often and does nothing: {range_of(floor, '%')}")
     yield of_values(f"{name}/wakeups", wakeups, "wake-ups/s", at_most(100), note="the same")
     yield of_values(f"{name}/idle_cpu", [idle[2]], "ns CPU", at_most(0), note=f"{bench.idle_seconds} s without requests")
     yield of_values(f"{name}/idle_wakeups", [idle[3]], "wake-ups", at_most(0), note="the same")
