@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "platform/proc_text.hpp"
 
@@ -34,13 +35,18 @@ looker::looker() noexcept
       stat_(proc::open("/proc/stat")),
       asleep_(read_clocks()),
       awake_(asleep_) {
-  ::prctl(PR_SET_TIMERSLACK, 1UL);
+  keep_timers_exact(true);
 }
 
 looker::~looker() {
   proc::close(schedstat_);
   proc::close(stat_);
-  if (timer_slack_ns_ > 0) ::prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(timer_slack_ns_));
+  keep_timers_exact(false);
+}
+
+void looker::keep_timers_exact(bool wanted) noexcept {
+  if (timer_slack_ns_ <= 0 || std::exchange(has_exact_timers_, wanted) == wanted) return;
+  ::prctl(PR_SET_TIMERSLACK, wanted ? 1UL : static_cast<unsigned long>(timer_slack_ns_));
 }
 
 void looker::fall_asleep(std::int64_t wanted_ns) noexcept {

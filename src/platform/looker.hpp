@@ -69,6 +69,9 @@ public:
   looker& operator=(const looker&) = delete;
   ~looker();
 
+  /// Whether the timers of its thread are exact, as they are at first, or what they were before it.
+  void keep_timers_exact(bool wanted) noexcept;
+
   /// Around each of its sleeps, which is to last `wanted_ns` at most; forever counts as no outage. 1 us both.
   void fall_asleep(std::int64_t wanted_ns) noexcept;
   void wake_up() noexcept;
@@ -91,6 +94,7 @@ private:
   void note_lapse(const clocks& now) noexcept;
 
   int timer_slack_ns_;  // of the thread, before
+  bool has_exact_timers_ = false;
   int schedstat_;
   int stat_;
   std::int64_t wanted_ns_ = 0;

@@ -157,11 +157,15 @@ TEST(looker, a_sleep_that_is_forgotten_reads_nothing_and_is_in_no_sum) {
   EXPECT_LT(by.look().lapse_ns + by.look().outage_ns, 25 * ms);
 }
 
-TEST(looker, has_timers_without_slack_as_long_as_it_lives) {
+TEST(looker, has_timers_without_slack_as_long_as_it_wants_them_and_lives) {
   std::thread([] {
     ASSERT_EQ(::prctl(PR_SET_TIMERSLACK, 3'000'000UL), 0);
     {
-      const looker by;
+      looker by;
+      EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 1);
+      by.keep_timers_exact(false);
+      EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 3'000'000);
+      by.keep_timers_exact(true);
       EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 1);
     }
     EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 3'000'000);

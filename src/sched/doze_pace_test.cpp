@@ -2,20 +2,33 @@
 #include <gtest/gtest.h>
 
 #include "sched/doze_pace.hpp"
+#include "sched/watchdog.hpp"
 
 namespace {
 
 using levity::detail::doze_pace;
+using levity::detail::watchdog;
 
-// Looks that cost so much each, until the pause has settled.
-std::int64_t pause_where_a_look_costs(std::int64_t ns) {
+// Who waits for two dozing looks waits for less than what is counted as a stall.
+static_assert(doze_pace::pause_min_ns >= watchdog::doze_ns);
+static_assert(doze_pace::pause_max_ns + doze_pace::slack_ns < watchdog::counted_ns);
+
+struct dozer {
   doze_pace pace;
   std::int64_t cpu_ns = 0;
-  for (int i = 0; i < 1000; i++) {
-    cpu_ns += ns;
-    if (pace.count()) pace.reckon(cpu_ns);
+
+  void look(std::int64_t costs_ns, int times = 1000) {
+    for (int i = 0; i < times; i++) {
+      pace.begin_doze(cpu_ns);
+      cpu_ns += costs_ns;
+    }
   }
-  return pace.pause_ns();
+};
+
+std::int64_t pause_where_a_look_costs(std::int64_t ns) {
+  dozer one;
+  one.look(ns);
+  return one.pace.pause_ns();
 }
 
 TEST(doze_pace, where_a_look_is_cheap_there_are_as_many_as_there_may_be) {
@@ -36,19 +49,22 @@ TEST(doze_pace, but_never_so_few_that_who_waits_for_one_waits_long) {
 }
 
 TEST(doze_pace, one_dear_moment_is_forgotten) {
-  doze_pace pace;
-  std::int64_t cpu_ns = 0;
-  const auto look_at = [&](std::int64_t ns) {
-    for (unsigned i = 0; i < doze_pace::dozes_each; i++) {
-      cpu_ns += ns;
-      if (pace.count()) pace.reckon(cpu_ns);
-    }
-  };
-  look_at(10'000);
-  look_at(50'000);
-  EXPECT_EQ(pace.pause_ns(), doze_pace::pause_max_ns);
-  look_at(10'000);
-  EXPECT_EQ(pace.pause_ns(), doze_pace::pause_min_ns);
+  dozer one;
+  one.look(10'000);
+  one.look(50'000, doze_pace::looks_each + 1);
+  EXPECT_EQ(one.pace.pause_ns(), doze_pace::pause_max_ns);
+  one.look(10'000);
+  EXPECT_EQ(one.pace.pause_ns(), doze_pace::pause_min_ns);
+}
+
+TEST(doze_pace, what_else_it_did_between_two_dozes_does_not_count) {
+  dozer one;
+  for (int i = 0; i < 1000; i++) {
+    one.look(10'000, 3);
+    one.cpu_ns += 1'000'000;
+    one.pace.forget();
+  }
+  EXPECT_EQ(one.pace.pause_ns(), doze_pace::pause_min_ns);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ public:
   /// Right after begin(): what its thread has computed since its clock said so, for the same task, counts as well; no more than
   /// `seen_before_ns`. And `first_computes_ns` are enough.
   void count_computed_since(std::int64_t cpu_ns) noexcept;
-  static constexpr std::int64_t seen_before_ns = 2'500'000;
+  static constexpr std::int64_t seen_before_ns = 1'500'000;
   void end(stack_sampler& sampler) noexcept;
   [[nodiscard]] bool is_free() const noexcept { return !reader_.has_value(); }
 

@@ -16,6 +16,7 @@
 #include "platform/process_barrier.hpp"
 #include "platform/syscall.hpp"
 #include "platform/thread.hpp"
+#include "platform/thread_state.hpp"
 #include "platform/time_slice.hpp"
 #include "sched/scheduler.hpp"
 
@@ -212,6 +213,7 @@ void watchdog::let_rest(worker& spare) noexcept {
 
 void watchdog::watch() noexcept {
   set_time_slice(0, time_slice::brief);  // and of the spares that it starts
+  own_clock_ = thread_sign::here();
   std::int64_t between_calls_ns = look_ns;
   std::int64_t due_ns = kernel_now_ns();
   unsigned callless = looks_before_doze;
@@ -272,18 +274,21 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
   }
   if (now == state::asleep) {
     looker_.reset();  // its descriptors are no use to a program that rests
+    pace_.forget();
+    dozed_ = true;
     while (state_.load(std::memory_order_relaxed) == now && !limit_changed_) sleep();
     // It is awake already but for a limit that has changed.
     state_.compare_exchange_strong(now, state::awake, std::memory_order_relaxed, std::memory_order_relaxed);
     return kernel_now_ns();
   }
+  const bool keeps_notes = watched_ > 0;
+  const bool dozes = wait_ns >= doze_pace::pause_min_ns && !keeps_notes;
+  dozes ? prepare_doze() : prepare_exact_sleep();
+  dozed_ = dozes;
   // A hint that came during the look has roused nobody. A look that was left out is not made up for at once, though: whoever was
   // stopped has not run since.
   if (as == state::dozing && now == state::dozing && hinted_.load(std::memory_order_relaxed) != 0) return kernel_now_ns();
-  const bool keeps_notes = watched_ > 0;
-  if (wait_ns >= doze_pace::pause_min_ns && !keeps_notes) return doze(wait_ns);
-  slack_.reset();
-  const std::int64_t due_ns = kernel_now_ns() + wait_ns;
+  const std::int64_t due_ns = kernel_now_ns() + wait_ns + (dozes ? doze_pace::slack_ns : 0);
   if (keeps_notes) looker_->fall_asleep(wait_ns);
   sleep_for(now, wait_ns);
   if (keeps_notes) {
@@ -294,14 +299,17 @@ std::int64_t watchdog::pause(state as, std::int64_t wait_ns) noexcept {
   return due_ns;
 }
 
-// Nobody is suspected. Returns what pause() does.
-std::int64_t watchdog::doze(std::int64_t wait_ns) noexcept {
-  looker_.reset();  // it keeps this thread's timers exact
+// Nobody is suspected.
+void watchdog::prepare_doze() noexcept {
+  if (looker_) looker_->keep_timers_exact(false);
   if (!slack_) slack_.emplace(doze_pace::slack_ns);
-  if (pace_.count()) pace_.reckon(thread_sign::here().cpu_ns());
-  const std::int64_t due_ns = kernel_now_ns() + wait_ns + doze_pace::slack_ns;
-  sleep_for(state::dozing, wait_ns);
-  return due_ns;
+  pace_.begin_doze(own_clock_.cpu_ns());
+}
+
+void watchdog::prepare_exact_sleep() noexcept {
+  pace_.forget();
+  slack_.reset();
+  if (looker_ && watched_ > 0) looker_->keep_timers_exact(true);
 }
 
 // What a dozing watchdog would be woken for, or a sleeping one.
@@ -361,7 +369,12 @@ watchdog::finding watchdog::look() noexcept {
   suspects_.clear();
   // Only now: whoever is stuck, and all that wait behind it, would else wait for files of /proc to be opened, which are as slow as
   // the machine is loaded.
-  for (const unwatched& each : unwatched_) begin_watch(*each.at, *each.seen);
+  for (const unwatched& each : unwatched_) {
+    // That it has no processor at this moment would say nothing: this thread may have taken it.
+    if (each.if_asleep && is_runnable(each.at->thread_approx())) continue;
+    found_ = std::max(found_, finding::suspicion);
+    begin_watch(*each.at, *each.seen);
+  }
   unwatched_.clear();
   return found_;
 }
@@ -391,20 +404,33 @@ void watchdog::look_at_task(worker& at, sight& before) noexcept {
   if (in_task && task - before.task < worker::fair_period) at.take_fair_turn();
   before.task = task;
   before.in_task = in_task;
-  if (is_hinted && hint_ == name_of(at, task)) {
-    before.cpu_ns = hinted_cpu_ns_.load(std::memory_order_relaxed);
-  } else if (in_task && !lasts) {
+  if (!lasts && in_task && dozed_) {
     before.cpu_ns = at.thread_approx().cpu_ns();
+    before.knows_cpu = true;
+  } else if (!was_seen) {
+    before.knows_cpu = false;
   }
+  if (in_task && hint_ == name_of(at, task)) take_hint(at, before);
   if (!lasts) return forget(before);
   before.is_hinted = before.is_hinted || is_hinted;
   watch_task(at, before);
+}
+
+// The clock that it brings is not to be relied upon: it may be that of another hint, and so of another thread. So it counts for no
+// more than a glance takes, and not for less than what is known.
+void watchdog::take_hint(const worker& at, sight& of) noexcept {
+  const std::int64_t now_ns = at.thread_approx().cpu_ns();
+  const std::int64_t told_ns = hinted_cpu_ns_.load(std::memory_order_relaxed);
+  const std::int64_t since_ns = std::clamp(told_ns, now_ns - stall_watch::seen_before_ns, now_ns);
+  of.cpu_ns = of.knows_cpu ? std::min(of.cpu_ns, since_ns) : since_ns;
+  of.knows_cpu = true;
 }
 
 // Another task runs there, or none.
 void watchdog::forget(sight& of) noexcept {
   if (of.watch != nullptr) end_watch(of);
   of.since_ns = now_ns_;
+  of.computed_ns = 0;
   of.is_stuck = of.is_counted = of.is_over = of.is_proven = of.is_hinted = false;
 }
 
@@ -423,9 +449,10 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
     if (before.is_over || replaced || (before.is_stuck && !says_so) || (!takeable && options_.listener == nullptr)) return;
     const bool is_expected = says_so || now_ns_ < alert_until_ns_;
     if (!is_expected && !is_long && !before.is_hinted) return;
-    if (!is_expected && !is_suspect(at, before, takeable)) return;
-    found_ = std::max(found_, finding::suspicion);
-    return unwatched_.push_back({&at, &before});
+    const interest found = is_expected || is_crowded() ? interest::notes : interest_in(at, before, takeable);
+    if (found == interest::none) return;
+    if (found == interest::notes) found_ = std::max(found_, finding::suspicion);
+    return unwatched_.push_back({&at, &before, found == interest::notes_if_asleep});
   }
   stall_watch& notes = *before.watch;
   if (replaced && notes.is_ready()) crowd_so_far_++;
@@ -441,30 +468,35 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
                         .since_ns = notes.since_ns(), .lasted_ns = notes.lasted_ns(), .why = notes.why(), .stack = notes.stack()});
   }
   if (takeable || notes.waits_for_answer()) found_ = std::max(found_, finding::suspicion);
-  const bool is_crowded = crowd_ >= std::clamp(static_cast<int>(owner_.serving_approx()), crowd_min, crowd_max);
-  if (takeable && notes.is_stuck(is_crowded) && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
+  if (takeable && notes.is_stuck(is_crowded()) && !std::exchange(before.is_stuck, true)) suspects_.push_back(&at);
   if (takeable && !before.is_stuck) expect_proof(before);
+}
+
+// Whether those who deny a thread its processor are tasks that were replaced.
+bool watchdog::is_crowded() const noexcept {
+  return crowd_ >= std::clamp(static_cast<int>(owner_.serving_approx()), crowd_min, crowd_max);
 }
 
 // Of one that has lasted, or was seen by a neighbour, where none was stuck of late: whether notes of it are worth the files that
 // they cost. Most are over soon, or have no processor.
-bool watchdog::is_suspect(worker& at, sight& of, bool takeable) noexcept {
+watchdog::interest watchdog::interest_in(worker& at, sight& of, bool takeable) noexcept {
+  if (!of.knows_cpu) return interest::notes;
   const std::int64_t computed_ns = at.thread_approx().cpu_ns() - of.cpu_ns;
+  if (at.tasks_run_approx() != of.task) return interest::none;  // or the next one's
   const std::int64_t seen_ns = now_ns_ - of.since_ns;
-  if (computed_ns < worker::glance_pause_ns) {
-    // That it has no processor at this moment would say nothing: this thread may have taken it.
-    return seen_ns >= counted_ns || !is_runnable(at.thread_approx());
-  }
-  if (!of.is_hinted) return true;
+  if (computed_ns < worker::glance_pause_ns) return seen_ns < counted_ns ? interest::notes_if_asleep : interest::notes;
+  if (!of.is_hinted) return interest::notes;
   const std::int64_t lacks_ns = stall_watch::first_computes_ns - computed_ns;
   if (lacks_ns <= 0 && takeable) {  // as notes would prove
     of.is_stuck = true;
     suspects_.push_back(&at);
   }
-  if (lacks_ns <= 0 || seen_ns >= hinted_long_ns) return true;
+  if (lacks_ns <= 0 || seen_ns >= hinted_long_ns) return interest::notes;
   found_ = std::max(found_, finding::suspicion);
-  proof_due_ns_ = std::clamp(lacks_ns, std::min(glimpse_ns, proof_due_ns_), proof_due_ns_);
-  return false;
+  // Who waits for a processor proves nothing by the time that it takes.
+  const bool goes_on = computed_ns > std::exchange(of.computed_ns, computed_ns) && seen_ns > 0;
+  proof_due_ns_ = std::clamp(lacks_ns, std::min(goes_on ? glimpse_ns : suspect_ns, proof_due_ns_), proof_due_ns_);
+  return interest::none;
 }
 
 void watchdog::begin_watch(worker& at, sight& of) noexcept {
@@ -515,10 +547,9 @@ stall_watch* watchdog::free_watch() noexcept {
 }
 
 looker& watchdog::own_looker() noexcept {
-  if (!looker_) {  // nobody has been suspected for a while
-    slack_.reset();
-    looker_.emplace();
-  }
+  slack_.reset();
+  if (!looker_) looker_.emplace();  // nobody was suspected so far
+  looker_->keep_timers_exact(true);
   return *looker_;
 }
 

@@ -49,15 +49,16 @@
 //
 // A dozing watchdog would let the first one in a while keep others waiting for two of its looks. Its neighbours see it sooner:
 // whoever runs tasks glances at another slot twice a millisecond, and tells of one that has computed since, still for the same
-// task (hint()). It is looked at each `suspect_ns` then, and is stuck when it has computed for long enough since the first glance.
-// Notes are begun then, or when it has lasted for `hinted_long_ns` and may be asleep: most are over sooner, and notes cost files
-// to be opened. Who sleeps has no processor between two glances, like one that waits for its turn: it is told of when it
-// has been there for longer than that takes, and suspected at once. At most one in `hint_pause_ns` is told of, so that tasks that
-// take their time wake the watchdog rarely. Who knows that it will last, since it wakes a crowd, says so itself and is replaced at
-// the next look (tell_lasting()).
+// task (hint()). It is looked at after `suspect_ns`, or when it may have shown that it computes, and is stuck when it has computed
+// for long enough since the first glance. Notes are begun then, or when it has lasted for `hinted_long_ns` and may be asleep: most
+// are over sooner, and notes cost files to be opened. Who sleeps has no processor between two glances, like one that waits for its
+// turn: it is told of when it has been there for longer than that takes, and suspected at once. At most one in `hint_pause_ns` is
+// told of, so that tasks that take their time wake the watchdog rarely. Who knows that it will last, since it wakes a crowd, says
+// so itself and is replaced at the next look (tell_lasting()).
 //
 // Most that last do so on a full machine, and hardly compute: their thread waits for a processor. Of those there are no notes
-// before they have lasted for `counted_ns`; unless one was stuck of late.
+// before they have lasted for `counted_ns`; unless one was stuck of late, or the crowd is our own (below). A neighbour does not
+// tell of them at all, so that it may tell of one that computes when it has got a processor.
 //
 // The crowd that keeps a thread from a processor may be our own: tasks that were replaced and compute, two or more and as many as
 // there are slots. Among sixteen of them on two processors a new one would have shown by 27 ms, at the soonest, that it computes,
@@ -189,7 +190,7 @@ public:
   static constexpr std::int64_t limit_ns = 10'000'000'000;  // the limit is read so often if it is awake anyway
   static constexpr std::int64_t limit_pause_ns = 50'000'000;
   static constexpr std::int64_t tell_ns = 10'000'000'000;  // between two complaints of one kind
-  static constexpr std::int64_t counted_ns = 20'000'000;   // stalls that are shorter are nobody's business
+  static constexpr std::int64_t counted_ns = 20'000'000;   // stalls that are shorter are nobody's business; noted time alone counts
   static constexpr std::size_t watches_max = 32;           // tasks of which notes are kept; those that were replaced make room
   static constexpr int crowd_min = 2;                      // tasks that were replaced and compute: one alone is no crowd
   static constexpr int crowd_max = watches_max / 2;        // and of so many notes may be kept, whatever the slots
@@ -256,6 +257,8 @@ private:
     bool in_task = false;
     std::int64_t since_ns = 0;     // when it was first seen in that task
     std::int64_t cpu_ns = 0;       // of its thread, then, or when a neighbour saw it first
+    std::int64_t computed_ns = 0;  // since, when last asked
+    bool knows_cpu = false;
     stall_watch* watch = nullptr;  // it is suspected
     bool is_stuck = false;         // its thread is kept by that task
     bool is_replaced = false;
@@ -276,7 +279,10 @@ private:
   void look_at_task(worker& at, sight& before) noexcept;
   [[nodiscard]] bool all_went_on() const noexcept;
   void watch_task(worker& at, sight& before) noexcept;
-  [[nodiscard]] bool is_suspect(worker& at, sight& of, bool takeable) noexcept;
+  enum class interest : std::uint8_t { none, notes_if_asleep, notes };
+  [[nodiscard]] interest interest_in(worker& at, sight& of, bool takeable) noexcept;
+  [[nodiscard]] bool is_crowded() const noexcept;
+  void take_hint(const worker& at, sight& of) noexcept;
   void begin_watch(worker& at, sight& of) noexcept;
   void forget(sight& of) noexcept;
   void expect_proof(const sight& of) noexcept;
@@ -286,7 +292,8 @@ private:
   [[nodiscard]] looker& own_looker() noexcept;
   [[nodiscard]] bool is_needed(state as) noexcept;
   std::int64_t pause(state as, std::int64_t wait_ns) noexcept;
-  std::int64_t doze(std::int64_t wait_ns) noexcept;
+  void prepare_doze() noexcept;
+  void prepare_exact_sleep() noexcept;
   void sleep_for(state as, std::int64_t wait_ns) noexcept;
   void sleep() noexcept;
   void rouse(state from) noexcept;
@@ -325,7 +332,7 @@ private:
   atomic<std::uint64_t> left_{0};
   std::array<atomic<std::uint64_t>, stall_causes> stalls_{};
   atomic<std::uint64_t> hinted_{0};      // of whom the last hint was, as name_of() says; 0: it has been looked at
-  atomic<std::int64_t> hinted_cpu_ns_{0};  // since when it computes. May be a later hint's: then who is replaced is so in vain
+  atomic<std::int64_t> hinted_cpu_ns_{0};  // since when it computes. May be another hint's
   atomic<std::int64_t> hinted_at_ns_{0};
   // Of the watchdog's thread.
   bool has_barrier_ = false;
@@ -339,13 +346,16 @@ private:
   struct unwatched {
     worker* at;
     sight* seen;
+    bool if_asleep;
   };
   std::vector<unwatched> unwatched_; // found by a look: notes of their tasks are begun at its end
   std::unique_ptr<std::array<stall_watch, watches_max>> watches_;
   int watched_ = 0;                  // of those, in use: then it wants to know of its sleeps
   std::optional<looker> looker_;
+  thread_sign own_clock_;
   doze_pace pace_;
-  std::optional<timer_slack> slack_; // while nobody is suspected; never beside looker_
+  bool dozed_ = false;               // before the look that is under way
+  std::optional<timer_slack> slack_; // of a doze; never while looker_ has exact timers
   stack_sampler sampler_;
   stall_teller teller_;
   std::int64_t now_ns_ = 0;               // of the look that is under way

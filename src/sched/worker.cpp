@@ -11,6 +11,7 @@
 #include "levity/task/pin.hpp"
 #include "platform/lock_counting.hpp"
 #include "platform/process_barrier.hpp"
+#include "platform/thread_state.hpp"
 #include "sched/scheduler.hpp"
 #include "sched/stall_fault.hpp"
 #include "task/lock_check.hpp"
@@ -442,8 +443,14 @@ void worker::glance(std::int64_t now_ns) noexcept {
   glance_.at_ns = now_ns;
   if (const worker* at = glance_.seen) {
     if (at->tasks_run_approx() == glance_.task && at->in_task_approx() && !at->in_call_approx() && !at->without_slot_approx()) {
-      const bool is_long = now_ns - glance_.since_ns >= glance_long_ns;
-      if (glance_.is_hinted || (!is_long && at->thread_approx().cpu_ns() - glance_.cpu_ns < glance_pause_ns)) return;
+      if (glance_.is_hinted) return;
+      if (at->thread_approx().cpu_ns() - glance_.cpu_ns < glance_pause_ns) {
+        if (now_ns - glance_.since_ns < glance_long_ns) return;
+        if (is_runnable(at->thread_approx())) {  // it has had no processor so far
+          glance_.since_ns = now_ns;
+          return;
+        }
+      }
       glance_.is_hinted = owner_.guard.hint(*at, glance_.task, glance_.cpu_ns, now_ns);
       return;
     }

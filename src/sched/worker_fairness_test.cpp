@@ -223,7 +223,8 @@ TEST(fairness, a_timer_does_not_wait_for_tasks_that_take_their_time) {
   });
 }
 
-// 5 us for each of the 128 awaits of a budget. The watchdog asks for a look at timers, too, but each 10 ms.
+// 5 us for every other of the 128 awaits of a budget. The watchdog asks for a look at timers, too, but after thirty budgets or
+// more. Here it is looked for behind the first or second, and the task may have one more before who was woken.
 TEST(fairness, a_timer_does_not_wait_for_one_whose_awaits_are_always_ready) {
   run_tasks(1, []() -> lv::task<> {
     constexpr int attempts = 20;
@@ -245,9 +246,9 @@ TEST(fairness, a_timer_does_not_wait_for_one_whose_awaits_are_always_ready) {
         (void)co_await ring.send(0);
       }
       co_await tasks.join();
-      if (rounds <= 3 * lv::detail::worker::task_budget / 2) soon++;
+      if (rounds <= 5 * lv::detail::worker::task_budget / 2) soon++;
     }
-    EXPECT_GE(soon, attempts / 2);
+    EXPECT_GE(soon, 3 * attempts / 4);
   });
 }
 

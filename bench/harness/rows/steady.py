@@ -280,13 +280,16 @@ def blocking_empty(bench):
 
 
 class Sleeper:
-    """A program that wakes up as often as a watchdog that finds nothing, and sleeps on."""
+    """A program that wakes up as often as a watchdog that finds nothing, where looks are not dear, and sleeps on."""
 
     def __init__(self, bench):
         self.process = subprocess.Popen([program(bench.build, "sleeper")], preexec_fn=prepared(bench.two_cpus, 0))
 
     def cpu_ns(self):
         return cpu_ns(self.process.pid)
+
+    def wakeups(self):
+        return int(machine.first_match(f"/proc/{self.process.pid}/status", r"^voluntary_ctxt_switches:\s*(\d+)"))
 
     def __enter__(self):
         return self
@@ -319,21 +322,23 @@ def watchdog(bench):
     with subject(bench) as trial, Sleeper(bench) as sleeper:
         def figures_of(do):
             cpu, switches = watchdog_figures(trial.server.pid)
-            began, asleep_before = time.monotonic(), sleeper.cpu_ns()
+            began, asleep_before, woken_before = time.monotonic(), sleeper.cpu_ns(), sleeper.wakeups()
             do()
             took, sleeper_cpu = time.monotonic() - began, sleeper.cpu_ns() - asleep_before
+            woken = (sleeper.wakeups() - woken_before) / took
             later_cpu, later_switches = watchdog_figures(trial.server.pid)
             return ((later_cpu - cpu) / took / 1e7, (later_switches - switches) / took, later_cpu - cpu, later_switches - switches,
-                    sleeper_cpu / took / 1e7)
+                    sleeper_cpu / took / 1e7, woken)
 
         busy = [figures_of(lambda: trial.load.saturate(seconds)) for _ in range(3)]
         time.sleep(bench.settle_seconds)
         idle = figures_of(lambda: time.sleep(bench.idle_seconds))
-    shares, wakeups, floor = [[each[i] for each in busy] for i in (0, 1, 4)]
+    shares, wakeups, floor, woken = [[each[i] for each in busy] for i in (0, 1, 4, 5)]
     per_wakeup = [1e4 * share / rate for share, rate in zip(shares, wakeups)]
     yield of_values(f"{name}/cpu", shares, "% of a CPU", at_most(0.2), floor=median(floor),
                     note=f"{CONNECTIONS} connections are saturated; {range_of(per_wakeup, 'us')} a wake-up; the floor, at the "
-                         f"same time, is a C program that wakes up as often and does nothing: {range_of(floor, '%')}")
+                         f"same time, is a C program that wakes up {median(woken):.0f} times a second and does nothing: "
+                         f"{range_of(floor, '%')}")
     yield of_values(f"{name}/wakeups", wakeups, "wake-ups/s", at_most(100), note="the same")
     yield of_values(f"{name}/idle_cpu", [idle[2]], "ns CPU", at_most(0), note=f"{bench.idle_seconds} s without requests")
     yield of_values(f"{name}/idle_wakeups", [idle[3]], "wake-ups", at_most(0), note="the same")
