@@ -13,7 +13,7 @@ class doze_pace {
 public:
   static constexpr std::int64_t pause_min_ns = 10'100'000;  // less than a hundred looks a second, all told
   static constexpr std::int64_t pause_max_ns = 14'100'000;
-  static constexpr std::int64_t slack_ns = 2'000'000;  // so much longer each may last: a tick of the kernel falls within it, mostly
+  static constexpr std::int64_t slack_ns = 2'000'000;  // so much longer each may last: a tick of the kernel often falls within it
   static constexpr std::int64_t share = 650;           // one part in so many is used at most: 0.15 %
   static constexpr unsigned looks_each = 32;           // the pause is reckoned anew
 

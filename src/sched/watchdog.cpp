@@ -308,8 +308,7 @@ void watchdog::prepare_doze() noexcept {
 
 void watchdog::prepare_exact_sleep() noexcept {
   pace_.forget();
-  slack_.reset();
-  if (looker_ && watched_ > 0) looker_->keep_timers_exact(true);
+  slack_.reset();  // whoever keeps notes has exact timers since they were begun
 }
 
 // What a dozing watchdog would be woken for, or a sleeping one.
@@ -451,7 +450,6 @@ void watchdog::watch_task(worker& at, sight& before) noexcept {
     if (!is_expected && !is_long && !before.is_hinted) return;
     const interest found = is_expected || is_crowded() ? interest::notes : interest_in(at, before, takeable);
     if (found == interest::none) return;
-    if (found == interest::notes) found_ = std::max(found_, finding::suspicion);
     return unwatched_.push_back({&at, &before, found == interest::notes_if_asleep});
   }
   stall_watch& notes = *before.watch;

@@ -199,6 +199,11 @@ TEST(fairness, who_was_woken_is_not_passed_without_end_by_newer_ones) {
   });
 }
 
+lv::task<> counts_after(lv::duration time, count* done) {
+  co_await lv::sleep(time);
+  done->fetch_add(1, std::memory_order_relaxed);
+}
+
 // Without the watchdog's asking that is at the sixty-first turn each time; with it, where it gets a processor in time.
 TEST(fairness, a_timer_does_not_wait_for_tasks_that_take_their_time) {
   run_tasks(1, []() -> lv::task<> {
@@ -207,10 +212,7 @@ TEST(fairness, a_timer_does_not_wait_for_tasks_that_take_their_time) {
       count over{0};
       int turns = 0;
       lv::scope tasks;
-      tasks.spawn([](count* done) -> lv::task<> {
-        co_await lv::sleep(1ms);
-        done->fetch_add(1, std::memory_order_relaxed);
-      }, &over);
+      tasks.spawn(counts_after, lv::duration(1ms), &over);
       co_await lv::yield();
       for (; over.load(std::memory_order_relaxed) == 0; turns++) {
         compute(2'000'000);
@@ -232,10 +234,7 @@ TEST(fairness, a_timer_does_not_wait_for_one_whose_awaits_are_always_ready) {
     for (int attempt = 0; attempt < attempts; attempt++) {
       count over{0};
       lv::scope tasks;
-      tasks.spawn([](count* done) -> lv::task<> {
-        co_await lv::sleep(200us);
-        done->fetch_add(1, std::memory_order_relaxed);
-      }, &over);
+      tasks.spawn(counts_after, lv::duration(200us), &over);
       co_await lv::yield();
       lv::channel<int> ring(1);
       (void)co_await ring.send(0);
