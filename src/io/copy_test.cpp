@@ -252,7 +252,11 @@ TEST(copy, cut_off_in_the_middle_of_bulk_leaves_no_descriptor_behind) {
       EXPECT_TRUE(outcome.there.error);
       if (i == 5) before = levity::test::open_descriptors();
     }
-    EXPECT_LE(levity::test::open_descriptors(), before);
+    // One that happened to be empty when it was given back waits for the next copy. The watchdog opens files for a moment, when
+    // something is stuck.
+    constexpr int kept_pipe = 2;
+    for (int i = 0; i < 5'000 && levity::test::open_descriptors() > before + kept_pipe; i++) co_await lv::sleep(1ms);
+    EXPECT_LE(levity::test::open_descriptors(), before + kept_pipe);
   });
 }
 

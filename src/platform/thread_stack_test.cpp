@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <latch>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -119,12 +120,28 @@ stack_trace stack_where_it_stands(below_three<Stall>& in, std::string_view call)
   return stack;
 }
 
-// What lies on its stack from before may look like frames, and stays there as long as it sleeps. Another thread has another stack.
+// The C library gives the stacks of ended threads to those that begin. These take them, so that the next thread has another one.
+class stack_takers {
+public:
+  void take_some() {
+    for (int i = 0; i < 8; i++) threads_.emplace_back([this] { end_.wait(); });
+  }
+  ~stack_takers() { end_.count_down(); }
+
+private:
+  std::latch end_{1};
+  std::vector<std::jthread> threads_;  // joined first
+};
+
+// What lies on its stack from before may look like frames, and stays there as long as it sleeps; so the next attempt is made on
+// another stack.
 template <class Stall>
 void expect_it_is_found(std::string_view call) {
   if (!thread_reader::tells_our_calls()) GTEST_SKIP() << calls_are_not_ours;
   std::string missing;
+  stack_takers others;
   for (int attempt = 0; attempt < 3; attempt++) {
+    if (attempt > 0) others.take_some();
     below_three<Stall> in;
     if (!in.obstacle().empty()) GTEST_SKIP() << in.obstacle();
     // Whoever faults may do so before it has a frame of its own; then its caller is not in the chain.
