@@ -13,8 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "levity/base/atomic.hpp"
 #include "levity/base/rng.hpp"
-#include "levity/levity.hpp"
 
 namespace lv = levity;
 using lv::breaker;
@@ -599,37 +599,6 @@ TEST(breaker, any_number_of_threads_see_one_probe_at_a_time_and_every_change_is_
     }
     EXPECT_EQ(of.look().probes_under_way, 0U) << "no place is lost";
   }
-}
-
-// --- in a task --------------------------------------------------------------------------------------------------------
-
-lv::task<bool> asks(breaker& of, bool answers) {
-  auto permit = of.try_admit(lv::clock::now());
-  if (!permit) co_return false;
-  if (!answers) co_await lv::sleep(1h);
-  permit->record(verdict::success, lv::clock::now());
-  co_return true;
-}
-
-lv::task<int> probes_in_virtual_time() {
-  breaker of(breaker_settings::consecutive(1));
-  calls(of, "-", lv::clock::now());
-  const bool refused = !co_await asks(of, true);
-  EXPECT_TRUE(refused);
-  co_await lv::sleep(of.look().tries_again_at - lv::clock::now());
-  const auto late = co_await lv::with_timeout(1s, asks(of, false));
-  EXPECT_FALSE(late);
-  EXPECT_EQ(of.look().probes_under_way, 0U) << "a probe that was cancelled has given its place back";
-  for (int n = 0; n < 3; n++) {
-    const bool admitted = co_await asks(of, true);
-    EXPECT_TRUE(admitted);
-  }
-  EXPECT_EQ(of.look().state, breaker_state::closed);
-  co_return 0;
-}
-
-TEST(breaker, a_cancelled_task_gives_its_place_back) {
-  EXPECT_EQ(lv::run_with({.backend = lv::runtime_options::sockets::sim, .seed = 42}, probes_in_virtual_time), 0);
 }
 
 // --- settings -------------------------------------------------------------------------------------------------------
