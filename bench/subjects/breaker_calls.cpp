@@ -3,7 +3,8 @@
 //   failing     closed, every fourth call a failure, so that each verdict moves the word: the same
 //   rejected    open: try_admit, which says when to ask again
 //   contended   as `well`, two threads on one breaker;   contended_failing   as `failing`, two threads
-// and counts what is allocated meanwhile. With two threads, the time of 32 calls in a row is noted again and again: the 99th percentile of these, a call's part.
+// What is allocated meanwhile is counted. With two threads, the time of 32 calls in a row is noted again and again: the 99th
+// percentile of these, a call's part.
 #include <levity/base/clock.hpp>
 #include <levity/resilience/breaker.hpp>
 #include <time.h>

@@ -37,9 +37,9 @@ def one_thread(name, what, calls_by, note):
             return each_call(done)
 
         with tempfile.TemporaryDirectory() as folder:
-            peer = gobreaker(folder)
+            peer = gobreaker(folder) if what in ("well", "rejected") else None
             if peer is None:
-                runs, beside = [own() for _ in range(bench.repetitions)], "gobreaker is not here"
+                runs, beside = [own() for _ in range(bench.repetitions)], "nothing beside it"
             else:
                 pairs = alternate(bench.repetitions,
                                   lambda: each_call(run_json(bench, peer, what, calls // 4, cpu=bench.server_cpu)), own)
@@ -65,7 +65,8 @@ def contended(bench):
 
 ROWS = [
     one_thread("toolkit/breaker/admit_record", "well", 1, "closed, every call a success"),
-    one_thread("toolkit/breaker/admit_record_failing", "failing", 1, "closed, every fourth call a failure: each verdict moves the word"),
+    one_thread("toolkit/breaker/admit_record_failing", "failing", 1,
+               "closed, every fourth call a failure: each verdict moves the word"),
     one_thread("toolkit/breaker/rejected", "rejected", 1, "open; the answer says when to ask again"),
     Row(["toolkit/breaker/contended"], contended),
 ]
