@@ -189,8 +189,7 @@ task<> hedge_later(hedged_call<R>& call, Work& work, time_point begins) {
 /// Who writes this says that the call may be made twice at once. `work` gives a new task<std::expected<T, E>> each time and is not
 /// called twice at a time; it lives in this call's frame. What an attempt that decides throws is thrown. When the task around is
 /// cancelled, or its deadline passes, so are both attempts, and the call ends as the last of them does; each sees the deadline as
-/// current_deadline(). While too few calls are known the call is made within the caller's own task; else in two tasks of one scope,
-/// some 300 ns.
+/// current_deadline(). While too few calls are known the call is made within the caller's own task; else in two tasks of one scope.
 template <class Work>
   requires detail::repeatable_work<Work>
 task<detail::outcome_of<Work>> hedge(hedged_route& route, Work work) {

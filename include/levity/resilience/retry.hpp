@@ -26,7 +26,7 @@ namespace levity::inline v0 {
 ///
 /// A cancellation passes through, and ends a wait between attempts with `cancelled`; when it comes during an attempt that returns
 /// an error for it, that error is returned and nothing repeated. So with a deadline around it. What `work` throws passes through
-/// and is not repeated. Policy and budget outlive the call. One frame; a call that succeeds at once costs some 40 ns.
+/// and is not repeated. Policy and budget outlive the call. One frame, and one look at the clock where the first attempt succeeds.
 template <class Work, class Judge = default_judge>
   requires detail::repeatable_work<Work> && judge_of<Judge, detail::outcome_of<Work>>
 task<detail::outcome_of<Work>> retry(retry_policy& policy, retry_budget& budget, Work work, Judge judge = {}) {

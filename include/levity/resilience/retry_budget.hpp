@@ -43,7 +43,7 @@ namespace levity::inline v0 {
 /// second. Retries and hedges draw from the same budget; all who call the dependency share one.
 ///
 /// Any thread. It is told the time, and a time that is older than another thread's by less than a slice (window/16) costs nothing.
-/// Counting takes one read-modify-write of a word, some 6 ns; spending walks 64 words under a spin lock. No allocation; 1.3 KB.
+/// Counting takes one read-modify-write of a word; spending walks 64 words under a spin lock. No allocation; 1.3 KB.
 class retry_budget {
 public:
   /// How large it is.
