@@ -41,10 +41,10 @@ public:
       return *this;
     }
     ~permit() { record(lv::verdict::neutral, {}); }
-    void record(lv::verdict said, lv::time_point) noexcept {
+    void record(lv::verdict heard, lv::time_point) noexcept {
       if (door* const of = std::exchange(of_, nullptr)) {
         of->under_way--;
-        of->said.push_back(said);
+        of->said.push_back(heard);
       }
     }
 

@@ -1,4 +1,4 @@
-// repetition_bench [OPERATIONS] - what budget, policy, tracker, retry and hedge cost: CPU nanoseconds an operation, best of five.
+// retry_bench [OPERATIONS] - what budget, policy, tracker, retry and hedge cost: CPU nanoseconds an operation, best of five.
 #include <time.h>
 
 #include <algorithm>
