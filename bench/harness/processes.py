@@ -216,12 +216,12 @@ class Driver:
         self.errors.close()
 
 
-def run_json(bench, name, *arguments, cpu=None, timeout=120):
+def run_json(bench, name, *arguments, cpu=None, timeout=120, environment=None):
     """Runs a program that prints one JSON line."""
     command = [program(bench.build, name), *[str(x) for x in arguments]]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False,
-                              preexec_fn=prepared(cpu, bench.priority))
+                              env={**os.environ, **(environment or {})}, preexec_fn=prepared(cpu, bench.priority))
     except subprocess.TimeoutExpired as late:
         raise Failure(f"{name} did not end within {timeout} s") from late
     if done.returncode != 0:

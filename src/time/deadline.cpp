@@ -1,10 +1,13 @@
 #include "levity/time/deadline.hpp"
 
+#include <algorithm>
+
 #include "levity/task/detail/scope_state.hpp"
 
-namespace levity::inline v0::detail {
+namespace levity::inline v0 {
+namespace detail {
 
-deadline_guard::deadline_guard(std::int64_t due_ns) noexcept {
+deadline_guard::deadline_guard(std::int64_t due_ns) noexcept : context_(due_ns) {
   timer_.due_ns = due_ns;
   timer_.fire = &deadline_guard::passed;
   timer_.guard = this;
@@ -32,4 +35,27 @@ std::int64_t deadline_guard::passed(timer_node& node) noexcept {
   return timer_node::done;
 }
 
-}  // namespace levity::detail
+std::int64_t deadline_guard::nearest_due_ns(const task_record& record) noexcept {
+  std::int64_t nearest_ns = never_ns;
+  for (const context* each = record.contexts; each != nullptr && each->what != context::kind::shield; each = each->outer) {
+    if (each->what == context::kind::deadline) nearest_ns = std::min(nearest_ns, static_cast<const layer*>(each)->due_ns);
+  }
+  return nearest_ns;
+}
+
+}  // namespace detail
+
+std::optional<time_point> current_deadline() noexcept {
+  const detail::task_record* const task = detail::current_run().current;
+  const std::int64_t due_ns = task != nullptr ? detail::deadline_guard::nearest_due_ns(*task) : detail::deadline_guard::never_ns;
+  if (due_ns == detail::deadline_guard::never_ns) return std::nullopt;
+  return time_point{duration{due_ns}};
+}
+
+std::optional<duration> deadline_left() noexcept {
+  const std::optional<time_point> due = current_deadline();
+  if (!due) return std::nullopt;
+  return std::max(*due - clock::now(), duration::zero());
+}
+
+}  // namespace levity

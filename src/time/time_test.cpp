@@ -311,3 +311,73 @@ TEST(deadline, races_with_completion_end_exactly_once) {
     EXPECT_LT(timed_out.load(std::memory_order_relaxed), tasks * rounds);
   });
 }
+
+// ---- what is left ----------------------------------------------------------------------------------------------------
+
+TEST(deadline_left, is_that_of_the_nearest_deadline_around) {
+  EXPECT_EQ(lv::current_deadline(), std::nullopt) << "outside of tasks there is none";
+  simulate([]() -> lv::task<> {
+    struct probe {
+      static lv::task<std::optional<lv::duration>> asks() {
+        co_await lv::sleep(1ms);
+        co_return lv::deadline_left();
+      }
+      static lv::task<std::optional<lv::duration>> within(lv::duration limit) {
+        co_return co_await lv::with_deadline(limit, asks());
+      }
+      static lv::task<std::optional<lv::duration>> shielded() { co_return co_await lv::shield(asks()); }
+      static lv::task<std::optional<lv::duration>> within_shielded() { co_return co_await lv::shield(within(2s)); }
+    };
+    EXPECT_EQ(lv::deadline_left(), std::nullopt);
+    const auto one = co_await probe::within(5s);
+    EXPECT_TRUE(one && *one < 5s && *one > 5s - 10ms);
+    const auto outer_nearer = co_await lv::with_deadline(1s, probe::within(5s));
+    EXPECT_TRUE(outer_nearer && *outer_nearer < 1s && *outer_nearer > 1s - 10ms);
+    const auto inner_nearer = co_await lv::with_deadline(10s, probe::within(5s));
+    EXPECT_TRUE(inner_nearer && *inner_nearer < 5s && *inner_nearer > 5s - 10ms);
+    const auto timeout = co_await lv::with_timeout(3s, probe::asks());
+    EXPECT_TRUE(timeout && *timeout && **timeout < 3s && **timeout > 3s - 10ms);
+    const auto behind_a_shield = co_await lv::with_deadline(1s, probe::shielded());
+    EXPECT_EQ(behind_a_shield, std::nullopt);
+    const auto inside_a_shield = co_await lv::with_deadline(1s, probe::within_shielded());
+    EXPECT_TRUE(inside_a_shield && *inside_a_shield > 1s);
+    EXPECT_EQ(lv::deadline_left(), std::nullopt) << "who has left a deadline has none";
+  });
+}
+
+TEST(deadline_left, is_nothing_once_it_has_passed) {
+  simulate([]() -> lv::task<> {
+    struct probe {
+      static lv::task<std::optional<lv::duration>> late() {
+        (void)co_await sleeps(1h);
+        co_return lv::deadline_left();
+      }
+    };
+    const lv::time_point due = lv::clock::now() + 5ms;
+    const auto left = co_await lv::with_deadline(due, probe::late());
+    EXPECT_EQ(left, 0ns);
+    EXPECT_GE(lv::clock::now(), due);
+  });
+}
+
+TEST(deadline_left, is_of_a_task_and_not_of_those_that_it_spawns) {
+  simulate([]() -> lv::task<> {
+    struct probe {
+      static lv::task<> child(bool* has_one) {
+        *has_one = lv::current_deadline().has_value();
+        co_return;
+      }
+      static lv::task<> parent(bool* own, bool* childs) {
+        *own = lv::current_deadline().has_value();
+        lv::scope children;
+        children.spawn(child, childs);
+        co_await children.join();
+      }
+    };
+    bool own = false;
+    bool childs = true;
+    co_await lv::with_deadline(1s, probe::parent(&own, &childs));
+    EXPECT_TRUE(own);
+    EXPECT_FALSE(childs);
+  });
+}

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -24,13 +25,21 @@ public:
   /// Whether it has passed.
   bool leave() noexcept;
 
+  static constexpr std::int64_t never_ns = INT64_MAX;
+  /// The nearest deadline that counts for the running task; never_ns: none does. O(contexts).
+  [[nodiscard]] static std::int64_t nearest_due_ns(const task_record& record) noexcept;
+
 private:
+  struct layer : context {
+    std::int64_t due_ns;
+    explicit layer(std::int64_t due) noexcept : context(kind::deadline), due_ns(due) {}
+  };
   struct timer : timer_node {
     deadline_guard* guard = nullptr;
   };
   static std::int64_t passed(timer_node& node) noexcept;
 
-  context context_{context::kind::deadline};
+  layer context_;
   timer timer_;
   task_record* record_ = nullptr;
 };
@@ -123,5 +132,16 @@ template <detail::operation Awaitable>
     duration span, Awaitable inner) {
   return with_deadline(detail::time_after(span), detail::as_task(std::move(inner)));
 }
+
+/// The nearest of the deadlines around the place where the running task is, whether it has passed or not; empty where there is
+/// none, and outside of tasks. Those outside of a shield do not count inside of it, as they end no wait there. They belong to a
+/// task: one that it has spawned sees its own alone, though it is cancelled with the task that joins it. O(deadlines and values
+/// that are bound); some nanoseconds.
+[[nodiscard]] std::optional<time_point> current_deadline() noexcept;
+
+/// What is left until then, nothing once it has passed; empty where there is no deadline.
+///
+///     if (const auto left = lv::deadline_left(); left && *left < 5ms) co_return too_late();
+[[nodiscard]] std::optional<duration> deadline_left() noexcept;
 
 }  // namespace levity

@@ -1,0 +1,426 @@
+#pragma once
+
+// pipeline: limits of time, admission, repetition and counting around a call, as one value.
+//
+//   auto calls = lv::pipeline(lv::total_timeout{3s}, limiter, lv::retrying{policy, budget}, breaker, lv::attempt_timeout{1s});
+//   auto answer = co_await calls.run(lv::repeatable::yes, [&] { return fetch(id); });
+//
+// The parts stand from the outside in. Those before `retrying` are met once a call, those behind it once an attempt:
+//
+//   call      admission of the parts before `retrying`, in order     refused: rejected
+//   attempt   admission of the parts behind it, in order             refused: rejected; where an attempt was made already, its
+//   outcome
+//             the work, until min(total, attempt) timeout
+//             every permit of the attempt is told                    last: the outcome, or after a wait another attempt
+//   end       every permit of the call is told, the call is counted
+//
+// What a permit is told
+//
+//   the work's outcome                        what its judge says
+//   no answer in the full time of an attempt  failure; so for a value that came too late, which is returned all the same
+//   no answer, and the total timeout had left it less time than that, or a deadline further out passed, or its task was cancelled
+//   neutral an exception of the work                  failure, and it passes through
+//
+// One frame, for however many parts, and one timer an attempt: since nothing waits between attempts beyond the total timeout, that
+// one matters only while an attempt runs, and the nearer of the two is the one that is armed. A part costs what its own
+// words cost; the clock is read twice a call. What the frame holds of a part is its permit.
+//
+// Rejected: a task for each part (five frames, 6 to 9 ns each, and as many await chains in a dump); parts as objects with virtual
+// calls (a permit that is no fixed type has to be allocated); timers armed only at the first wait inside (18 ns a call that does
+// not wait, paid with a look in every wait of every task).
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "levity/base/clock.hpp"
+#include "levity/resilience/admission.hpp"
+#include "levity/resilience/call_error.hpp"
+#include "levity/resilience/detail/attempt.hpp"
+#include "levity/resilience/detail/latency_buckets.hpp"
+#include "levity/resilience/detail/tally.hpp"
+#include "levity/resilience/detail/work.hpp"
+#include "levity/resilience/judgement.hpp"
+#include "levity/resilience/retry_budget.hpp"
+#include "levity/resilience/retry_policy.hpp"
+#include "levity/task/task.hpp"
+#include "levity/time/deadline.hpp"
+#include "levity/time/sleep.hpp"
+
+namespace levity::inline v0 {
+
+/// A part of a pipeline: the call, all its attempts and the waits between them take no longer.
+struct total_timeout {
+  duration time;  ///< from its beginning
+};
+
+/// A part of a pipeline: one attempt takes no longer.
+struct attempt_timeout {
+  duration time;  ///< from its beginning
+};
+
+/// A part of a pipeline: calls that fail are made again. Policy and budget outlive the pipeline.
+struct retrying {
+  retry_policy& policy;  ///< when
+  retry_budget& budget;  ///< how much; the calls are counted in it
+};
+
+/// A part of a pipeline: what an outcome means, instead of default_judge. It is called with the std::expected<T, E> of an attempt.
+template <class Judge>
+struct judging {
+  Judge judge;  ///< by any thread, as a const object
+};
+/// Of the form `lv::judging{[](const auto& outcome) -> lv::judgement { ... }}`.
+template <class Judge>
+judging(Judge) -> judging<Judge>;
+
+/// How long the calls of a pipeline took that were made, and how they ended. Taken one after the other, so not of one moment.
+struct pipeline_counts {
+  std::uint64_t succeeded = 0;    ///< a value was returned
+  std::uint64_t failed = 0;       ///< the work's own error was
+  std::uint64_t timed_out = 0;    ///< no answer in time
+  std::uint64_t rejected = 0;     ///< not made, for a part refused it
+  std::uint64_t broken_off = 0;   ///< its task was cancelled, or the work threw
+  std::uint64_t repetitions = 0;  ///< attempts after the first ones
+
+  /// Calls by how long they took, in buckets of an eighth of their length: those that succeeded, failed or timed out.
+  std::array<std::uint64_t, detail::latency_buckets::count> latency{};
+  /// All of these times together.
+  duration latency_sum{};
+
+  /// All that have ended.
+  [[nodiscard]] std::uint64_t calls() const noexcept { return succeeded + failed + timed_out + rejected + broken_off; }
+  /// The longest that bucket `index` of latency counts.
+  [[nodiscard]] static duration latency_top(std::size_t index) noexcept { return detail::latency_buckets::top_of(index); }
+  /// A time that at least this part (0 to 1) of these calls did not exceed, an eighth too long at most; zero where there were none.
+  [[nodiscard]] duration latency_quantile(double part) const noexcept;
+};
+
+namespace detail {
+
+template <class Part>
+inline constexpr bool is_judging = false;
+template <class Judge>
+inline constexpr bool is_judging<judging<Judge>> = true;
+
+template <class Part>
+inline constexpr bool is_admission = admission_policy<std::remove_cvref_t<Part>>;
+
+template <class Part>
+concept pipeline_part = is_admission<Part> || is_judging<std::remove_cvref_t<Part>> ||
+                        std::is_same_v<std::remove_cvref_t<Part>, total_timeout> ||
+                        std::is_same_v<std::remove_cvref_t<Part>, attempt_timeout> ||
+                        std::is_same_v<std::remove_cvref_t<Part>, retrying>;
+
+// A policy that has a name is shared, by reference; anything else is kept.
+template <class Part>
+using kept_part = std::conditional_t<is_admission<Part> && std::is_lvalue_reference_v<Part>, Part, std::remove_cvref_t<Part>>;
+
+template <std::size_t From, std::size_t To, class... Parts>
+struct admission_places {
+  static constexpr std::array<bool, sizeof...(Parts) + 1> admits{is_admission<Parts>..., false};
+  static constexpr std::size_t count = static_cast<std::size_t>(std::count(admits.begin() + From, admits.begin() + To, true));
+
+  static constexpr std::array<std::size_t, count> list() {
+    std::array<std::size_t, count> all{};
+    std::size_t next = 0;
+    for (std::size_t i = From; i < To; i++) {
+      if (admits[i]) all[next++] = i;
+    }
+    return all;
+  }
+  template <std::size_t... I>
+  static constexpr auto sequence(std::index_sequence<I...>) {
+    return std::index_sequence<list()[I]...>{};
+  }
+};
+
+/// The positions from `From` to `To` of those parts that admit.
+template <std::size_t From, std::size_t To, class... Parts>
+using admission_positions = decltype(admission_places<From, To, Parts...>::sequence(
+    std::make_index_sequence<admission_places<From, To, Parts...>::count>{}));
+
+/// The permits of some parts, those at positions `At` of `Policies`. Dropped untold they are neutral.
+template <class Policies, class At>
+class permits;
+
+template <class Policies, std::size_t... At>
+class permits<Policies, std::index_sequence<At...>> {
+public:
+  /// Asks all in order, up to the first that refuses.
+  [[nodiscard]] std::optional<rejection> admit([[maybe_unused]] Policies& policies, [[maybe_unused]] time_point now) noexcept {
+    std::optional<rejection> refused;
+    [&]<std::size_t... N>(std::index_sequence<N...>) {
+      static_cast<void>((admit_one(std::get<At>(policies), std::get<N>(held_), now, refused) && ...));
+    }(std::make_index_sequence<sizeof...(At)>{});
+    return refused;
+  }
+
+  /// All of them are held.
+  void record([[maybe_unused]] verdict said, [[maybe_unused]] time_point now) noexcept {
+    std::apply([&](auto&... each) { (each->record(said, now), ...); }, held_);
+  }
+
+private:
+  template <class Policy, class Permit>
+  static bool admit_one(Policy& policy, std::optional<Permit>& into, time_point now, std::optional<rejection>& refused) noexcept {
+    auto admitted = policy.try_admit(now);
+    if (!admitted) [[unlikely]] {
+      refused = admitted.error();
+      return false;
+    }
+    into.emplace(std::move(*admitted));
+    return true;
+  }
+
+  std::tuple<std::optional<typename std::remove_cvref_t<std::tuple_element_t<At, Policies>>::permit>...> held_;
+};
+
+struct pipeline_tallies {
+  std::array<tally, latency_buckets::count> latency;
+  tally failed, timed_out, rejected, broken_off, repetitions;
+  tally latency_sum_ns;
+
+  void took(duration time) noexcept {
+    latency[latency_buckets::index_of(time)].add();
+    latency_sum_ns.add(static_cast<std::uint64_t>(std::max(time, duration::zero()).count()));
+  }
+  [[nodiscard]] pipeline_counts seen() const noexcept;
+};
+
+/// A call that has begun; broken off, if nobody says how it ended.
+class open_call {
+public:
+  explicit open_call(pipeline_tallies& in) noexcept : in_(&in) {}
+  open_call(const open_call&) = delete;
+  open_call& operator=(const open_call&) = delete;
+  ~open_call() {
+    if (in_ != nullptr) [[unlikely]] in_->broken_off.add();
+  }
+
+  void rejected() noexcept { std::exchange(in_, nullptr)->rejected.add(); }
+  void succeeded(duration took) noexcept { std::exchange(in_, nullptr)->took(took); }
+  void failed(duration took, bool for_time) noexcept {
+    (for_time ? in_->timed_out : in_->failed).add();
+    succeeded(took);
+  }
+
+private:
+  pipeline_tallies* in_;
+};
+
+}  // namespace detail
+
+/// Limits of time, admission policies and repetition around calls, as one value: `lv::pipeline(part, part, ...)`, from the outside
+/// in.
+///
+/// Parts: total_timeout, attempt_timeout, retrying, judging, and any admission_policy (a breaker, a limit). A policy that has a
+/// name is referred to, outlives the pipeline, and may be shared by many; one that has none is kept. There is at most one retrying
+/// and one judging; total_timeout stands before retrying, attempt_timeout behind it. Of several timeouts of a kind the shortest
+/// counts.
+///
+/// Any thread may run calls through one pipeline; it is moved only while nobody does. What the parts do to a call, and what they
+/// are told of it, stands in front of this file.
+template <class... Parts>
+class pipeline {
+  static_assert((detail::pipeline_part<Parts> && ...),
+                "a part of a pipeline is a total_timeout, an attempt_timeout, retrying, judging, or a policy that admits calls");
+
+  static constexpr std::size_t size = sizeof...(Parts);
+  template <class Part>
+  static constexpr std::size_t first_of() {
+    constexpr std::array<bool, size + 1> is{std::is_same_v<std::remove_cvref_t<Parts>, Part>..., true};
+    return static_cast<std::size_t>(std::find(is.begin(), is.end(), true) - is.begin());
+  }
+  template <class Part>
+  static constexpr std::size_t count_of = (std::size_t{0} + ... + (std::is_same_v<std::remove_cvref_t<Parts>, Part> ? 1 : 0));
+  static constexpr std::array<bool, size + 1> judges{detail::is_judging<std::remove_cvref_t<Parts>>..., true};
+  static constexpr auto judge_at = static_cast<std::size_t>(std::find(judges.begin(), judges.end(), true) - judges.begin());
+
+  static constexpr std::size_t retry_at = first_of<retrying>();
+  static constexpr bool repeats = retry_at < size;
+  static_assert(count_of<retrying> <= 1, "a pipeline repeats calls in one place: repetitions of repetitions are a storm");
+  static_assert(std::count(judges.begin(), judges.end(), true) <= 2, "a pipeline has one judge");
+  static_assert(!repeats || [] {
+    constexpr std::array<bool, size + 1> total{std::is_same_v<std::remove_cvref_t<Parts>, total_timeout>..., false};
+    return std::find(total.begin() + retry_at, total.end(), true) == total.end();
+  }(), "total_timeout stands before retrying; what limits one attempt is attempt_timeout");
+  static_assert(!repeats || first_of<attempt_timeout>() > retry_at,
+                "attempt_timeout stands behind retrying; what limits all attempts is total_timeout");
+
+  using parts = std::tuple<Parts...>;
+  using call_permits = detail::permits<parts, detail::admission_positions<0, retry_at, Parts...>>;
+  using attempt_permits = detail::permits<parts, detail::admission_positions<retry_at, size, Parts...>>;
+
+  template <class Outcome>
+  using result_for = std::expected<typename Outcome::value_type, call_error<typename Outcome::error_type>>;
+
+public:
+  /// Of the parts in order; see the guide below, by which a policy that has a name is referred to.
+  explicit pipeline(std::type_identity_t<Parts>... in_order) noexcept : parts_(std::forward<Parts>(in_order)...) {
+    const auto shorten = [this](const auto& part) {
+      using kind = std::remove_cvref_t<decltype(part)>;
+      if constexpr (std::is_same_v<kind, total_timeout>) total_ = std::min(total_, part.time);
+      if constexpr (std::is_same_v<kind, attempt_timeout>) attempt_ = std::min(attempt_, part.time);
+    };
+    std::apply([&](const auto&... each) { (shorten(each), ...); }, parts_);
+  }
+
+  /// Makes the call: `std::expected<T, call_error<E>>`, where `work()` gives a new task<std::expected<T, E>> for each attempt, one
+  /// after the other. The caller says whether it may be made twice; where the pipeline does not repeat, that may be left out.
+  ///
+  /// `work` lives in the call's frame, so a coroutine that it is may capture. A cancellation of the task around passes through as
+  /// `cancelled`, or as what the work returns for it, and is not repeated; so does a deadline further out. What the work throws
+  /// passes through, and is not repeated. The pipeline outlives the call.
+  ///
+  /// One frame, and the work's; no other memory. Five parts that have nothing to say cost some 130 ns.
+  template <class Work>
+    requires detail::repeatable_work<Work>
+  task<result_for<detail::outcome_of<Work>>> run(repeatable may_repeat, Work work) {
+    using outcome = detail::outcome_of<Work>;
+    using result = result_for<outcome>;
+    using error = typename result::error_type;
+
+    const time_point began = clock::now();
+    detail::open_call open(tallies_);
+    call_permits held;
+    if (const std::optional<rejection> refused = held.admit(parts_, began)) [[unlikely]] {
+      open.rejected();
+      co_return result(std::unexpect, *refused);
+    }
+    if constexpr (repeats) std::get<retry_at>(parts_).budget.count_request(began);
+    const std::int64_t total_due_ns = detail::due_after(began, total_);
+
+    time_point now = began;
+    time_point granted;          // when the repetition was that is about to be made
+    std::optional<result> last;  // of the attempt before
+    judgement said;
+    for (int number = 0;; number++) {
+      attempt_permits own;
+      if (const std::optional<rejection> refused = own.admit(parts_, now)) [[unlikely]] {
+        if (!last) {
+          open.rejected();
+          co_return result(std::unexpect, *refused);
+        }
+        // A repetition that is not admitted is not made: what the attempt before came to stands.
+        if constexpr (repeats) std::get<retry_at>(parts_).budget.take_back(granted);
+        break;
+      }
+      if (number > 0) tallies_.repetitions.add();
+
+      const time_point attempt_began = now;
+      const std::int64_t attempt_due_ns = detail::due_after(now, attempt_);
+      const std::int64_t due_ns = std::min(total_due_ns, attempt_due_ns);
+      detail::attempt_end end;
+      bool is_late = false;
+      try {
+        outcome came = co_await detail::attempt(due_ns, end, work());
+        now = clock::now();
+        said = judge(came);
+        if (end.passed) [[unlikely]] said.said = verdict::failure;
+        if (came.has_value() && !said.may_repeat) [[likely]] {
+          own.record(said.said, now);
+          held.record(said.said, now);
+          open.succeeded(now - began);
+          co_return as_result<result>(std::move(came));
+        }
+        is_late = end.passed && !came.has_value();
+        if (!is_late) last.emplace(as_result<result>(std::move(came)));
+      } catch (const cancelled& why) {
+        if (!end.is_own(why)) throw;
+        now = clock::now();
+        is_late = true;
+      } catch (...) {
+        now = clock::now();
+        own.record(verdict::failure, now);
+        held.record(verdict::failure, now);
+        throw;
+      }
+      if (is_late) {
+        const bool is_total = end.passed && total_due_ns <= attempt_due_ns;
+        const bool was_full =
+            !end.passed || due_ns - attempt_began.time_since_epoch().count() >= std::min(total_, attempt_).count();
+        said = {was_full ? verdict::failure : verdict::neutral, !is_total, {}};
+        last.emplace(std::unexpect, error(is_total ? call_timeout::total : call_timeout::attempt));
+      }
+      if (end.outside != cancel_reason::none) said = {last->has_value() ? said.said : verdict::neutral, false, {}};
+      own.record(said.said, now);
+      if constexpr (repeats) {
+        if (may_repeat == repeatable::yes && said.may_repeat) {
+          retrying& again = std::get<retry_at>(parts_);
+          const auto wait = again.policy.decide(number, said, now, nearer_of(total_due_ns), again.budget);
+          if (wait) {
+            granted = now;
+            co_await sleep(*wait);
+            now = clock::now();
+            continue;
+          }
+        }
+      }
+      break;
+    }
+    held.record(said.said, now);
+    if (last->has_value()) {
+      open.succeeded(now - began);
+    } else {
+      open.failed(now - began, last->error().timed_out() != nullptr);
+    }
+    co_return std::move(*last);
+  }
+
+  /// The same for a pipeline that does not repeat.
+  template <class Work>
+    requires detail::repeatable_work<Work>
+  [[nodiscard("co_await the call")]] auto run(Work work) {
+    static_assert(!repeats, "this pipeline repeats calls, so say whether this one may be made twice: "
+                            "run(lv::repeatable::yes, work), or run(lv::repeatable::no, work)");
+    return run(repeatable::no, std::move(work));
+  }
+
+  /// What became of the calls so far.
+  [[nodiscard]] pipeline_counts counted() const noexcept { return tallies_.seen(); }
+
+private:
+  template <class Outcome>
+  [[nodiscard]] judgement judge(const Outcome& of) const {
+    if constexpr (judge_at < size) {
+      return std::get<judge_at>(parts_).judge(of);
+    } else {
+      return default_judge{}(of);
+    }
+  }
+
+  template <class Result, class Outcome>
+  static Result as_result(Outcome&& came) {
+    if (!came.has_value()) return Result(std::unexpect, std::in_place, std::move(came).error());
+    if constexpr (std::is_void_v<typename Result::value_type>) {
+      return Result();
+    } else {
+      return Result(std::in_place, *std::move(came));
+    }
+  }
+
+  static std::optional<time_point> nearer_of(std::int64_t total_due_ns) noexcept {
+    const time_point around = current_deadline().value_or(time_point::max());
+    const time_point nearest = std::min(around, time_point{duration{total_due_ns}});
+    return nearest == time_point::max() ? std::nullopt : std::optional(nearest);
+  }
+
+  parts parts_;  // constant after construction, like the next two
+  duration total_ = duration::max();
+  duration attempt_ = duration::max();
+  // Written by all calls; the many words of its histogram lie between them and those above.
+  detail::pipeline_tallies tallies_;
+};
+
+/// `lv::pipeline(part, part, ...)`: what has a name and admits calls is referred to, everything else kept.
+template <class... Parts>
+pipeline(Parts&&...) -> pipeline<detail::kept_part<Parts&&>...>;
+
+}  // namespace levity

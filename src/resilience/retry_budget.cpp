@@ -1,0 +1,103 @@
+#include "levity/resilience/retry_budget.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace levity::inline v0 {
+namespace {
+
+constexpr std::uint64_t second_ns = 1'000'000'000;
+
+retry_budget::options clamped(retry_budget::options how) noexcept {
+  how.share_max = how.share_max > 0 ? std::min(how.share_max, 1.0) : 0;  // not a number: nothing
+  how.window = std::clamp<duration>(how.window, std::chrono::seconds(1), std::chrono::hours(1));
+  return how;
+}
+
+std::uint64_t slices_that_cover(std::uint64_t span_ns, std::uint64_t slice_ns) noexcept {
+  return (span_ns + slice_ns - 1) / slice_ns + 1;  // the one that runs has only just begun, perhaps
+}
+
+}  // namespace
+
+retry_budget::retry_budget(const options& how) noexcept : how_(clamped(how)) {
+  const auto window_ns = static_cast<std::uint64_t>(how_.window.count());
+  const std::uint64_t slice_ns = std::bit_floor(window_ns / 16);
+  slice_shift_ = std::countr_zero(slice_ns);
+  request_slices_ = window_ns / slice_ns;
+  spent_slices_ = slices_that_cover(window_ns, slice_ns);
+  second_slices_ = slices_that_cover(second_ns, slice_ns);
+}
+
+void retry_budget::begin_slice(atomic<std::uint64_t>& word, std::uint64_t slice) noexcept {
+  const std::uint64_t tag = slice & tag_mask;
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  for (;;) {
+    // Newer than ours: another thread's clock is ahead, and it has begun the slice that follows here.
+    const bool begun =
+        static_cast<std::int32_t>(static_cast<std::uint32_t>(seen >> tag_shift) - static_cast<std::uint32_t>(tag)) >= 0 &&
+        seen != 0;
+    const std::uint64_t wanted = begun ? seen + 1 : tag << tag_shift | 1;
+    if (word.compare_exchange_weak(seen, wanted, std::memory_order_relaxed, std::memory_order_relaxed)) return;
+  }
+}
+
+std::uint64_t retry_budget::requests_over(std::uint64_t slices, std::uint64_t newest) const noexcept {
+  std::uint64_t sum = 0;
+  for (std::uint64_t back = 0; back < slices && back < newest; back++) {
+    const std::uint64_t slice = newest - back;
+    const std::uint64_t word = requests_[slice % slices_max].load(std::memory_order_relaxed);
+    if (word >> tag_shift == (slice & tag_mask)) sum += word & tag_mask;
+  }
+  return sum;
+}
+
+std::uint64_t retry_budget::spent_over(std::uint64_t slices, std::uint64_t newest) const noexcept {
+  std::uint64_t sum = 0;
+  for (std::uint64_t back = 0; back < slices && back < newest; back++) {
+    const spent_slice& each = spent_[(newest - back) % slices_max];
+    if (each.number == newest - back) sum += each.count;
+  }
+  return sum;
+}
+
+bool retry_budget::try_spend(time_point now) noexcept {
+  const std::uint64_t slice = slice_of(now);
+  const auto requests = static_cast<double>(requests_over(request_slices_, slice));
+  lock_.lock();
+  // The newest that anybody has spent in counts as now: a thread whose clock is behind gains nothing by it.
+  const std::uint64_t newest = newest_spent_ = std::max(newest_spent_, slice);
+  const auto spent = static_cast<double>(spent_over(spent_slices_, newest));
+  const bool within = spent + 1 <= how_.share_max * requests || spent_over(second_slices_, newest) < how_.per_second_min;
+  if (!within) refused_total_++;
+  const bool granted = within || how_.mode == policy_mode::observe;
+  if (granted) {
+    spent_slice& here = spent_[newest % slices_max];
+    if (here.number != newest) here = {newest, 0};
+    here.count++;
+    spent_total_++;
+  }
+  lock_.unlock();
+  return granted;
+}
+
+void retry_budget::take_back(time_point spent_at) noexcept {
+  const std::uint64_t slice = slice_of(spent_at);
+  lock_.lock();
+  if (spent_slice& here = spent_[slice % slices_max]; here.number == slice && here.count > 0) {
+    here.count--;
+    spent_total_--;
+  }
+  lock_.unlock();
+}
+
+retry_budget::counts retry_budget::counts_at(time_point now) const noexcept {
+  const std::uint64_t slice = slice_of(now);
+  const std::uint64_t requests = requests_over(request_slices_, slice);
+  lock_.lock();
+  const counts seen{requests, spent_over(spent_slices_, slice), spent_total_, refused_total_};
+  lock_.unlock();
+  return seen;
+}
+
+}  // namespace levity
