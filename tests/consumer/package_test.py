@@ -63,7 +63,8 @@ class Packages(unittest.TestCase):
         return [line.split()[5] for line in self.run_command("dpkg-deb", "-c", self.packages[package][0]).splitlines()]
 
     def test_the_packages_are_these_and_say_what_they_are(self):
-        self.assertEqual(set(self.packages), {"liblevity0", "liblevity-http0", "liblevity-resolve0", "liblevity-dev", "levity"})
+        self.assertEqual(set(self.packages), {"liblevity0", "liblevity-http0", "liblevity-resilience0", "liblevity-resolve0",
+                                              "liblevity-dev", "levity"})
         for name, (_, fields) in self.packages.items():
             with self.subTest(name):
                 self.assertRegex(fields["Version"], r"^[0-9.]+-1$")
@@ -81,12 +82,12 @@ class Packages(unittest.TestCase):
             self.assertIn(name, needs)
         self.assertNotRegex(needs, "ssl|cares|c-ares|libdw|levity")
         version = self.packages["levity"][1]["Version"]
-        for name in ("liblevity-http0", "liblevity-resolve0", "liblevity-dev", "levity"):
+        for name in ("liblevity-http0", "liblevity-resilience0", "liblevity-resolve0", "liblevity-dev", "levity"):
             self.assertIn(f"liblevity0 (= {version})", self.packages[name][1]["Depends"])
         self.assertIn("libc-ares2", self.packages["liblevity-resolve0"][1]["Depends"])
 
     def test_the_soname_is_the_number_of_the_inline_namespace(self):
-        for name in ("liblevity", "liblevity_http", "liblevity_resolve"):
+        for name in ("liblevity", "liblevity_http", "liblevity_resilience", "liblevity_resolve"):
             said = self.run_command("readelf", "-d", os.path.join(self.libraries, f"{name}.so.0"))
             self.assertIn(f"Library soname: [{name}.so.0]", said)
             self.assertNotRegex(said, "RPATH|RUNPATH")

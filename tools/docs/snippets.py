@@ -27,6 +27,10 @@ BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #undef NDEBUG
 #include <levity/http/server.hpp>
 #include <levity/levity.hpp>
+#include <levity/resilience/adaptive_limit.hpp>
+#include <levity/resilience/breaker.hpp>
+#include <levity/resilience/fallback.hpp>
+#include <levity/resilience/pipeline.hpp>
 #include <levity/resolve/connect.hpp>
 
 #include <unistd.h>
