@@ -345,10 +345,10 @@ private:
 
 /// A chain: the primary first, at last something that is always there, if possible.
 ///
-///     auto price = lv::fallback(lv::rung{"primary", ask_pricing},        // task<std::expected<price, io_error>>(article)
-///                               lv::rung{"redis", ask_redis},            // task<std::expected<lv::aged<price>,
-///                               redis_error>>(article) lv::rung{"stale", last_known},           //
-///                               std::optional<lv::aged<price>>(article) lv::constant_rung("list", list_price));
+///     auto price = lv::fallback(lv::rung{"primary", ask_pricing},  // task<std::expected<price, io_error>>(article)
+///                               lv::rung{"redis", ask_redis},      // task<std::expected<lv::aged<price>, redis_error>>
+///                               lv::rung{"stale", last_known},     // std::optional<lv::aged<price>>
+///                               lv::constant_rung("list", list_price));
 ///     auto answer = co_await price.run(article);
 ///     if (answer && answer->is_degraded()) response.set("X-Levity-Degraded", answer->degraded_text());
 template <class... Asks>

@@ -2,24 +2,24 @@
 
 // pipeline: limits of time, admission, repetition and counting around a call, as one value.
 //
-//   auto calls = lv::pipeline(lv::total_timeout{3s}, limiter, lv::retrying{policy, budget}, breaker, lv::attempt_timeout{1s});
+//   auto calls = lv::pipeline(lv::total_timeout{3s}, lv::retrying{policy, budget}, limit, breaker, lv::attempt_timeout{1s});
 //   auto answer = co_await calls.run(lv::repeatable::yes, [&] { return fetch(id); });
 //
-// The parts stand from the outside in. Those before `retrying` are met once a call, those behind it once an attempt:
+// The parts stand from the outside in. Those before `retrying` are met once a call, those behind it once an attempt. What learns
+// from how long calls take stands behind it, or it takes the waits between attempts for the other side's:
 //
-//   call      admission of the parts before `retrying`, in order     refused: rejected
-//   attempt   admission of the parts behind it, in order             refused: rejected; where an attempt was made already, its
-//   outcome
+//   call      admission of the parts before `retrying`, in order   refused: rejected
+//   attempt   admission of the parts behind it, in order           refused: rejected; after an attempt, the outcome of that one
 //             the work, until min(total, attempt) timeout
-//             every permit of the attempt is told                    last: the outcome, or after a wait another attempt
+//             every permit of the attempt is told                  last: the outcome, or after a wait another attempt
 //   end       every permit of the call is told, the call is counted
 //
 // What a permit is told
 //
 //   the work's outcome                        what its judge says
 //   no answer in the full time of an attempt  failure; so for a value that came too late, which is returned all the same
-//   no answer, and the total timeout had left it less time than that, or a deadline further out passed, or its task was cancelled
-//   neutral an exception of the work                  failure, and it passes through
+//   no answer, with less time than that       neutral: the total timeout, a deadline further out or a cancellation came first
+//   an exception of the work                  failure, and it passes through
 //
 // One frame, for however many parts, and one timer an attempt: since nothing waits between attempts beyond the total timeout, that
 // one matters only while an attempt runs, and the nearer of the two is the one that is armed. A part costs what its own
