@@ -32,6 +32,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "levity/base/assert.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/base/invoke.hpp"
 #include "levity/resilience/call_error.hpp"
@@ -140,6 +141,22 @@ struct error_parts<std::expected<T, E>> {
 template <class T>
 struct error_parts<task<T>> : error_parts<T> {};
 
+// Whether there is an error wherever a primary has no value, or none can be told at all.
+template <class T>
+inline constexpr bool may_be_empty = false;
+template <class T>
+inline constexpr bool may_be_empty<aged<T>> = may_be_empty<T>;
+template <class T>
+inline constexpr bool may_be_empty<std::optional<T>> = true;
+template <class T, class E>
+inline constexpr bool may_be_empty<std::expected<T, E>> = true;
+template <class T>
+inline constexpr bool says_why_it_is_empty = true;
+template <class T, class E>
+inline constexpr bool says_why_it_is_empty<std::expected<T, E>> = !may_be_empty<T>;
+template <class T>
+inline constexpr bool says_why_it_is_empty<task<T>> = says_why_it_is_empty<T>;
+
 template <class E>
 struct as_call_error {
   using type = call_error<E>;
@@ -212,12 +229,16 @@ public:
   /// asked, and what the rungs take.
   template <class... Args>
   task<std::expected<fallback_answer<value_for<Args...>>, error_for<Args...>>> run(Args... args) {
+    static_assert(detail::says_why_it_is_empty<std::remove_cvref_t<given_by<0, Args...>>>,
+                  "a primary that gives an expected has a value in it, or an error: an optional or expected inside, when empty, "
+                  "leaves none to return");
     state<value_for<Args...>, error_for<Args...>> at;
     if (const auto due = current_deadline()) at.due_ns = due->time_since_epoch().count();
     co_await ask_from<0>(at, args...);
     if (at.given.value) {
       co_return fallback_answer<value_for<Args...>>{std::move(*at.given.value), at.rung, at.name, at.given.age};
     }
+    LEVITY_ASSERT(at.failure.has_value(), "a primary that had no answer left an error");
     co_return std::unexpected(std::move(*at.failure));
   }
 
