@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <exception>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -186,6 +187,10 @@ void take_answer(given_answer<T>& into, Given&& given) {
   }
 }
 
+// Whether it can be told without arguments that an ask gives a task. Of one that is a template it cannot.
+template <class Ask>
+concept gives_task = is_task<typename decltype(std::function(std::declval<Ask>()))::result_type>::value;
+
 /// Which errors of the primary are an answer: "there is no such order" is no reason to look into an old cache.
 struct no_error_stands {
   template <class E>
@@ -218,8 +223,14 @@ class fallback_chain {
   using error_for = typename detail::as_call_error<typename detail::error_parts<given_by<0, Args...>>::error>::type;
 
 public:
-  /// What fallback() makes.
-  fallback_chain(Stands is_answer, rung<Asks>... rungs) : is_answer_(std::move(is_answer)), rungs_(std::move(rungs)...) {}
+  /// What fallback() makes. The shares of the rungs after the primary that take time are below 1 together.
+  fallback_chain(Stands is_answer, rung<Asks>... rungs) : is_answer_(std::move(is_answer)), rungs_(std::move(rungs)...) {
+    double kept = 0;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((kept += I > 0 && detail::gives_task<Asks> ? std::get<I>(rungs_).slice.share : 0), ...);
+    }(std::index_sequence_for<Asks...>{});
+    LEVITY_ASSERT(kept < 1, "the shares of the rungs after the primary come to 1 or more and leave the primary no time");
+  }
 
   /// Asks the primary, then rung after rung until one answers: `std::expected<fallback_answer<T>, call_error<E>>`, with T and E of
   /// the primary. When none answers, the error is the primary's, for that is what has to be mended.
