@@ -500,4 +500,43 @@ TEST(pipeline, loses_no_permit_and_no_count_whatever_happens) {
   }
 }
 
+// Throws before there is a task.
+lv::task<outcome> not_begun() { throw std::runtime_error("no frame to be had"); }
+
+// It threw because it was told to end, or before anybody was asked.
+TEST(pipeline, what_the_work_throws_when_it_is_cancelled_or_cannot_begin_says_nothing_about_the_other_side) {
+  simulate([]() -> lv::task<> {
+    door limit, breaker;
+    auto calls = lv::pipeline(limit, lv::attempt_timeout{1h}, breaker);
+    const auto runs = [](decltype(calls)* through) -> lv::task<> {
+      const auto gives_up = []() -> lv::task<outcome> {
+        lv::channel<int> nothing(1);
+        (void)co_await nothing.receive();
+        throw std::runtime_error("told to end");
+      };
+      try {
+        (void)co_await through->run(gives_up);
+      } catch (const std::runtime_error&) {
+      }
+    };
+    lv::scope one;
+    one.spawn(runs, &calls);
+    co_await lv::sleep(5ms);
+    one.cancel();
+    co_await one.join();
+    EXPECT_EQ(limit.said, verdicts{neutral});
+    EXPECT_EQ(breaker.said, verdicts{neutral});
+    std::string what;
+    try {
+      (void)co_await calls.run([]() { return not_begun(); });
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    EXPECT_EQ(what, "no frame to be had");
+    EXPECT_EQ(limit.said, (verdicts{neutral, neutral}));
+    EXPECT_EQ(breaker.said, (verdicts{neutral, neutral}));
+    EXPECT_EQ(calls.counted().broken_off, 2u);
+  });
+}
+
 }  // namespace

@@ -21,6 +21,8 @@
 //   no answer, and the total timeout had left it less time than that, or a deadline further out passed, or its task was cancelled
 //   neutral an exception of the work                  failure, and it passes through
 //
+// An exception is neutral where the task was cancelled, or where no attempt had begun for want of memory, say.
+//
 // One frame, for however many parts, and one timer an attempt: since nothing waits between attempts beyond the total timeout, that
 // one matters only while an attempt runs, and the nearer of the two is the one that is armed. A part costs what its own
 // words cost; the clock is read twice a call. What the frame holds of a part is its permit.
@@ -338,8 +340,10 @@ public:
         is_late = true;
       } catch (...) {
         now = clock::now();
-        own.record(verdict::failure, now);
-        held.record(verdict::failure, now);
+        // One that was told to end, or that had nothing to begin with, says nothing about the other side.
+        const verdict thrown = end.begun && end.outside == cancel_reason::none ? verdict::failure : verdict::neutral;
+        own.record(thrown, now);
+        held.record(thrown, now);
         throw;
       }
       if (is_late) {
