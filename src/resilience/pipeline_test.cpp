@@ -539,4 +539,28 @@ TEST(pipeline, what_the_work_throws_when_it_is_cancelled_or_cannot_begin_says_no
   });
 }
 
+TEST(pipeline, a_value_that_comes_late_after_less_than_its_full_time_says_nothing_about_the_other_side) {
+  simulate([]() -> lv::task<> {
+    door breaker;
+    lv::retry_policy::options at_once = seeded();
+    at_once.base = 0ns;
+    lv::retry_policy policy(at_once);
+    lv::retry_budget budget(roomy());
+    auto calls = lv::pipeline(lv::total_timeout{15ms}, lv::retrying{policy, budget}, breaker, lv::attempt_timeout{10ms});
+    int number = 0;
+    const auto stubborn = [&number]() -> lv::task<outcome> {
+      if (++number == 1) {
+        co_await lv::sleep(8ms);
+        co_return std::unexpected("no");
+      }
+      const auto waits = []() -> lv::task<> { co_await lv::sleep(9ms); };
+      co_await lv::shield(waits());
+      co_return number;
+    };
+    const auto got = co_await calls.run(lv::repeatable::yes, stubborn);
+    EXPECT_EQ(got, 2);
+    EXPECT_EQ(breaker.said, (verdicts{failure, neutral})) << "it had 7 ms of its 10";
+  });
+}
+
 }  // namespace

@@ -18,6 +18,7 @@
 //
 //   the work's outcome                        what its judge says
 //   no answer in the full time of an attempt  failure; so for a value that came too late, which is returned all the same
+//                                             (neutral where it had less than the full time)
 //   no answer, and the total timeout had left it less time than that, or a deadline further out passed, or its task was cancelled
 //   neutral an exception of the work                  failure, and it passes through
 //
@@ -321,11 +322,14 @@ public:
       const std::int64_t due_ns = std::min(total_due_ns, attempt_due_ns);
       detail::attempt_end end;
       bool is_late = false;
+      const auto was_full = [&] {
+        return !end.passed || due_ns - attempt_began.time_since_epoch().count() >= std::min(total_, attempt_).count();
+      };
       try {
         outcome came = co_await detail::attempt(due_ns, end, work());
         now = clock::now();
         said = judge(came);
-        if (end.passed) [[unlikely]] said.said = verdict::failure;
+        if (end.passed) [[unlikely]] said.said = was_full() ? verdict::failure : verdict::neutral;
         if (came.has_value() && !said.may_repeat) [[likely]] {
           own.record(said.said, now);
           held.record(said.said, now);
@@ -348,9 +352,7 @@ public:
       }
       if (is_late) {
         const bool is_total = end.passed && total_due_ns <= attempt_due_ns;
-        const bool was_full =
-            !end.passed || due_ns - attempt_began.time_since_epoch().count() >= std::min(total_, attempt_).count();
-        said = {was_full ? verdict::failure : verdict::neutral, !is_total, {}};
+        said = {was_full() ? verdict::failure : verdict::neutral, !is_total, {}};
         last.emplace(std::unexpect, error(is_total ? call_timeout::total : call_timeout::attempt));
       }
       if (end.outside != cancel_reason::none) said = {last->has_value() ? said.said : verdict::neutral, false, {}};
