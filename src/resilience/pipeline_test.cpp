@@ -563,4 +563,25 @@ TEST(pipeline, a_value_that_comes_late_after_less_than_its_full_time_says_nothin
   });
 }
 
+TEST(pipeline, a_repetition_that_is_cancelled_while_it_waits_costs_no_budget) {
+  simulate([]() -> lv::task<> {
+    lv::retry_policy::options slow = seeded();
+    slow.base = 1s;
+    lv::retry_policy policy(slow);
+    lv::retry_budget budget(roomy());
+    auto calls = lv::pipeline(lv::retrying{policy, budget});
+    service of{.failures = 99, .left = {}};
+    const auto runs = [](decltype(calls)* through, service* at) -> lv::task<> {
+      (void)co_await through->run(lv::repeatable::yes, [at] { return at->ask(); });
+    };
+    lv::scope many;
+    for (int i = 0; i < 100; i++) many.spawn(runs, &calls, &of);
+    co_await lv::sleep(1us);
+    many.cancel();
+    co_await many.join();
+    EXPECT_GE(of.asked, 100);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).spent, static_cast<std::uint64_t>(of.asked - 100));
+  });
+}
+
 }  // namespace

@@ -363,7 +363,12 @@ public:
           const auto wait = again.policy.decide(number, said, now, nearer_of(total_due_ns), again.budget);
           if (wait) {
             granted = now;
-            co_await sleep(*wait);
+            try {
+              co_await sleep(*wait);
+            } catch (...) {
+              again.budget.take_back(granted);  // cancelled: it is not made
+              throw;
+            }
             now = clock::now();
             continue;
           }
