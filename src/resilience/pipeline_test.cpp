@@ -584,4 +584,21 @@ TEST(pipeline, a_repetition_that_is_cancelled_while_it_waits_costs_no_budget) {
   });
 }
 
+TEST(pipeline, a_call_that_is_refused_before_its_first_attempt_is_no_request) {
+  simulate([]() -> lv::task<> {
+    door breaker;
+    lv::retry_policy policy(seeded());
+    lv::retry_budget budget(roomy());
+    auto calls = lv::pipeline(lv::retrying{policy, budget}, breaker);
+    service of{.failures = 1, .left = {}};
+    const auto got = co_await calls.run(lv::repeatable::yes, [&] { return of.ask(); });
+    EXPECT_EQ(got, 2);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).requests_in_window, 1u);
+    breaker.refuses_from = 0;
+    const auto refused = co_await calls.run(lv::repeatable::yes, [&] { return of.ask(); });
+    EXPECT_TRUE(refused.error().rejected() != nullptr);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).requests_in_window, 1u) << "it was no load, so it earns nothing";
+  });
+}
+
 }  // namespace

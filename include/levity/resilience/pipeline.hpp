@@ -297,7 +297,6 @@ public:
       open.rejected();
       co_return result(std::unexpect, *refused);
     }
-    if constexpr (repeats) std::get<retry_at>(parts_).budget.count_request(began);
     const std::int64_t total_due_ns = detail::due_after(began, total_);
 
     time_point now = began;
@@ -315,7 +314,12 @@ public:
         if constexpr (repeats) std::get<retry_at>(parts_).budget.take_back(granted);
         break;
       }
-      if (number > 0) tallies_.repetitions.add();
+      if (number > 0) {
+        tallies_.repetitions.add();
+      } else if constexpr (repeats) {
+        // Not before: a call that is refused is no load, and earns no repetitions.
+        std::get<retry_at>(parts_).budget.count_request(now);
+      }
 
       const time_point attempt_began = now;
       const std::int64_t attempt_due_ns = detail::due_after(now, attempt_);
