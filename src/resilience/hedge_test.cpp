@@ -11,6 +11,7 @@
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
 #include "levity/resilience/retry.hpp"
+#include "tests/support/run_simulated.hpp"
 
 namespace lv = levity;
 using namespace std::chrono_literals;
@@ -19,11 +20,7 @@ namespace {
 
 template <class F, class... Args>
 void simulate(F f, Args... args) {
-  lv::runtime_options options;
-  options.backend = lv::runtime_options::sockets::sim;
-  options.seed = 42;
-  options.handle_signals = false;
-  EXPECT_EQ(lv::run_with(options, std::move(f), std::move(args)...), 0);
+  EXPECT_EQ(levity::test::run_simulated(42, std::move(f), std::move(args)...), 0);
 }
 
 using outcome = std::expected<int, std::string>;

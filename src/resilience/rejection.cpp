@@ -14,7 +14,6 @@ std::string_view explain(rejection_cause of) noexcept {
     case rejection_cause::limit_reached: return "as many calls are under way as the other side answers in time";
     case rejection_cause::overloaded: return "calls have been waiting too long, so some are not begun; call less or add capacity";
     case rejection_cause::too_late: return "less time is left than the call takes; give it a longer deadline";
-    case rejection_cause::retry_budget_spent: return "too many calls are repetitions; wait until the other side has recovered";
   }
   return "refused for an unknown cause";
 }
@@ -30,7 +29,6 @@ std::string_view to_string(rejection_cause of) noexcept {
     case rejection_cause::limit_reached: return "limit_reached";
     case rejection_cause::overloaded: return "overloaded";
     case rejection_cause::too_late: return "too_late";
-    case rejection_cause::retry_budget_spent: return "retry_budget_spent";
   }
   return "unknown";
 }

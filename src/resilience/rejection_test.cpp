@@ -17,7 +17,7 @@ TEST(rejection, says_when_to_ask_again_where_it_knows) {
 }
 
 TEST(rejection, every_cause_has_a_name_and_a_sentence) {
-  for (int each = 0; each <= static_cast<int>(lv::rejection_cause::retry_budget_spent); each++) {
+  for (int each = 0; each <= static_cast<int>(lv::rejection_cause::too_late); each++) {
     const auto cause = static_cast<lv::rejection_cause>(each);
     EXPECT_NE(lv::to_string(cause), "unknown");
     EXPECT_EQ(lv::rejection{cause}.message().find("unknown"), std::string::npos);

@@ -8,7 +8,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import record  # noqa: E402
+import record  # noqa: E402 - found by the path that is set above
 
 
 def traces(path):

@@ -17,7 +17,6 @@ enum class rejection_cause : std::uint8_t {
   limit_reached,      ///< the adaptive limit: more at once would only wait longer
   overloaded,         ///< shed: what waits has waited too long
   too_late,           ///< what is left until the deadline is less than the call takes
-  retry_budget_spent,  ///< repeated calls are a larger part of all than the budget allows
 };
 
 /// The enumerator's name, for metrics and logs.
