@@ -1,5 +1,8 @@
 #include "levity/time/deadline.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "levity/task/detail/scope_state.hpp"
 
 namespace levity::inline v0::detail {
@@ -24,6 +27,15 @@ bool deadline_guard::leave() noexcept {
   return fired;
 }
 
+std::int64_t deadline_guard::nearest(const task_record& record) noexcept {
+  std::int64_t due = INT64_MAX;
+  for (const context* each = record.contexts; each != nullptr && each->what != context::kind::shield; each = each->outer) {
+    if (each->what != context::kind::deadline) continue;
+    due = std::min(due, static_cast<const layer*>(each)->guard.timer_.due_ns);
+  }
+  return due;
+}
+
 // On whatever thread found the timer due. The guard cannot go meanwhile: leave() waits in disarm().
 std::int64_t deadline_guard::passed(timer_node& node) noexcept {
   deadline_guard& guard = *static_cast<timer&>(node).guard;
@@ -33,3 +45,9 @@ std::int64_t deadline_guard::passed(timer_node& node) noexcept {
 }
 
 }  // namespace levity::detail
+
+namespace levity::inline v0 {
+
+time_point nearest_deadline() noexcept { return time_point{duration{detail::deadline_guard::nearest(detail::running_task())}}; }
+
+}  // namespace levity

@@ -23,14 +23,20 @@ public:
   void enter(task_record& record) noexcept;
   /// Whether it has passed.
   bool leave() noexcept;
+  /// The nearest of those around what `record`, the running task, does; up to the first shield. INT64_MAX without any.
+  static std::int64_t nearest(const task_record& record) noexcept;
 
 private:
+  struct layer : context {
+    explicit layer(deadline_guard& of) noexcept : context(kind::deadline), guard(of) {}
+    deadline_guard& guard;
+  };
   struct timer : timer_node {
     deadline_guard* guard = nullptr;
   };
   static std::int64_t passed(timer_node& node) noexcept;
 
-  context context_{context::kind::deadline};
+  layer context_{*this};
   timer timer_;
   task_record* record_ = nullptr;
 };
@@ -123,5 +129,9 @@ template <detail::operation Awaitable>
     duration span, Awaitable inner) {
   return with_deadline(detail::time_after(span), detail::as_task(std::move(inner)));
 }
+
+/// The nearest deadline around what the running task does, which is when its waits end; time_point::max() without any. What lies
+/// behind a shield does not count. Inside a task. O(deadlines, scopes and shields around).
+[[nodiscard]] time_point nearest_deadline() noexcept;
 
 }  // namespace levity
