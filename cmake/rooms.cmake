@@ -41,6 +41,14 @@ if(NOT LEVITY_COMPONENTS STREQUAL "all")
   endforeach()
 endif()
 
+foreach(room IN LISTS LEVITY_OPTIONAL_ROOMS)
+  foreach(used IN LISTS LEVITY_USES_${room})
+    if(used IN_LIST LEVITY_OMITTED_ROOMS)
+      message(FATAL_ERROR "LEVITY_COMPONENTS names '${room}', which uses '${used}': name that, too")
+    endif()
+  endforeach()
+endforeach()
+
 # Static unless BUILD_SHARED_LIBS says otherwise; LEVITY_PACKAGE wants both, from the same objects.
 set(LEVITY_LIBRARY_KIND STATIC)
 set(LEVITY_KINDS static)
