@@ -131,7 +131,7 @@ public:
   /// `never` if it was asked for; empty: nothing.
   [[nodiscard]] std::string_view value_to_send() const noexcept;
 
-  /// Counts what became of the call, once; neutral counts as if it had never been. Any thread. Two relaxed additions, about 10 ns.
+  /// Counts what became of the call, once; neutral counts as if it had never been. Any thread. Two relaxed additions, a few ns.
   void record(verdict said, duration took) noexcept;
 
 private:
