@@ -1,8 +1,8 @@
 """Every row of the bench: what it is called, what is measured, and what must hold. One module a subject."""
 
-from . import channel, core, echo, fairness, file, http, memory, numa, stall, steady, task, ticks
+from . import channel, core, echo, fairness, file, http, memory, numa, service, stall, steady, task, ticks
 from .http import HTTP_PATH
 
 # In the order in which they are measured and printed.
-MODULES = (task, core, channel, memory, numa, stall, steady, ticks, fairness, file, echo, http)
+MODULES = (task, core, channel, memory, numa, stall, steady, ticks, fairness, file, echo, http, service)
 ROWS = [row for module in MODULES for row in module.ROWS]
