@@ -61,15 +61,13 @@ class Story(unittest.TestCase):
             self.assertEqual(len(windows[column]), size, column)
         answers = sum(sum(windows[kind]) for kind in ("ok", "degraded", "refused", "failed"))
         self.assertAlmostEqual(answers, rate * 4, delta=2, msg="every request of the schedule has become something")
-        # Each fault was told, and while it lasted new orders took much longer than before; looks at orders did not need them.
+        # Each fault was told, and while it lasted new orders took much longer than looks at orders, which need neither service.
         for name in ("payment slow", "inventory dead"):
             during = before["during"][name]
             self.assertNotIn("not_told", during)
             self.assertGreater(during["orders"]["count"], 10)
             self.assertGreater(during["orders"]["p50_us"], 200_000, name)
-            self.assertLess(during["looks"]["p50_us"], during["orders"]["p50_us"])
-        calm = [value for value in windows["orders_p50_us"][:7] if value is not None]
-        self.assertLess(min(calm), 200_000)
+            self.assertLess(2 * during["looks"]["p50_us"], during["orders"]["p50_us"])
         self.assertTrue(before["looks"])
         self.assertTrue(any("tasks" in look for look in before["looks"]))
         stats = before["stats"]

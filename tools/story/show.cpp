@@ -67,7 +67,18 @@ const look* last_look_before(const std::vector<look>& looks, double from_s, doub
 
 }  // namespace
 
-std::string late_because(const act_result& of) { return load::invalid_because(of.run, lag_limit_ns, false).value_or(""); }
+std::string late_because(const act_result& of) {
+  const auto p99 = of.run.lag_ns.value_at(0.99);
+  if (p99 > static_cast<std::uint64_t>(lag_limit_ns)) {
+    return fmt::format("the generator's own send lag was {} at p99, {} at most: the latencies hold as much of the machine as of the "
+                       "service; a lower --rate, or free processors, help",
+                       show_duration(static_cast<double>(p99)), show_duration(static_cast<double>(of.run.lag_ns.max())));
+  }
+  if (of.run.busy_share > load::busy_share_max) {
+    return fmt::format("the generator was busy for {:.0f}% of its time: it could not have sent more", of.run.busy_share * 100);
+  }
+  return {};
+}
 
 std::string show_timeline(act_result& of, const act_options& options, const tools::paint& colours) {
   std::string out = fmt::format("{}  {}\n", colours.bold(of.of.name), colours.dim(of.of.program));
@@ -97,7 +108,7 @@ std::string show_timeline(act_result& of, const act_options& options, const tool
     };
     const double good = per_second(answer_kind::ok) + per_second(answer_kind::degraded);
     const look* seen = last_look_before(of.looks, from_s, from_s + seconds);
-    const fault_window* fault = fault_at(options.script, from_s);
+    const fault_window* fault = fault_at(options.script, from_s + seconds / 2);
     out += fmt::format("{:>6.1f}  {}     {} {} {} {}  {}  {}  {} {} {}  {}\n", from_s, colours.cyan(bar(good / options.rate)),
                        count(answer_kind::ok), count(answer_kind::degraded), count(answer_kind::refused),
                        count(answer_kind::failed), show_latency(latency[1]), show_latency(latency[0]),

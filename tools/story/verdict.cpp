@@ -59,7 +59,8 @@ std::optional<figure> served_figure(const act_result& of, std::size_t fault) {
 figure orders_figure(const act_result& of) {
   const auto& judged = of.judged;
   const std::uint64_t sum = judged.lost() + judged.doubled() + judged.unknown();
-  std::string shown = fmt::format("{} lost, {} doubled", show_count(judged.lost()), show_count(judged.doubled()));
+  std::string shown = fmt::format("{} lost, {} charged twice, {} put aside twice", show_count(judged.lost()),
+                                  show_count(judged.charges.twice), show_count(judged.reservations.twice));
   if (judged.unknown() > 0) shown += fmt::format(", {} unknown", show_count(judged.unknown()));
   return {shown + fmt::format(" of {}", show_count(judged.acknowledged)), static_cast<double>(sum), sum == 0};
 }
