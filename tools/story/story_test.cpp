@@ -207,6 +207,8 @@ TEST(verdict, orders_that_could_not_be_asked_for_are_not_called_whole) {
   EXPECT_TRUE(compare(acts, options)[5].figures[0]->met);
   acts[0].judged.charges = {159, 0, 0, 0, 1, {}};
   EXPECT_FALSE(compare(acts, options)[5].figures[0]->met);
+  acts[0].judged = {};
+  EXPECT_FALSE(compare(acts, options)[5].figures[0]->met) << "not one order was acknowledged";
 }
 
 TEST(verdict, a_calm_run_has_no_figures_of_a_fault) {

@@ -62,7 +62,8 @@ figure orders_figure(const act_result& of) {
   std::string shown = fmt::format("{} lost, {} charged twice, {} put aside twice", show_count(judged.lost()),
                                   show_count(judged.charges.twice), show_count(judged.reservations.twice));
   if (judged.unknown() > 0) shown += fmt::format(", {} unknown", show_count(judged.unknown()));
-  return {shown + fmt::format(" of {}", show_count(judged.acknowledged)), static_cast<double>(sum), sum == 0};
+  return {shown + fmt::format(" of {}", show_count(judged.acknowledged)), static_cast<double>(sum),
+          sum == 0 && judged.acknowledged > 0};
 }
 
 ordered_json latency_json(latencies& some) {
