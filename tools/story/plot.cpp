@@ -72,7 +72,7 @@ void draw_faults(std::string& out, const std::vector<fault_window>& script, cons
     fmt::format_to(std::back_inserter(out), R"(<rect class="fault" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>)", from,
                    top, to - from, height - top - bottom);
     fmt::format_to(std::back_inserter(out), R"(<text class="fault-name" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>)",
-                   (from + to) / 2, top - 4, escaped(one.name()));
+                   (from + to) / 2, top + 11, escaped(one.name()));
   }
 }
 

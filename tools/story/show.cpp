@@ -70,9 +70,10 @@ const look* last_look_before(const std::vector<look>& looks, double from_s, doub
 std::string late_because(const act_result& of) {
   const auto p99 = of.run.lag_ns.value_at(0.99);
   if (p99 > static_cast<std::uint64_t>(lag_limit_ns)) {
-    return fmt::format("the generator's own send lag was {} at p99, {} at most: the latencies hold as much of the machine as of the "
-                       "service; a lower --rate, or free processors, help",
-                       show_duration(static_cast<double>(p99)), show_duration(static_cast<double>(of.run.lag_ns.max())));
+    return fmt::format(
+        "the generator's own send lag was {} at p99, {} at most: the latencies hold as much of the machine as of the "
+        "service; a lower --rate, or free processors, help",
+        show_duration(static_cast<double>(p99)), show_duration(static_cast<double>(of.run.lag_ns.max())));
   }
   if (of.run.busy_share > load::busy_share_max) {
     return fmt::format("the generator was busy for {:.0f}% of its time: it could not have sent more", of.run.busy_share * 100);
