@@ -166,9 +166,13 @@ public:
   /// No writer runs. What is in the buffers is gone: see take_rest().
   ~log();
 
+  /// For who looks for a fault.
   void debug(log_message said, std::initializer_list<log_field> fields = {}) noexcept { write(log_level::debug, said, fields); }
+  /// What is as it should be.
   void info(log_message said, std::initializer_list<log_field> fields = {}) noexcept { write(log_level::info, said, fields); }
+  /// What somebody should look at.
   void warn(log_message said, std::initializer_list<log_field> fields = {}) noexcept { write(log_level::warn, said, fields); }
+  /// What failed.
   void error(log_message said, std::initializer_list<log_field> fields = {}) noexcept { write(log_level::error, said, fields); }
   /// A line of that level.
   void write(log_level level, log_message said, std::initializer_list<log_field> fields = {}) noexcept {
