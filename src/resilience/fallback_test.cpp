@@ -275,4 +275,14 @@ TEST(fallback, is_a_value) {
   });
 }
 
+TEST(fallback, followers_leave_the_primary_time) {
+  const auto chain_of = [](double share) {
+    return lv::fallback(lv::rung{"primary", answers}, lv::rung{"second", hangs, lv::time_slice{share, 5ms}},
+                        lv::rung{"third", hangs, lv::time_slice{0.5, 5ms}}, lv::rung{"stale", stale, lv::time_slice{1.0, 5ms}},
+                        lv::constant_rung("none", std::string("no order")));
+  };
+  (void)chain_of(0.45);  // what needs no time is kept none
+  EXPECT_DEATH((void)chain_of(0.5), "leave the primary no time");
+}
+
 }  // namespace

@@ -54,6 +54,12 @@ bool hedged_route::try_hedge(time_point now) noexcept {
   return granted;
 }
 
+void hedged_route::take_back(time_point granted_at) noexcept {
+  own_.take_back(granted_at);
+  if (shared_ != nullptr) shared_->take_back(granted_at);
+  hedged_.fetch_sub(1, std::memory_order_relaxed);
+}
+
 hedged_route::counts hedged_route::counted() const noexcept {
   return {calls_.load(std::memory_order_relaxed), hedged_.load(std::memory_order_relaxed), won_.load(std::memory_order_relaxed),
           refused_.load(std::memory_order_relaxed)};

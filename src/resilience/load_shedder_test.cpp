@@ -80,9 +80,25 @@ TEST(load_shedder, gives_a_place_that_is_free_at_once_and_back_when_the_permit_g
   EXPECT_EQ(door.look().inside, 1U);
   second = door.try_admit(at(12ms));
   EXPECT_EQ(door.look().inside, 1U);
+  const auto fills = door.try_admit({.deadline = at(20ms)}, at(12ms));
+  EXPECT_TRUE(fills) << "a place is free: it may be quicker than others were";
   const auto hurried = door.try_admit({.deadline = at(20ms)}, at(12ms));
   ASSERT_FALSE(hurried);
   EXPECT_EQ(hurried.error(), lv::rejection{lv::rejection_cause::too_late});
+}
+
+TEST(load_shedder, that_was_slow_once_is_used_again) {
+  lv::load_shedder door{{.concurrent_max = 64}};
+  door.try_admit(at(0s))->record(lv::verdict::success, at(2s));
+  int admitted = 0;
+  for (int i = 0; i < 1000; i++) {
+    const lv::time_point now = at(2s + i * 10ms);
+    auto place = door.try_admit({.deadline = now + 1s}, now);
+    if (!place) continue;
+    admitted++;
+    place->record(lv::verdict::success, now + 10ms);
+  }
+  EXPECT_EQ(admitted, 1000);
 }
 
 TEST(load_shedder, serves_the_important_first_and_each_priority_in_its_order) {

@@ -500,4 +500,105 @@ TEST(pipeline, loses_no_permit_and_no_count_whatever_happens) {
   }
 }
 
+// Throws before there is a task.
+lv::task<outcome> not_begun() { throw std::runtime_error("no frame to be had"); }
+
+// It threw because it was told to end, or before anybody was asked.
+TEST(pipeline, what_the_work_throws_when_it_is_cancelled_or_cannot_begin_says_nothing_about_the_other_side) {
+  simulate([]() -> lv::task<> {
+    door limit, breaker;
+    auto calls = lv::pipeline(limit, lv::attempt_timeout{1h}, breaker);
+    const auto runs = [](decltype(calls)* through) -> lv::task<> {
+      const auto gives_up = []() -> lv::task<outcome> {
+        lv::channel<int> nothing(1);
+        (void)co_await nothing.receive();
+        throw std::runtime_error("told to end");
+      };
+      try {
+        (void)co_await through->run(gives_up);
+      } catch (const std::runtime_error&) {
+      }
+    };
+    lv::scope one;
+    one.spawn(runs, &calls);
+    co_await lv::sleep(5ms);
+    one.cancel();
+    co_await one.join();
+    EXPECT_EQ(limit.said, verdicts{neutral});
+    EXPECT_EQ(breaker.said, verdicts{neutral});
+    std::string what;
+    try {
+      (void)co_await calls.run([]() { return not_begun(); });
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    EXPECT_EQ(what, "no frame to be had");
+    EXPECT_EQ(limit.said, (verdicts{neutral, neutral}));
+    EXPECT_EQ(breaker.said, (verdicts{neutral, neutral}));
+    EXPECT_EQ(calls.counted().broken_off, 2u);
+  });
+}
+
+TEST(pipeline, a_value_that_comes_late_after_less_than_its_full_time_says_nothing_about_the_other_side) {
+  simulate([]() -> lv::task<> {
+    door breaker;
+    lv::retry_policy::options at_once = seeded();
+    at_once.base = 0ns;
+    lv::retry_policy policy(at_once);
+    lv::retry_budget budget(roomy());
+    auto calls = lv::pipeline(lv::total_timeout{15ms}, lv::retrying{policy, budget}, breaker, lv::attempt_timeout{10ms});
+    int number = 0;
+    const auto stubborn = [&number]() -> lv::task<outcome> {
+      if (++number == 1) {
+        co_await lv::sleep(8ms);
+        co_return std::unexpected("no");
+      }
+      const auto waits = []() -> lv::task<> { co_await lv::sleep(9ms); };
+      co_await lv::shield(waits());
+      co_return number;
+    };
+    const auto got = co_await calls.run(lv::repeatable::yes, stubborn);
+    EXPECT_EQ(got, 2);
+    EXPECT_EQ(breaker.said, (verdicts{failure, neutral})) << "it had 7 ms of its 10";
+  });
+}
+
+TEST(pipeline, a_repetition_that_is_cancelled_while_it_waits_costs_no_budget) {
+  simulate([]() -> lv::task<> {
+    lv::retry_policy::options slow = seeded();
+    slow.base = 1s;
+    lv::retry_policy policy(slow);
+    lv::retry_budget budget(roomy());
+    auto calls = lv::pipeline(lv::retrying{policy, budget});
+    service of{.failures = 99, .left = {}};
+    const auto runs = [](decltype(calls)* through, service* at) -> lv::task<> {
+      (void)co_await through->run(lv::repeatable::yes, [at] { return at->ask(); });
+    };
+    lv::scope many;
+    for (int i = 0; i < 100; i++) many.spawn(runs, &calls, &of);
+    co_await lv::sleep(1us);
+    many.cancel();
+    co_await many.join();
+    EXPECT_GE(of.asked, 100);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).spent, static_cast<std::uint64_t>(of.asked - 100));
+  });
+}
+
+TEST(pipeline, a_call_that_is_refused_before_its_first_attempt_is_no_request) {
+  simulate([]() -> lv::task<> {
+    door breaker;
+    lv::retry_policy policy(seeded());
+    lv::retry_budget budget(roomy());
+    auto calls = lv::pipeline(lv::retrying{policy, budget}, breaker);
+    service of{.failures = 1, .left = {}};
+    const auto got = co_await calls.run(lv::repeatable::yes, [&] { return of.ask(); });
+    EXPECT_EQ(got, 2);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).requests_in_window, 1u);
+    breaker.refuses_from = 0;
+    const auto refused = co_await calls.run(lv::repeatable::yes, [&] { return of.ask(); });
+    EXPECT_TRUE(refused.error().rejected() != nullptr);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).requests_in_window, 1u) << "it was no load, so it earns nothing";
+  });
+}
+
 }  // namespace

@@ -71,7 +71,8 @@ bool retry_budget::try_spend(time_point now) noexcept {
   const bool within = spent + 1 <= how_.share_max * requests || spent_over(second_slices_, newest) < how_.per_second_min;
   if (!within) refused_total_++;
   const bool granted = within || how_.mode == policy_mode::observe;
-  if (granted) {
+  // What is only observed and would have been refused is not counted: it would stand against all that come after it.
+  if (within) {
     spent_slice& here = spent_[newest % slices_max];
     if (here.number != newest) here = {newest, 0};
     here.count++;

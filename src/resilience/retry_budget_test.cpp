@@ -82,6 +82,23 @@ TEST(retry_budget, that_observes_grants_all_and_counts_what_it_would_have_refuse
   EXPECT_EQ(budget.counts_at(start).refused, 4u);
 }
 
+// A thousand requests a second for a minute, and 150 repetitions wanted: what it refuses then is what it is observed for.
+TEST(retry_budget, that_observes_would_have_refused_what_one_that_enforces_does) {
+  const auto refused_by = [](lv::policy_mode mode) {
+    lv::retry_budget::options how;
+    how.mode = mode;
+    lv::retry_budget budget(how);
+    for (int i = 0; i < 60'000; i++) {
+      budget.count_request(start + i * 1ms);
+      if (i % 100 < 15) (void)budget.try_spend(start + i * 1ms);
+    }
+    return static_cast<double>(budget.counts_at(start + 60s).refused);
+  };
+  const double enforced = refused_by(lv::policy_mode::enforce);
+  EXPECT_GT(enforced, 1000);
+  EXPECT_NEAR(refused_by(lv::policy_mode::observe), enforced, enforced / 100);
+}
+
 TEST(retry_budget, clamps_what_makes_no_sense) {
   lv::retry_budget::options how;
   how.share_max = 7;

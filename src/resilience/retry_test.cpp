@@ -284,4 +284,26 @@ TEST(retry, a_cancelled_call_that_returns_an_error_is_not_repeated) {
   });
 }
 
+TEST(retry, a_repetition_that_is_cancelled_while_it_waits_costs_no_budget) {
+  simulate([]() -> lv::task<> {
+    auto slow = seeded();
+    slow.base = 1s;
+    lv::retry_policy policy(slow);
+    lv::retry_budget::options roomy;
+    roomy.per_second_min = 1000;
+    lv::retry_budget budget(roomy);
+    service of{.failures = 999, .takes = {}, .asked = {}};
+    const auto calls = [](lv::retry_policy* with, lv::retry_budget* from, service* at) -> lv::task<> {
+      (void)co_await lv::retry(*with, *from, [at] { return at->ask(); });
+    };
+    lv::scope many;
+    for (int i = 0; i < 100; i++) many.spawn(calls, &policy, &budget, &of);
+    co_await lv::sleep(1us);
+    many.cancel();
+    co_await many.join();
+    EXPECT_GE(of.asked.size(), 100u);
+    EXPECT_EQ(budget.counts_at(lv::clock::now()).spent, of.asked.size() - 100);
+  });
+}
+
 }  // namespace

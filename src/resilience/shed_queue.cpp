@@ -34,8 +34,13 @@ duration of_ns(double ns) noexcept { return duration{static_cast<std::int64_t>(n
 void running_median::add(double value) noexcept {
   if (count_ == 0) value_ = value;
   double step = 1.0 / 64;
-  if (count_ < 64) step = 1.0 / std::max(++count_, 8U);  // long steps at first
+  if (count_ < 64) step = 1.0 / ++count_;  // long steps at first: the first value weighs no more than the next ones
   value_ = value > value_ ? std::min(value, value_ * (1 + step)) : std::max(value, value_ * (1 - step));
+}
+
+void running_median::doubt() noexcept {
+  value_ /= 2;
+  count_ = std::min(count_, 8U);
 }
 
 shed_entry& shed_entry::from_age(list_link& link) noexcept {
@@ -71,6 +76,18 @@ bool shed_queue::too_late(const shed_entry& entry, time_point now) const noexcep
   return entry.deadline != time_point::max() && entry.deadline < now + std::max(of_ns(service_.value()), duration{1});
 }
 
+// `service` is learnt from those alone who are let in. Were it to keep everybody out, nobody could ever show that it has become
+// wrong: so it keeps nobody from a place that would stay empty, and where no success bears it out, it is believed less and less.
+bool shed_queue::comes_too_late(const shed_entry& entry, time_point now) noexcept {
+  if (!too_late(entry, now)) return false;
+  if (entry.deadline <= now) return true;
+  if (waiting_ == 0 && inside_ < options_.concurrent_max) return false;
+  if (now - learnt_at_ < doubt_after * interval()) return true;
+  service_.doubt();
+  learnt_at_ = now;
+  return too_late(entry, now);
+}
+
 void shed_queue::note_time(time_point now) noexcept { last_now_ = std::max(last_now_, now); }
 
 void shed_queue::admit(shed_entry& entry) noexcept {
@@ -92,10 +109,10 @@ void shed_queue::ask(shed_entry& entry, time_point now, link_list& settled) noex
     const double turns = inside_ >= options_.concurrent_max ? inside_ + 1.0 - options_.concurrent_max : 0.0;
     const bool waits_too_long =
         turns * service_.value() / options_.concurrent_max > static_cast<double>(strained_patience(entry.priority).count());
-    if (waits_too_long || too_late(entry, now)) would_have_refused_++;
+    if (waits_too_long || comes_too_late(entry, now)) would_have_refused_++;
     return admit(entry);
   }
-  if (too_late(entry, now)) return refuse(entry, rejection_cause::too_late);
+  if (comes_too_late(entry, now)) return refuse(entry, rejection_cause::too_late);
   if (waiting_ == 0) {
     watch(now, settled);
     if (inside_ < options_.concurrent_max) return admit(entry);
@@ -155,7 +172,10 @@ void shed_queue::end(time_point began, verdict said, time_point now, link_list& 
   note_time(now);
   LEVITY_DEBUG_ASSERT(inside_ > 0, "what ends has begun");
   inside_--;
-  if (said == verdict::success) service_.add(static_cast<double>(std::max<std::int64_t>((now - began).count(), 1)));
+  if (said == verdict::success) {
+    service_.add(static_cast<double>(std::max<std::int64_t>((now - began).count(), 1)));
+    learnt_at_ = now;
+  }
   watch(now, settled);
   serve(now, settled);
 }

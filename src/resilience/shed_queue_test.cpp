@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <queue>
 #include <string>
+#include <utility>
 #include <vector>
 
 
@@ -189,8 +191,8 @@ TEST(shed_queue, who_has_less_time_than_calls_take_is_not_begun) {
   (void)on.ask(0ms);
   on.end(20ms, 20ms);
   EXPECT_EQ(on.queue.look().service, 20ms);
-  EXPECT_EQ(on.ask(20ms, {.deadline = at(39ms)}).what, fate::refused);
   EXPECT_EQ(on.ask(20ms, {.deadline = at(41ms)}).what, fate::admitted);
+  EXPECT_EQ(on.ask(20ms, {.deadline = at(39ms)}).what, fate::refused);
   shed_entry& waits = on.ask(20ms, {.deadline = at(45ms)});
   shed_entry& patient = on.ask(20ms);
   EXPECT_EQ(waits.what, fate::waits);
@@ -204,6 +206,77 @@ TEST(shed_queue, who_has_less_time_than_calls_take_is_not_begun) {
   on.queue.give_up(forgotten);
   EXPECT_EQ(on.queue.refusal(forgotten).cause, lv::rejection_cause::too_late) << "though nobody told the time meanwhile";
   EXPECT_EQ(on.queue.look().refused_too_late, 3U);
+}
+
+TEST(shed_queue, keeps_nobody_from_a_place_that_would_stay_empty_while_any_time_is_left) {
+  bench on{{.concurrent_max = 2}};
+  (void)on.ask(0ms);
+  on.end(20ms, 20ms);
+  EXPECT_EQ(on.ask(20ms, {.deadline = at(20ms)}).what, fate::refused) << "no time at all";
+  EXPECT_EQ(on.ask(20ms, {.deadline = at(21ms)}).what, fate::admitted);
+  EXPECT_EQ(on.ask(20ms, {.deadline = at(21ms)}).what, fate::admitted);
+  EXPECT_EQ(on.ask(20ms, {.deadline = at(21ms)}).what, fate::refused) << "no place is free";
+}
+
+TEST(shed_queue, a_server_that_was_slow_once_is_used_again) {
+  bench on{{.concurrent_max = 64}};
+  (void)on.ask(0ms);
+  on.end(2s, 2s);
+  for (auto when = lv::duration{2s}; when < 12s; when += 10ms) {
+    ASSERT_EQ(on.ask(when, {.deadline = at(when + 1s)}).what, fate::admitted);
+    on.end(when + 10ms, 10ms);
+  }
+  EXPECT_LT(on.queue.look().service, 20ms);
+}
+
+// What was slow first is one call of many: the eight after it say more.
+TEST(shed_queue, the_first_call_is_not_taken_for_all) {
+  bench on{{.concurrent_max = 64}};
+  (void)on.ask(0ms);
+  on.end(2s, 2s);
+  for (int i = 0; i < 8; i++) {
+    (void)on.ask(2s);
+    on.end(2s + 10ms, 10ms);
+  }
+  EXPECT_LT(on.queue.look().service, 300ms);
+}
+
+// Reports of 2 s with all the time in the world, and nine times as many calls of 10 ms that have a second, at one call each 10 ms.
+// At first only reports succeed, so calls are taken to last 2 s.
+TEST(shed_queue, reports_that_take_long_do_not_keep_out_what_is_quick_for_ever) {
+  bench on{{.concurrent_max = 32}};
+  using ending = std::pair<lv::duration, lv::duration>;  // when, and how long it took
+  std::priority_queue<ending, std::vector<ending>, std::greater<>> ends;
+  int refused_late = 0;
+  for (int i = 0; i < 100; i++) {
+    (void)on.ask(i * 2s);
+    on.end((i + 1) * 2s, 2s);
+  }
+  ASSERT_EQ(on.queue.look().service, 2s);
+  for (int i = 0; i < 6000; i++) {
+    const lv::duration now = 200s + i * 10ms;
+    for (; !ends.empty() && ends.top().first <= now; ends.pop()) on.end(ends.top().first, ends.top().second);
+    const bool reports = i % 10 == 0;
+    const lv::duration takes = reports ? lv::duration{2s} : lv::duration{10ms};
+    const shed_entry& made = on.ask(now, reports ? lv::call_class{} : lv::call_class{.deadline = at(now + 1s)});
+    if (made.what == fate::admitted) ends.emplace(now + takes, takes);
+    if (i >= 3000 && made.what == fate::refused) refused_late++;
+  }
+  EXPECT_EQ(refused_late, 0);
+  EXPECT_LT(on.queue.look().service, 1s);
+}
+
+TEST(shed_queue, believes_less_and_less_what_no_success_bears_out) {
+  bench on{{.concurrent_max = 1}};
+  (void)on.ask(0ms);
+  on.end(2s, 2s);
+  (void)on.ask(2s);  // and stays: the place is never free, and calls that come would have to wait
+  int refused = 0;
+  lv::duration when = 3s;
+  for (; when < 1h && on.ask(when, {.deadline = at(when + 1s)}).what == fate::refused; when += 100ms) refused++;
+  EXPECT_LT(when, 80s);
+  EXPECT_GE(when, 34s) << "four intervals, each of four times what calls take";
+  EXPECT_GT(refused, 300);
 }
 
 TEST(shed_queue, learns_from_successes_alone_how_long_calls_take) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/spin_guard.hpp"
 #include "levity/time/sleep.hpp"
 
 namespace levity::inline v0 {
@@ -49,6 +50,12 @@ duration token_bucket::time_until(std::uint64_t n, time_point now) const noexcep
 }
 
 std::expected<duration, rejection> token_bucket::reserve(std::uint64_t n, time_point now, duration wait_max) noexcept {
+  std::uint64_t end = 0;
+  return reserve(n, now, wait_max, end);
+}
+
+std::expected<duration, rejection> token_bucket::reserve(std::uint64_t n, time_point now, duration wait_max,
+                                                         std::uint64_t& end) noexcept {
   if (!rule_.ever_holds(n)) {
     const bool passes = refuse();
     if (passes) return duration::zero();
@@ -67,30 +74,65 @@ std::expected<duration, rejection> token_bucket::reserve(std::uint64_t n, time_p
     }
     if (!full_at_.compare_exchange_weak(seen, after, std::memory_order_relaxed, std::memory_order_relaxed)) continue;
     admitted_.fetch_add(1, std::memory_order_relaxed);
+    end = after;
     if (mode_ == policy_mode::observe) return duration::zero();
     return wait;
   }
 }
 
-void token_bucket::put_back(std::uint64_t n) noexcept {
+void token_bucket::put_back(std::uint64_t n, time_point due) noexcept {
   const std::uint64_t units = std::min(n, rule_.burst) * rule_.interval;
+  give_back(units, detail::gcra::units_of(due) + rule_.span());
+}
+
+// What lies beyond the end is held by those who reserved later: they keep the turns that they were told, and to move full_at_ back
+// would give these out again.
+void token_bucket::give_back(std::uint64_t units, std::uint64_t end) noexcept {
   std::uint64_t seen = full_at_.load(std::memory_order_relaxed);
-  while (
-      !full_at_.compare_exchange_weak(seen, seen - std::min(seen, units), std::memory_order_relaxed, std::memory_order_relaxed)) {
+  while (seen <= end && !full_at_.compare_exchange_weak(seen, seen - std::min(seen, units), std::memory_order_relaxed,
+                                                        std::memory_order_relaxed)) {
+  }
+}
+
+// Who reserved first may come here last: the list is in the order of the turns.
+void token_bucket::line_up(turn& mine) noexcept {
+  const detail::spin_guard locked(lock_);
+  detail::list_link* place = turns_.end();
+  while (place->prev != turns_.end() && static_cast<turn*>(place->prev)->end > mine.end) place = place->prev;
+  detail::link_list::insert_before(*place, mine);
+}
+
+void token_bucket::leave(turn& mine) noexcept {
+  const detail::spin_guard locked(lock_);
+  mine.unlink();
+}
+
+void token_bucket::give_up(turn& mine) noexcept {
+  const detail::spin_guard locked(lock_);
+  detail::list_link* const after = mine.next;
+  mine.unlink();
+  if (after != turns_.end() && static_cast<turn*>(after)->begin == mine.end) {
+    static_cast<turn*>(after)->begin = mine.begin;
+  } else {
+    give_back(mine.end - mine.begin, mine.end);
   }
 }
 
 task<std::expected<void, rejection>> token_bucket::take(std::uint64_t n, duration wait_max) {
   const time_point now = clock::now();
-  const auto wait = reserve(n, now, wait_max);
+  std::uint64_t end = 0;
+  const auto wait = reserve(n, now, wait_max, end);
   if (!wait) co_return std::unexpected(wait.error());
   if (*wait > duration::zero()) {
+    turn mine(end - n * rule_.interval, end);
+    line_up(mine);
     try {
       co_await sleep_until(now + *wait);
     } catch (...) {
-      put_back(n);
+      give_up(mine);
       throw;
     }
+    leave(mine);
   }
   co_return std::expected<void, rejection>{};
 }

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <utility>
@@ -61,9 +63,9 @@ TEST(token_bucket, a_permit_gives_nothing_back_and_put_back_does_up_to_full) {
   lv::token_bucket bucket{{.per_second = 1, .burst = 2}};
   EXPECT_TRUE(bucket.try_admit(at(0s))) << "and the permit is gone";
   EXPECT_EQ(bucket.look(at(0s)).tokens, 1);
-  bucket.put_back(1);
+  bucket.put_back(1, at(0s));
   EXPECT_EQ(bucket.look(at(0s)).tokens, 2);
-  bucket.put_back(100);
+  bucket.put_back(100, at(0s));
   EXPECT_EQ(bucket.look(at(0s)).tokens, 2);
   EXPECT_TRUE(bucket.try_take(2, at(0s)));
   EXPECT_FALSE(bucket.try_take(1, at(0s)));
@@ -152,10 +154,65 @@ TEST(token_bucket, reserves_in_turn_and_no_further_than_one_waits) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().retry_after, 50ms);
   EXPECT_EQ(bucket.look(at(0s)).tokens, -2);
-  bucket.put_back(1);
-  bucket.put_back(1);
+  bucket.put_back(1, at(200ms));
+  bucket.put_back(1, at(100ms));
   EXPECT_EQ(bucket.reserve(1, at(0s), 250ms), 100ms);
   EXPECT_FALSE(bucket.reserve(2, at(0s), 1h)) << "more than it ever holds";
+}
+
+struct turn {
+  lv::duration due;
+  std::uint64_t n;
+};
+
+// In every stretch of time no more than burst + rate * length, to a nanosecond for each turn.
+void expect_rate_held(std::vector<turn> turns, double per_second, std::uint64_t burst) {
+  std::sort(turns.begin(), turns.end(), [](const turn& a, const turn& b) { return a.due < b.due; });
+  for (std::size_t i = 0; i < turns.size(); i++) {
+    std::uint64_t since = 0;
+    for (std::size_t j = i; j < turns.size(); j++) {
+      since += turns[j].n;
+      const double seconds = static_cast<double>((turns[j].due - turns[i].due).count()) / 1e9;
+      ASSERT_LE(static_cast<double>(since), static_cast<double>(burst) + per_second * seconds + 1e-3)
+          << "from " << turns[i].due.count() << " to " << turns[j].due.count();
+    }
+  }
+}
+
+TEST(token_bucket, who_gives_up_leaves_the_others_their_turns_and_gives_none_of_them_out_again) {
+  lv::token_bucket bucket{{.per_second = 1, .burst = 1}};
+  std::vector<turn> turns{{0s, 1}};
+  EXPECT_EQ(bucket.reserve(1, at(0s), 0s), 0s);
+  std::vector<lv::duration> waits;
+  for (int i = 0; i < 100; i++) waits.push_back(*bucket.reserve(1, at(0s), 1h));
+  for (int i = 0; i < 50; i++) bucket.put_back(1, at(waits[static_cast<std::size_t>(i)]));  // the next ones, at 0.5 s
+  for (int i = 50; i < 100; i++) turns.push_back({waits[static_cast<std::size_t>(i)], 1});
+  for (int i = 0; i < 50; i++) turns.push_back({500ms + *bucket.reserve(1, at(500ms), 1h), 1});
+  expect_rate_held(turns, 1, 1);
+}
+
+TEST(token_bucket, holds_its_rate_whoever_reserves_and_gives_up) {
+  for (std::uint64_t seed = 1; seed <= 50; seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    lv::rng random{seed};
+    const std::uint64_t burst = 1 + random.below(5);
+    lv::token_bucket bucket{{.per_second = 8, .burst = burst}};
+    std::vector<turn> turns;
+    lv::duration now{};
+    for (int i = 0; i < 400; i++) {
+      now += lv::test::exponential(random, 100ms);
+      if (random.below(3) != 0) {
+        const std::uint64_t n = 1 + random.below(burst);
+        if (const auto wait = bucket.reserve(n, at(now), 20s)) turns.push_back({now + *wait, n});
+      } else if (!turns.empty()) {
+        const std::size_t which = random.below(turns.size());
+        if (turns[which].due <= now) continue;
+        bucket.put_back(turns[which].n, at(turns[which].due));
+        turns.erase(turns.begin() + static_cast<std::ptrdiff_t>(which));
+      }
+    }
+    expect_rate_held(turns, 8, burst);
+  }
 }
 
 lv::task<> take_one(lv::token_bucket* bucket, lv::duration wait_max, std::vector<lv::time_point>* when, int* refused) {
@@ -200,6 +257,34 @@ TEST(token_bucket, who_is_cancelled_while_it_waits_puts_its_token_back) {
     co_await all.join();
     EXPECT_TRUE(when.empty());
     EXPECT_GT(bucket.look(lv::clock::now()).tokens, 0);
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST(token_bucket, tasks_that_give_up_leave_the_others_their_turns) {
+  const int code = run_simulated(1, []() -> lv::task<> {
+    lv::token_bucket bucket{{.per_second = 1, .burst = 1}};
+    EXPECT_TRUE(bucket.try_take(1, lv::clock::now()));
+    std::vector<lv::time_point> when;
+    int refused = 0;
+    lv::scope give_up;
+    for (int i = 0; i < 50; i++) give_up.spawn(take_one, &bucket, 1h, &when, &refused);
+    co_await lv::sleep(10ms);
+    lv::scope stay;
+    for (int i = 0; i < 50; i++) stay.spawn(take_one, &bucket, 1h, &when, &refused);
+    co_await lv::sleep(490ms);
+    give_up.cancel();
+    co_await give_up.join();
+    lv::scope come;
+    for (int i = 0; i < 50; i++) come.spawn(take_one, &bucket, 1h, &when, &refused);
+    co_await lv::sleep(10ms);
+    come.cancel();
+    co_await come.join();
+    EXPECT_NEAR(bucket.look(lv::clock::now()).tokens, -99.5, 0.1) << "those behind the others have put back all of theirs";
+    for (int i = 0; i < 50; i++) stay.spawn(take_one, &bucket, 1h, &when, &refused);
+    co_await stay.join();
+    EXPECT_EQ(when.size(), 100U);
+    for (std::size_t i = 1; i < when.size(); i++) EXPECT_GT(when[i] - when[i - 1], 900ms);
   });
   EXPECT_EQ(code, 0);
 }

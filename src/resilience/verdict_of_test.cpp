@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "levity/resilience/judgement.hpp"
+
 namespace lv = levity;
 using lv::io_failure;
 using lv::verdict;
@@ -38,6 +40,16 @@ TEST(verdict_of, a_time_out_is_the_callers_own_when_its_deadline_has_passed) {
   EXPECT_EQ(lv::verdict_of(failed(io_failure::reset), deadline, deadline + 1s), verdict::failure);
   EXPECT_EQ(lv::verdict_of(lv::io_result<int>(1), deadline, deadline + 1s), verdict::success);
   EXPECT_EQ(lv::verdict_of(failed(io_failure::timed_out), lv::time_point::max(), deadline), verdict::failure);
+}
+
+// Over all that there are: who asks the one and who asks the other do not hear two things.
+TEST(verdict_of, the_default_judge_says_the_same_and_repeats_only_failures) {
+  for (int each = 0; each <= static_cast<int>(io_failure::other); each++) {
+    const auto why = static_cast<io_failure>(each);
+    const verdict said = lv::verdict_of(lv::io_error(why));
+    const lv::judgement by_default = lv::default_judge{}(failed(why));
+    EXPECT_EQ(by_default, (lv::judgement{said, said == verdict::failure, {}})) << lv::to_string(why);
+  }
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <exception>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "levity/base/assert.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/base/invoke.hpp"
 #include "levity/resilience/call_error.hpp"
@@ -140,6 +142,22 @@ struct error_parts<std::expected<T, E>> {
 template <class T>
 struct error_parts<task<T>> : error_parts<T> {};
 
+// Whether there is an error wherever a primary has no value, or none can be told at all.
+template <class T>
+inline constexpr bool may_be_empty = false;
+template <class T>
+inline constexpr bool may_be_empty<aged<T>> = may_be_empty<T>;
+template <class T>
+inline constexpr bool may_be_empty<std::optional<T>> = true;
+template <class T, class E>
+inline constexpr bool may_be_empty<std::expected<T, E>> = true;
+template <class T>
+inline constexpr bool says_why_it_is_empty = true;
+template <class T, class E>
+inline constexpr bool says_why_it_is_empty<std::expected<T, E>> = !may_be_empty<T>;
+template <class T>
+inline constexpr bool says_why_it_is_empty<task<T>> = says_why_it_is_empty<T>;
+
 template <class E>
 struct as_call_error {
   using type = call_error<E>;
@@ -168,6 +186,10 @@ void take_answer(given_answer<T>& into, Given&& given) {
     into.value.emplace(std::forward<Given>(given));
   }
 }
+
+// Whether it can be told without arguments that an ask gives a task. Of one that is a template it cannot.
+template <class Ask>
+concept gives_task = is_task<typename decltype(std::function(std::declval<Ask>()))::result_type>::value;
 
 /// Which errors of the primary are an answer: "there is no such order" is no reason to look into an old cache.
 struct no_error_stands {
@@ -201,8 +223,14 @@ class fallback_chain {
   using error_for = typename detail::as_call_error<typename detail::error_parts<given_by<0, Args...>>::error>::type;
 
 public:
-  /// What fallback() makes.
-  fallback_chain(Stands is_answer, rung<Asks>... rungs) : is_answer_(std::move(is_answer)), rungs_(std::move(rungs)...) {}
+  /// What fallback() makes. The shares of the rungs after the primary that take time are below 1 together.
+  fallback_chain(Stands is_answer, rung<Asks>... rungs) : is_answer_(std::move(is_answer)), rungs_(std::move(rungs)...) {
+    double kept = 0;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((kept += I > 0 && detail::gives_task<Asks> ? std::get<I>(rungs_).slice.share : 0), ...);
+    }(std::index_sequence_for<Asks...>{});
+    LEVITY_ASSERT(kept < 1, "the shares of the rungs after the primary come to 1 or more and leave the primary no time");
+  }
 
   /// Asks the primary, then rung after rung until one answers: `std::expected<fallback_answer<T>, call_error<E>>`, with T and E of
   /// the primary. When none answers, the error is the primary's, for that is what has to be mended.
@@ -212,12 +240,16 @@ public:
   /// asked, and what the rungs take.
   template <class... Args>
   task<std::expected<fallback_answer<value_for<Args...>>, error_for<Args...>>> run(Args... args) {
+    static_assert(detail::says_why_it_is_empty<std::remove_cvref_t<given_by<0, Args...>>>,
+                  "a primary that gives an expected has a value in it, or an error: an optional or expected inside, when empty, "
+                  "leaves none to return");
     state<value_for<Args...>, error_for<Args...>> at;
     if (const auto due = current_deadline()) at.due_ns = due->time_since_epoch().count();
     co_await ask_from<0>(at, args...);
     if (at.given.value) {
       co_return fallback_answer<value_for<Args...>>{std::move(*at.given.value), at.rung, at.name, at.given.age};
     }
+    LEVITY_ASSERT(at.failure.has_value(), "a primary that had no answer left an error");
     co_return std::unexpected(std::move(*at.failure));
   }
 
@@ -345,10 +377,10 @@ private:
 
 /// A chain: the primary first, at last something that is always there, if possible.
 ///
-///     auto price = lv::fallback(lv::rung{"primary", ask_pricing},        // task<std::expected<price, io_error>>(article)
-///                               lv::rung{"redis", ask_redis},            // task<std::expected<lv::aged<price>,
-///                               redis_error>>(article) lv::rung{"stale", last_known},           //
-///                               std::optional<lv::aged<price>>(article) lv::constant_rung("list", list_price));
+///     auto price = lv::fallback(lv::rung{"primary", ask_pricing},  // task<std::expected<price, io_error>>(article)
+///                               lv::rung{"redis", ask_redis},      // task<std::expected<lv::aged<price>, redis_error>>
+///                               lv::rung{"stale", last_known},     // std::optional<lv::aged<price>>
+///                               lv::constant_rung("list", list_price));
 ///     auto answer = co_await price.run(article);
 ///     if (answer && answer->is_degraded()) response.set("X-Levity-Degraded", answer->degraded_text());
 template <class... Asks>

@@ -78,6 +78,8 @@ public:
   [[nodiscard]] std::optional<duration> begin_call(time_point now) noexcept;
   /// Whether a second attempt may begin; it is counted if so.
   [[nodiscard]] bool try_hedge(time_point now) noexcept;
+  /// What try_hedge() granted at `granted_at` did not begin after all.
+  void take_back(time_point granted_at) noexcept;
   /// An attempt that counts took so long.
   void record(duration took, time_point now) noexcept { latency_.record(took, now); }
   /// The second attempt's answer was the one.
@@ -171,10 +173,20 @@ task<> hedge_attempt(hedged_call<R>& call, task<R> work, bool is_second) {
 template <class R, class Work>
 task<> hedge_later(hedged_call<R>& call, Work& work, time_point begins) {
   co_await sleep_until(begins);
-  if (!call.route.try_hedge(clock::now())) co_return;
-  task<R> second = work();
-  if (!call.contest.may_begin()) co_return;
-  co_await hedge_attempt(call, std::move(second), true);
+  const time_point granted = clock::now();
+  if (!call.route.try_hedge(granted)) co_return;
+  std::optional<task<R>> second;
+  try {
+    second.emplace(work());
+  } catch (...) {
+    // Not begun, so the first decides: its answer is not to be lost for what a second one lacked.
+  }
+  // Asked last: from then on the first, should it fail, leaves the decision to this one.
+  if (!second || !call.contest.may_begin()) {
+    call.route.take_back(granted);
+    co_return;
+  }
+  co_await hedge_attempt(call, *std::move(second), true);
 }
 
 }  // namespace detail
@@ -187,7 +199,8 @@ task<> hedge_later(hedged_call<R>& call, Work& work, time_point begins) {
 ///     auto price = co_await lv::hedge(prices, [&] { return fetch_price(article); });
 ///
 /// Who writes this says that the call may be made twice at once. `work` gives a new task<std::expected<T, E>> each time and is not
-/// called twice at a time; it lives in this call's frame. What an attempt that decides throws is thrown. When the task around is
+/// called twice at a time; it lives in this call's frame. What an attempt that decides throws is thrown; when `work` throws instead
+/// of giving a second task, the first attempt decides. When the task around is
 /// cancelled, or its deadline passes, so are both attempts, and the call ends as the last of them does; each sees the deadline as
 /// current_deadline(). While too few calls are known the call is made within the caller's own task; else in two tasks of one scope.
 template <class Work>

@@ -7,6 +7,7 @@
 #include "levity/base/error.hpp"
 #include "levity/resilience/rejection.hpp"
 #include "levity/resilience/verdict.hpp"
+#include "levity/resilience/verdict_of.hpp"
 
 namespace levity::inline v0 {
 
@@ -29,8 +30,8 @@ concept judges_itself = requires(const E& error) {
 };
 
 /// What is made of an outcome where the user says nothing: a value is a success; an error that judges itself is what it says; a
-/// call that was refused on this side, or broken off, says nothing about the other and is not repeated; any other error is a
-/// failure that another attempt may mend.
+/// call that was refused on this side, or broken off, says nothing about the other and is not repeated; an io_error is what
+/// verdict_of() says, and repeated where that is failure; any other error is a failure that another attempt may mend.
 struct default_judge {
   /// Of what an attempt came to.
   template <class T, class E>
@@ -47,8 +48,9 @@ struct default_judge {
     } else if constexpr (std::same_as<E, rejection>) {
       return {verdict::neutral, false, error.retry_after};
     } else if constexpr (std::same_as<E, io_error>) {
-      if (error == io_failure::cancelled) return {verdict::neutral, false, {}};
-      return {verdict::failure, true, {}};
+      // What this side lacked or asked wrongly is no better a moment later.
+      const verdict said = verdict_of(error);
+      return {said, said == verdict::failure, {}};
     } else {
       return {verdict::failure, true, {}};
     }

@@ -81,8 +81,9 @@ public:
   ~load_shedder();
 
   /// Waits for a place, if waiting has a point: `co_await admit(call)` gives std::expected<permit, rejection>. Refused: overloaded,
-  /// with retry_after, or too_late, when less is left until call.deadline than calls take. Throws `cancelled` when the task is, or
-  /// a deadline around it passes; then it holds no place. Inside tasks; reads the clock. Waiting costs a timer, no allocation.
+  /// with retry_after, or too_late, when less is left until call.deadline than calls take and no place is free, or nothing at all.
+  /// Throws `cancelled` when the task is, or a deadline around it passes; then it holds no place. Inside tasks; reads the clock.
+  /// Waiting costs a timer, no allocation.
   [[nodiscard("co_await the admission")]] admit_awaiter admit(call_class call = {}) noexcept;
 
   /// A place, if one is free: nobody waits then. Else refused as above. Does not wait.

@@ -2,24 +2,27 @@
 
 // pipeline: limits of time, admission, repetition and counting around a call, as one value.
 //
-//   auto calls = lv::pipeline(lv::total_timeout{3s}, limiter, lv::retrying{policy, budget}, breaker, lv::attempt_timeout{1s});
+//   auto calls = lv::pipeline(lv::total_timeout{3s}, lv::retrying{policy, budget}, limit, breaker, lv::attempt_timeout{1s});
 //   auto answer = co_await calls.run(lv::repeatable::yes, [&] { return fetch(id); });
 //
-// The parts stand from the outside in. Those before `retrying` are met once a call, those behind it once an attempt:
+// The parts stand from the outside in. Those before `retrying` are met once a call, those behind it once an attempt. What learns
+// from how long calls take stands behind it, or it takes the waits between attempts for the other side's:
 //
-//   call      admission of the parts before `retrying`, in order     refused: rejected
-//   attempt   admission of the parts behind it, in order             refused: rejected; where an attempt was made already, its
-//   outcome
+//   call      admission of the parts before `retrying`, in order   refused: rejected
+//   attempt   admission of the parts behind it, in order           refused: rejected; after an attempt, the outcome of that one
 //             the work, until min(total, attempt) timeout
-//             every permit of the attempt is told                    last: the outcome, or after a wait another attempt
+//             every permit of the attempt is told                  last: the outcome, or after a wait another attempt
 //   end       every permit of the call is told, the call is counted
 //
 // What a permit is told
 //
 //   the work's outcome                        what its judge says
 //   no answer in the full time of an attempt  failure; so for a value that came too late, which is returned all the same
-//   no answer, and the total timeout had left it less time than that, or a deadline further out passed, or its task was cancelled
-//   neutral an exception of the work                  failure, and it passes through
+//                                             (neutral where it had less than the full time)
+//   no answer, with less time than that       neutral: the total timeout, a deadline further out or a cancellation came first
+//   an exception of the work                  failure, and it passes through
+//
+// An exception is neutral where the task was cancelled, or where no attempt had begun for want of memory, say.
 //
 // One frame, for however many parts, and one timer an attempt: since nothing waits between attempts beyond the total timeout, that
 // one matters only while an attempt runs, and the nearer of the two is the one that is armed. A part costs what its own
@@ -294,7 +297,6 @@ public:
       open.rejected();
       co_return result(std::unexpect, *refused);
     }
-    if constexpr (repeats) std::get<retry_at>(parts_).budget.count_request(began);
     const std::int64_t total_due_ns = detail::due_after(began, total_);
 
     time_point now = began;
@@ -312,18 +314,26 @@ public:
         if constexpr (repeats) std::get<retry_at>(parts_).budget.take_back(granted);
         break;
       }
-      if (number > 0) tallies_.repetitions.add();
+      if (number > 0) {
+        tallies_.repetitions.add();
+      } else if constexpr (repeats) {
+        // Not before: a call that is refused is no load, and earns no repetitions.
+        std::get<retry_at>(parts_).budget.count_request(now);
+      }
 
       const time_point attempt_began = now;
       const std::int64_t attempt_due_ns = detail::due_after(now, attempt_);
       const std::int64_t due_ns = std::min(total_due_ns, attempt_due_ns);
       detail::attempt_end end;
       bool is_late = false;
+      const auto was_full = [&] {
+        return !end.passed || due_ns - attempt_began.time_since_epoch().count() >= std::min(total_, attempt_).count();
+      };
       try {
         outcome came = co_await detail::attempt(due_ns, end, work());
         now = clock::now();
         said = judge(came);
-        if (end.passed) [[unlikely]] said.said = verdict::failure;
+        if (end.passed) [[unlikely]] said.said = was_full() ? verdict::failure : verdict::neutral;
         if (came.has_value() && !said.may_repeat) [[likely]] {
           own.record(said.said, now);
           held.record(said.said, now);
@@ -338,15 +348,15 @@ public:
         is_late = true;
       } catch (...) {
         now = clock::now();
-        own.record(verdict::failure, now);
-        held.record(verdict::failure, now);
+        // One that was told to end, or that had nothing to begin with, says nothing about the other side.
+        const verdict thrown = end.begun && end.outside == cancel_reason::none ? verdict::failure : verdict::neutral;
+        own.record(thrown, now);
+        held.record(thrown, now);
         throw;
       }
       if (is_late) {
         const bool is_total = end.passed && total_due_ns <= attempt_due_ns;
-        const bool was_full =
-            !end.passed || due_ns - attempt_began.time_since_epoch().count() >= std::min(total_, attempt_).count();
-        said = {was_full ? verdict::failure : verdict::neutral, !is_total, {}};
+        said = {was_full() ? verdict::failure : verdict::neutral, !is_total, {}};
         last.emplace(std::unexpect, error(is_total ? call_timeout::total : call_timeout::attempt));
       }
       if (end.outside != cancel_reason::none) said = {last->has_value() ? said.said : verdict::neutral, false, {}};
@@ -357,7 +367,12 @@ public:
           const auto wait = again.policy.decide(number, said, now, nearer_of(total_due_ns), again.budget);
           if (wait) {
             granted = now;
-            co_await sleep(*wait);
+            try {
+              co_await sleep(*wait);
+            } catch (...) {
+              again.budget.take_back(granted);  // cancelled: it is not made
+              throw;
+            }
             now = clock::now();
             continue;
           }

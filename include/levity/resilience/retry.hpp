@@ -22,7 +22,8 @@ namespace levity::inline v0 {
 ///
 /// Who writes this says that the call may be made twice. `work` is called once an attempt, one attempt after the other, each time
 /// for a new task<std::expected<T, E>>; it lives in this call's frame. `judge` tells what an outcome means, default_judge where
-/// nothing is said. The call is counted in the budget when it begins, repetitions when they are granted.
+/// nothing is said. The call is counted in the budget when it begins, repetitions when they are granted;
+/// one whose wait is cancelled is given back.
 ///
 /// A cancellation passes through, and ends a wait between attempts with `cancelled`; when it comes during an attempt that returns
 /// an error for it, that error is returned and nothing repeated. So with a deadline around it. What `work` throws passes through
@@ -37,9 +38,15 @@ task<detail::outcome_of<Work>> retry(retry_policy& policy, retry_budget& budget,
     outcome came = co_await detail::attempt(detail::deadline_guard::never_ns, end, work());
     const judgement said = judge(std::as_const(came));
     if (!said.may_repeat || end.outside != cancel_reason::none) co_return came;
-    const auto wait = policy.decide(number, said, clock::now(), current_deadline(), budget);
+    const time_point now = clock::now();
+    const auto wait = policy.decide(number, said, now, current_deadline(), budget);
     if (!wait) co_return came;
-    co_await sleep(*wait);
+    try {
+      co_await sleep(*wait);
+    } catch (...) {
+      budget.take_back(now);  // cancelled: it is not made
+      throw;
+    }
   }
 }
 

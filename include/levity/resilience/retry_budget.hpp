@@ -57,7 +57,7 @@ public:
   struct counts {
     std::uint64_t requests_in_window;  ///< as they count for the share
     std::uint64_t spent_in_window;     ///< as they count against it
-    std::uint64_t spent;    ///< since it was made, without what was taken back
+    std::uint64_t spent;    ///< since it was made, without what was taken back and, observed, what is in `refused`
     std::uint64_t refused;  ///< since it was made; with policy_mode::observe those that would have been
   };
 

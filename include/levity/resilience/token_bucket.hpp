@@ -6,13 +6,21 @@
 // by it, and of two calls for the last token exactly one moves the word. The clock does not go into it, so a thread whose `now`
 // is a little behind takes from the bucket as it stood a little earlier, never more than there is.
 //
-// Rejected: tokens and a time of the last refill (two words, hence a lock, or 32 bits each and coarse); a task that refills.
+// A reservation is a stretch of that word's way, from `begin` to `end`, and whoever holds one has been told its turn. So only the
+// last one can be given back: full_at_ goes back to its begin, and no two that are held overlap. Who gives up in take() before that
+// leaves the stretch to the next one who sleeps there, if it begins where the other ended, and that one gives back both. When all
+// give up, in whatever order, all comes back. turns_ is for that, and touched by who sleeps alone.
+//
+// Rejected: to give back n tokens whoever has reserved since (the turns of others were given out a second time); tokens and a time
+// of the last refill (two words, hence a lock, or 32 bits each and coarse); a task that refills.
 
 #include <cstdint>
 #include <expected>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
+#include "levity/base/intrusive_list.hpp"
+#include "levity/base/spin_lock.hpp"
 #include "levity/resilience/detail/gcra.hpp"
 #include "levity/resilience/policy_mode.hpp"
 #include "levity/resilience/rejection.hpp"
@@ -31,7 +39,7 @@ struct token_bucket_options {
   policy_mode mode = policy_mode::enforce;
 };
 
-/// Limits a rate. Any thread; one word of state, no allocation, about 15 ns a call without contention.
+/// Limits a rate. Any thread; one word of state and the list of who sleeps, no allocation, about 15 ns a call without contention.
 ///
 ///     lv::token_bucket calls{{.per_second = 200, .burst = 20}};
 ///     if (!calls.try_take(1, lv::clock::now())) return too_many();
@@ -73,11 +81,14 @@ public:
   /// Those who reserve are served in the order in which they ask. Refused: rate_exceeded, and in how long to ask again.
   [[nodiscard]] std::expected<duration, rejection> reserve(std::uint64_t n, time_point now, duration wait_max) noexcept;
 
-  /// Puts n tokens back that were taken for calls which were never made. A full bucket stays full.
-  void put_back(std::uint64_t n) noexcept;
+  /// Puts n tokens back that were taken at once for calls which were never made. `due` is when these would have been: the moment of
+  /// try_take(), or that of reserve() and the wait which it returned. A full bucket stays full. Who reserved later keeps his turn,
+  /// so tokens behind which such turns lie are lost: who gives up several reservations puts the last one back first.
+  void put_back(std::uint64_t n, time_point due) noexcept;
 
-  /// As reserve(), and sleeps for that time. Inside tasks. A task that is cancelled while it sleeps puts the tokens back and
-  /// gets `cancelled` thrown. Reads the clock; one frame. The bucket outlives the call.
+  /// As reserve(), and sleeps for that time. Inside tasks. A task that is cancelled while it sleeps puts the tokens back, once
+  /// those who sleep behind it have given up too, for they keep their turns, and gets `cancelled` thrown. Reads the
+  /// clock; one frame. The bucket outlives the call.
   task<std::expected<void, rejection>> take(std::uint64_t n = 1, duration wait_max = duration::max());
 
   /// One token, for one call. Refused: rate_exceeded, with the time until there is one.
@@ -87,13 +98,28 @@ public:
   [[nodiscard]] figures look(time_point now) const noexcept;
 
 private:
+  // Of a task that sleeps in take(), in its frame.
+  struct turn : detail::list_link {
+    turn(std::uint64_t begins, std::uint64_t ends) noexcept : begin(begins), end(ends) {}
+    std::uint64_t begin;  // earlier by those who gave up before it
+    const std::uint64_t end;
+  };
+
   [[nodiscard]] bool refuse() noexcept;
+  [[nodiscard]] std::expected<duration, rejection> reserve(std::uint64_t n, time_point now, duration wait_max,
+                                                           std::uint64_t& end) noexcept;
+  void give_back(std::uint64_t units, std::uint64_t end) noexcept;
+  void line_up(turn& mine) noexcept;
+  void leave(turn& mine) noexcept;
+  void give_up(turn& mine) noexcept;
 
   const detail::gcra rule_;
   const policy_mode mode_;
   atomic<std::uint64_t> full_at_{0};
   atomic<std::uint64_t> admitted_{0};
   atomic<std::uint64_t> refused_{0};  // or would have been
+  detail::spin_lock lock_;
+  detail::link_list turns_;  // guarded by lock_; in their order
 };
 
 }  // namespace levity

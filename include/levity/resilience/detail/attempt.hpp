@@ -13,6 +13,7 @@ namespace levity::inline v0::detail {
 
 /// How an attempt ended, beside its outcome or exception.
 struct attempt_end {
+  bool begun = false;                            // it was, and did not fail before
   bool passed = false;                           // the deadline that it was given passed
   cancel_reason outside = cancel_reason::none;   // what else its task is told to end for, when it is over
 
@@ -33,6 +34,7 @@ public:
   template <levity_promise Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     record_ = &running_task();
+    end_.begun = true;
     if (is_guarded_) guard_.enter(*record_);
     return inner_.await_suspend(parent);
   }

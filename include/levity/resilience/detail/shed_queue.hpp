@@ -25,7 +25,9 @@
 //   else the newest of the lowest cohort
 //
 // Who is told no
-//   too_late     less time is left until the deadline than `service`: on arrival, and when its turn comes
+//   too_late     less time is left until the deadline than `service`: on arrival, unless a place is free, nobody waits and any time
+//                is left; and when its turn comes. Who is refused teaches nothing, so a `service` that has become wrong must
+//                neither keep places empty nor last: it is halved, at such a refusal, when none has succeeded for four intervals
 //   overloaded   - waited for longer than patience allows
 //                - on arrival under overload, when those of higher priority who wait will take longer than that to be served
 //                - the queue is full and nobody in it is less important. Else the least important makes room: of the last priority
@@ -73,6 +75,8 @@ namespace detail {
 class running_median {
 public:
   void add(double value) noexcept;
+  /// It may have become wrong: half of it, and longer steps again.
+  void doubt() noexcept;
   [[nodiscard]] double value() const noexcept { return value_; }  // 0: nothing was added
 
 private:
@@ -100,6 +104,7 @@ struct shed_entry {
 class shed_queue {
 public:
   static constexpr int sheds_max = 32;
+  static constexpr int doubt_after = 4;  // intervals
 
   explicit shed_queue(load_shedder_options options) noexcept;
   shed_queue(const shed_queue&) = delete;
@@ -167,6 +172,7 @@ private:
   [[nodiscard]] duration strained_patience(unsigned priority) const noexcept;
   [[nodiscard]] duration patience(unsigned priority) const noexcept;
   [[nodiscard]] bool too_late(const shed_entry& entry, time_point now) const noexcept;
+  [[nodiscard]] bool comes_too_late(const shed_entry& entry, time_point now) noexcept;
   void note_time(time_point now) noexcept;
   void watch(time_point now, link_list& settled) noexcept;
   void serve(time_point now, link_list& settled) noexcept;
@@ -176,6 +182,7 @@ private:
 
   load_shedder_options options_;
   running_median service_;
+  time_point learnt_at_{};       // service_: the last success, or doubt
   std::uint32_t inside_ = 0;
   std::uint32_t waiting_ = 0;
   bool overloaded_ = false;
