@@ -91,7 +91,8 @@ endforeach()
 levity_package(dev liblevity-dev libdevel "runtime for services with very many connections: development files"
   "${about}\n .\n This package holds headers, static libraries, and what CMake, pkg-config and gdb\n need to find them."
   ${runtime_packages} ${room_packages} libfmt-dev liburing-dev)
-set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS libc-ares-dev)  # for who links the component resolve statically
+# For who links the components resolve and service statically.
+set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "libc-ares-dev, libre2-dev, libyaml-cpp-dev")
 levity_package(tools levity utils "tools for services with very many connections"
   " The command levity drives a service at a fixed rate and counts latency from the\n moment at which each request was due."
   ${runtime_packages} ${room_packages})

@@ -16,5 +16,6 @@ struct command {
 
 int load_command(int argc, char** argv);
 int drive_orders_command(int argc, char** argv);
+int story_command(int argc, char** argv);
 
 }  // namespace levity::tools

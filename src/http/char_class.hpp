@@ -3,6 +3,7 @@
 // What each byte may be in a message. One table, one bit a class.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -61,6 +62,21 @@ inline constexpr std::array<std::uint8_t, 256> char_classes = make_char_classes(
   if (c >= '0' && c <= '9') return c - '0';
   const char small = lower(c);
   return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
+}
+
+// Every `%` is followed by two hexadecimal digits.
+[[nodiscard]] constexpr bool encoded_well(std::string_view text) noexcept {
+  for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3)) {
+    if (text.size() - i < 3 || !is(text[i + 1], hex_char) || !is(text[i + 2], hex_char)) return false;
+  }
+  return true;
+}
+
+[[nodiscard]] constexpr bool all_are_or_percent(std::string_view text, char_class wanted) noexcept {
+  for (const char c : text) {
+    if (c != '%' && !is(c, wanted)) return false;
+  }
+  return true;
 }
 
 [[nodiscard]] constexpr std::string_view trim_blanks(std::string_view text) noexcept {

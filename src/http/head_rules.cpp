@@ -45,18 +45,6 @@ piece part_of(piece whole, std::size_t from, std::size_t size) noexcept {
   return {whole.at + static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(size)};
 }
 
-// Every % is followed by two hexadecimal digits.
-bool encoded_well(std::string_view text) noexcept {
-  for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3)) {
-    if (text.size() - i < 3 || !is(text[i + 1], hex_char) || !is(text[i + 2], hex_char)) return false;
-  }
-  return true;
-}
-
-bool all_are_or_percent(std::string_view text, char_class wanted) noexcept {
-  return std::all_of(text.begin(), text.end(), [wanted](char c) { return c == '%' || is(c, wanted); });
-}
-
 // Fields that frame, route or authorise a message, or say what its content is, must come before the body (RFC 9110 6.5.1).
 bool may_be_trailer(std::string_view name) noexcept {
   constexpr std::array<std::string_view, 32> forbidden{
@@ -101,8 +89,17 @@ bool is_host(std::string_view text) noexcept {
 
 void head_rules::begin_head(request_head& found, const limits& bounds) noexcept {
   *this = head_rules();
-  head_ = &found;
+  head_ = request_ = &found;
   limits_ = &bounds;
+  found.clear();
+}
+
+void head_rules::begin_answer(response_head& found, method asked, const limits& bounds) noexcept {
+  *this = head_rules();
+  head_ = response_ = &found;
+  limits_ = &bounds;
+  asked_ = asked;
+  part_ = part::status_line;
   found.clear();
 }
 
@@ -122,8 +119,8 @@ head_rules::outcome head_rules::refuse(refusal why) noexcept {
 refusal head_rules::too_large() const noexcept {
   switch (part_) {
     case part::request_line: return refusal::target_too_long;
-    case part::fields: return refusal::head_too_large;
-    default: return refusal::trailers_too_large;
+    case part::trailers: return refusal::trailers_too_large;
+    default: return refusal::head_too_large;
   }
 }
 
@@ -136,6 +133,11 @@ head_rules::outcome head_rules::scan(std::string_view text) {
       if (line_ < text.size() && !is(text[line_], token_char) && text[line_] != '\r' && text[line_] != '\n') {
         return refuse(refusal::garbage_first);
       }
+    } else if (part_ == part::status_line) {
+      // Another protocol is told from its first bytes: it may wait for ours to go on.
+      constexpr std::string_view begins = "HTTP/";
+      const std::string_view seen = text.substr(line_, begins.size());
+      if (seen != begins.substr(0, seen.size())) return refuse(refusal::garbage_first);
     }
     const std::size_t stop = find_control(text.substr(0, bound), std::min(scanned_, bound));
     scanned_ = stop;
@@ -156,10 +158,13 @@ head_rules::outcome head_rules::scan(std::string_view text) {
     } else if (part_ == part::request_line) {
       why = request_line(text, line);
       part_ = part::fields;
+    } else if (part_ == part::status_line) {
+      why = status_line(line.in(text.data()));
+      part_ = part::fields;
     } else if (line.size != 0) {
       why = field_line(text, line);
     } else {
-      if (part_ == part::fields) why = whole_head();
+      if (part_ == part::fields) why = response_ != nullptr ? whole_answer() : whole_head();
       if (why == refusal::none) return outcome::done;
     }
     if (why != refusal::none) return refuse(why);
@@ -186,10 +191,24 @@ refusal head_rules::request_line(std::string_view text, piece line) {
   const auto method = method_from(method_text);
   if (!method) return refusal::method_unknown;
   if (*method == method::connect) return refusal::connect_unsupported;
-  head_->method = *method;
+  request_->method = *method;
   if (target_text.size() > limits_->target_bytes) return refusal::target_too_long;
-  head_->target = whole;
+  request_->target = whole;
   return target(text, whole);
+}
+
+// "HTTP/1.1 200 OK". The reason may be empty, and many leave out the space before it, too.
+refusal head_rules::status_line(std::string_view line) noexcept {
+  if (line.size() < 8 || !is(line[5], digit_char) || line[6] != '.' || !is(line[7], digit_char)) return refusal::version_shape;
+  if (line[5] != '1' || line[7] > '1') return refusal::version_unsupported;
+  head_->version = line[7] == '1' ? version::http_1_1 : version::http_1_0;
+  if (line.size() < 12 || line[8] != ' ' || !all_are(line.substr(9, 3), digit_char) || (line.size() > 12 && line[12] != ' ')) {
+    return refusal::status_line_shape;
+  }
+  if (line[9] < '1' || line[9] > '5') return refusal::status_unknown;
+  std::from_chars(line.data() + 9, line.data() + 12, response_->code);
+  // Nobody here asks for another protocol.
+  return response_->code == 101 ? refusal::upgrade_unasked : refusal::none;
 }
 
 // origin-form "/path?query", absolute-form "http://host/path?query", asterisk-form "*" (RFC 9112 3.2).
@@ -197,8 +216,8 @@ refusal head_rules::target(std::string_view text, piece whole) {
   const std::string_view view = whole.in(text.data());
   std::size_t path = 0;
   if (view == "*") {
-    if (head_->method != method::options) return refusal::target_form;
-    head_->path = whole;
+    if (request_->method != method::options) return refusal::target_form;
+    request_->path = whole;
     return refusal::none;
   }
   if (view.find('#') != std::string_view::npos) return refusal::target_fragment;
@@ -211,7 +230,7 @@ refusal head_rules::target(std::string_view text, piece whole) {
     const std::size_t authority = scheme + 3;
     path = std::min(view.find_first_of("/?", authority), view.size());
     if (!is_host(view.substr(authority, path - authority))) return refusal::target_authority;
-    head_->host = part_of(whole, authority, path - authority);
+    request_->host = part_of(whole, authority, path - authority);
   }
   const std::size_t mark = std::min(view.find('?', path), view.size());
   const std::string_view path_text = view.substr(path, mark - path);
@@ -220,8 +239,8 @@ refusal head_rules::target(std::string_view text, piece whole) {
     return refusal::target_character;
   }
   if (!encoded_well(path_text) || !encoded_well(query_text)) return refusal::target_encoding;
-  head_->path = part_of(whole, path, path_text.size());
-  head_->query = part_of(whole, view.size() - query_text.size(), query_text.size());
+  request_->path = part_of(whole, path, path_text.size());
+  request_->query = part_of(whole, view.size() - query_text.size(), query_text.size());
   return refusal::none;
 }
 
@@ -256,17 +275,17 @@ refusal head_rules::known_field(std::string_view name, std::string_view text, pi
   const std::string_view value_text = value.in(text.data());
   switch (name.size()) {
     case 4:
-      if (!same_word(name, "host")) break;
+      if (request_ == nullptr || !same_word(name, "host")) break;
       if (has_host_) return refusal::host_repeated;
       if (!is_host(value_text)) return refusal::host_invalid;
       has_host_ = true;
       // The target's host is the one that counts (RFC 9112 3.2.2).
-      if (head_->host.size == 0) head_->host = value;
+      if (request_->host.size == 0) request_->host = value;
       break;
     case 6:
-      if (!same_word(name, "expect") || head_->version == version::http_1_0) break;
+      if (request_ == nullptr || !same_word(name, "expect") || head_->version == version::http_1_0) break;
       if (!same_word(value_text, "100-continue")) return refusal::expectation_unknown;
-      head_->expect_continue = true;
+      request_->expect_continue = true;
       break;
     case 10:
       if (same_word(name, "connection")) connection(value_text);
@@ -333,7 +352,22 @@ refusal head_rules::whole_head() const noexcept {
   if (!has_host_ && head_->version == version::http_1_1) return refusal::host_missing;
   head_->keep_alive = !named_close_ && (named_keep_alive_ || head_->version == version::http_1_1);
   // There is nothing to wait for when no body follows.
-  head_->expect_continue = head_->expect_continue && (head_->chunked || head_->content_length.value_or(0) > 0);
+  request_->expect_continue = request_->expect_continue && (head_->chunked || head_->content_length.value_or(0) > 0);
+  return refusal::none;
+}
+
+// Where an answer ends (RFC 9112 6.3).
+refusal head_rules::whole_answer() const noexcept {
+  const auto answered = static_cast<status>(response_->code);
+  head_->keep_alive = !named_close_ && (named_keep_alive_ || head_->version == version::http_1_1);
+  // Of a 1xx and a 204 a body is as impossible as it is of HEAD, but there a length says what GET would have brought. A peer that
+  // announces one here may also send it, and it would be taken for the next answer.
+  const bool bodiless = answered == status::no_content || response_->code < 200;
+  if (bodiless && (head_->chunked || head_->content_length.value_or(0) > 0)) return refusal::body_where_none_can_be;
+  if (asked_ == method::head || has_no_body(answered)) return refusal::none;
+  response_->until_close = !head_->chunked && !head_->content_length;
+  response_->has_body = head_->chunked || response_->until_close || *head_->content_length > 0;
+  head_->keep_alive = head_->keep_alive && !response_->until_close;
   return refusal::none;
 }
 

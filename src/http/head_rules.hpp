@@ -1,6 +1,6 @@
 #pragma once
 
-// The rules for the head of a request, and for the trailer fields behind a chunked body.
+// The rules for the head of a message, and for the trailer fields behind a chunked body.
 //
 // Why: llhttp in its default build is lenient. It joins folded lines, takes "Host :", a second Host or none, and
 // Transfer-Encoding in HTTP/1.0. Each of these is read differently by somebody else, and a proxy in front that reads a
@@ -10,6 +10,9 @@
 // The pass goes from control character to control character. The only ones in a head are tabs in values and the CR LF that
 // end its lines, so each stop is the end of a line or a refusal, and a line is judged when it is whole. What is wrong is
 // found at the same byte however the head was cut into reads: the earliest byte at which it is certain decides.
+//
+// Answers go through the same pass. What differs is the first line, that there is no Host, and that whether a body follows hangs
+// on the status and on the method that was asked: the rules say so, and an answer that claims a body where none can be is refused.
 //
 // Rejected: to wait for the empty line before looking. Text with bare LFs would never be answered.
 
@@ -29,23 +32,26 @@ public:
 
   // Begins a head: what is found goes to `found`, which must live until the head is done.
   void begin_head(request_head& found, const limits& bounds) noexcept;
+  // The same for the answer to a request of method `asked`.
+  void begin_answer(response_head& found, method asked, const limits& bounds) noexcept;
   // Begins trailer fields; those that must not stand there are judged but not kept.
   void begin_trailers(std::vector<field_pieces>& found, const limits& bounds) noexcept;
 
   // Goes on with `text`: all bytes from the beginning, those of the last call included (they may have moved).
   outcome scan(std::string_view text);
 
-  // Once done: where the request line begins, and where the head ends (behind its empty line).
+  // Once done: where the first line begins, and where the head ends (behind its empty line).
   [[nodiscard]] std::size_t first() const noexcept { return first_; }
   [[nodiscard]] std::size_t size() const noexcept { return line_; }
   // Once refused.
   [[nodiscard]] refusal why() const noexcept { return why_; }
 
 private:
-  enum class part : std::uint8_t { request_line, fields, trailers };
+  enum class part : std::uint8_t { request_line, status_line, fields, trailers };
 
   // Each answers none or why the line is refused.
   refusal request_line(std::string_view text, piece line);
+  refusal status_line(std::string_view line) noexcept;
   refusal target(std::string_view text, piece whole);
   refusal field_line(std::string_view text, piece line);
   refusal known_field(std::string_view name, std::string_view text, piece value);
@@ -53,12 +59,16 @@ private:
   refusal content_length(std::string_view value);
   void connection(std::string_view value) noexcept;
   [[nodiscard]] refusal whole_head() const noexcept;
+  [[nodiscard]] refusal whole_answer() const noexcept;
   [[nodiscard]] refusal too_large() const noexcept;
   outcome refuse(refusal why) noexcept;
 
-  request_head* head_ = nullptr;
+  message_head* head_ = nullptr;       // not for trailers
+  request_head* request_ = nullptr;    // the same, of a request
+  response_head* response_ = nullptr;  // the same, of an answer
   std::vector<field_pieces>* trailers_ = nullptr;
   const limits* limits_ = nullptr;
+  method asked_ = method::get;  // what is answered
   std::size_t scanned_ = 0;  // no control characters before this, but those of lines that are done
   std::size_t line_ = 0;     // where the line that is being read begins
   std::size_t first_ = 0;

@@ -21,9 +21,9 @@ constexpr entry table[] = {
     ROW(bare_cr, bad_request, "A CR is not followed by LF; end lines with CR LF and send no CR elsewhere."),
     ROW(control_character, bad_request, "The head has a control character; only the tab may stand in a field value."),
     ROW(blank_lines_first, bad_request, "More than one empty line precedes the request line; begin with the method."),
-    ROW(garbage_first, bad_request, "This does not begin like an HTTP request; begin with a method (is the peer speaking TLS?)."),
+    ROW(garbage_first, bad_request, "This does not begin like HTTP (is the peer speaking TLS?)."),
     ROW(request_line_shape, bad_request, "The request line must be a method, one space, a target, one space and the version."),
-    ROW(version_shape, bad_request, "The request line must end with \"HTTP/1.1\" or \"HTTP/1.0\" in capital letters."),
+    ROW(version_shape, bad_request, "The version must be written \"HTTP/1.1\" or \"HTTP/1.0\", in capital letters."),
     ROW(version_unsupported, version_not_supported, "This HTTP version is not spoken here; use HTTP/1.1."),
     ROW(method_unknown, not_implemented,
         "The method is not known here; methods are case-sensitive (GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH)."),
@@ -35,8 +35,8 @@ constexpr entry table[] = {
     ROW(target_encoding, bad_request, "A \"%\" in the target must be followed by two hexadecimal digits."),
     ROW(target_authority, bad_request, "The target's host is empty or malformed; write http://host[:port]/path without user."),
     ROW(head_too_large, fields_too_large,
-        "The request line and header fields together are too large; send fewer or smaller fields."),
-    ROW(too_many_fields, fields_too_large, "The request has too many fields; send fewer."),
+        "The first line and the header fields together are too large; send fewer or smaller fields."),
+    ROW(too_many_fields, fields_too_large, "There are too many fields; send fewer."),
     ROW(folded_field, bad_request, "A line begins with a blank; a field must be on one line."),
     ROW(field_without_colon, bad_request, "A header line has no colon; write \"Name: value\"."),
     ROW(field_name_empty, bad_request, "A header line begins with a colon; write \"Name: value\"."),
@@ -61,7 +61,13 @@ constexpr entry table[] = {
     ROW(chunk_extensions_too_long, bad_request, "The chunk extensions of this body are too long; send none."),
     ROW(chunk_end_missing, bad_request, "A chunk's data must be followed by CR LF: its size and its data do not agree."),
     ROW(trailers_too_large, fields_too_large, "The fields after the body are too large; send fewer."),
-    ROW(readers_disagree, bad_request, "Where this request ends can be read in two ways; send it in a plainer form."),
+    ROW(readers_disagree, bad_request, "Where this message ends can be read in two ways; send it in a plainer form."),
+    ROW(status_line_shape, bad_gateway, "An answer must begin with \"HTTP/1.1\", one space and a status of three digits."),
+    ROW(status_unknown, bad_gateway, "The status of the answer is outside of 100 to 599."),
+    ROW(upgrade_unasked, bad_gateway, "The answer changes the protocol (101) although nobody asked for another."),
+    ROW(interim_answers, bad_gateway, "Too many interim answers (1xx) came before the answer."),
+    ROW(body_where_none_can_be, bad_gateway, "An interim answer or a 204 announces a body, which it cannot have."),
+    ROW(cut_short, bad_gateway, "The connection ended inside the answer."),
 };
 #undef ROW
 
@@ -69,7 +75,7 @@ constexpr bool in_order() {
   for (std::size_t i = 0; i < std::size(table); ++i) {
     if (static_cast<std::size_t>(table[i].why) != i) return false;
   }
-  return std::size(table) == static_cast<std::size_t>(refusal::readers_disagree) + 1;
+  return std::size(table) == static_cast<std::size_t>(refusal::cut_short) + 1;
 }
 static_assert(in_order(), "the table names every refusal, in the order of the enumeration");
 

@@ -13,15 +13,25 @@ std::optional<std::string_view> field_list::find(std::string_view name) const no
   return std::nullopt;
 }
 
-void detail::request_head::clear() noexcept {
-  method = http::method::get;
+void detail::message_head::clear_message() noexcept {
   version = http::version::http_1_1;
-  target = path = query = host = {};
   content_length.reset();
   chunked = false;
   keep_alive = true;
-  expect_continue = false;
   fields.clear();
+}
+
+void detail::request_head::clear() noexcept {
+  clear_message();
+  method = http::method::get;
+  target = path = query = host = {};
+  expect_continue = false;
+}
+
+void detail::response_head::clear() noexcept {
+  clear_message();
+  code = 200;
+  has_body = until_close = false;
 }
 
 }  // namespace levity::http

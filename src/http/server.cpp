@@ -1,5 +1,7 @@
 #include "levity/http/server.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <stdexcept>
@@ -7,7 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "http/char_class.hpp"
 #include "http/date_text.hpp"
+#include "http/duration_table.hpp"
 #include "http/request_parser.hpp"
 #include "http/response_writer.hpp"
 #include "levity/http/problem.hpp"
@@ -23,11 +27,14 @@ struct server::state {
   server_options options;
   router routes;
   std::vector<handler> handlers;
+  std::vector<detail::duration_table::who> routes_counted;  // by route
+  detail::duration_table durations;
   // Counted only.
   atomic<std::uint64_t> connections{0};
   atomic<std::uint64_t> requests{0};
   atomic<std::uint64_t> refused{0};
   atomic<std::uint64_t> failed{0};
+  atomic<std::uint64_t> departed{0};
 };
 
 namespace {
@@ -44,6 +51,16 @@ task<io_result<byte_view>> read_more(Stream& peer) {
 template <class Stream>
 task<io_result<void>> write_pieces(Stream& peer, std::span<iovec> pieces) {
   co_return co_await peer.write_all(pieces);
+}
+
+// How long the peer waits for the answer; for ever when it says nothing, or nothing that can be read.
+duration patience_of(const request& asked) noexcept {
+  constexpr std::size_t digits_max = 12;
+  const auto said = asked.find("X-Request-Deadline-Ms");
+  if (!said || said->empty() || said->size() > digits_max || !detail::all_are(*said, detail::digit_char)) return duration::max();
+  std::int64_t ms = 0;
+  std::from_chars(said->data(), said->data() + said->size(), ms);
+  return std::chrono::milliseconds(ms);
 }
 
 }  // namespace
@@ -102,7 +119,7 @@ private:
       switch (seen.what) {
         case detail::verdict::kind::head_complete:
           stage = reading::body;
-          until = clock::now() + serves_.options.request_timeout;
+          until = begin_request();
           // A body that is announced as too large is refused before the peer is told to send it.
           if (const refusal why = parser_.accept_body(serves_.options.bounds.body_bytes); why != refusal::none) {
             serves_.refused.fetch_add(1, std::memory_order_relaxed);
@@ -115,10 +132,16 @@ private:
           }
           continue;
         case detail::verdict::kind::complete: {
-          if (stage != reading::body) until = clock::now() + serves_.options.request_timeout;
+          if (stage != reading::body) until = begin_request();
           // A request that was accepted is answered even when the server is told to end.
-          const outcome ended = co_await shield(answer_until(until));
+          outcome ended = outcome::lost;
+          if (serves_.options.cancel_on_departure) {
+            ended = co_await shield(answer_while_there(until));
+          } else {
+            ended = co_await shield(answer_until(until));
+          }
           serves_.requests.fetch_add(1, std::memory_order_relaxed);
+          count_duration(ended);
           has_answered_ = true;
           if (ended == outcome::late) {
             co_await shield(send_problem(status::service_unavailable, "The request took too long and was given up."));
@@ -134,6 +157,12 @@ private:
         }
         case detail::verdict::kind::needs_more:
         case detail::verdict::kind::refused: break;
+      }
+      if (early_size_ > 0) {
+        // What came while a handler ran. Its views must outlive the next one, so there are two such buffers.
+        std::swap(early_, looked_at_);
+        bytes = {reinterpret_cast<const std::byte*>(looked_at_.data()), std::exchange(early_size_, 0)};
+        continue;
       }
       if (stage == reading::nothing) {
         const bool begun = !parser_.idle();
@@ -153,13 +182,75 @@ private:
     }
   }
 
+  // The head of a request is there: when it must be over.
+  time_point begin_request() noexcept {
+    began_ = clock::now();
+    duration most = serves_.options.request_timeout;
+    if (serves_.options.heed_deadline) most = std::min(most, patience_of(parser_.current()));
+    return most < time_point::max() - began_ ? began_ + most : time_point::max();
+  }
+
+  void count_duration(outcome ended) noexcept {
+    std::string_view error;
+    unsigned answered = code(answer_.status());
+    if (ended == outcome::late) {
+      error = "timed_out";
+      answered = code(status::service_unavailable);
+    } else if (ended == outcome::lost) {
+      error = departed_ ? "departed" : "connection_lost";
+      if (departed_) answered = 0;
+    }
+    const detail::duration_table::who whose = route_ < serves_.routes_counted.size() ? serves_.routes_counted[route_] : 0;
+    serves_.durations.record(whose, parser_.current().method(), answered, error, clock::now() - began_);
+  }
+
   task<outcome> answer_until(time_point until) { co_return co_await with_deadline(until, answer()); }
+
+  // The same, and the peer is listened to meanwhile: when it goes, the handler is cancelled.
+  task<outcome> answer_while_there(time_point until) {
+    outcome ended = outcome::lost;
+    departed_ = false;
+    scope handling{on_failure::keep_going, "http handler"};
+    scope listening{on_failure::keep_going, "http departure"};
+    handling.spawn("http handler", [](connection* self, time_point by, outcome* to) -> task<> {
+      *to = co_await self->answer_until(by);
+    }, this, until, &ended);
+    listening.spawn("http departure", [](connection* self, scope* other) { return self->listen(other); }, this, &handling);
+    co_await handling.join();
+    listening.cancel();
+    co_await listening.join();
+    if (departed_ && ended != outcome::sent) {
+      serves_.departed.fetch_add(1, std::memory_order_relaxed);
+      ended = outcome::lost;
+    }
+    co_return ended;
+  }
+
+  // Reads on beside a handler, to notice the peer's end. What a peer sends ahead is kept, as far as there is room; beyond it, its
+  // end is noticed when the handler has returned.
+  task<> listen(scope* handling) {
+    constexpr std::size_t room = 512;
+    early_.resize(room);
+    while (early_size_ < room) {
+      const std::span<std::byte> into(reinterpret_cast<std::byte*>(early_.data()) + early_size_, room - early_size_);
+      const io_result<std::size_t> got = co_await peer_.read_some(into);
+      if (got) {
+        early_size_ += *got;
+        continue;
+      }
+      if (got.error() == io_failure::cancelled) co_return;
+      departed_ = true;  // published by cancel()
+      handling->cancel();
+      co_return;
+    }
+  }
 
   // Has the request handled and sends the answer.
   task<outcome> answer() {
     const request& asked = parser_.current();
     answer_.clear();
     const route_match found = serves_.routes.match(asked.method(), asked.path());
+    route_ = found ? found.route() : static_cast<std::size_t>(-1);
     if (found) {
       bool late = false;
       std::string failure;
@@ -173,6 +264,7 @@ private:
       } catch (...) {
         failure = "an exception that is no std::exception";
       }
+      if (late && departed_) co_return outcome::lost;
       if (late || !failure.empty()) serves_.failed.fetch_add(1, std::memory_order_relaxed);
       if (late) co_return outcome::late;
       if (!failure.empty()) {
@@ -219,7 +311,13 @@ private:
   response answer_;
   response_writer writer_;
   detail::date_text date_;
+  std::string early_;      // what came while the handler ran; early_size_ bytes of it
+  std::string looked_at_;  // what came while the handler before it ran, and is a request by now
+  std::size_t early_size_ = 0;
+  std::size_t route_ = 0;
+  time_point began_{};
   bool has_answered_ = false;
+  bool departed_ = false;
 };
 
 server::server(server_options options) : state_(std::make_unique<state>()) { state_->options = options; }
@@ -230,6 +328,7 @@ void server::route(method which, std::string_view pattern, handler answers) {
   const auto added = state_->routes.add(which, pattern, state_->handlers.size());
   if (!added) throw std::invalid_argument(added.error());
   state_->handlers.push_back(std::move(answers));
+  state_->routes_counted.push_back(state_->durations.introduce({}, 0, pattern));
 }
 
 template <class Stream, class Listener>
@@ -257,7 +356,10 @@ task<> server::serve(unix_listener listener) { return serve_from<unix_stream>(st
 
 server_figures server::look() const noexcept {
   return {state_->connections.load(std::memory_order_relaxed), state_->requests.load(std::memory_order_relaxed),
-          state_->refused.load(std::memory_order_relaxed), state_->failed.load(std::memory_order_relaxed)};
+          state_->refused.load(std::memory_order_relaxed), state_->failed.load(std::memory_order_relaxed),
+          state_->departed.load(std::memory_order_relaxed)};
 }
+
+std::vector<duration_series> server::durations() const { return state_->durations.look(); }
 
 }  // namespace levity::http

@@ -128,6 +128,11 @@ io_result<std::size_t> read_once(endpoint& socket, std::span<std::byte> into) no
 
 }  // namespace
 
+io_result<std::size_t> tcp_stream::try_read_some(std::span<std::byte> into) noexcept {
+  if (socket_ == nullptr) return std::unexpected(io_error{io_failure::closed, 0, "socket read"});
+  return read_once(*socket_, into);
+}
+
 io_result<void> tcp_stream::set_no_delay(bool on) noexcept {
   return set_socket_option(socket_, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0);
 }

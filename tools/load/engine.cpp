@@ -629,6 +629,7 @@ void engine::expire(std::int64_t now) {
 void engine::fail_oldest_queued(failure why, std::int64_t now) {
   const std::int64_t intended = plan_.at_ns(sent_);
   ++sent_;
+  if (traffic_ != nullptr) traffic_->unwritten(intended, now, why);
   count_end(intended, 0, now, why, 0);
 }
 

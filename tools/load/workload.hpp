@@ -67,6 +67,13 @@ public:
     static_cast<void>(id);
     return answer.outcome == failure::none ? by_status(answer.status()) : answer.outcome;
   }
+
+  /// A request of the schedule has ended without having been written: no connection was free, or none could be opened.
+  virtual void unwritten(std::int64_t intended_ns, std::int64_t end_ns, failure why) {
+    static_cast<void>(intended_ns);
+    static_cast<void>(end_ns);
+    static_cast<void>(why);
+  }
 };
 
 }  // namespace levity::load

@@ -1,15 +1,12 @@
 #include "orders/service_watch.hpp"
 
-#include "load/response_reader.hpp"
+#include "load/ask.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -50,32 +47,9 @@ std::optional<std::uint64_t> number_in(std::string_view json, std::string_view n
 }
 
 std::optional<std::uint64_t> ask_tasks(const load::target& where) {
-  const auto* address = reinterpret_cast<const sockaddr*>(&where.address);
-  const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::nullopt;
-  const timeval limit{1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  const std::string request =
-      fmt::format("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", where.authority);
-  load::response_reader reader;
-  reader.start();
-  if (connect(fd, address, where.address_size) == 0 &&
-      send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
-    std::array<char, 4096> buffer{};
-    while (!reader.complete() && !reader.failed()) {
-      const ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
-      if (got < 0) break;
-      if (got == 0) {
-        reader.end();
-        break;
-      }
-      reader.feed({buffer.data(), static_cast<std::size_t>(got)});
-    }
-  }
-  close(fd);
-  if (!reader.complete()) return std::nullopt;
-  return number_in(reader.body(), "tasks");
+  load::asker health(where, 1'000'000'000);
+  const auto answer = health.ask("GET", "/healthz");
+  return answer ? number_in(answer->body, "tasks") : std::nullopt;
 }
 
 void service_watch::begin() {

@@ -7,8 +7,9 @@
 
 namespace levity::inline v0::http {
 
-/// Why a request was not accepted. Each has a status for the answer, a name for metrics and a sentence for the problem body.
-/// After a refusal nothing more may be read from the connection: where the next request begins is unknown.
+/// Why a message was not accepted, a request by a server or an answer by a client. Each has a status for who asked, a name for
+/// metrics and a sentence for people. After a refusal nothing more may be read from the connection: where the next message begins
+/// is unknown.
 enum class refusal : std::uint8_t {
   none,                       ///< it was
   bare_lf,                    ///< a line ends with LF alone; 400
@@ -53,6 +54,13 @@ enum class refusal : std::uint8_t {
   chunk_end_missing,          ///< no CR LF behind a chunk's data; 400
   trailers_too_large,         ///< beyond limits::trailer_bytes; 431
   readers_disagree,           ///< where it ends could be read in two ways; 400
+  // Of answers alone.
+  status_line_shape,       ///< not a version, a space, three digits and the end or a space; 502
+  status_unknown,          ///< a status outside of 100 to 599; 502
+  upgrade_unasked,         ///< 101, and nobody asked for another protocol; 502
+  interim_answers,         ///< more 1xx than limits::interim_answers before the answer; 502
+  body_where_none_can_be,  ///< a 1xx or 204 that announces a body; 502
+  cut_short,               ///< the connection ended inside the answer; 502
 };
 
 /// The status of the answer.

@@ -39,19 +39,33 @@ struct field_pieces {
   piece value;
 };
 
-// What the rules for a head find in it.
-struct request_head {
-  http::method method = http::method::get;
+// What the rules for a head find in it, whichever side sent it.
+struct message_head {
   http::version version = http::version::http_1_1;
+  bool chunked = false;
+  bool keep_alive = true;
+  std::optional<std::uint64_t> content_length;
+  std::vector<field_pieces> fields;
+
+protected:
+  void clear_message() noexcept;
+};
+
+struct request_head : message_head {
+  http::method method = http::method::get;
   piece target;
   piece path;  // size 0: the root
   piece query;
   piece host;
-  std::optional<std::uint64_t> content_length;
-  bool chunked = false;
-  bool keep_alive = true;
   bool expect_continue = false;
-  std::vector<field_pieces> fields;
+
+  void clear() noexcept;
+};
+
+struct response_head : message_head {
+  std::uint16_t code = 200;
+  bool has_body = false;     // with the request's method taken into account
+  bool until_close = false;  // the body ends with the connection
 
   void clear() noexcept;
 };

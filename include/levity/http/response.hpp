@@ -1,12 +1,10 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "levity/http/field.hpp"
+#include "levity/http/field_lines.hpp"
 #include "levity/http/status.hpp"
 
 namespace levity::inline v0::http {
@@ -26,15 +24,15 @@ public:
   /// Sets a field, in the place of all fields of that name. False, and nothing changed, when the name is not a token or the
   /// value has CR, LF, NUL or another control character (somebody tries to smuggle in a field), or when the field is one
   /// that the connection writes itself.
-  bool set(std::string_view name, std::string_view value);
+  bool set(std::string_view name, std::string_view value) { return fields_.set(name, value); }
   /// The same, beside the fields of that name: for Set-Cookie.
-  bool add(std::string_view name, std::string_view value);
+  bool add(std::string_view name, std::string_view value) { return fields_.add(name, value); }
   /// Removes all fields of that name.
-  void remove(std::string_view name) noexcept;
+  void remove(std::string_view name) noexcept { fields_.remove(name); }
   /// The value of the first field of that name; valid until the next change of a field.
-  [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept;
+  [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept { return fields_.find(name); }
   /// All fields as they go over the wire, each line with its CRLF.
-  [[nodiscard]] std::string_view field_lines() const noexcept { return lines_; }
+  [[nodiscard]] std::string_view field_lines() const noexcept { return fields_.text(); }
 
   /// Copies the body into memory that is reused.
   void set_body(std::string_view bytes);
@@ -54,16 +52,7 @@ public:
   void release() noexcept;
 
 private:
-  struct line {
-    std::uint32_t at;
-    std::uint32_t name_size;
-    std::uint32_t size;  // with ": " and CRLF
-  };
-
-  void append(std::string_view name, std::string_view value);
-
-  std::string lines_;
-  std::vector<line> index_;
+  http::field_lines fields_;
   std::string own_;
   std::string_view view_;
   http::status status_ = http::status::ok;

@@ -7,9 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
+#include "levity/http/durations.hpp"
 #include "levity/http/limits.hpp"
 #include "levity/http/message.hpp"
 #include "levity/http/router.hpp"
@@ -28,6 +30,12 @@ struct server_options {
   duration head_timeout = std::chrono::seconds(10);     ///< from a request's first byte to the end of its head; 408
   duration request_timeout = std::chrono::seconds(30);  ///< body, handler and answer; 408 while reading, else 503
   std::size_t connections_max = 10'000;                 ///< further ones are answered 503 and closed
+  /// Whether a handler is cancelled when its peer has ended or reset the connection: nobody waits for the answer any more. A peer
+  /// that ends only its own side and still reads (`nc -N`, shutdown(SHUT_WR)) then gets none. Costs two tasks a request.
+  bool cancel_on_departure = false;
+  /// Whether X-Request-Deadline-Ms, the time that the peer will wait, in whole milliseconds, bounds a request as request_timeout
+  /// does. What it calls is then bounded, too: a http::client within the handler sends on what is left.
+  bool heed_deadline = false;
 };
 
 /// What happened so far. Racy by nature.
@@ -36,6 +44,7 @@ struct server_figures {
   std::uint64_t requests = 0;     ///< answered, whatever the status
   std::uint64_t refused = 0;      ///< not accepted by the parser
   std::uint64_t failed = 0;       ///< handlers that threw or ran out of time
+  std::uint64_t departed = 0;     ///< handlers that were cancelled because their peer had gone
 };
 
 /// Answers a request. The request and its views live until the task ends; what is set in the response is sent then. An
@@ -63,6 +72,9 @@ public:
 
   /// The figures now. Any thread.
   [[nodiscard]] server_figures look() const noexcept;
+  /// The histograms of http.server.request.duration, from the whole head to the answer's last byte: one for each route, method,
+  /// status and error, at most 1,000 and one more. Requests that the parser refused are not in them. Any thread.
+  [[nodiscard]] std::vector<duration_series> durations() const;
 
 private:
   template <class Stream>

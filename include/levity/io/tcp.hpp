@@ -47,6 +47,12 @@ public:
   /// The same into the caller's bytes (at least one), which must live until the read has returned.
   [[nodiscard("co_await the read")]] read_into_awaiter read_some(std::span<std::byte> into) noexcept;
 
+  /// Reads what is there; would_block when nothing is. For whoever keeps a connection that should be silent and is about to use it:
+  /// a byte, the end or a failure says that it is not to be used. One system call. Inside a task; nobody reads meanwhile.
+  [[nodiscard]] io_result<std::size_t> try_read_some(std::span<std::byte> into) noexcept;
+  /// Gives back the buffer in which the view of the last read_some() lies: a connection that rests needs none.
+  void drop_buffer() noexcept;
+
   /// Writes all of it. The bytes must live until the write has returned. Inline while the socket takes them.
   [[nodiscard("co_await the write")]] write_awaiter write_all(byte_view bytes) noexcept;
   [[nodiscard("co_await the write")]] write_awaiter write_all(std::string_view text) noexcept;
@@ -83,7 +89,6 @@ public:
 
 private:
   static task<io_result<tcp_stream>> connect_to(io_result<address> read);
-  void drop_buffer() noexcept;
 
   detail::endpoint* socket_ = nullptr;
   std::byte* buffer_ = nullptr;

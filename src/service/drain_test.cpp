@@ -1,0 +1,183 @@
+// Health and drain: state machines that are told the time, and a server that ends by its own hand.
+
+#include "levity/service/drain.hpp"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "levity/levity.hpp"
+#include "levity/service/health.hpp"
+#include "levity/service/log.hpp"
+#include "tests/support/run_tasks.hpp"
+
+namespace lv = levity;
+using namespace std::chrono_literals;
+using levity::test::run_tasks;
+using lv::service::drain;
+using lv::service::drain_options;
+using lv::service::drain_state;
+using lv::service::health;
+
+namespace {
+
+constexpr lv::time_point start{};
+
+TEST(health, is_ready_when_it_has_started_and_every_check_is_in_order) {
+  health of(start, {"database", "cache"});
+  EXPECT_FALSE(of.startup().good);
+  EXPECT_TRUE(of.live(start).good);
+  EXPECT_EQ(of.ready(start).why, "starting");
+  of.started(start);
+  EXPECT_TRUE(of.startup().good);
+  EXPECT_EQ(of.ready(start).why, "database");
+  of.set(0, true);
+  EXPECT_EQ(of.ready(start).why, "cache");
+  of.set(1, true);
+  EXPECT_TRUE(of.ready(start).good);
+  of.set(0, false);
+  EXPECT_FALSE(of.ready(start).good);
+  EXPECT_TRUE(of.live(start).good);  // a database that is away is no reason to die
+  of.set(7, true);                   // there is none
+}
+
+TEST(health, that_drains_is_not_ready_and_lives) {
+  health of(start);
+  of.started(start);
+  EXPECT_TRUE(of.ready(start).good);
+  of.begin_drain();
+  EXPECT_EQ(of.ready(start).why, "draining");
+  EXPECT_TRUE(of.live(start).good);
+  of.started(start);
+  EXPECT_FALSE(of.ready(start).good);
+}
+
+TEST(health, dies_of_a_start_that_takes_too_long_and_of_a_heart_that_stands_still) {
+  health of(start, {}, {.startup_max = 10s, .beat_max = 5s});
+  EXPECT_TRUE(of.live(start + 10s).good);
+  EXPECT_FALSE(of.live(start + 10s + 1ns).good);
+  of.started(start + 11s);
+  EXPECT_TRUE(of.live(start + 16s).good);
+  EXPECT_FALSE(of.live(start + 17s).good);
+  EXPECT_FALSE(of.ready(start + 17s).good);
+  of.beat(start + 17s);
+  EXPECT_TRUE(of.ready(start + 17s).good);
+}
+
+TEST(drain, goes_through_its_states_in_order) {
+  drain of({.notice = 5s, .bound = 30s});
+  EXPECT_EQ(of.state(), drain_state::serving);
+  EXPECT_FALSE(of.next_look());
+  EXPECT_EQ(of.look(start + 1h, 3), drain_state::serving);
+  EXPECT_EQ(of.signal(start), drain_state::noticing);
+  EXPECT_EQ(of.next_look(), start + 5s);
+  EXPECT_EQ(of.look(start + 4s, 0), drain_state::noticing);
+  EXPECT_EQ(of.look(start + 5s, 2), drain_state::finishing);
+  EXPECT_EQ(of.next_look(), start + 30s);
+  EXPECT_EQ(of.look(start + 20s, 1), drain_state::finishing);
+  EXPECT_EQ(of.look(start + 21s, 0), drain_state::ended);
+  EXPECT_EQ(of.exit_code(), 0);
+  EXPECT_FALSE(of.next_look());
+  EXPECT_EQ(of.signal(start + 22s), drain_state::ended);
+}
+
+TEST(drain, is_cut_off_when_the_time_is_over) {
+  drain of({.bound = 30s, .overdue_code = 7});
+  of.signal(start);
+  of.look(start, 1);
+  EXPECT_EQ(of.look(start + 30s - 1ns, 1), drain_state::finishing);
+  EXPECT_EQ(of.look(start + 30s, 1), drain_state::cut_off);
+  EXPECT_EQ(of.exit_code(), 7);
+}
+
+TEST(drain, a_second_signal_ends_it_at_once) {
+  drain of({.notice = 5s});
+  of.signal(start);
+  EXPECT_EQ(of.signal(start + 1ms), drain_state::cut_off);
+}
+
+TEST(drain, whatever_happens_it_ends_in_time_and_goes_forward_only) {
+  EXPECT_TRUE(rc::check([] {
+    const auto notice = std::chrono::milliseconds(*rc::gen::inRange(0, 50));
+    const auto bound = std::chrono::milliseconds(*rc::gen::inRange(0, 50));
+    drain of({.notice = notice, .bound = bound});
+    lv::time_point now = start + std::chrono::milliseconds(*rc::gen::inRange(0, 10));
+    const lv::time_point signalled = now;
+    drain_state last = of.signal(now);
+    while (const auto next = of.next_look()) {
+      now = std::max(now, *next) - std::chrono::milliseconds(*rc::gen::inRange(0, 2));
+      const drain_state state = of.look(now, *rc::gen::inRange<std::size_t>(0, 3));
+      RC_ASSERT(state >= last);
+      last = state;
+      if (of.next_look() == next && now < *next) now = *next;
+    }
+    RC_ASSERT(last == drain_state::ended || last == drain_state::cut_off);
+    RC_ASSERT(now <= signalled + bound + 2ms);
+  }));
+}
+
+
+lv::task<> answer(const lv::http::request&, const lv::http::route_match&, lv::http::response& out) {
+  out.set_body("ok");
+  co_return;
+}
+
+TEST(serve_until_told, ends_with_0_after_sigterm_when_all_is_answered) {
+  static int code;
+  code = -1;
+  run_tasks(1, []() -> lv::task<> {
+    const auto held = lv::signal_set::open({SIGTERM});  // a signal that comes early ends nobody
+    lv::http::server server;
+    server.route(lv::http::method::get, "/", answer);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    health probes(lv::clock::now());
+    lv::scope main;
+    main.spawn([](lv::http::server* of, lv::tcp_listener at, health* seen) -> lv::task<> {
+      code = co_await lv::service::serve_until_told(of, std::move(at), {.bound = 10s}, {.probes = seen});
+    }, &server, std::move(listener), &probes);
+    while (!probes.startup().good) co_await lv::sleep(1ms);
+    EXPECT_TRUE(probes.ready(lv::clock::now()).good);
+    co_await lv::sleep(20ms);
+    ::kill(::getpid(), SIGTERM);
+    co_await main.join();
+    EXPECT_EQ(probes.ready(lv::clock::now()).why, "draining");
+  });
+  EXPECT_EQ(code, 0);
+}
+
+lv::task<> hang(const lv::http::request&, const lv::http::route_match&, lv::http::response& out) {
+  co_await lv::shield([]() -> lv::task<> { co_await lv::sleep(2s); }());
+  out.set_body("late");
+}
+
+TEST(serve_until_told, is_cut_off_where_a_handler_does_not_end) {
+  static int code, cut;
+  code = cut = -1;
+  run_tasks(2, []() -> lv::task<> {
+    const auto held = lv::signal_set::open({SIGTERM});
+    lv::http::server server;
+    server.route(lv::http::method::get, "/", hang);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    const auto at = listener.local_address();
+    lv::scope main;
+    main.spawn([](lv::http::server* of, lv::tcp_listener from) -> lv::task<> {
+      code = co_await lv::service::serve_until_told(of, std::move(from), {.bound = 100ms, .overdue_code = 7},
+                                                    {.cut_off = [](int with) { cut = with; }});
+    }, &server, std::move(listener));
+    auto peer = co_await lv::tcp_stream::connect(at);
+    EXPECT_TRUE(peer);
+    const auto sent = co_await peer->write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    EXPECT_TRUE(sent);
+    co_await lv::sleep(50ms);
+    ::kill(::getpid(), SIGTERM);
+    co_await main.join();
+  });
+  EXPECT_EQ(cut, 7);
+  EXPECT_EQ(code, 7);
+}
+
+}  // namespace
