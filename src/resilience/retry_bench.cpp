@@ -10,6 +10,7 @@
 #include "levity/resilience/hedge.hpp"
 #include "levity/resilience/retry.hpp"
 #include "levity/runtime/run.hpp"
+#include "levity/task/yield.hpp"
 
 namespace lv = levity;
 using namespace std::chrono_literals;
