@@ -29,6 +29,7 @@ struct server::state {
   std::vector<handler> handlers;
   std::vector<detail::duration_table::who> routes_counted;  // by route
   detail::duration_table durations;
+  atomic<bool> winds_down{false};  // relaxed: who reads it too early keeps a connection for one request more
   // Counted only.
   atomic<std::uint64_t> connections{0};
   atomic<std::uint64_t> requests{0};
@@ -280,7 +281,8 @@ private:
     } else {
       write_problem(answer_, status::not_found, "There is nothing at this path.");
     }
-    const auto pieces = writer_.whole(answer_, {asked.method(), asked.version(), asked.keep_alive(), date()});
+    const bool keeps = asked.keep_alive() && !serves_.winds_down.load(std::memory_order_relaxed);
+    const auto pieces = writer_.whole(answer_, {asked.method(), asked.version(), keeps, date()});
     const io_result<void> sent = co_await peer_.write_all(pieces);
     co_return sent ? outcome::sent : outcome::lost;
   }
@@ -344,6 +346,7 @@ task<> server::serve_from(Listener listener) {
     }
     connections.spawn("http connection", &connection<Stream>::run, state_.get(), std::move(*peer));
   }
+  wind_down();
   drain(listener, [&connections, this](Stream peer) {
     connections.spawn("http farewell", &connection<Stream>::turn_away, state_.get(), std::move(peer));
   });
@@ -353,6 +356,8 @@ task<> server::serve_from(Listener listener) {
 task<> server::serve(tcp_listener listener) { return serve_from<tcp_stream>(std::move(listener)); }
 
 task<> server::serve(unix_listener listener) { return serve_from<unix_stream>(std::move(listener)); }
+
+void server::wind_down() noexcept { state_->winds_down.store(true, std::memory_order_relaxed); }
 
 server_figures server::look() const noexcept {
   return {state_->connections.load(std::memory_order_relaxed), state_->requests.load(std::memory_order_relaxed),

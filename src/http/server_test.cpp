@@ -317,6 +317,36 @@ TEST(http_server, serves_over_a_unix_socket_as_over_any_connection) {
   });
 }
 
+TEST(http_server, one_that_winds_down_answers_each_connection_once_more_and_accepts) {
+  run_tasks(2, []() -> lv::task<> {
+    http::server server{{}};
+    server.route(http::method::get, "/hello", hello);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    const lv::address at = listener.local_address();
+    lv::scope parts;
+    parts.spawn([](http::server* serves, lv::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server, &listener);
+    constexpr std::string_view asks = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+    auto kept = (co_await lv::tcp_stream::connect(at)).value();
+    EXPECT_TRUE(co_await kept.write_all(asks));
+    const auto first = co_await kept.read_some();
+    EXPECT_TRUE(first.has_value());
+    if (first) {
+      const std::string_view text(reinterpret_cast<const char*>(first->data()), first->size());
+      EXPECT_EQ(text.find("Connection: close"), std::string_view::npos) << text;
+    }
+    server.wind_down();
+    EXPECT_TRUE(co_await kept.write_all(asks));
+    const std::string last = co_await read_all(kept);  // to its end: the server closes
+    EXPECT_EQ(status_of(last), "200");
+    EXPECT_NE(last.find("Connection: close"), std::string::npos) << last;
+    auto fresh = (co_await lv::tcp_stream::connect(at)).value();
+    EXPECT_TRUE(co_await fresh.write_all(asks));
+    EXPECT_EQ(body_of(co_await read_all(fresh)), "hello");
+    parts.cancel();
+    co_await parts.join();
+  });
+}
+
 TEST(http_server, one_that_ends_answers_those_that_nobody_has_accepted) {
   run_tasks(2, []() -> lv::task<> {
     http::server server{{}};

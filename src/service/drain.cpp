@@ -136,7 +136,10 @@ task<int> serve_until_told(http::server* server, tcp_listener listener, drain_op
     ends.look(clock::now(), served ? 0 : 1);
     if (ends.state() == before) continue;
     note(companions.notes, "ending", ends.state());
-    if (before == drain_state::serving && companions.probes != nullptr) companions.probes->begin_drain();
+    if (before == drain_state::serving) {
+      if (companions.probes != nullptr) companions.probes->begin_drain();
+      server->wind_down();
+    }
     if (ends.state() == drain_state::finishing) serving.cancel();
   }
   ears.cancel();

@@ -64,11 +64,16 @@ public:
   /// pattern is malformed or taken.
   void route(method which, std::string_view pattern, handler answers);
 
-  /// Accepts and serves until it is cancelled or the listener fails. Then open connections end in order: those inside a request
-  /// after its answer, those that were never asked anything at once, the others when the peer has seen the end, or after a
+  /// Accepts and serves until it is cancelled or the listener fails. Then it winds down, and open connections end in order: those
+  /// inside a request after its answer, those that were never asked anything at once, the others when the peer has seen the end, or after a
   /// second; those that nobody has accepted yet are answered 503.
   task<> serve(tcp_listener listener);
   task<> serve(unix_listener listener);
+
+  /// From here on each answer is the last one of its connection and says so (`Connection: close`), while new connections are still
+  /// accepted. A client that heeds it never sends a request to a connection that is about to close, so a server whose balancer has
+  /// been told that it goes ends without a lost request. Any thread; for good.
+  void wind_down() noexcept;
 
   /// The figures now. Any thread.
   [[nodiscard]] server_figures look() const noexcept;

@@ -4,7 +4,8 @@
 //
 //   state          moved by                                  what is to be done then
 //   serving        (at first)
-//   -> noticing    signal()                                  say that it is not ready: balancers need a while to hear of it
+//   -> noticing    signal()                                  say that it is not ready: balancers need a while to hear of it; each
+//                                                            answer is its connection's last
 //   -> finishing   look(), `notice` after the signal         accept nothing more, finish what is under way
 //   -> ended       look(), nothing is under way              exit with 0
 //   -> cut_off     look(), `bound` after the signal, or a    exit with `overdue_code`, whatever is under way
@@ -30,7 +31,7 @@ class log;
 
 /// How long an end may take.
 struct drain_options {
-  duration notice{};  ///< after the signal, while it still accepts; behind a balancer its probe's period
+  duration notice{};  ///< after the signal, while it still accepts; behind a balancer twice its probe's period
   duration bound = std::chrono::seconds(30);      ///< after the signal, for everything; below what a cluster waits before it kills
   int overdue_code = 1;                           ///< the exit code where not everything could be finished
 };
