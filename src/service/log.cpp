@@ -260,8 +260,8 @@ log::log(log_options options)
       capacity_(std::max<std::size_t>(options.buffer.bytes, line_bytes_max)),
       level_(options.level),
       sites_(std::make_unique<std::array<site, sites>>()),
-      filling_(std::make_unique<char[]>(capacity_ + told_bytes_max)),
-      away_(std::make_unique<char[]>(capacity_ + told_bytes_max)) {}
+      filling_(std::make_unique_for_overwrite<char[]>(capacity_ + told_bytes_max)),
+      away_(std::make_unique_for_overwrite<char[]>(capacity_ + told_bytes_max)) {}
 
 log::~log() = default;
 

@@ -71,8 +71,8 @@ TEST(log, logfmt_quotes_what_has_blanks_in_it) {
 }
 
 TEST(log, dates_are_right_on_every_day) {
+  lv::service::log log(plain());
   for (std::int64_t day = 0; day < 60'000; day += 13) {
-    lv::service::log log(plain());
     wall = day * 86'400'000'000'000 + 86'399'999'999'999;
     log.info("x");
     const auto ymd = std::chrono::year_month_day(std::chrono::sys_days(std::chrono::days(day)));
@@ -113,8 +113,9 @@ TEST(log, utf_8_is_kept_and_what_is_none_is_replaced) {
 
 TEST(log, a_long_line_is_cut_says_so_and_is_json_all_the_same) {
   for (const log_format format : {log_format::json, log_format::logfmt}) {
+    lv::service::log log(plain(format));
     for (std::size_t size = 3800; size < 4200; size++) {
-      lv::service::log log(plain(format));
+      wall += 1'000'000'000;  // no line of this place is suppressed
       const std::string text(size, size % 3 == 0 ? 'x' : size % 3 == 1 ? '\n' : '"');
       log.info("m", {{"v", text}, {"after", 1}});
       const std::string line = log.take_rest();
