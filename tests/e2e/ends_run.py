@@ -6,7 +6,7 @@ The order service with payment and inventory, as three processes, under load, wh
   kill   each round one of the three is killed with SIGKILL at a random moment and started again on its data. At the end every
          acknowledged order is there once, charged once, put aside once.
   term   each round the order service is told to end with SIGTERM and, when it has, started again. No request fails: customers
-         come by a balancer, which asks /readyz twenty times a second and opens no connection where the answer is no.
+         come by a balancer, which asks /healthz/ready twenty times a second and opens no connection where the answer is no.
 
 A customer orders, reads what it has ordered, over a connection that stays, and asks again under the same Idempotency-Key for what
 was not answered. A request counts as failed when it was sent and not answered with 2xx. Exit: 0 all is well, 2 it is not.
@@ -81,7 +81,7 @@ class Balancer:
         while not self.over:
             try:
                 asked = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=2)
-                asked.request("GET", "/readyz")
+                asked.request("GET", "/healthz/ready")
                 self.ready = asked.getresponse().status == 200
                 asked.close()
             except (OSError, http.client.HTTPException):
