@@ -29,6 +29,7 @@ struct slot {
   order_index next_of_customer;
   std::uint16_t version;  // there are at most three transitions
   order_status status;
+  owed owes;
 
   std::string_view key() const noexcept { return {text + 3, static_cast<unsigned char>(text[2])}; }
   contents_view contents() const noexcept {
@@ -183,7 +184,7 @@ struct book::tables {
 
   order_view view(order_index at) const noexcept {
     const slot& s = slots[at];
-    return {std::uint64_t{at} + 1, s.contents(), s.status, s.version, s.created_at_ns, s.updated_at_ns, s.sequence};
+    return {std::uint64_t{at} + 1, s.contents(), s.status, s.version, s.created_at_ns, s.updated_at_ns, s.sequence, s.owes};
   }
 
   bool has(std::uint64_t id) const noexcept { return id >= 1 && id <= slots.size(); }
@@ -219,6 +220,7 @@ struct book::tables {
     made.next_of_customer = none;
     made.version = static_cast<std::uint16_t>(order.version);
     made.status = order.status;
+    made.owes = order.owes;
 
     if (!key.empty()) keys.of(hash_of_key).insert(at);
     const std::string_view customer = order.contents.customer();
@@ -246,6 +248,7 @@ struct book::tables {
     order.id = create.id;
     order.contents = create.contents;
     order.created_at_ns = order.updated_at_ns = create.created_at_ns;
+    order.owes = create.owes;
     return add(order, create.key, sequence);
   }
 
@@ -262,6 +265,14 @@ struct book::tables {
     order.version = static_cast<std::uint16_t>(change.version);
     order.updated_at_ns = change.updated_at_ns;
     order.sequence = sequence;
+    return {};
+  }
+
+  // Once more is as good as once: the two bookings of an order are marked in any order, and a snapshot may know of them already.
+  std::expected<void, std::string> apply(std::uint64_t, const settle_record& settle) {
+    if (!has(settle.id)) return std::unexpected(fmt::format("it settles order {}, which does not exist", settle.id));
+    owed& owes = slots[index_of(settle.id)].owes;
+    owes = static_cast<owed>(owes & ~settle.made);
     return {};
   }
 

@@ -64,15 +64,24 @@ private:
   bool failed_ = false;
 };
 
+// In a snapshot the status has the lower half of its byte, what is owed the upper one: it was always 0 before there was something.
+constexpr std::uint8_t owes_unit = 16;
+
 struct payload_writer {
   std::string& out;
 
   record_type operator()(const create_record& create) const {
+    if (create.owes != 0) put(out, create.owes);
     put(out, create.id);
     put(out, create.created_at_ns);
     text(create.key);
     out.append(create.contents.packed());
-    return record_type::create;
+    return create.owes == 0 ? record_type::create : record_type::create_owing;
+  }
+  record_type operator()(const settle_record& settle) const {
+    put(out, settle.id);
+    put(out, settle.made);
+    return record_type::settle;
   }
   record_type operator()(const change_record& change) const {
     put(out, change.id);
@@ -87,7 +96,7 @@ struct payload_writer {
     put(out, snapshot.order.created_at_ns);
     put(out, snapshot.order.updated_at_ns);
     put(out, snapshot.order.version);
-    put(out, static_cast<std::uint8_t>(snapshot.order.status));
+    put(out, static_cast<std::uint8_t>(static_cast<unsigned>(snapshot.order.status) | snapshot.order.owes * owes_unit));
     text(snapshot.key);
     out.append(snapshot.order.contents.packed());
     return record_type::snapshot_order;
@@ -109,7 +118,7 @@ struct payload_writer {
 bool plausible(const char* header, std::size_t bytes_left) noexcept {
   const auto length = get<std::uint32_t>(header + 16);
   const auto type = get<std::uint8_t>(header + 22);
-  return length <= payload_size_max && length <= bytes_left - record_header_size && type >= 1 && type <= 5 &&
+  return length <= payload_size_max && length <= bytes_left - record_header_size && type >= 1 && type <= 7 &&
          header[23] == 0;
 }
 
@@ -125,6 +134,7 @@ raw_record raw_at(std::string_view bytes) noexcept {
 }
 
 bool is_status(std::uint8_t number) noexcept { return number < order_status_count; }
+bool is_owed(std::uint8_t number) noexcept { return number != 0 && number <= owes_all; }
 
 }  // namespace
 
@@ -179,13 +189,17 @@ void append_record(std::string& out, std::uint64_t generation, std::uint64_t seq
 std::expected<log_record, std::string_view> decode(const raw_record& raw) {
   payload_reader reader{raw.payload()};
   switch (raw.type) {
-    case record_type::create: {
+    case record_type::create:
+    case record_type::create_owing: {
       create_record create;
+      if (raw.type == record_type::create_owing) create.owes = reader.number<owed>();
       create.id = reader.number<std::uint64_t>();
       create.created_at_ns = reader.number<std::int64_t>();
       create.key = reader.short_text();
       const auto contents = contents_view::checked(reader.rest());
-      if (!reader.whole() || !contents || (!create.key.empty() && !is_key(create.key))) {
+      const bool owes_something = raw.type == record_type::create_owing;
+      if (!reader.whole() || !contents || (!create.key.empty() && !is_key(create.key)) ||
+          (owes_something && !is_owed(create.owes))) {
         return std::unexpected("creates an order that breaks the limits");
       }
       create.contents = *contents;
@@ -201,6 +215,13 @@ std::expected<log_record, std::string_view> decode(const raw_record& raw) {
       change.to = static_cast<order_status>(status);
       return change;
     }
+    case record_type::settle: {
+      settle_record settle;
+      settle.id = reader.number<std::uint64_t>();
+      settle.made = reader.number<owed>();
+      if (!reader.whole() || !is_owed(settle.made)) return std::unexpected("is a malformed settlement");
+      return settle;
+    }
     case record_type::mark:
       if (!reader.whole()) return std::unexpected("is a malformed mark");
       return mark_record{};
@@ -210,10 +231,12 @@ std::expected<log_record, std::string_view> decode(const raw_record& raw) {
       snapshot.order.created_at_ns = reader.number<std::int64_t>();
       snapshot.order.updated_at_ns = reader.number<std::int64_t>();
       snapshot.order.version = reader.number<std::uint32_t>();
-      const auto status = reader.number<std::uint8_t>();
+      const auto both = reader.number<std::uint8_t>();
+      const auto status = static_cast<std::uint8_t>(both % owes_unit);
+      snapshot.order.owes = both / owes_unit;
       snapshot.key = reader.short_text();
       const auto contents = contents_view::checked(reader.rest());
-      if (!reader.whole() || !contents || !is_status(status) || (!snapshot.key.empty() && !is_key(snapshot.key))) {
+      if (!reader.whole() || !contents || !is_status(status) || snapshot.order.owes > owes_all || (!snapshot.key.empty() && !is_key(snapshot.key))) {
         return std::unexpected("holds an order that breaks the limits");
       }
       snapshot.order.status = static_cast<order_status>(status);

@@ -60,13 +60,27 @@ void append_file_header(std::string& out, const file_header& header);
 /// The error says what is wrong, as the second half of a sentence: "is shorter than a header".
 std::expected<file_header, std::string_view> read_file_header(std::string_view bytes);
 
-enum class record_type : std::uint8_t { create = 1, change = 2, mark = 3, snapshot_order = 4, snapshot_end = 5 };
+enum class record_type : std::uint8_t {
+  create = 1,
+  change = 2,
+  mark = 3,
+  snapshot_order = 4,
+  snapshot_end = 5,
+  create_owing = 6,  // create with a byte in front: what it owes, not 0
+  settle = 7,
+};
 
 struct create_record {
   std::uint64_t id = 0;
   std::int64_t created_at_ns = 0;
   std::string_view key;  // empty without an Idempotency-Key
   contents_view contents;
+  owed owes = 0;
+};
+/// What was owed for an order has been made. Harmless if it is lost: the other side knows a repeat by its key.
+struct settle_record {
+  std::uint64_t id = 0;
+  owed made = 0;
 };
 struct change_record {
   std::uint64_t id = 0;
@@ -87,7 +101,8 @@ struct snapshot_end_record {
 };
 
 /// Views in a record point into the bytes it was decoded from.
-using log_record = std::variant<create_record, change_record, mark_record, snapshot_order_record, snapshot_end_record>;
+using log_record =
+    std::variant<create_record, change_record, mark_record, snapshot_order_record, snapshot_end_record, settle_record>;
 
 void append_record(std::string& out, std::uint64_t generation, std::uint64_t sequence, std::uint16_t lag,
                    const log_record& entry);

@@ -1,149 +1,147 @@
-// orders — the reference service: orders are created, read, changed and listed over HTTP, and survive.
+// orders — the reference service: orders are created, read, changed and listed over HTTP, and survive; and so does the service, when
+// those it calls do not answer.
 //
-//   orders [--listen ADDRESS] [--data DIRECTORY] [--compact-at BYTES] [--cut-damage]
+//   orders [--listen ADDRESS] [--data DIRECTORY] [--payment URL] [--inventory URL] [--redis URL] [--canary FILE] [--config FILE]
+//          [--compact-at BYTES] [--cut-damage] [--help] [--print-config]
 //
-//   --compact-at   the size of the log from which on a snapshot replaces it; 64 MiB
-//   --cut-damage   starts on files that break a promise, giving up what comes after the damage (kept beside as *.damaged)
+//   --payment, --inventory   each new order is charged, and its goods are put aside (bookings.hpp); without them nobody is called
+//   --redis                  a copy of the orders for when the store does not answer (order_cache.hpp)
+//   --canary                 an Istio VirtualService; its subset `canary` gets the new version of GET /orders/{id}
+//   --compact-at             the size of the log from which on a snapshot replaces it; 64 MiB
+//   --cut-damage             starts on files that break a promise, giving up what comes after the damage (kept as *.damaged)
+//
+// SIGTERM ends it in order within drain_bound, with 0 if all was finished. SIGHUP reads the file of --config, and that of --canary, anew.
 
 #include <levity/http/server.hpp>
 #include <levity/levity.hpp>
+#include <levity/service/drain.hpp>
 
-#include <charconv>
+#include <signal.h>
+
 #include <chrono>
-#include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <optional>
 #include <string>
 
 #include "reference/recovery.hpp"
-#include "reference/service.hpp"
-#include "reference/store.hpp"
+#include "reference/routes.hpp"
+#include "reference/settings.hpp"
 
 namespace lv = levity;
-namespace http = levity::http;
 
 namespace {
 
-struct settings {
-  std::string listen = "127.0.0.1:7070";
-  std::string data = "orders-data";
-  bool cut_damage = false;
-  orders::store_options store;
-};
+using settings_now = lv::service::config<orders::settings>;
+using rules = std::expected<lv::service::virtual_service, std::string>;
 
-bool read_number(const char* text, std::uint64_t& into) {
-  const char* const end = text + std::strlen(text);
-  return text != end && std::from_chars(text, end, into).ptr == end;
+rules read_rules(std::string path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::unexpected(path + " cannot be read");
+  return lv::service::virtual_service::parse(std::string(std::istreambuf_iterator<char>(file), {}), path);
 }
 
-// Carries an answer of the service over to HTTP. The body stays where the service wrote it.
-void send(http::response& to, const orders::answer& from) {
-  to.set_status(static_cast<http::status>(from.status));
-  to.set("Content-Type", from.is_problem ? "application/problem+json" : "application/json");
-  if (!from.location.empty()) to.set("Location", from.location);
-  if (from.retry_later) to.set("Retry-After", "1");
-  to.set_body(from.body);
-}
-
-void add_routes(http::server& server, orders::service& service) {
-  using http::method;
-  using http::request;
-  using http::response;
-  using http::route_match;
-  orders::service* const serves = &service;
-  server.route(method::post, "/orders", [serves](const request& asked, const route_match&, response& to) {
-    return [](orders::service* does, const request* wanted, response* out) -> lv::task<> {
-      orders::answer answer;
-      co_await does->place(wanted->body(), wanted->find("Idempotency-Key").value_or(""), answer);
-      send(*out, answer);
-    }(serves, &asked, &to);
-  });
-  server.route(method::get, "/orders", [serves](const request& asked, const route_match&, response& to) {
-    return [](orders::service* does, const request* wanted, response* out) -> lv::task<> {
-      orders::answer answer;
-      co_await does->list(wanted->query(), answer);
-      send(*out, answer);
-    }(serves, &asked, &to);
-  });
-  server.route(method::get, "/orders/{id}", [serves](const request&, const route_match& found, response& to) {
-    return [](orders::service* does, const route_match* match, response* out) -> lv::task<> {
-      orders::answer answer;
-      co_await does->find(match->parameter("id"), answer);
-      send(*out, answer);
-    }(serves, &found, &to);
-  });
-  server.route(method::patch, "/orders/{id}", [serves](const request& asked, const route_match& found, response& to) {
-    return [](orders::service* does, const request* wanted, const route_match* match, response* out) -> lv::task<> {
-      orders::answer answer;
-      co_await does->change(match->parameter("id"), wanted->body(), answer);
-      send(*out, answer);
-    }(serves, &asked, &found, &to);
-  });
-  server.route(method::get, "/healthz", [serves, &server](const request&, const route_match&, response& to) {
-    serves->connections.store(static_cast<std::int64_t>(server.look().connections), std::memory_order_relaxed);
-    return [](orders::service* does, response* out) -> lv::task<> {
-      orders::answer answer;
-      does->health(answer);
-      send(*out, answer);
-      co_return;
-    }(serves, &to);
-  });
-}
-
-// The server first, then the store: what was accepted is written before the process ends.
-lv::task<> serve(lv::tcp_listener* listener, orders::store* store) {
-  orders::service service{*store};
-  http::server server;
-  add_routes(server, service);
-  lv::scope parts;
-  parts.spawn("order store", [](orders::store* keeps) { return keeps->run(); }, store);
-  co_await server.serve(std::move(*listener));
-  store->stop();
-  co_await parts.join();
-}
-
-bool read_settings(int argc, char** argv, settings& wanted) {
-  for (int i = 1; i < argc; i++) {
-    const bool has_value = i + 1 < argc;
-    if (std::strcmp(argv[i], "--listen") == 0 && has_value) {
-      wanted.listen = argv[++i];
-    } else if (std::strcmp(argv[i], "--data") == 0 && has_value) {
-      wanted.data = argv[++i];
-    } else if (std::strcmp(argv[i], "--compact-at") == 0 && has_value &&
-               read_number(argv[i + 1], wanted.store.compact_log_size_min)) {
-      i++;
-    } else if (std::strcmp(argv[i], "--cut-damage") == 0) {
-      wanted.cut_damage = true;
-    } else {
-      std::fprintf(stderr, "orders: \"%s\" is no option, or its value is missing; use [--listen 127.0.0.1:7070] "
-                           "[--data DIRECTORY] [--compact-at BYTES] [--cut-damage]\n", argv[i]);
-      return false;
+// What is followed while the service runs: the file of the settings, and that of the canary.
+lv::task<> follow_hangups(settings_now* in_force, lv::service::canary* versions, lv::service::log* notes) {
+  auto signals = lv::signal_set::open({SIGHUP});
+  while (signals && co_await signals->next()) {
+    const auto changes = co_await in_force->reload();
+    if (!changes) {
+      notes->error("settings were not read again", {{"why", changes.error()}});
+      continue;
     }
+    for (const auto& change : *changes) {
+      notes->info(change.applied ? "setting changed" : "setting changes with the next start",
+                  {{"setting", change.name}, {"from", change.from}, {"to", change.to}});
+    }
+    notes->set_level(in_force->get()->log_level);
+    if (versions == nullptr) continue;
+    rules fresh = co_await lv::blocking(read_rules, in_force->get()->canary);
+    if (fresh) versions->reload(std::move(*fresh));
+    else notes->error("the canary's rules were not read again", {{"why", fresh.error()}});
   }
-  return true;
+}
+
+// From the outside in: who is asked last ends first. The server, then what works in the background, then the store, so that what was
+// accepted is written before the process ends; the log at the very end.
+lv::task<int> serve(lv::tcp_listener* listener, orders::store* store, settings_now* in_force, rules* canary_rules) {
+  const auto wanted = in_force->get();
+  lv::service::log notes{{.level = wanted->log_level}};
+  lv::service::health probes(lv::clock::now(), {"store"});
+  lv::service::id_source ids;
+  std::optional<orders::redis_copy> copy;
+  if (!wanted->redis.empty()) copy.emplace(lv::redis::options::parse(wanted->redis).value());
+  std::optional<lv::service::canary> versions;
+  if (!wanted->canary.empty()) versions.emplace(std::move(canary_rules->value()));
+  orders::order_cache cache(*store, copy ? &*copy : nullptr, wanted->cache);
+  orders::bookings books(*store, orders::booking_options_of(*wanted), ids, &notes);
+  orders::service service{*store, {&books, &cache}};
+  lv::load_shedder door{{.concurrent_max = wanted->orders_at_once}};
+  orders::served_by by{service, *store, door, probes, ids, {&cache, &books, copy ? &*copy : nullptr, versions ? &*versions : nullptr}};
+  lv::http::server_options answers;
+  answers.heed_deadline = true;
+  lv::http::server server{answers};
+  orders::add_routes(server, by);
+
+  lv::scope keepers{lv::on_failure::report};
+  keepers.spawn("log", [](lv::service::log* of) { return of->write_to_stderr(); }, &notes);
+  lv::scope writers;
+  writers.spawn("order store", [](orders::store* keeps) { return keeps->run(); }, store);
+  lv::scope background;
+  background.spawn("bookings", [](orders::bookings* runs) { return runs->run(); }, &books);
+  if (copy) background.spawn("redis copy", [](orders::redis_copy* runs) { return runs->run(); }, &*copy);
+  if (!in_force->file().empty()) background.spawn("hangups", follow_hangups, in_force, by.figures.versions, &notes);
+  if (versions) {
+    background.spawn("canary", [](lv::service::canary* of) -> lv::task<> {
+      (void)co_await of->watch(std::chrono::seconds(1));
+    }, &*versions);
+  }
+
+  int code = 0;
+  try {
+    code = co_await lv::service::serve_until_told(&server, std::move(*listener), {.bound = wanted->drain_bound}, {&probes, &notes});
+  } catch (const lv::cancelled&) {
+    // Told before anybody listened.
+  }
+  background.cancel();
+  co_await background.join();
+  store->stop();
+  co_await writers.join();
+  keepers.cancel();
+  co_await keepers.join();
+  co_return code;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  settings wanted;
-  if (!read_settings(argc, argv, wanted)) return 2;
+  auto in_force = orders::read_settings(argc, argv);
+  if (!in_force) return in_force.error().tell();
+  for (const std::string& remark : (*in_force)->remarks()) std::fprintf(stderr, "orders: %s\n", remark.c_str());
+  const auto wanted = (*in_force)->get();
+  rules canary_rules;
+  if (!wanted->canary.empty()) canary_rules = read_rules(wanted->canary);
+  if (!canary_rules) {
+    std::fprintf(stderr, "orders: %s\n", canary_rules.error().c_str());
+    return 2;
+  }
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   auto recovered = orders::recover(
-      wanted.data, {wanted.cut_damage, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()});
+      wanted->data, {wanted->cut_damage, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()});
   if (!recovered) {
     std::fprintf(stderr, "orders: %s\n", recovered.error().c_str());
     return 1;
   }
   for (const std::string& warning : recovered->warnings) std::fprintf(stderr, "orders: %s\n", warning.c_str());
-  auto listener = lv::tcp_listener::bind(wanted.listen);
+  auto listener = lv::tcp_listener::bind(wanted->listen);
   if (!listener) {
-    std::fprintf(stderr, "orders: cannot listen at %s: %s\n", wanted.listen.c_str(), listener.error().message().c_str());
+    std::fprintf(stderr, "orders: cannot listen at %s: %s\n", wanted->listen.c_str(), listener.error().message().c_str());
     return 1;
   }
   std::fprintf(stderr, "orders: %llu orders from \"%s\"; listening at http://%s\n",
-               static_cast<unsigned long long>(recovered->orders.size()), wanted.data.c_str(),
+               static_cast<unsigned long long>(recovered->orders.size()), wanted->data.c_str(),
                listener->local_address().to_string().c_str());
-  orders::store store{std::move(*recovered), wanted.data, wanted.store};
-  return lv::run(serve, &*listener, &store);
+  orders::store store{std::move(*recovered), wanted->data, {.compact_log_size_min = wanted->compact_at}};
+  return lv::run(serve, &*listener, &store, in_force->get(), &canary_rules);
 }

@@ -33,6 +33,13 @@ inline constexpr std::size_t contents_size_max = 2 + name_length_max + items_max
 enum class order_status : std::uint8_t { created, paid, shipped, delivered, cancelled };
 inline constexpr std::uint8_t order_status_count = 5;
 
+/// What is still to be made elsewhere for an order, as bits: the charge at payment, the reservation at inventory. An order that was
+/// created by a service that calls nobody owes nothing.
+using owed = std::uint8_t;
+inline constexpr owed owes_charge = 1;
+inline constexpr owed owes_reservation = 2;
+inline constexpr owed owes_all = owes_charge | owes_reservation;
+
 std::string_view name_of(order_status status) noexcept;
 std::optional<order_status> status_named(std::string_view name) noexcept;
 bool may_become(order_status from, order_status to) noexcept;
@@ -89,6 +96,7 @@ struct order_view {
   std::int64_t created_at_ns = 0;  // since 1970, UTC
   std::int64_t updated_at_ns = 0;
   std::uint64_t sequence = 0;  // of the log record that changed it last; 0 if that was before the last restart
+  owed owes = 0;               // changes by itself and moves neither version nor sequence: nobody is shown it
 };
 
 /// What POST /orders asks for, checked against every limit.

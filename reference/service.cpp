@@ -53,7 +53,7 @@ levity::task<> service::place(std::string_view body, std::string_view key, answe
     tell(out, wanted.error());
     co_return;
   }
-  const auto placed = co_await store_.place(*wanted, key);
+  const auto placed = co_await store_.place(*wanted, key, around_.books != nullptr ? around_.books->of_new_orders() : owed{0});
   if (!placed) {
     tell(out, placed.error());
     co_return;
@@ -61,6 +61,12 @@ levity::task<> service::place(std::string_view body, std::string_view key, answe
   out.status = placed->repeated ? 200 : 201;
   out.location = "/orders/" + order_id_text(placed->order.id);
   write_order(out.body, placed->order);
+  if (placed->repeated) {
+    if (around_.books != nullptr) out.degraded = around_.books->names_of(placed->order.owes);
+    co_return;
+  }
+  if (around_.cache != nullptr) around_.cache->created(placed->order, out.body);
+  if (around_.books != nullptr) out.degraded = co_await around_.books->book(placed->order);
 }
 
 levity::task<> service::change(std::string_view id, std::string_view body, answer& out) {
@@ -81,21 +87,43 @@ levity::task<> service::change(std::string_view id, std::string_view body, answe
     co_return;
   }
   write_order(out.body, *changed);
+  if (around_.cache != nullptr) around_.cache->changed(*changed, out.body);
 }
 
-levity::task<> service::find(std::string_view id, answer& out) {
+levity::task<> service::find(std::string_view id, answer& out, rendering shown) {
   out.clear();
   const auto number = parse_order_id(id);
   if (!number) {
     tell(out, unknown_order(id));
     co_return;
   }
-  const auto found = co_await store_.find(*number);
-  if (!found) {
-    tell(out, found.error());
-    co_return;
+  if (around_.cache != nullptr) {
+    auto read = co_await around_.cache->get(*number);
+    if (!read) {
+      tell(out, read.error());
+      co_return;
+    }
+    out.body = std::move(read->json);
+    out.degraded = std::move(read->degraded);
+  } else {
+    const auto found = co_await store_.find(*number);
+    if (!found) {
+      tell(out, found.error());
+      co_return;
+    }
+    write_order(out.body, *found);
   }
-  write_order(out.body, *found);
+  if (shown == rendering::with_pieces) add_pieces(out.body, *number);
+}
+
+// What was ordered never changes, so it does not matter which rung the rest came from.
+void service::add_pieces(std::string& json, std::uint64_t id) {
+  const auto order = store_.peek(id);
+  if (!order || !json.ends_with('}')) return;
+  std::uint64_t pieces = 0;
+  for (const order_item& item : order->contents) pieces += item.quantity;
+  json.pop_back();
+  fmt::format_to(std::back_inserter(json), R"(,"pieces":{}}})", pieces);
 }
 
 levity::task<> service::list(std::string_view query, answer& out) {

@@ -72,7 +72,7 @@ void store::append_and_apply(const log_record& entry, std::uint64_t& sequence) {
   LEVITY_ASSERT(applied.has_value(), "a record that was just decided fits to the book");
 }
 
-levity::task<std::expected<store::placed, problem>> store::place(const new_order& wanted, std::string_view key) {
+levity::task<std::expected<store::placed, problem>> store::place(const new_order& wanted, std::string_view key, owed owes) {
   placed answer;
   {
     const std::lock_guard guard{lock_};
@@ -82,7 +82,8 @@ levity::task<std::expected<store::placed, problem>> store::place(const new_order
       answer = {*existing, true};
     } else {
       if (auto may = may_write(); !may) co_return std::unexpected(std::move(may.error()));
-      const auto& record = std::get<create_record>(*decided);
+      auto& record = std::get<create_record>(*decided);
+      record.owes = owes;
       std::uint64_t sequence = 0;
       append_and_apply(record, sequence);
       answer = {*book_.find(record.id), false};
@@ -111,6 +112,32 @@ levity::task<std::expected<order_view, problem>> store::change(std::uint64_t id,
   if (answer) work_.set();
   if (auto kept = co_await durable(seen); !kept) co_return std::unexpected(std::move(kept.error()));
   co_return answer;
+}
+
+void store::settle(std::uint64_t id, owed made) {
+  const std::lock_guard guard{lock_};
+  if (!failure_.empty() || stopping_) return;
+  std::uint64_t sequence = 0;
+  append_and_apply(settle_record{id, made}, sequence);
+}
+
+void store::flush() { work_.set(); }
+
+std::vector<order_view> store::owing(std::uint64_t& after, std::size_t look_max) {
+  std::vector<order_view> found;
+  const std::lock_guard guard{lock_};
+  const std::uint64_t last = std::min<std::uint64_t>(book_.size(), after + look_max);
+  for (std::uint64_t id = after + 1; id <= last; id++) {
+    const auto order = book_.find(id);
+    if (order->owes != 0) found.push_back(*order);
+  }
+  after = last == book_.size() ? 0 : last;
+  return found;
+}
+
+std::optional<order_view> store::peek(std::uint64_t id) {
+  const std::lock_guard guard{lock_};
+  return book_.find(id);
 }
 
 levity::task<std::expected<order_view, problem>> store::find(std::uint64_t id) {
@@ -367,6 +394,7 @@ levity::task<std::expected<std::uint64_t, std::string>> store::write_snapshot(st
     }
     if (more) co_await levity::yield();
   }
+  flush();  // a mark may be the last of it, and hurries nobody
   if (auto kept = co_await durable(writer.included_through()); !kept) co_return 0;
   if (auto synced = co_await file->sync_data(); !synced) co_return failed(synced.error());
   auto published = co_await levity::blocking(publish_and_tidy, directory_, generation);

@@ -51,6 +51,9 @@
 //   no new requests; wait for the compactor (it stops between slices; the .tmp is removed); append mark_record; the writer
 //   drains and ends; close. After the mark even a flipped bit in the last batch is known as damage (log_format.hpp).
 //
+// What an order owes elsewhere (order.hpp) lies in the same log: with the order when it is created, and as a mark when it was made.
+// So what is still to be done is found by recovery, and no second journal can disagree with this one.
+//
 // Locks: one mutex guards book, group_commit and the waiter list. It is never held over an await. Whether the book's
 // readers need a shared one is for the profile to say: find is about 0.1 to 0.5 µs, and JSON is written after the lock
 // from the view, whose text never moves.
@@ -70,6 +73,7 @@
 #include <cstdint>
 #include <expected>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -107,9 +111,20 @@ public:
     bool repeated = false;  // the key had made it before
   };
   /// Errors: book::place's; 503 stopping, too much is waiting for the disk, or the disk has failed.
-  levity::task<std::expected<placed, problem>> place(const new_order& wanted, std::string_view key);
+  /// `owes` is kept with the order until it is settled. Not broken off by a cancellation.
+  levity::task<std::expected<placed, problem>> place(const new_order& wanted, std::string_view key, owed owes = 0);
   /// Errors: book::change's; 503 as above.
   levity::task<std::expected<order_view, problem>> change(std::uint64_t id, change_request wanted);
+  /// What was owed for an order has been made. Never waits, and hurries nobody: the mark is written with the next order, or by
+  /// flush(). One that a crash takes back is made again, which the other side knows by its key.
+  void settle(std::uint64_t id, owed made);
+  /// Writes marks that wait. Any thread.
+  void flush();
+  /// The orders behind `after` that owe something, looking at `look_max` orders; `after` moves on, to 0 at the end.
+  std::vector<order_view> owing(std::uint64_t& after, std::size_t look_max);
+  /// As the book has it now, durable or not: for who knows that it is, and shows it to nobody.
+  std::optional<order_view> peek(std::uint64_t id);
+
   /// Errors: 404.
   levity::task<std::expected<order_view, problem>> find(std::uint64_t id);
   /// Errors: book::list's.

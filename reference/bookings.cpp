@@ -1,0 +1,74 @@
+#include "reference/bookings.hpp"
+
+#include <utility>
+
+namespace orders {
+namespace {
+
+// A connection is in use for as long as its call, and calls are bounded: by concurrent_max of customers and of the settlement.
+levity::http::client_options client_options_of(const booking_options& options) {
+  levity::http::client_options made;
+  made.pool.per_host = 2 * (options.outside.concurrent_max + options.settlement.concurrent_max);
+  made.send_deadline = true;
+  return made;
+}
+
+void add_name(std::string& names, std::string_view name) {
+  if (!names.empty()) names += ", ";
+  names += name;
+}
+
+}  // namespace
+
+bookings::place::place(store& orders, std::string name, const levity::http::url& root, std::string_view path,
+                       outside::body_of body, owed what, const booking_options& options, levity::http::client& client,
+                       levity::service::id_source& ids, levity::service::log* notes)
+    : calls(std::move(name), root.resolve(path).value(), body, options.outside, client, ids, notes),
+      settles(orders, calls, what, options.settlement) {}
+
+bookings::bookings(store& orders, const booking_options& options, levity::service::id_source& ids, levity::service::log* notes)
+    : client_(client_options_of(options)) {
+  if (options.payment) {
+    owes_ |= owes_charge;
+    places_.push_back(std::make_unique<place>(orders, "payment", *options.payment, "/charges", write_charge_request, owes_charge,
+                                              options, client_, ids, notes));
+  }
+  if (options.inventory) {
+    owes_ |= owes_reservation;
+    places_.push_back(std::make_unique<place>(orders, "inventory", *options.inventory, "/reservations", write_reservation_request,
+                                              owes_reservation, options, client_, ids, notes));
+  }
+}
+
+levity::task<std::string> bookings::book(order_view order) {
+  std::vector<levity::task<bool>> each;
+  for (const auto& at : places_) each.push_back(at->settles.book(order));
+  const std::vector<bool> done = co_await levity::when_all(std::move(each));
+  std::string later;
+  for (std::size_t i = 0; i < places_.size(); i++) {
+    if (!done[i]) add_name(later, places_[i]->calls.name());
+  }
+  co_return later;
+}
+
+std::string bookings::names_of(owed owes) const {
+  std::string names;
+  for (const auto& at : places_) {
+    if ((owes & at->settles.what()) != 0) add_name(names, at->calls.name());
+  }
+  return names;
+}
+
+levity::task<> bookings::run() {
+  levity::scope parts;
+  for (const auto& at : places_) parts.spawn("settlement", [](settlement* runs) { return runs->run(); }, &at->settles);
+  co_await parts.join();
+}
+
+std::vector<bookings::figures> bookings::look() const {
+  std::vector<figures> all;
+  for (const auto& at : places_) all.push_back({at->calls.name(), at->calls.look(), at->settles.look()});
+  return all;
+}
+
+}  // namespace orders
