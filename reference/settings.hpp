@@ -25,6 +25,7 @@ struct settings {
   std::string canary;
   levity::service::log_level log_level = levity::service::log_level::info;
   std::uint32_t orders_at_once = 1'024;
+  levity::duration drain_notice = std::chrono::milliseconds(500);
   levity::duration drain_bound = std::chrono::seconds(30);
   outside_options outside;
   order_cache_options cache;
