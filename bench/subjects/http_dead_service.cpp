@@ -84,12 +84,14 @@ lv::task<> tell(service* of, const std::string* url, std::uint64_t per_second, l
   http::client_options wide;
   wide.pool.per_host = wide.pool.idle_max = wide.pool.idle_per_host = 2000;
   http::client client{wide};
-  auto calls = lv::pipeline(lv::total_timeout{deadline}, lv::retrying{policy, budget}, breaker..., lv::attempt_timeout{attempt_most});
+  auto calls = lv::pipeline(lv::total_timeout{deadline}, lv::retrying{policy, budget}, breaker...,
+                            lv::attempt_timeout{attempt_most});
   seen well;
   seen dead;
   co_await load(&calls, &client, url, per_second, time, false, &well);
   of->dead.store(true, std::memory_order_relaxed);
   const std::uint64_t before = of->arrived.load(std::memory_order_relaxed);
+  const auto well_calls = static_cast<long long>(well.calls.load(std::memory_order_relaxed));
   co_await load(&calls, &client, url, per_second, time, true, &dead);
   const std::uint64_t arrived = of->arrived.load(std::memory_order_relaxed) - before;
   long alone = -1;
@@ -107,10 +109,10 @@ lv::task<> tell(service* of, const std::string* url, std::uint64_t per_second, l
     alone = static_cast<long>(of->arrived.load(std::memory_order_relaxed) - from);
   }
   const auto number = [](auto& of_it) { return static_cast<long long>(of_it.load(std::memory_order_relaxed)); };
-  std::printf("{\"well_calls\":%lld,\"well_unanswered\":%lld,\"calls\":%lld,\"arrived\":%llu,\"unanswered\":%lld,\"unmarked\":%lld,"
-              "\"slowest_ms\":%.3f,\"deadline_ms\":%lld,\"opened_after\":%ld}\n",
-              number(well.calls), number(well.unanswered), number(dead.calls), static_cast<unsigned long long>(arrived),
-              number(dead.unanswered), number(dead.unmarked), static_cast<double>(number(dead.slowest_ns)) / 1e6,
+  std::printf("{\"well_calls\":%lld,\"well_arrived\":%llu,\"well_unanswered\":%lld,\"calls\":%lld,\"arrived\":%llu,"
+              "\"unanswered\":%lld,\"unmarked\":%lld,\"slowest_ms\":%.3f,\"deadline_ms\":%lld,\"opened_after\":%ld}\n",
+              well_calls, static_cast<unsigned long long>(before), number(well.unanswered), number(dead.calls),
+              static_cast<unsigned long long>(arrived), number(dead.unanswered), number(dead.unmarked), static_cast<double>(number(dead.slowest_ns)) / 1e6,
               static_cast<long long>(deadline / 1ms), alone);
 }
 

@@ -65,8 +65,8 @@ public:
   void route(method which, std::string_view pattern, handler answers);
 
   /// Accepts and serves until it is cancelled or the listener fails. Then it winds down, and open connections end in order: those
-  /// inside a request after its answer, those that were never asked anything at once, the others when the peer has seen the end, or after a
-  /// second; those that nobody has accepted yet are answered 503.
+  /// inside a request after its answer, those that were never asked anything at once, the others when the peer has seen the end,
+  /// or after a second; those that nobody has accepted yet are answered 503.
   task<> serve(tcp_listener listener);
   task<> serve(unix_listener listener);
 
