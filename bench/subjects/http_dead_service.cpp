@@ -112,8 +112,8 @@ lv::task<> tell(service* of, const std::string* url, std::uint64_t per_second, l
   std::printf("{\"well_calls\":%lld,\"well_arrived\":%llu,\"well_unanswered\":%lld,\"calls\":%lld,\"arrived\":%llu,"
               "\"unanswered\":%lld,\"unmarked\":%lld,\"slowest_ms\":%.3f,\"deadline_ms\":%lld,\"opened_after\":%ld}\n",
               well_calls, static_cast<unsigned long long>(before), number(well.unanswered), number(dead.calls),
-              static_cast<unsigned long long>(arrived), number(dead.unanswered), number(dead.unmarked), static_cast<double>(number(dead.slowest_ns)) / 1e6,
-              static_cast<long long>(deadline / 1ms), alone);
+              static_cast<unsigned long long>(arrived), number(dead.unanswered), number(dead.unmarked),
+              static_cast<double>(number(dead.slowest_ns)) / 1e6, static_cast<long long>(deadline / 1ms), alone);
 }
 
 lv::task<int> run(std::uint64_t per_second, lv::duration time, bool with_breaker) {
