@@ -90,6 +90,9 @@ def memory(bench):
 
 # --- What is kept: the same policies once more, in one piece ---
 
+EXAMINED_MAX = 4096  # of one eviction, as s3_fifo.hpp has it: a loop reaches it, all of whose entries are hot
+
+
 def s3_fifo_hits(keys, capacity):
     small_most = max(capacity // 10, 1)
     main_most = capacity - small_most
@@ -97,18 +100,20 @@ def s3_fifo_hits(keys, capacity):
     count, hits = {}, 0
 
     def evict_main():
-        while main:
+        for examined in itertools.count():
             oldest = main.popleft()
-            if count[oldest] == 0:
+            if count[oldest] == 0 or examined == EXAMINED_MAX:
                 del count[oldest]
                 return
             count[oldest] -= 1
             main.append(oldest)
 
     def evict_small():
-        while small:
+        for examined in itertools.count():
+            if not small:
+                return
             oldest = small.popleft()
-            if count[oldest] <= 1:
+            if count[oldest] <= 1 or examined == EXAMINED_MAX:
                 del count[oldest]
                 while len(ghost) >= main_most:
                     ghost.popitem(last=False)
