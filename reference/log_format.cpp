@@ -233,10 +233,11 @@ std::expected<log_record, std::string_view> decode(const raw_record& raw) {
       snapshot.order.version = reader.number<std::uint32_t>();
       const auto both = reader.number<std::uint8_t>();
       const auto status = static_cast<std::uint8_t>(both % owes_unit);
-      snapshot.order.owes = both / owes_unit;
+      snapshot.order.owes = static_cast<owed>(both / owes_unit);
       snapshot.key = reader.short_text();
       const auto contents = contents_view::checked(reader.rest());
-      if (!reader.whole() || !contents || !is_status(status) || snapshot.order.owes > owes_all || (!snapshot.key.empty() && !is_key(snapshot.key))) {
+      if (!reader.whole() || !contents || !is_status(status) || snapshot.order.owes > owes_all ||
+          (!snapshot.key.empty() && !is_key(snapshot.key))) {
         return std::unexpected("holds an order that breaks the limits");
       }
       snapshot.order.status = static_cast<order_status>(status);

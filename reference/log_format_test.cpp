@@ -34,14 +34,17 @@ TEST(log_format, every_kind_of_record_reads_back_as_written) {
     append_record(bytes, 3, 11, 1, change_record{8, 6, 2, order_status::cancelled});
     append_record(bytes, 3, 12, 2, mark_record{});
     append_record(bytes, 3, 13, 3,
-                  snapshot_order_record{{9, wanted.contents(), order_status::shipped, 3, 4, 5, 0}, key});
+                  snapshot_order_record{{9, wanted.contents(), order_status::shipped, 3, 4, 5, 0, owes_reservation}, key});
     append_record(bytes, 3, 14, 4, snapshot_end_record{1, 2, 3});
+    append_record(bytes, 3, 15, 5, create_record{8, -5, key, wanted.contents(), owes_all});
+    append_record(bytes, 3, 16, 6, settle_record{8, owes_charge});
     scanner scan{bytes, 3, 10};
     const auto create = std::get<create_record>(*decode(*scan.next()));
     EXPECT_EQ(create.id, 7U);
     EXPECT_EQ(create.created_at_ns, -5);
     EXPECT_EQ(create.key, key);
     EXPECT_EQ(create.contents.packed(), wanted.packed);
+    EXPECT_EQ(create.owes, 0);
     const auto change = std::get<change_record>(*decode(*scan.next()));
     EXPECT_EQ(change.id, 8U);
     EXPECT_EQ(change.version, 2U);
@@ -50,8 +53,17 @@ TEST(log_format, every_kind_of_record_reads_back_as_written) {
     const auto snapshot = std::get<snapshot_order_record>(*decode(*scan.next()));
     EXPECT_EQ(snapshot.order.id, 9U);
     EXPECT_EQ(snapshot.order.status, order_status::shipped);
+    EXPECT_EQ(snapshot.order.owes, owes_reservation);
     EXPECT_EQ(snapshot.key, key);
     EXPECT_EQ(std::get<snapshot_end_record>(*decode(*scan.next())).checksum, 3U);
+    const auto owing = std::get<create_record>(*decode(*scan.next()));
+    EXPECT_EQ(owing.id, 8U);
+    EXPECT_EQ(owing.key, key);
+    EXPECT_EQ(owing.contents.packed(), wanted.packed);
+    EXPECT_EQ(owing.owes, owes_all);
+    const auto settled = std::get<settle_record>(*decode(*scan.next()));
+    EXPECT_EQ(settled.id, 8U);
+    EXPECT_EQ(settled.made, owes_charge);
     EXPECT_FALSE(scan.next());
     EXPECT_EQ(scan.end(), scan_end::complete);
     EXPECT_EQ(scan.position(), bytes.size());
@@ -141,6 +153,10 @@ TEST(log_format, a_record_that_holds_but_says_nonsense_is_not_decoded) {
   EXPECT_FALSE(decoded(record_type::change, std::string(20, '\0') + '\x05'));
   EXPECT_TRUE(decoded(record_type::change, std::string(20, '\0') + '\x04'));
   EXPECT_FALSE(decoded(record_type::change, std::string(22, '\0')));
+  EXPECT_FALSE(decoded(record_type::create_owing, ""));
+  EXPECT_FALSE(decoded(record_type::settle, std::string(8, '\0') + '\0'));
+  EXPECT_FALSE(decoded(record_type::settle, std::string(8, '\0') + '\4'));
+  EXPECT_TRUE(decoded(record_type::settle, std::string(8, '\0') + '\3'));
   EXPECT_FALSE(decoded(record_type::mark, "x"));
   EXPECT_FALSE(decoded(record_type::snapshot_end, std::string(23, '\0')));
   EXPECT_FALSE(decoded(static_cast<record_type>(9), ""));

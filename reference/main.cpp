@@ -10,8 +10,8 @@
 //   --compact-at             the size of the log from which on a snapshot replaces it; 64 MiB
 //   --cut-damage             starts on files that break a promise, giving up what comes after the damage (kept as *.damaged)
 //
-// SIGTERM ends it in order within drain_bound, with 0 if all was finished. SIGHUP reads the file of --config, and that of --canary,
-// anew.
+// SIGTERM ends it in order within drain_bound, with 0 if all was finished. SIGHUP reads the file of --config anew, and that of
+// --canary.
 
 #include <levity/http/server.hpp>
 #include <levity/levity.hpp>
@@ -64,8 +64,8 @@ lv::task<> follow_hangups(settings_now* in_force, lv::service::canary* versions,
   }
 }
 
-// From the outside in: who is asked last ends first. The server, then what works in the background, then the store, so that what
-// was accepted is written before the process ends; the log at the very end.
+// From the outside in: first the server ends, then what works in the background, then the store, so that what was accepted is
+// written before the process ends; the log at the very end.
 lv::task<int> serve(lv::tcp_listener* listener, orders::store* store, settings_now* in_force, rules* canary_rules) {
   const auto wanted = in_force->get();
   lv::service::log notes{{.level = wanted->log_level}};
@@ -79,8 +79,8 @@ lv::task<int> serve(lv::tcp_listener* listener, orders::store* store, settings_n
   orders::bookings books(*store, orders::booking_options_of(*wanted), ids, &notes);
   orders::service service{*store, {&books, &cache}};
   lv::load_shedder door{{.concurrent_max = wanted->orders_at_once}};
-  orders::served_by by{service, *store, door,
-                       probes,  ids,    {&cache, &books, copy ? &*copy : nullptr, versions ? &*versions : nullptr}};
+  orders::served_by by{service, *store, door, probes, ids,
+                       {&cache, &books, copy ? &*copy : nullptr, versions ? &*versions : nullptr}};
   lv::http::server_options answers;
   answers.heed_deadline = true;
   lv::http::server server{answers};

@@ -37,7 +37,7 @@ namespace orders {
 
 /// How a service is called.
 struct outside_options {
-  levity::duration patience = std::chrono::milliseconds(30);        ///< of a customer, for all attempts of one call
+  levity::duration patience = std::chrono::milliseconds(40);        ///< of a customer, for all attempts of one call
   std::uint32_t concurrent_max = 8;                                 ///< calls at once that customers wait for
   levity::duration place_wait_max = std::chrono::milliseconds(5);   ///< how long one waits to be among them
   levity::duration open_min = std::chrono::milliseconds(200);       ///< how long its breaker is open at first

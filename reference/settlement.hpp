@@ -2,18 +2,18 @@
 //
 // Where a booking is
 //   the order owes it      by the log: from the record that creates the order to the mark that settles it
-//   - a customer waits     book(): the booking is nobody else's, and comes into the queue unless it was done when it ends, however it
-//                          ends: too late, broken off, refused
+//   - a customer waits     book(): the booking is nobody else's; however that ends, too late, broken off, refused, unless it was
+//                          done it comes into the queue
 //   - in the queue         due at a moment; the one loop below takes the earliest
 //   - under way            by the loop, or by one of concurrent_max tasks while the service is well
-//   settled                marked in the log. A mark that a crash takes back is found again at the start: the call is made once more,
-//                          and the other side knows its key
+//   settled                marked in the log. Where a crash takes the mark back the call is made once more after the start, and the
+//                          other side knows its key
 //
 //   the queue after a start   every order that owes this, found by a walk through the book in small steps
 //
-// The pace. While the service is well: concurrent_max at once, at most per_second_max. While its breaker is not closed: one at a time,
-// after a pause that doubles up to pause_max and is drawn at random, and only what breaker and budget let through. What fails comes
-// again, later and later; what is refused, each refused_pause.
+// The pace. While the service is well: concurrent_max at once, at most per_second_max. While its breaker is not closed: one at a
+// time, after a pause that doubles up to pause_max and is drawn at random, and only what breaker and budget let through. What fails
+// comes again, later and later; what is refused, each refused_pause.
 //
 // Rejected: a place of its own for what is outstanding (a second journal that can disagree with the log of the orders); a task for
 // each booking that waits (an outage of an hour is a million of them).
@@ -34,7 +34,7 @@
 namespace orders {
 
 struct settlement_options {
-  std::uint32_t concurrent_max = 4;
+  std::uint32_t concurrent_max = 8;
   double per_second_max = 1'000;
   levity::duration pause = std::chrono::milliseconds(25);         ///< at most before the first further attempt; then twice as much
   levity::duration pause_max = std::chrono::seconds(1);           ///< and never more

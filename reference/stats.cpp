@@ -34,9 +34,10 @@ void write_services(std::string& out, const std::vector<bookings::figures>& all)
   before = "";
   for (const auto& one : all) {
     fmt::format_to(std::back_inserter(out),
-                   R"({}"{}":{{"settled":{},"outstanding":{},"refused":{},"kept_back":{},"later_calls":{},"later_failures":{}}})",
+                   R"({}"{}":{{"settled":{},"outstanding":{},"refused":{},"kept_back":{},"calls":{},"failures":{},)"
+                   R"("later_calls":{},"later_failures":{}}})",
                    before, one.name, one.bookings.settled, one.bookings.outstanding, one.bookings.refused, one.calls.kept_back,
-                   one.calls.later_calls, one.calls.later_failures);
+                   one.calls.calls, one.calls.failures, one.calls.later_calls, one.calls.later_failures);
     before = ",";
   }
   out += '}';

@@ -2,10 +2,11 @@
 //
 //   tasks, rss_bytes                   now
 //   cache_gets, cache_get_p99_us       since the start, the time around each get
-//   outside_calls, outside_failures    attempts that a customer's request waited for, and those of them without a good answer in time.
-//                                      A call that a breaker or a full bulkhead kept back was not made, and is neither
+//   outside_calls, outside_failures    attempts that a customer's request waited for, and of these those without a good answer in
+//                                      time. A call that a breaker or a full bulkhead kept back was not made, and is neither
 //   breakers                           by service: state, refused, transitions
-//   bookings                           by service: settled, outstanding, refused; kept_back; the settlement's own calls and failures
+//   bookings                           by service: settled, outstanding, refused; kept_back; calls and failures, those with a
+//                                      customer behind them and, later_, those of the settlement
 //   cache, redis, versions             what each counts; the last two where they are
 #pragma once
 

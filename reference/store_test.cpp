@@ -3,12 +3,10 @@
 #include "reference/store.hpp"
 
 #include <array>
-#include <csignal>
 #include <map>
 #include <mutex>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include "reference/test_support.hpp"
 #include "tests/support/run_tasks.hpp"
@@ -17,6 +15,7 @@ namespace orders {
 namespace {
 
 namespace lv = levity;
+using test::file_size_limit;
 using test::temporary_directory;
 
 new_order order_of(const std::string& customer, std::uint32_t quantity) {
@@ -268,26 +267,6 @@ TEST(store, stops_at_any_moment_of_a_compaction) {
   }
 }
 
-// Files end at a number of bytes: to the store that is a disk that fails.
-class file_size_limit {
-public:
-  explicit file_size_limit(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    outer_ = ::signal(SIGXFSZ, SIG_IGN);
-    rlimit now = before_;
-    now.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~file_size_limit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    ::signal(SIGXFSZ, outer_);
-  }
-
-private:
-  rlimit before_{};
-  sighandler_t outer_;
-};
-
 TEST(store, a_disk_that_fails_acknowledges_nothing_more_and_loses_nothing_acknowledged) {
   for (const lv::file_means means : {lv::file_means::automatic, lv::file_means::blocking}) {
     const temporary_directory directory;
@@ -326,6 +305,41 @@ TEST(store, a_disk_that_fails_acknowledges_nothing_more_and_loses_nothing_acknow
     // A torn tail is cut with a warning; everything acknowledged is before it.
     expect_kept(directory.path(), all);
   }
+}
+
+TEST(store, what_an_order_owes_is_known_after_a_restart_until_it_was_settled) {
+  const temporary_directory directory;
+  const auto owing = [](store& kept) {
+    std::map<std::uint64_t, owed> all;
+    std::uint64_t after = 0;
+    do {
+      for (const order_view& order : kept.owing(after, 2)) all[order.id] = order.owes;
+    } while (after != 0);
+    return all;
+  };
+  {
+    store kept = make_store(directory.path(), {.compact_log_size_min = 2048, .snapshot_slice_orders = 4});
+    lv::test::run_tasks(2, [](store* runs) {
+      return with_store(runs, [](store* to) {
+        return [](store* asked) -> lv::task<> {
+          for (std::uint64_t id = 1; id <= 60; id++) {
+            const new_order wanted = order_of("c", 1);
+            const auto made = co_await asked->place(wanted, {}, id % 2 == 0 ? owes_all : owed{0});
+            if (id % 3 == 0) asked->settle(made->order.id, owes_charge);
+            if (id % 4 == 0) asked->settle(made->order.id, owes_reservation);
+          }
+        }(to);
+      });
+    }, &kept);
+    EXPECT_GT(kept.look().compactions, 0u) << "a snapshot must bear it, too";
+  }
+  store again = make_store(directory.path());
+  std::map<std::uint64_t, owed> expected;
+  for (std::uint64_t id = 2; id <= 60; id += 2) {
+    const auto owes = static_cast<owed>((id % 3 == 0 ? 0 : owes_charge) | (id % 4 == 0 ? 0 : owes_reservation));
+    if (owes != 0) expected[id] = owes;
+  }
+  EXPECT_EQ(owing(again), expected);
 }
 
 TEST(store, a_compaction_that_fails_leaves_a_service_that_goes_on) {

@@ -1,6 +1,7 @@
 // What the tests of the order service share: a directory that goes away, and orders at random from a seed.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "reference/book.hpp"
 #include "reference/group_commit.hpp"
@@ -54,6 +56,26 @@ inline void write_file(const std::string& path, std::string_view bytes) {
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
 
+// Files end at a number of bytes: to the store that is a disk that fails.
+class file_size_limit {
+public:
+  explicit file_size_limit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    outer_ = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit now = before_;
+    now.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~file_size_limit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, outer_);
+  }
+
+private:
+  rlimit before_{};
+  sighandler_t outer_;
+};
+
 class random_orders {
 public:
   explicit random_orders(std::uint64_t seed) : random_(seed) {}
@@ -83,7 +105,13 @@ public:
       const new_order order = wanted();
       const std::string key = below(2) == 0 ? "key-" + std::to_string(keys_++) : std::string();
       auto placed = book.place(order, key, now);
-      return placed && std::holds_alternative<create_record>(*placed) && add(book, log, std::get<create_record>(*placed));
+      if (!placed || !std::holds_alternative<create_record>(*placed)) return false;
+      auto& made = std::get<create_record>(*placed);
+      made.owes = static_cast<owed>(below(owes_all + 1));
+      return add(book, log, made);
+    }
+    if (below(3) == 0) {
+      return add(book, log, settle_record{1 + below(book.size()), static_cast<owed>(1 + below(owes_all))});
     }
     const change_request change{static_cast<order_status>(below(order_status_count)), {}};
     auto decided = book.change(1 + below(book.size()), change, now);
