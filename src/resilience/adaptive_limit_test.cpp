@@ -96,6 +96,43 @@ TEST(adaptive_limit, finds_the_places_of_a_server_of_coroutines) {
   }
 }
 
+// The same server, and nobody keeps to the limit: for 5 s it is asked for half of what it can do, then for 1.2 times as much. It is
+// found where it would be, and what would have been refused is what is too much, not everybody who waits.
+TEST(adaptive_limit, that_observes_learns_from_a_server_that_it_does_not_hold_back) {
+  for (std::uint64_t seed = 1; seed <= 3; seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const int code = run_simulated(seed, [](std::uint64_t drawn) -> lv::task<> {
+      lv::rng random{drawn};
+      lv::adaptive_limit limit{{.mode = lv::policy_mode::observe}};
+      lv::semaphore places{16};
+      std::uint64_t done = 0;
+      std::uint64_t begun = 0;
+      const lv::time_point began = lv::clock::now();
+      lv::time_point next = began;
+      lv::scope calls;
+      std::uint64_t too_many_when_idle = 0;
+      for (; next < began + 15s; begun++) {
+        co_await lv::sleep_until(next);
+        calls.spawn(call, &limit, &places, lv::test::exponential(random, 10ms), &done);
+        const bool idles = next < began + 5s;
+        if (idles) too_many_when_idle = limit.look().would_have_refused;
+        next += lv::test::exponential(random, lv::duration{10ms} * 100 / (idles ? 800 : 1920));
+      }
+      EXPECT_LT(too_many_when_idle, 100U) << "of 4,000";
+      EXPECT_GE(limit.limit(), 12U);
+      EXPECT_LE(limit.limit(), 32U);
+      const double too_many = 0.2 * 1600 * 10;
+      EXPECT_GT(static_cast<double>(limit.look().would_have_refused), 0.6 * too_many);
+      EXPECT_LT(static_cast<double>(limit.look().would_have_refused), 1.5 * too_many);
+      co_await calls.join();
+      EXPECT_EQ(done, begun) << "nobody is held back";
+      EXPECT_EQ(limit.look().refused, 0U);
+      EXPECT_EQ(limit.look().inside, 0U);
+    }, seed);
+    EXPECT_EQ(code, 0);
+  }
+}
+
 lv::task<> admit_and_end(lv::adaptive_limit* limit, int times, lv::atomic<int>* inside, lv::atomic<bool>* too_many) {
   for (int i = 0; i < times; i++) {
     auto place = limit->try_admit(at(i * 1us));

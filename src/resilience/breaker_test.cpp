@@ -321,9 +321,57 @@ TEST(breaker, is_open_twice_as_long_each_time_a_probe_fails_up_to_a_bound) {
   now += 61s;
   calls(of, "+++", now);
   ASSERT_EQ(of.look().state, breaker_state::closed);
-  calls(of, "-", now);
-  EXPECT_EQ(told.back().open_for, 5s) << "once closed it begins anew";
+  calls(of, "-", now + 60s);
+  EXPECT_EQ(told.back().open_for, 5s) << "closed for as long as it had been open it begins anew";
 }
+
+// It answers probes and ten calls more, and fails what comes then, as one does that bears few at once.
+TEST(breaker, is_left_alone_for_longer_each_time_it_opens_soon_after_it_closed) {
+  for (const auto& settings : {breaker_settings::article(), breaker_settings::consecutive(5), breaker_settings::rate(10s, 0.5)}) {
+    SCOPED_TRACE(testing::Message() << "rule " << settings.rule.index());
+    std::vector<lv::breaker_transition> told;
+    breaker of(told_into(told, settings));
+    int since_closed = 0;
+    lv::time_point now = start;
+    for (; now < start + 60s; now += 1ms) {
+      auto permit = of.try_admit(now);
+      if (!permit) continue;
+      since_closed = of.look().state == breaker_state::closed ? since_closed + 1 : 0;
+      permit->record(since_closed <= 10 ? verdict::success : verdict::failure, now);
+    }
+    std::vector<lv::duration> open_for;
+    for (const auto& each : told) {
+      if (each.to == breaker_state::open) open_for.push_back(each.open_for);
+    }
+    EXPECT_EQ(open_for, (std::vector<lv::duration>{5s, 10s, 20s, 40s}));
+    now = told.back().at + 40s + 2ms;
+    calls(of, "+++", now);
+    ASSERT_EQ(of.look().state, breaker_state::closed);
+    calls(of, "++++++++++", now + 10s);
+    now += 41s;
+    for (int n = 0; n < 40 && of.look().state == breaker_state::closed; n++) call(of, verdict::failure, now);
+    EXPECT_EQ(told.back().open_for, 5s) << "it was well for as long as it had been open";
+  }
+}
+
+TEST(breaker, comes_to_its_longest_open_time_however_short_the_first_is) {
+  std::vector<lv::breaker_transition> told;
+  breaker_settings settings = told_into(told, breaker_settings::consecutive(1));
+  settings.open_min = 2ms;
+  settings.open_max = 1h;
+  breaker of(settings);
+  lv::time_point now = start;
+  for (int n = 0; n < 20; n++) {
+    call(of, verdict::failure, now);
+    ASSERT_EQ(told.back().to, breaker_state::open);
+    now += told.back().open_for + 2ms;
+  }
+  EXPECT_EQ(told.back().open_for, 1h);
+}
+
+// A year of a million calls a second.
+static_assert(std::numeric_limits<decltype(lv::breaker_window::calls)>::max() > std::uint64_t{1'000'000} * 365 * 24 * 3600);
+static_assert(std::numeric_limits<decltype(lv::breaker_window::failures_in_a_row)>::max() > std::uint64_t{1} << 40);
 
 TEST(breaker, the_open_time_differs_by_a_fifth_either_way_and_follows_from_seed_and_time) {
   const auto open_for = [](std::uint64_t seed, lv::duration from_start) {

@@ -17,7 +17,7 @@
 //
 //   generation   one more at each change of state, modulo 2^16. A permit that comes back after exactly 65,536 changes is taken for
 //                one of this generation; at an open time of a second that is more than a day later.
-//   openings     how often it opened since it last closed, 15 at most: the open time doubles with each
+//   openings     how often it opened since it was last closed for long, 15 at most: the open time doubles with each
 //   until        is counted from the clock's zero and reaches 73 years
 //   since        when the newest probe began, or it became half open. Nobody asks for it but where all probes that may be are under
 //                way; is counted modulo 104 days, of which the last quarter is "later than now", as threads disagree about it

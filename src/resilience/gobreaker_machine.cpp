@@ -90,7 +90,7 @@ void gobreaker_machine::set(breaker_state to, transition_cause cause, const brea
   refuses_until_ns_.store(refuses_until_ns, std::memory_order_relaxed);
 }
 
-std::uint32_t gobreaker_machine::calls_that_count() const noexcept {
+std::uint64_t gobreaker_machine::calls_that_count() const noexcept {
   const breaker_window& sum = counts_.sum();
   return sum.calls < sum.neutral ? 0 : sum.calls - sum.neutral;
 }
@@ -189,8 +189,8 @@ void gobreaker_machine::show(breaker_look& into) const noexcept {
   into.window = counts_.sum();
   if (state_ == breaker_state::open) into.tries_again_at = expires_at_;
   if (state_ == breaker_state::half_open) {
-    into.probes_succeeded = into.window.successes;
-    into.probes_under_way = calls_that_count() - into.window.successes;
+    into.probes_succeeded = static_cast<unsigned>(into.window.successes);
+    into.probes_under_way = static_cast<unsigned>(calls_that_count() - into.window.successes);
   }
 }
 

@@ -49,7 +49,7 @@ private:
   void catch_up(time_point now, change& made) noexcept;
   void set(breaker_state to, transition_cause cause, const breaker_window& window, time_point now, change& made) noexcept;
   void begin_generation(time_point now) noexcept;
-  [[nodiscard]] std::uint32_t calls_that_count() const noexcept;
+  [[nodiscard]] std::uint64_t calls_that_count() const noexcept;
 
   void tell_if_made(const change& made) noexcept {
     if (made.made) tell(made.told, made.number);

@@ -11,12 +11,13 @@ namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::uint8_t never = 255;
+constexpr unsigned closed_unit_bits = 20;
 
 std::unexpected<rejection> refuse(rejection_cause cause, duration retry_after = {}) noexcept {
   return std::unexpected(rejection{cause, retry_after});
 }
 
-bool is_over(double share, std::uint32_t part, std::uint32_t all) noexcept {
+bool is_over(double share, std::uint64_t part, std::uint64_t all) noexcept {
   return static_cast<double>(part) / static_cast<double>(all) > share;
 }
 
@@ -127,7 +128,9 @@ bool judging_machine::record_closed(breaker_word& seen, bool failed, time_point 
     if (next == seen) return true;
     opens = next.row() >= row_;
   }
-  if (opens) return open(seen, 1, {.cause = transition_cause::too_many_failures, .at = now, .window = window_of(next)});
+  if (opens)
+    return open(seen, openings_after(seen, now),
+                {.cause = transition_cause::too_many_failures, .at = now, .window = window_of(next)});
   std::uint64_t bits = seen.bits();
   const bool exchanged = word_.compare_exchange_weak(bits, next.bits(), std::memory_order_relaxed);
   seen = breaker_word(bits);
@@ -144,8 +147,7 @@ bool judging_machine::record_probe(breaker_word& seen, verdict said, time_point 
   }
   if (said == verdict::success && seen.succeeded() + 1 >= settings().successes_needed) {
     answers.calls = answers.successes = answers.successes_in_a_row = seen.succeeded() + 1;
-    return change(seen, breaker_word::closed(seen.next_generation()),
-                  {.cause = transition_cause::probes_succeeded, .at = now, .window = answers});
+    return close(seen, {.cause = transition_cause::probes_succeeded, .at = now, .window = answers});
   }
   const auto next = seen.with_probes(seen.under_way() - 1, seen.succeeded() + (said == verdict::success ? 1 : 0));
   std::uint64_t bits = seen.bits();
@@ -190,7 +192,7 @@ void judging_machine::record_elsewhere(breaker_pass pass, bool failed, bool slow
   }
   breaker_word seen(word_.load(std::memory_order_relaxed));
   while (seen.generation() == pass.generation && seen.state() == breaker_state::closed) {
-    if (open(seen, 1, told)) return;
+    if (open(seen, openings_after(seen, now), told)) return;
   }
 }
 
@@ -223,7 +225,23 @@ void judging_machine::force(breaker_state to, time_point now) noexcept {
 bool judging_machine::fall_back(breaker_word& seen, time_point now) noexcept {
   breaker_transition told{.cause = transition_cause::probe_unanswered, .at = now, .window = window_of(seen)};
   if (settings().unanswered == breaker_settings::fall_back::open) return open(seen, seen.openings() + 1, told);
+  return close(seen, told);
+}
+
+bool judging_machine::close(breaker_word& seen, breaker_transition told) noexcept {
+  // Before: if another thread makes the change, it is the same one, or one that nobody asks about.
+  const auto moment = static_cast<std::uint64_t>(std::max<std::int64_t>(told.at.time_since_epoch().count(), 0)) >> closed_unit_bits;
+  closed_.store(seen.next_generation() | std::uint64_t{seen.openings()} << 16 | moment << 20, std::memory_order_relaxed);
   return change(seen, breaker_word::closed(seen.next_generation()), told);
+}
+
+// How often it has opened without being closed for long, if it opens now.
+unsigned judging_machine::openings_after(breaker_word seen, time_point now) const noexcept {
+  const std::uint64_t closed = closed_.load(std::memory_order_relaxed);
+  const auto openings = static_cast<unsigned>(closed >> 16 & 15);
+  if ((closed & 0xffff) != seen.generation() || openings == 0) return 1;
+  const time_point since{duration(static_cast<std::int64_t>(closed >> 20) << closed_unit_bits)};
+  return now - since < span_of(openings) ? openings + 1 : 1;
 }
 
 bool judging_machine::open(breaker_word& seen, unsigned openings, breaker_transition told) noexcept {
@@ -241,9 +259,16 @@ bool judging_machine::change(breaker_word& seen, breaker_word next, breaker_tran
   return changed;
 }
 
-duration judging_machine::open_time(unsigned openings, std::uint32_t generation, time_point now) const noexcept {
+// Without jitter. No more openings are counted than that.
+duration judging_machine::span_of(unsigned openings) const noexcept {
+  if (openings >= breaker_word::openings_max) return settings().open_max;
   std::int64_t ns = settings().open_min.count();
   for (unsigned i = 1; i < openings && ns < settings().open_max.count(); i++) ns = std::min(2 * ns, settings().open_max.count());
+  return duration(ns);
+}
+
+duration judging_machine::open_time(unsigned openings, std::uint32_t generation, time_point now) const noexcept {
+  const std::int64_t ns = span_of(openings).count();
   const auto span = static_cast<std::int64_t>(static_cast<double>(ns) * settings().jitter);
   const auto moment = static_cast<std::uint64_t>(now.time_since_epoch().count());
   rng chance(settings().seed ^ moment ^ std::uint64_t{generation} << 48);

@@ -39,12 +39,19 @@ private:
   /// From `seen` to `next`, and tells it; if it is not `seen` any longer, says what it is.
   [[nodiscard]] bool change(breaker_word& seen, breaker_word next, breaker_transition told) noexcept;
   [[nodiscard]] bool open(breaker_word& seen, unsigned openings, breaker_transition told) noexcept;
+  [[nodiscard]] bool close(breaker_word& seen, breaker_transition told) noexcept;
+  [[nodiscard]] unsigned openings_after(breaker_word seen, time_point now) const noexcept;
   [[nodiscard]] bool fall_back(breaker_word& seen, time_point now) noexcept;
+  [[nodiscard]] duration span_of(unsigned openings) const noexcept;
   [[nodiscard]] duration open_time(unsigned openings, std::uint32_t generation, time_point now) const noexcept;
   [[nodiscard]] breaker_window window_of(breaker_word seen) const noexcept;
 
   // Read by every call; written when something has failed lately.
   alignas(cache_line_bytes) atomic<std::uint64_t> word_;
+  // When it closed last, and after how many openings; of a generation, so whoever finds another one's knows of none. Written by who
+  // closes it, before; read by who opens it. Relaxed: who sees it too late opens it for open_min.
+  //   bits 0..15 generation   16..19 openings   20..63 moment, in units of 2^20 ns
+  atomic<std::uint64_t> closed_{0};
   // Constants, beside it.
   kind kind_ = kind::last;
   std::uint8_t calls_max_ = 0;                                        // last: in the word

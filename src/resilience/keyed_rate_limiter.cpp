@@ -19,7 +19,33 @@ std::uint64_t fingerprint_of(std::string_view bytes, std::uint64_t seed) noexcep
 // A place whose full_at has passed is free, whatever its fingerprint: zeroed memory is an empty set.
 struct alignas(64) keyed_buckets::set {
   static constexpr unsigned places = 16;
-  std::uint64_t fingerprints[places]{};
+  static constexpr unsigned refusals_shift = 60;
+  static constexpr std::uint64_t refusals_max = 15;
+
+  [[nodiscard]] bool holds(unsigned place, std::uint64_t fingerprint) const noexcept {
+    return ((fingerprints[place] ^ fingerprint) << (64 - refusals_shift)) == 0;
+  }
+  /// Its place, or `places`.
+  [[nodiscard]] unsigned find(std::uint64_t fingerprint) const noexcept {
+    for (unsigned i = 0; i < places; i++) {
+      if (holds(i, fingerprint)) return i;
+    }
+    return places;
+  }
+  [[nodiscard]] std::uint64_t refusals(unsigned place) const noexcept { return fingerprints[place] >> refusals_shift; }
+  void put(unsigned place, std::uint64_t fingerprint, std::uint64_t refused) noexcept {
+    fingerprints[place] = (fingerprint & ((std::uint64_t{1} << refusals_shift) - 1)) | refused << refusals_shift;
+  }
+  /// Whether `one` is to make room rather than `other`: who is full, then who was refused less often, then who will be full sooner.
+  [[nodiscard]] bool goes_before(unsigned one, unsigned other, std::uint64_t now) const noexcept {
+    const bool one_is_free = full_at[one] <= now;
+    const bool other_is_free = full_at[other] <= now;
+    if (one_is_free || other_is_free) return one_is_free && !other_is_free;
+    if (refusals(one) != refusals(other)) return refusals(one) < refusals(other);
+    return full_at[one] < full_at[other];
+  }
+
+  std::uint64_t fingerprints[places]{};  // with the refusals above
   std::uint64_t full_at[places]{};
 };
 
@@ -66,28 +92,40 @@ keyed_buckets::outcome keyed_buckets::take(std::uint64_t fingerprint, std::uint6
   const spin_guard locked(in.lock);
   if (!rule_.ever_holds(n)) {
     in.refused++;
-    return {observes, duration::max()};
+    return {observes, false, duration::max()};
   }
-  unsigned soonest = 0;  // to be full
-  unsigned found = set::places;
-  for (unsigned i = 0; i < set::places; i++) {
-    if (places.fingerprints[i] == fingerprint) found = i;
-    if (places.full_at[i] < places.full_at[soonest]) soonest = i;
-  }
+  unsigned found = places.find(fingerprint);
   const std::uint64_t full_at = found != set::places ? places.full_at[found] : 0;
   const std::uint64_t after = rule_.after(full_at, n, at);
   if (const std::uint64_t wait = rule_.wait_for(after, at); wait != 0) {
     in.refused++;
-    return {observes, gcra::span_of(wait)};
+    // Who asks for more than it may have at once, with a bucket that is full, has no place.
+    if (found != set::places) places.put(found, fingerprint, std::min(places.refusals(found) + 1, set::refusals_max));
+    return {observes, false, gcra::span_of(wait)};
   }
+  std::uint64_t refusals = 0;
   if (found == set::places) {
-    found = soonest;
+    found = 0;
+    for (unsigned i = 1; i < set::places; i++) {
+      if (places.goes_before(i, found, at)) found = i;
+    }
     if (places.full_at[found] > at) in.forgotten_early++;
-    places.fingerprints[found] = fingerprint;
+  } else {
+    refusals = places.refusals(found) / 2;
   }
+  places.put(found, fingerprint, refusals);
   places.full_at[found] = after;
   in.admitted++;
-  return {true, duration::zero()};
+  return {true, true, duration::zero()};
+}
+
+void keyed_buckets::put_back(std::uint64_t fingerprint, std::uint64_t n) noexcept {
+  shard& in = shard_of(fingerprint);
+  set& places = set_of(in, fingerprint);
+  const spin_guard locked(in.lock);
+  const unsigned found = places.find(fingerprint);
+  if (found == set::places) return;
+  places.full_at[found] -= std::min(places.full_at[found], std::min(n, rule_.burst) * rule_.interval);
 }
 
 duration keyed_buckets::time_until(std::uint64_t fingerprint, std::uint64_t n, time_point now) noexcept {
@@ -98,9 +136,7 @@ duration keyed_buckets::time_until(std::uint64_t fingerprint, std::uint64_t n, t
   std::uint64_t full_at = 0;
   {
     const spin_guard locked(in.lock);
-    for (unsigned i = 0; i < set::places; i++) {
-      if (places.fingerprints[i] == fingerprint) full_at = places.full_at[i];
-    }
+    if (const unsigned found = places.find(fingerprint); found != set::places) full_at = places.full_at[found];
   }
   return gcra::span_of(rule_.wait_for(rule_.after(full_at, n, at), at));
 }

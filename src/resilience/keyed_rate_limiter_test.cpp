@@ -117,6 +117,46 @@ TEST(keyed_rate_limiter, a_flood_of_keys_does_not_free_who_is_limited) {
   EXPECT_GE(got, 10U * (20 + seconds) - 10);
 }
 
+// With a burst of 1 who is limited is short of one token, and so is each key of a flood.
+TEST(keyed_rate_limiter, a_flood_of_keys_does_not_free_who_is_limited_to_one_at_a_time) {
+  lv::keyed_rate_limiter<std::uint64_t> limiter{{.per_second = 1, .burst = 1, .keys_max = 1000, .seed = 5}};
+  std::uint64_t got = 0;
+  std::uint64_t fresh = 1'000'000;
+  constexpr int seconds = 60;
+  for (int ms = 0; ms < seconds * 1000; ms++) {
+    for (std::uint64_t key = 0; key < 10; key++) got += limiter.try_take(key, 1, at(ms * 1ms)) ? 1 : 0;
+    for (int i = 0; i < 10; i++) (void)limiter.try_take(fresh++, 1, at(ms * 1ms));
+  }
+  EXPECT_GT(limiter.look(at(seconds * 1s)).forgotten_early, 100'000U) << "it was a flood";
+  EXPECT_LE(got, 10U * (1 + seconds) + 10);
+  EXPECT_GE(got, 10U * seconds - 10);
+}
+
+TEST(keyed_rate_limiter, takes_from_32_to_64_bytes_for_each_key) {
+  for (const std::size_t keys : {std::size_t{4096}, std::size_t{65'536}, std::size_t{66'666}, std::size_t{100'000}}) {
+    lv::keyed_rate_limiter<std::uint64_t> limiter{{.keys_max = keys}};
+    const double bytes = 16 * static_cast<double>(limiter.look(at(0s)).places);
+    EXPECT_GE(bytes / static_cast<double>(keys), 32) << keys;
+    EXPECT_LE(bytes / static_cast<double>(keys), 64) << keys;
+  }
+}
+
+TEST(keyed_rate_limiter, a_permit_that_is_withdrawn_puts_its_token_back_once) {
+  lv::keyed_rate_limiter<std::string_view> limiter{{.per_second = 1, .burst = 2}};
+  auto permit = limiter.try_admit("ann", at(0s));
+  ASSERT_TRUE(permit);
+  permit->withdraw();
+  permit->withdraw();
+  EXPECT_TRUE(limiter.try_take("ann", 2, at(0s)));
+  EXPECT_FALSE(limiter.try_take("ann", 1, at(0s)));
+  EXPECT_TRUE(limiter.try_admit("bob", at(0s))) << "and one that goes does not";
+  EXPECT_FALSE(limiter.try_take("bob", 2, at(0s)));
+  lv::keyed_rate_limiter<std::string_view> observes{{.per_second = 1, .burst = 1, .mode = lv::policy_mode::observe}};
+  (void)observes.try_take("ann", 1, at(0s));
+  observes.try_admit("ann", at(0s))->withdraw();
+  EXPECT_GT(observes.time_until("ann", 1, at(0s)), 0s) << "it had taken none";
+}
+
 TEST(keyed_rate_limiter, at_keys_max_in_use_hardly_any_is_forgotten_early) {
   lv::keyed_rate_limiter<std::uint64_t> limiter{{.per_second = 1, .burst = 1, .keys_max = 65'536, .seed = 11}};
   for (std::uint64_t i = 0; i < 65'536; i++) (void)limiter.try_take(i, 1, at(0s));

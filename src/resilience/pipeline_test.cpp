@@ -11,6 +11,9 @@
 
 #include "levity/base/rng.hpp"
 #include "levity/levity.hpp"
+#include "levity/resilience/breaker.hpp"
+#include "levity/resilience/keyed_rate_limiter.hpp"
+#include "levity/resilience/token_bucket.hpp"
 #include "tests/support/run_simulated.hpp"
 
 namespace lv = levity;
@@ -595,6 +598,151 @@ TEST(pipeline, a_call_that_is_refused_before_its_first_attempt_is_no_request) {
     const auto refused = co_await calls.run(lv::repeatable::yes, [&] { return of.ask(); });
     EXPECT_TRUE(refused.error().rejected() != nullptr);
     EXPECT_EQ(budget.counts_at(lv::clock::now()).requests_in_window, 1u) << "it was no load, so it earns nothing";
+  });
+}
+
+TEST(pipeline, a_call_that_a_later_part_refuses_takes_no_token_of_a_bucket_before_it) {
+  simulate([]() -> lv::task<> {
+    lv::token_bucket bucket({.per_second = 1, .burst = 10});
+    lv::keyed_rate_limiter<int> keys({.per_second = 1, .burst = 10});
+    door breaker;
+    breaker.refuses_from = 0;
+    lv::retry_policy policy(seeded());
+    lv::retry_budget budget(roomy());
+    service of{.left = {}};
+    auto as_calls = lv::pipeline(bucket, keys.of(7), breaker);
+    auto as_attempts = lv::pipeline(bucket, lv::retrying{policy, budget}, keys.of(7), breaker);
+    for (int i = 0; i < 50; i++) {
+      const auto one = co_await as_calls.run([&] { return of.ask(); });
+      EXPECT_TRUE(one.error().rejected() != nullptr && one.error().rejected()->cause == lv::rejection_cause::breaker_open);
+      const auto other = co_await as_attempts.run(lv::repeatable::yes, [&] { return of.ask(); });
+      EXPECT_TRUE(other.error().rejected() != nullptr && other.error().rejected()->cause == lv::rejection_cause::breaker_open);
+    }
+    EXPECT_EQ(of.asked, 0);
+    EXPECT_EQ(bucket.look(lv::clock::now()).tokens, 10);
+    EXPECT_EQ(keys.time_until(7, 10, lv::clock::now()), 0ns);
+    breaker.refuses_from = static_cast<int>(breaker.asked.size()) + 1;
+    service down{.failures = 99, .left = {}};
+    const auto made = co_await as_attempts.run(lv::repeatable::yes, [&] { return down.ask(); });
+    EXPECT_TRUE(made.error().failed() != nullptr);
+    EXPECT_LT(bucket.look(lv::clock::now()).tokens, 9.5) << "a call that was made has cost its token";
+    EXPECT_GT(keys.time_until(7, 10, lv::clock::now()), 0ns) << "as has its attempt,";
+    EXPECT_EQ(keys.time_until(7, 9, lv::clock::now()), 0ns) << "and the repetition that was refused has not";
+  });
+}
+
+TEST(pipeline, an_error_says_how_many_attempts_there_were_and_why_no_more) {
+  simulate([]() -> lv::task<> {
+    using stop = lv::retry_stop;
+    door breaker;
+    lv::retry_policy policy(seeded());
+    lv::retry_budget budget(roomy());
+    lv::retry_budget::options none;
+    none.share_max = 0;
+    none.per_second_min = 0;
+    lv::retry_budget spent(none);
+    service of{.failures = 99, .left = {}};
+    const auto asks = [&of] { return of.ask(); };
+    auto calls = lv::pipeline(lv::total_timeout{1h}, lv::retrying{policy, budget}, breaker);
+    const auto is = [](const std::expected<int, call>& got, std::uint32_t attempts, stop why) {
+      return !got && got.error().attempts() == attempts && got.error().stopped_by() == why;
+    };
+    const auto used = co_await calls.run(lv::repeatable::yes, asks);
+    EXPECT_TRUE(is(used, 3, stop::repetitions_used));
+    EXPECT_EQ(used.error().message(), "the call was made, and failed (3 attempts, no more: repetitions_used)");
+    const auto once = co_await calls.run(lv::repeatable::no, asks);
+    EXPECT_TRUE(is(once, 1, stop::not_repeatable));
+    EXPECT_EQ(once.error().message(), "the call was made, and failed");
+    breaker.refuses_from = static_cast<int>(breaker.asked.size()) + 1;
+    const auto not_admitted = co_await calls.run(lv::repeatable::yes, asks);
+    EXPECT_TRUE(is(not_admitted, 1, stop::refused));
+    const auto refused = co_await calls.run(lv::repeatable::yes, asks);
+    EXPECT_TRUE(refused.error().rejected() != nullptr && is(refused, 0, stop::refused));
+    auto without = lv::pipeline(lv::retrying{policy, spent});
+    const auto poor = co_await without.run(lv::repeatable::yes, asks);
+    EXPECT_TRUE(is(poor, 1, stop::budget_spent));
+    auto short_of_time = lv::pipeline(lv::total_timeout{1ns}, lv::retrying{policy, budget});
+    const auto late = co_await short_of_time.run(lv::repeatable::yes, asks);
+    EXPECT_FALSE(late.has_value());
+    EXPECT_EQ(late.error().attempts(), 1u);
+    auto judged = lv::pipeline(lv::judging{[](const outcome&) -> lv::judgement { return {lv::verdict::failure, false, {}}; }},
+                               lv::retrying{policy, budget});
+    const auto final = co_await judged.run(lv::repeatable::yes, asks);
+    EXPECT_TRUE(is(final, 1, stop::final));
+  });
+}
+
+// Whatever it is asked, it hangs from `dead_from` on; before that it answers after 2 ms.
+struct dying_service {
+  bool dead = false;
+  lv::task<outcome> ask() const {
+    co_await lv::sleep(dead ? lv::duration{1h} : lv::duration{2ms});
+    co_return 1;
+  }
+};
+
+template <class Calls>
+lv::task<> asks_within(lv::duration limit, Calls& through, const dying_service& of) {
+  struct probe {
+    static lv::task<> once(Calls& calls, const dying_service& at) { (void)co_await calls.run([&at] { return at.ask(); }); }
+  };
+  try {
+    co_await lv::with_deadline(limit, probe::once(through, of));
+  } catch (const lv::cancelled&) {
+  }
+}
+
+TEST(pipeline, callers_with_less_time_than_an_attempt_find_out_that_nobody_answers) {
+  simulate([]() -> lv::task<> {
+    lv::breaker breaker(lv::breaker_settings::article());
+    auto calls = lv::pipeline(breaker, lv::attempt_timeout{1s});
+    dying_service of;
+    for (int i = 0; i < 20; i++) co_await asks_within(50ms, calls, of);
+    for (int i = 0; i < 20; i++) co_await asks_within(1ms, calls, of);
+    EXPECT_EQ(breaker.look().window.failures, 0u) << "who has less time than answers take says nothing by giving up";
+    of.dead = true;
+    for (int i = 0; i < 10; i++) co_await asks_within(50ms, calls, of);
+    EXPECT_EQ(breaker.look().state, lv::breaker_state::open);
+  });
+}
+
+TEST(pipeline, how_long_an_answer_takes_may_be_said_where_none_has_come_yet) {
+  simulate([]() -> lv::task<> {
+    door learns, told;
+    auto learning = lv::pipeline(learns, lv::attempt_timeout{1s});
+    auto knowing = lv::pipeline(told, lv::attempt_timeout{1s, 20ms});
+    const dying_service of{.dead = true};
+    co_await asks_within(50ms, learning, of);
+    co_await asks_within(50ms, knowing, of);
+    co_await asks_within(10ms, knowing, of);
+    EXPECT_EQ(learns.said, verdicts{neutral});
+    EXPECT_EQ(told.said, (verdicts{failure, neutral}));
+  });
+}
+
+// Half of the calls take longer than callers wait. That is their affair: the breaker stays closed.
+TEST(pipeline, impatient_callers_do_not_open_a_breaker) {
+  simulate([]() -> lv::task<> {
+    lv::breaker breaker(lv::breaker_settings::article());
+    auto calls = lv::pipeline(breaker, lv::attempt_timeout{1s});
+    lv::rng random{7};
+    struct probe {
+      static lv::task<outcome> takes(lv::duration time) {
+        co_await lv::sleep(time);
+        co_return 1;
+      }
+      static lv::task<> once(decltype(calls)& through, lv::duration time) {
+        (void)co_await through.run([time] { return takes(time); });
+      }
+    };
+    for (int i = 0; i < 2000; i++) {
+      const lv::duration takes{static_cast<std::int64_t>(random.below(20'000'000))};
+      try {
+        co_await lv::with_deadline(i < 100 ? 1h : lv::duration{10ms}, probe::once(calls, takes));
+      } catch (const lv::cancelled&) {
+      }
+    }
+    EXPECT_EQ(breaker.look().transitions, 0u);
   });
 }
 

@@ -6,12 +6,36 @@
 namespace levity::inline v0 {
 namespace {
 
-constexpr std::uint64_t second_ns = 1'000'000'000;
-
 retry_budget::options clamped(retry_budget::options how) noexcept {
   how.share_max = how.share_max > 0 ? std::min(how.share_max, 1.0) : 0;  // not a number: nothing
   how.window = std::clamp<duration>(how.window, std::chrono::seconds(1), std::chrono::hours(1));
   return how;
+}
+
+// By slices that are numbered from 1 on, the last `slices` of them.
+template <class Slices>
+std::uint64_t spent_over(const Slices& in, std::uint64_t slices, std::uint64_t newest) noexcept {
+  std::uint64_t sum = 0;
+  for (std::uint64_t back = 0; back < slices && back < newest; back++) {
+    const auto& each = in[(newest - back) % in.size()];
+    if (each.number == newest - back) sum += each.count;
+  }
+  return sum;
+}
+
+template <class Slices>
+void spend(Slices& in, std::uint64_t slice) noexcept {
+  auto& here = in[slice % in.size()];
+  if (here.number != slice) here = {slice, 0};
+  here.count++;
+}
+
+template <class Slices>
+bool take_one_back(Slices& in, std::uint64_t slice) noexcept {
+  auto& here = in[slice % in.size()];
+  if (here.number != slice || here.count == 0) return false;
+  here.count--;
+  return true;
 }
 
 std::uint64_t slices_that_cover(std::uint64_t span_ns, std::uint64_t slice_ns) noexcept {
@@ -26,7 +50,6 @@ retry_budget::retry_budget(const options& how) noexcept : how_(clamped(how)) {
   slice_shift_ = std::countr_zero(slice_ns);
   request_slices_ = window_ns / slice_ns;
   spent_slices_ = slices_that_cover(window_ns, slice_ns);
-  second_slices_ = slices_that_cover(second_ns, slice_ns);
 }
 
 void retry_budget::begin_slice(atomic<std::uint64_t>& word, std::uint64_t slice) noexcept {
@@ -52,30 +75,22 @@ std::uint64_t retry_budget::requests_over(std::uint64_t slices, std::uint64_t ne
   return sum;
 }
 
-std::uint64_t retry_budget::spent_over(std::uint64_t slices, std::uint64_t newest) const noexcept {
-  std::uint64_t sum = 0;
-  for (std::uint64_t back = 0; back < slices && back < newest; back++) {
-    const spent_slice& each = spent_[(newest - back) % slices_max];
-    if (each.number == newest - back) sum += each.count;
-  }
-  return sum;
-}
-
 bool retry_budget::try_spend(time_point now) noexcept {
   const std::uint64_t slice = slice_of(now);
   const auto requests = static_cast<double>(requests_over(request_slices_, slice));
   lock_.lock();
   // The newest that anybody has spent in counts as now: a thread whose clock is behind gains nothing by it.
   const std::uint64_t newest = newest_spent_ = std::max(newest_spent_, slice);
-  const auto spent = static_cast<double>(spent_over(spent_slices_, newest));
-  const bool within = spent + 1 <= how_.share_max * requests || spent_over(second_slices_, newest) < how_.per_second_min;
+  const std::uint64_t newest_of_second = newest_of_second_ = std::max(newest_of_second_, slice_of(now, second_shift));
+  const auto spent = static_cast<double>(spent_over(spent_, spent_slices_, newest));
+  const bool within =
+      spent + 1 <= how_.share_max * requests || spent_over(second_, second_slices, newest_of_second) < how_.per_second_min;
   if (!within) refused_total_++;
   const bool granted = within || how_.mode == policy_mode::observe;
   // What is only observed and would have been refused is not counted: it would stand against all that come after it.
   if (within) {
-    spent_slice& here = spent_[newest % slices_max];
-    if (here.number != newest) here = {newest, 0};
-    here.count++;
+    spend(spent_, newest);
+    spend(second_, newest_of_second);
     spent_total_++;
   }
   lock_.unlock();
@@ -85,8 +100,8 @@ bool retry_budget::try_spend(time_point now) noexcept {
 void retry_budget::take_back(time_point spent_at) noexcept {
   const std::uint64_t slice = slice_of(spent_at);
   lock_.lock();
-  if (spent_slice& here = spent_[slice % slices_max]; here.number == slice && here.count > 0) {
-    here.count--;
+  if (take_one_back(spent_, slice)) {
+    static_cast<void>(take_one_back(second_, slice_of(spent_at, second_shift)));
     spent_total_--;
   }
   lock_.unlock();
@@ -96,7 +111,7 @@ retry_budget::counts retry_budget::counts_at(time_point now) const noexcept {
   const std::uint64_t slice = slice_of(now);
   const std::uint64_t requests = requests_over(request_slices_, slice);
   lock_.lock();
-  const counts seen{requests, spent_over(spent_slices_, slice), spent_total_, refused_total_};
+  const counts seen{requests, spent_over(spent_, spent_slices_, slice), spent_total_, refused_total_};
   lock_.unlock();
   return seen;
 }

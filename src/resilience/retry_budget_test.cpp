@@ -47,7 +47,27 @@ TEST(retry_budget, grants_a_quiet_caller_three_a_second) {
   int granted = 0;
   for (int i = 0; i < 10'000; i++) granted += budget.try_spend(start + i * 1ms) ? 1 : 0;
   EXPECT_LE(granted, 3 * 10 + 3);
-  EXPECT_GE(granted, 3 * 10 / 2) << "the second that counts is up to a slice longer than one";
+  EXPECT_GE(granted, 27) << "the second that counts is a fourteenth longer than one";
+}
+
+TEST(retry_budget, grants_a_quiet_caller_three_a_second_whatever_the_window_is) {
+  for (const lv::duration window : {lv::duration{1s}, lv::duration{10s}, lv::duration{1h}}) {
+    lv::retry_budget::options how;
+    how.window = window;
+    lv::retry_budget budget(how);
+    int granted = 0;
+    for (int i = 0; i < 10'000; i++) granted += budget.try_spend(start + i * 1ms) ? 1 : 0;
+    EXPECT_LE(granted, 3 * 10 + 3) << window.count();
+    EXPECT_GE(granted, 27) << window.count();
+  }
+}
+
+TEST(retry_budget, what_is_taken_back_is_not_missed_in_its_second) {
+  lv::retry_budget budget;
+  for (int i = 0; i < 100; i++) {
+    EXPECT_TRUE(budget.try_spend(start));
+    budget.take_back(start);
+  }
 }
 
 TEST(retry_budget, forgets_what_is_older_than_the_window) {

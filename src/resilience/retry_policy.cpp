@@ -26,17 +26,6 @@ void count(atomic<std::uint64_t>& in) noexcept { in.fetch_add(1, std::memory_ord
 
 }  // namespace
 
-std::string_view to_string(retry_stop why) noexcept {
-  switch (why) {
-    case retry_stop::final: return "final";
-    case retry_stop::repetitions_used: return "repetitions_used";
-    case retry_stop::past_deadline: return "past_deadline";
-    case retry_stop::asked_to_wait: return "asked_to_wait";
-    case retry_stop::budget_spent: return "budget_spent";
-  }
-  return "unknown";
-}
-
 retry_policy::retry_policy(const options& how) : how_(clamped(how)), seed_(how.seed ? *how.seed : of_the_process()) {}
 
 duration retry_policy::backoff_max(int number) const noexcept {

@@ -15,7 +15,7 @@ void count_failure(breaker_window& into) noexcept {
   into.successes_in_a_row = 0;
 }
 
-void take(std::uint32_t& from, std::uint32_t what) noexcept { from = from > what ? from - what : 0; }
+void take(std::uint64_t& from, std::uint64_t what) noexcept { from = from > what ? from - what : 0; }
 
 }  // namespace
 
@@ -52,8 +52,8 @@ void rolling_counts::excluded(std::uint64_t bucket) noexcept {
 
 void rolling_counts::lose_oldest() noexcept {
   breaker_window& oldest = at(newest_ + 1);
-  std::uint32_t successes_after = 0;
-  std::uint32_t failures_after = 0;
+  std::uint64_t successes_after = 0;
+  std::uint64_t failures_after = 0;
   for (std::uint64_t later = 2; later <= buckets_.size(); later++) {
     successes_after += at(newest_ + later).successes;
     failures_after += at(newest_ + later).failures;

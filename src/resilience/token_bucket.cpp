@@ -30,13 +30,15 @@ bool token_bucket::refuse() noexcept {
   return mode_ == policy_mode::observe;
 }
 
-bool token_bucket::try_take(std::uint64_t n, time_point now) noexcept {
-  if (!rule_.ever_holds(n)) return refuse();
+bool token_bucket::try_take(std::uint64_t n, time_point now) noexcept { return take_now(n, now) || refuse(); }
+
+bool token_bucket::take_now(std::uint64_t n, time_point now) noexcept {
+  if (!rule_.ever_holds(n)) return false;
   const std::uint64_t at = detail::gcra::units_of(now);
   std::uint64_t seen = full_at_.load(std::memory_order_relaxed);
   for (;;) {
     const std::uint64_t after = rule_.after(seen, n, at);
-    if (rule_.wait_for(after, at) != 0) return refuse();
+    if (rule_.wait_for(after, at) != 0) return false;
     if (full_at_.compare_exchange_weak(seen, after, std::memory_order_relaxed, std::memory_order_relaxed)) break;
   }
   admitted_.fetch_add(1, std::memory_order_relaxed);
@@ -138,7 +140,8 @@ task<std::expected<void, rejection>> token_bucket::take(std::uint64_t n, duratio
 }
 
 std::expected<token_bucket::permit, rejection> token_bucket::try_admit(time_point now) noexcept {
-  if (try_take(1, now)) return permit{};
+  if (take_now(1, now)) return permit{this, now};
+  if (refuse()) return permit{nullptr, now};
   return std::unexpected(rejection{rejection_cause::rate_exceeded, time_until(1, now)});
 }
 

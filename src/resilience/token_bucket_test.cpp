@@ -71,6 +71,22 @@ TEST(token_bucket, a_permit_gives_nothing_back_and_put_back_does_up_to_full) {
   EXPECT_FALSE(bucket.try_take(1, at(0s)));
 }
 
+TEST(token_bucket, a_permit_that_is_withdrawn_puts_its_token_back_once) {
+  lv::token_bucket bucket{{.per_second = 1, .burst = 2}};
+  auto permit = bucket.try_admit(at(0s));
+  ASSERT_TRUE(permit);
+  auto moved = std::move(*permit);
+  permit->withdraw();  // moved from: nothing
+  EXPECT_EQ(bucket.look(at(0s)).tokens, 1);
+  moved.withdraw();
+  moved.withdraw();
+  EXPECT_EQ(bucket.look(at(0s)).tokens, 2);
+  lv::token_bucket observes{{.per_second = 1, .burst = 1, .mode = lv::policy_mode::observe}};
+  (void)observes.try_take(1, at(0s));
+  observes.try_admit(at(0s))->withdraw();
+  EXPECT_EQ(observes.look(at(0s)).tokens, 0) << "it had taken none";
+}
+
 TEST(token_bucket, observes_without_refusing_and_decides_as_it_would_have) {
   lv::token_bucket acts{{.per_second = 50, .burst = 3}};
   lv::token_bucket observes{{.per_second = 50, .burst = 3, .mode = lv::policy_mode::observe}};

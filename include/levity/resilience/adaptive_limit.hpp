@@ -1,7 +1,11 @@
 #pragma once
 
 // adaptive_limit: no more calls at once than the other side works at. Where the limit lies limit_estimator finds out, which is
-// pure; here are the lock and the permits. limit_ is a copy of its answer, so that who asks reads one word beside inside_.
+// pure; here are the lock and the permits. limit_ is a copy of its answer, so that who asks reads one word beside within_.
+//
+// within_ is inside_ where the limit is enforced. Where it is observed it is how many would be inside: a call that would have been
+// refused is not counted, and each that ends makes room, whoever it was, for where more are inside than the other side works at its
+// pace is that of the ends, and not that of one call.
 
 #include <cstdint>
 #include <expected>
@@ -19,7 +23,9 @@ namespace levity::inline v0 {
 /// How an adaptive_limit is made.
 struct adaptive_limit_options {
   limit_estimator_options estimator{};      ///< how the limit follows
-  policy_mode mode = policy_mode::enforce;  ///< observe: every call is let through; the limit is found all the same
+  /// observe: every call is let through, and the limit is found by how calls differ that met few and many (limit_estimator). That
+  /// needs calls that do: while about as many are inside all the time it grows, and does not fall.
+  policy_mode mode = policy_mode::enforce;
 };
 
 /// A bulkhead that finds its size: as many calls at once as make no call wait for another one. Any thread; no allocation after the
@@ -35,29 +41,30 @@ public:
   /// The right to one call; how it is told what became of the call is how the limit learns.
   class [[nodiscard("the place is given back when the permit goes")]] permit {
   public:
-    permit(permit&& other) noexcept : of_(std::exchange(other.of_, nullptr)), inside_(other.inside_), began_(other.began_) {}
+    permit(permit&& other) noexcept : of_(std::exchange(other.of_, nullptr)), call_(other.call_) {}
     permit& operator=(permit&& other) noexcept {
       if (this != &other) {
-        record(verdict::neutral, time_point{});
+        drop();
         of_ = std::exchange(other.of_, nullptr);
-        inside_ = other.inside_;
-        began_ = other.began_;
+        call_ = other.call_;
       }
       return *this;
     }
-    ~permit() { record(verdict::neutral, time_point{}); }
+    ~permit() { drop(); }
 
     /// Gives the place back now, and tells what the call came to. Idempotent. Any thread.
     void record(verdict said, time_point now) noexcept {
-      if (adaptive_limit* const of = std::exchange(of_, nullptr)) of->end(began_, inside_, said, now);
+      if (adaptive_limit* const of = std::exchange(of_, nullptr)) of->end(call_, said, now);
     }
 
   private:
     friend class adaptive_limit;
-    permit(adaptive_limit& of, std::uint32_t inside, time_point began) noexcept : of_(&of), inside_(inside), began_(began) {}
+    permit(adaptive_limit& of, const limit_estimator::begun& call) noexcept : of_(&of), call_(call) {}
+    void drop() noexcept {
+      if (adaptive_limit* const of = std::exchange(of_, nullptr)) of->drop(call_);
+    }
     adaptive_limit* of_;
-    std::uint32_t inside_;
-    time_point began_;
+    limit_estimator::begun call_;
   };
 
   /// What has been asked of it so far, and how it stands.
@@ -90,13 +97,17 @@ public:
   [[nodiscard]] figures look() noexcept;
 
 private:
-  void end(time_point began, std::uint32_t inside, verdict said, time_point now) noexcept;
+  void end(const limit_estimator::begun& call, verdict said, time_point now) noexcept;
+  void drop(const limit_estimator::begun& call) noexcept;
+  void leave(const limit_estimator::begun& call, verdict said, time_point now) noexcept;  // under lock_
 
   const policy_mode mode_;
   detail::spin_lock lock_;
   // Guarded by lock_.
   std::uint32_t inside_ = 0;
+  std::uint32_t within_ = 0;
   std::uint32_t limit_;
+  time_point last_now_{};  // the last moment it was told: a permit that is dropped has none
   std::uint64_t admitted_ = 0;
   std::uint64_t refused_ = 0;
   std::uint64_t would_have_refused_ = 0;

@@ -22,6 +22,13 @@ concept admission_permit = std::movable<Permit> && !std::copyable<Permit> && std
                              { permit.record(said, now) } noexcept -> std::same_as<void>;
                            };
 
+/// A permit that paid for its call before it was made, as that of a token bucket did, and takes that back where the call is not
+/// made because another policy refused it: `withdraw()`, instead of record().
+template <class Permit>
+concept withdrawable_permit = admission_permit<Permit> && requires(Permit& permit) {
+  { permit.withdraw() } noexcept -> std::same_as<void>;
+};
+
 /// A policy that answers at once whether a call may be made. `now` never goes back by more than threads disagree about it.
 template <class Policy>
 concept admission_policy = requires(Policy& policy, time_point now) {

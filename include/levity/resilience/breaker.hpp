@@ -7,7 +7,7 @@
 //   auto permit = payments.try_admit(lv::clock::now());
 //   if (!permit) co_return answer_without_it(permit.error());       // 20 ns, no exception, says when to ask again
 //   auto result = co_await charge(order);
-//   permit->record(lv::verdict_of(result), lv::clock::now());
+//   permit->record(lv::verdict_of(result), lv::clock::now());       // from <levity/resilience/verdict_of.hpp>
 //
 //   state        moved by                                                                     to
 //   closed       a verdict with which the rule of its settings is met                         open
@@ -18,7 +18,9 @@
 //   any          force_open(), force_closed()                                                 forced_open, forced_closed
 //
 // Each change begins a generation. A permit belongs to the generation that gave it, and its verdict counts in no other: what was
-// asked before the breaker opened does not close it.
+// asked before the breaker opened does not close it, and what was counted before it opened does not open it again. How often it has
+// opened is remembered until it was closed for as long as it had been open last: a service that answers probes, and no more than
+// those, is left alone for longer each time.
 //
 // How it is made, and what was rejected: src/resilience/breaker_word.hpp and docs/design/0027.
 

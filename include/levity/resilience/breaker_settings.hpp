@@ -12,7 +12,7 @@
 
 namespace levity::inline v0 {
 
-/// When a breaker opens and how it comes back. Take a preset, change what is to be different:
+/// When a breaker opens and how it comes back. Take a preset, change what is to be different (with breaker.hpp included):
 ///
 ///     auto settings = levity::breaker_settings::article();
 ///     settings.name = "payments";
@@ -46,8 +46,8 @@ struct breaker_settings {
 
   /// Does what github.com/sony/gobreaker/v2 (v2.4.0) does with the same settings, call for call: how to come from there without a
   /// surprise, and what `breaker` is checked against. Of the settings below it heeds `name`, `mode` and `on_transition`. What
-  /// differs: `trips` and `on_transition` run outside of the lock. Judged at failures only; a short lock at each call and each
-  /// verdict.
+  /// differs: `trips` and `on_transition` run outside of the lock, and counts do not wrap at 2^32. Judged at failures only; a short
+  /// lock at each call and each verdict.
   struct as_gobreaker {
     std::uint32_t requests_max = 1;  ///< MaxRequests: calls let through while half open, and successes that close it; 0 is 1
     duration interval{};             ///< Interval: so often a closed one forgets what it has counted; none if not positive
@@ -70,7 +70,9 @@ struct breaker_settings {
 
   /// For how long it is open at first. Kept to 1.05 ms, never less. At most a year, as `open_max`.
   duration open_min = std::chrono::seconds(5);
-  /// It is open twice as long as the last time when a probe has failed, but no longer than this, jitter apart.
+  /// It is open twice as long as the last time when a probe has failed, or when it opens again before it was closed for as long as
+  /// it had been open, but no longer than this, to which jitter may add its share. From the 15th time on it is as long as this,
+  /// however far `open_min` lies below.
   duration open_max = std::chrono::seconds(60);
   /// By what share, from 0 to 0.9, the time that it is open differs from that at random, either way: those that opened together do
   /// not probe together.

@@ -8,6 +8,7 @@
 
 #include "levity/resilience/judgement.hpp"
 #include "levity/resilience/rejection.hpp"
+#include "levity/resilience/retry_stop.hpp"
 
 namespace levity::inline v0 {
 
@@ -43,6 +44,16 @@ public:
   /// To take it out.
   [[nodiscard]] E* failed() noexcept { return std::get_if<2>(&of_); }
 
+  /// How many attempts were made; 0: it was refused, or nobody counted.
+  [[nodiscard]] std::uint32_t attempts() const noexcept { return attempts_; }
+  /// Why there was no further one.
+  [[nodiscard]] retry_stop stopped_by() const noexcept { return stopped_by_; }
+  /// For who makes the attempts: says how many, and why there are no more.
+  void note_attempts(std::uint32_t made, retry_stop why) noexcept {
+    attempts_ = made;
+    stopped_by_ = why;
+  }
+
   /// For what stands around this call: a refusal says nothing about the other side, and is not repeated; no answer in time is a
   /// failure; the rest is what default_judge makes of the work's error.
   [[nodiscard]] judgement judge() const noexcept {
@@ -51,8 +62,21 @@ public:
     return default_judge::of_error(*failed());
   }
 
-  /// One sentence. What the work's error says of itself (`message()`), if it does. Allocates.
+  /// One sentence. What the work's error says of itself (`message()`), if it does; and of several attempts how many they were, and
+  /// why there were no more. Allocates.
   [[nodiscard]] std::string message() const {
+    std::string text = cause();
+    if (attempts_ > 1) {
+      text += " (" + std::to_string(attempts_) + " attempts, no more: " + std::string(to_string(stopped_by_)) + ")";
+    }
+    return text;
+  }
+
+  /// Equal when they have the same cause, however many attempts there were.
+  friend bool operator==(const call_error& one, const call_error& other) { return one.of_ == other.of_; }
+
+private:
+  [[nodiscard]] std::string cause() const {
     if (const rejection* const refused = rejected()) return refused->message();
     if (const call_timeout* const passed = timed_out()) {
       return *passed == call_timeout::attempt ? "no answer within the time that one attempt may take"
@@ -65,10 +89,9 @@ public:
     }
   }
 
-  friend bool operator==(const call_error&, const call_error&) = default;
-
-private:
   std::variant<rejection, call_timeout, E> of_;
+  std::uint32_t attempts_ = 0;
+  retry_stop stopped_by_ = retry_stop::final;
 };
 
 }  // namespace levity

@@ -17,12 +17,19 @@
 // What a permit is told
 //
 //   the work's outcome                        what its judge says
-//   no answer in the full time of an attempt  failure; so for a value that came too late, which is returned all the same
-//                                             (neutral where it had less than the full time)
+//   no answer in enough time                  failure; so for a value that came too late, which is returned all the same
+//                                             (neutral where it had less)
 //   no answer, with less time than that       neutral: the total timeout, a deadline further out or a cancellation came first
 //   an exception of the work                  failure, and it passes through
 //
 // An exception is neutral where the task was cancelled, or where no attempt had begun for want of memory, say.
+//
+// Enough time is that of an attempt, or how long answers take as a rule: attempt_timeout::usual, or what 95 of 100 do not exceed,
+// which is learnt from the answers. Callers that have less than an attempt may take would else never show that nobody answers any
+// more; and callers that have less than an answer takes say nothing by giving up. Whoever was cancelled for another reason says
+// nothing, ever.
+//
+// Where a part refuses, those before it are given their permits back, and what they took for the call (withdrawable_permit).
 //
 // One frame, for however many parts, and one timer an attempt: since nothing waits between attempts beyond the total timeout, that
 // one matters only while an attempt runs, and the nearer of the two is the one that is armed. A part costs what its own
@@ -48,6 +55,7 @@
 #include "levity/resilience/detail/attempt.hpp"
 #include "levity/resilience/detail/latency_buckets.hpp"
 #include "levity/resilience/detail/tally.hpp"
+#include "levity/resilience/detail/usual_answer.hpp"
 #include "levity/resilience/detail/work.hpp"
 #include "levity/resilience/judgement.hpp"
 #include "levity/resilience/retry_budget.hpp"
@@ -66,6 +74,10 @@ struct total_timeout {
 /// A part of a pipeline: one attempt takes no longer.
 struct attempt_timeout {
   duration time;  ///< from its beginning
+  /// How long an answer takes at most, as a rule: an attempt that had so long and no answer is a failure, though its caller's
+  /// deadline ended it sooner than `time`. Zero: learnt from the answers; until sixteen are known, it is `time`. Of several the
+  /// shortest counts.
+  duration usual{};
 };
 
 /// A part of a pipeline: calls that fail are made again. Policy and budget outlive the pipeline.
@@ -162,7 +174,13 @@ public:
     [&]<std::size_t... N>(std::index_sequence<N...>) {
       static_cast<void>((admit_one(std::get<At>(policies), std::get<N>(held_), now, refused) && ...));
     }(std::make_index_sequence<sizeof...(At)>{});
+    if (refused) [[unlikely]] withdraw();
     return refused;
+  }
+
+  /// The call is not made: those that are held go, and what they paid comes back.
+  void withdraw() noexcept {
+    std::apply([](auto&... each) { (withdraw_one(each), ...); }, held_);
   }
 
   /// All of them are held.
@@ -171,6 +189,13 @@ public:
   }
 
 private:
+  template <class Permit>
+  static void withdraw_one(std::optional<Permit>& held) noexcept {
+    if constexpr (withdrawable_permit<Permit>) {
+      if (held) held->withdraw();
+    }
+    held.reset();
+  }
   template <class Policy, class Permit>
   static bool admit_one(Policy& policy, std::optional<Permit>& into, time_point now, std::optional<rejection>& refused) noexcept {
     auto admitted = policy.try_admit(now);
@@ -270,7 +295,10 @@ public:
     const auto shorten = [this](const auto& part) {
       using kind = std::remove_cvref_t<decltype(part)>;
       if constexpr (std::is_same_v<kind, total_timeout>) total_ = std::min(total_, part.time);
-      if constexpr (std::is_same_v<kind, attempt_timeout>) attempt_ = std::min(attempt_, part.time);
+      if constexpr (std::is_same_v<kind, attempt_timeout>) {
+        attempt_ = std::min(attempt_, part.time);
+        if (part.usual > duration::zero()) usual_ = std::min(usual_, part.usual);
+      }
     };
     std::apply([&](const auto&... each) { (shorten(each), ...); }, parts_);
   }
@@ -293,9 +321,14 @@ public:
     const time_point began = clock::now();
     detail::open_call open(tallies_);
     call_permits held;
+    const auto as_refused = [](const rejection& why) {
+      error kept(why);
+      kept.note_attempts(0, retry_stop::refused);
+      return result(std::unexpect, std::move(kept));
+    };
     if (const std::optional<rejection> refused = held.admit(parts_, began)) [[unlikely]] {
       open.rejected();
-      co_return result(std::unexpect, *refused);
+      co_return as_refused(*refused);
     }
     const std::int64_t total_due_ns = detail::due_after(began, total_);
 
@@ -303,15 +336,20 @@ public:
     time_point granted;          // when the repetition was that is about to be made
     std::optional<result> last;  // of the attempt before
     judgement said;
-    for (int number = 0;; number++) {
+    retry_stop stopped_by = retry_stop::not_repeatable;
+    int number = 0;
+    for (;; number++) {
       attempt_permits own;
       if (const std::optional<rejection> refused = own.admit(parts_, now)) [[unlikely]] {
         if (!last) {
+          held.withdraw();
           open.rejected();
-          co_return result(std::unexpect, *refused);
+          co_return as_refused(*refused);
         }
         // A repetition that is not admitted is not made: what the attempt before came to stands.
         if constexpr (repeats) std::get<retry_at>(parts_).budget.take_back(granted);
+        stopped_by = retry_stop::refused;
+        number--;
         break;
       }
       if (number > 0) {
@@ -326,15 +364,26 @@ public:
       const std::int64_t due_ns = std::min(total_due_ns, attempt_due_ns);
       detail::attempt_end end;
       bool is_late = false;
-      const auto was_full = [&] {
-        return !end.passed || due_ns - attempt_began.time_since_epoch().count() >= std::min(total_, attempt_).count();
+      // What it is that an attempt had so long, and no answer in time.
+      const auto without_answer = [&](duration had) noexcept {
+        if (had >= std::min(total_, attempt_)) return verdict::failure;
+        const bool was_enough = had >= (usual_ != duration::max() ? usual_ : answers_.seen());
+        answers_.did_not_come_within(had);
+        return was_enough ? verdict::failure : verdict::neutral;
+      };
+      const auto when_late = [&]() noexcept {  // of the time that it was given; else it ended it itself
+        return end.passed ? without_answer(duration{due_ns} - attempt_began.time_since_epoch()) : verdict::failure;
+      };
+      const auto when_ended = [&]() noexcept {  // from further out
+        return end.outside == cancel_reason::deadline ? without_answer(now - attempt_began) : verdict::neutral;
       };
       try {
         outcome came = co_await detail::attempt(due_ns, end, work());
         now = clock::now();
         said = judge(came);
-        if (end.passed) [[unlikely]] said.said = was_full() ? verdict::failure : verdict::neutral;
+        if (end.passed) [[unlikely]] said.said = when_late();
         if (came.has_value() && !said.may_repeat) [[likely]] {
+          if (!end.passed) [[likely]] answers_.came_after(now - attempt_began);
           own.record(said.said, now);
           held.record(said.said, now);
           open.succeeded(now - began);
@@ -343,28 +392,39 @@ public:
         is_late = end.passed && !came.has_value();
         if (!is_late) last.emplace(as_result<result>(std::move(came)));
       } catch (const cancelled& why) {
-        if (!end.is_own(why)) throw;
         now = clock::now();
+        if (!end.is_own(why)) {
+          const verdict ended = when_ended();
+          own.record(ended, now);
+          held.record(ended, now);
+          throw;
+        }
         is_late = true;
       } catch (...) {
         now = clock::now();
         // One that was told to end, or that had nothing to begin with, says nothing about the other side.
-        const verdict thrown = end.begun && end.outside == cancel_reason::none ? verdict::failure : verdict::neutral;
+        const verdict thrown = end.begun && end.outside == cancel_reason::none ? verdict::failure : when_ended();
         own.record(thrown, now);
         held.record(thrown, now);
         throw;
       }
       if (is_late) {
         const bool is_total = end.passed && total_due_ns <= attempt_due_ns;
-        said = {was_full() ? verdict::failure : verdict::neutral, !is_total, {}};
+        said = {when_late(), !is_total, {}};
         last.emplace(std::unexpect, error(is_total ? call_timeout::total : call_timeout::attempt));
       }
-      if (end.outside != cancel_reason::none) said = {last->has_value() ? said.said : verdict::neutral, false, {}};
+      if (end.outside != cancel_reason::none) {
+        said = {last->has_value() ? said.said : when_ended(), false, {}};
+        stopped_by = retry_stop::cancelled;
+      } else if (!said.may_repeat) {
+        stopped_by = retry_stop::final;
+      }
       own.record(said.said, now);
       if constexpr (repeats) {
         if (may_repeat == repeatable::yes && said.may_repeat) {
           retrying& again = std::get<retry_at>(parts_);
           const auto wait = again.policy.decide(number, said, now, nearer_of(total_due_ns), again.budget);
+          if (!wait) stopped_by = wait.error();
           if (wait) {
             granted = now;
             try {
@@ -384,6 +444,7 @@ public:
     if (last->has_value()) {
       open.succeeded(now - began);
     } else {
+      last->error().note_attempts(static_cast<std::uint32_t>(number + 1), stopped_by);
       open.failed(now - began, last->error().timed_out() != nullptr);
     }
     co_return std::move(*last);
@@ -427,11 +488,13 @@ private:
     return nearest == time_point::max() ? std::nullopt : std::optional(nearest);
   }
 
-  parts parts_;  // constant after construction, like the next two
+  parts parts_;  // constant after construction, like the next three
   duration total_ = duration::max();
   duration attempt_ = duration::max();
+  duration usual_ = duration::max();
   // Written by all calls; the many words of its histogram lie between them and those above.
   detail::pipeline_tallies tallies_;
+  detail::usual_answer answers_;
 };
 
 /// `lv::pipeline(part, part, ...)`: what has a name and admits calls is referred to, everything else kept.

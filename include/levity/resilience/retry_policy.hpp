@@ -3,12 +3,12 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
-#include <string_view>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/resilience/judgement.hpp"
 #include "levity/resilience/retry_budget.hpp"
+#include "levity/resilience/retry_stop.hpp"
 
 namespace levity::inline v0 {
 
@@ -16,23 +16,11 @@ namespace levity::inline v0 {
 /// side knows again. Only the caller knows.
 enum class repeatable : bool { no, yes };
 
-/// Why a call is not repeated.
-enum class retry_stop : std::uint8_t {
-  final,             ///< another attempt would come to the same
-  repetitions_used,  ///< as many as the policy allows were made
-  past_deadline,     ///< it would begin when nobody waits for it any more
-  asked_to_wait,     ///< the other side asked to be left alone for longer than the policy follows
-  budget_spent,      ///< too large a part of all calls are repetitions
-};
-
-/// The enumerator's name, for metrics and logs.
-[[nodiscard]] std::string_view to_string(retry_stop why) noexcept;
-
 /// When a call that failed is made again: at most twice, after a random part of 25 ms, then of 50 ms and so on up to 1 s ("full
 /// jitter", as AWS's SDKs do: callers that failed together do not come back together), not before the other side wants it, and
 /// never at a time when nobody waits for the answer any more.
 ///
-/// Any thread. It looks at no clock; deciding asks the budget, which walks 64 words, and else costs next to nothing.
+/// Any thread. It looks at no clock; deciding asks the budget, which walks 80 words, and else costs next to nothing.
 class retry_policy {
 public:
   /// How often and how fast.

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <utility>
 
 #include "levity/base/atomic.hpp"
 #include "levity/base/clock.hpp"
@@ -45,17 +46,27 @@ struct token_bucket_options {
 ///     if (!calls.try_take(1, lv::clock::now())) return too_many();
 class token_bucket {
 public:
-  /// What a token paid for. It gives nothing back: the call was made, whatever became of it.
+  /// What a token paid for. It gives nothing back when it goes: the call was made, whatever became of it.
   class permit {
   public:
-    permit(permit&&) noexcept = default;
-    permit& operator=(permit&&) noexcept = default;
+    permit(permit&& other) noexcept : of_(std::exchange(other.of_, nullptr)), due_(other.due_) {}
+    permit& operator=(permit&& other) noexcept {
+      of_ = std::exchange(other.of_, nullptr);
+      due_ = other.due_;
+      return *this;
+    }
     /// No effect: a rate does not mind what becomes of a call.
     void record(verdict, time_point) noexcept {}
+    /// Puts the token back, once: the call was not made, since another policy refused it. A pipeline says so. Any thread.
+    void withdraw() noexcept {
+      if (token_bucket* const of = std::exchange(of_, nullptr)) of->put_back(1, due_);
+    }
 
   private:
     friend class token_bucket;
-    permit() noexcept = default;
+    permit(token_bucket* of, time_point due) noexcept : of_(of), due_(due) {}
+    token_bucket* of_;  // null: no token was taken
+    time_point due_;
   };
 
   /// What has been asked of it so far.
@@ -91,7 +102,7 @@ public:
   /// clock; one frame. The bucket outlives the call.
   task<std::expected<void, rejection>> take(std::uint64_t n = 1, duration wait_max = duration::max());
 
-  /// One token, for one call. Refused: rate_exceeded, with the time until there is one.
+  /// One token, for one call; the bucket outlives the permit. Refused: rate_exceeded, with the time until there is one.
   [[nodiscard]] std::expected<permit, rejection> try_admit(time_point now) noexcept;
 
   /// A look from outside; racy by nature.
@@ -106,6 +117,7 @@ private:
   };
 
   [[nodiscard]] bool refuse() noexcept;
+  [[nodiscard]] bool take_now(std::uint64_t n, time_point now) noexcept;
   [[nodiscard]] std::expected<duration, rejection> reserve(std::uint64_t n, time_point now, duration wait_max,
                                                            std::uint64_t& end) noexcept;
   void give_back(std::uint64_t units, std::uint64_t end) noexcept;

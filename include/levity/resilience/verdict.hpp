@@ -9,7 +9,7 @@ namespace levity::inline v0 {
 enum class verdict : std::uint8_t {
   success,  ///< the other side did what it is there for
   failure,  ///< it did not: an error, no answer, too late
-  neutral,  ///< says nothing about it: the caller gave up, its own deadline passed, it was refused on this side, it asked wrongly
+  neutral,  ///< says nothing about it: the caller gave up, or too soon, it was refused on this side, it asked wrongly
 };
 
 /// The enumerator's name, for metrics and logs.
