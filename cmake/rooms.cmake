@@ -576,6 +576,12 @@ function(levity_tests)
       endif()
     endif()
   endforeach()
+  # What the tests of hostile HTTP talk to.
+  if(TARGET levity_http)
+    add_executable(http_witness ${PROJECT_SOURCE_DIR}/tests/http_hostile/witness.cpp)
+    target_link_libraries(http_witness PRIVATE levity_http levity levity_flags)
+    add_dependencies(test_programs http_witness)
+  endif()
   # Programs that must not compile, with the message that their first line names: `// expect: <regular expression>`.
   file(GLOB refused CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/must_not_compile/*.cpp)
   list(FILTER refused EXCLUDE REGEX "_test\\.cpp$")

@@ -58,6 +58,13 @@ bool may_be_trailer(std::string_view name) noexcept {
   return std::none_of(forbidden.begin(), forbidden.end(), [name](auto each) { return same_word(name, each); });
 }
 
+// host[:port], which is_host() knows, without the port that the scheme has anyway, or an empty one.
+std::string_view without_default_port(std::string_view authority, std::string_view port) noexcept {
+  const std::size_t colon = authority.find(':', authority.starts_with('[') ? authority.find(']') : 0);
+  const bool goes = colon != std::string_view::npos && (colon + 1 == authority.size() || authority.substr(colon + 1) == port);
+  return goes ? authority.substr(0, colon) : authority;
+}
+
 }  // namespace
 
 bool is_host(std::string_view text) noexcept {
@@ -228,7 +235,8 @@ refusal head_rules::target(std::string_view text, piece whole) {
       return refusal::target_form;
     }
     const std::size_t authority = scheme + 3;
-    path = std::min(view.find_first_of("/?", authority), view.size());
+    // A query alone behind the host is taken for a part of it by some.
+    path = std::min(view.find('/', authority), view.size());
     if (!is_host(view.substr(authority, path - authority))) return refusal::target_authority;
     request_->host = part_of(whole, authority, path - authority);
   }
@@ -279,8 +287,17 @@ refusal head_rules::known_field(std::string_view name, std::string_view text, pi
       if (has_host_) return refusal::host_repeated;
       if (!is_host(value_text)) return refusal::host_invalid;
       has_host_ = true;
-      // The target's host is the one that counts (RFC 9112 3.2.2).
-      if (request_->host.size == 0) request_->host = value;
+      // The target's host is the one that counts (RFC 9112 3.2.2), and a client must send the same in both (3.2): one that does
+      // not has somebody on the way who goes by the other.
+      if (request_->host.size == 0) {
+        request_->host = value;
+      } else {
+        constexpr std::size_t https_size = 5;
+        const bool secure = same_word(request_->target.in(text.data()).substr(0, https_size), "https");
+        const std::string_view port = secure ? "443" : "80";
+        const std::string_view named = without_default_port(request_->host.in(text.data()), port);
+        if (!same_word(named, without_default_port(value_text, port))) return refusal::host_differs;
+      }
       break;
     case 6:
       if (request_ == nullptr || !same_word(name, "expect") || head_->version == version::http_1_0) break;
@@ -350,6 +367,11 @@ void head_rules::connection(std::string_view value) noexcept {
 
 refusal head_rules::whole_head() const noexcept {
   if (!has_host_ && head_->version == version::http_1_1) return refusal::host_missing;
+  // Agents of that age know no body there and take it for the next request (RFC 9110 9.3.1 leaves it to the server).
+  if (head_->version == version::http_1_0 && head_->content_length.value_or(0) > 0 &&
+      (request_->method == method::get || request_->method == method::head || request_->method == method::delete_)) {
+    return refusal::body_in_http_1_0;
+  }
   head_->keep_alive = !named_close_ && (named_keep_alive_ || head_->version == version::http_1_1);
   // There is nothing to wait for when no body follows.
   request_->expect_continue = request_->expect_continue && (head_->chunked || head_->content_length.value_or(0) > 0);

@@ -14,6 +14,9 @@
 // Answers go through the same pass. What differs is the first line, that there is no Host, and that whether a body follows hangs
 // on the status and on the method that was asked: the rules say so, and an answer that claims a body where none can be is refused.
 //
+// Where two widely used readers differ, one of them refuses, and nobody needs it, it is refused here, too: a Host that is not that
+// of an absolute target, a query right behind the host of one, the body of a GET in HTTP/1.0 (docs/design/0036).
+//
 // Rejected: to wait for the empty line before looking. Text with bare LFs would never be answered.
 
 #include <cstddef>

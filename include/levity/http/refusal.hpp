@@ -38,9 +38,11 @@ enum class refusal : std::uint8_t {
   host_missing,               ///< HTTP/1.1 without Host; 400
   host_repeated,              ///< more than one Host; 400
   host_invalid,               ///< Host is not a host with an optional port; 400
+  host_differs,               ///< Host is not the host of an absolute target; 400
   length_invalid,             ///< Content-Length is not one number of at most 19 digits; 400
   length_repeated,            ///< more than one Content-Length; 400
   length_with_coding,         ///< both Content-Length and Transfer-Encoding; 400
+  body_in_http_1_0,           ///< a GET, HEAD or DELETE with a body in HTTP/1.0; 400
   coding_in_http_1_0,         ///< Transfer-Encoding in HTTP/1.0; 400
   coding_repeated,            ///< "chunked" is not last, or stands there twice; 400
   coding_invalid,             ///< Transfer-Encoding that cannot be read; 400
