@@ -25,13 +25,23 @@ ROLES = ("run", "prints", "hangs", "asan", "refused")
 
 BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #undef NDEBUG
+#include <levity/cache/cache.hpp>
+#include <levity/http/client.hpp>
+#include <levity/http/problem.hpp>
 #include <levity/http/server.hpp>
 #include <levity/levity.hpp>
+#include <levity/redis/client.hpp>
 #include <levity/resilience/adaptive_limit.hpp>
 #include <levity/resilience/breaker.hpp>
 #include <levity/resilience/fallback.hpp>
 #include <levity/resilience/pipeline.hpp>
 #include <levity/resolve/connect.hpp>
+#include <levity/service/canary.hpp>
+#include <levity/service/config.hpp>
+#include <levity/service/drain.hpp>
+#include <levity/service/health.hpp>
+#include <levity/service/log.hpp>
+#include <levity/service/trace_context.hpp>
 
 #include <unistd.h>
 
