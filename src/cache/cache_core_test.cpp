@@ -345,6 +345,7 @@ TEST(cache_core, a_load_brings_what_counts_unless_something_was_said_meanwhile) 
     core::load one(at, hash, 0);
     EXPECT_TRUE(at.erase("a", 0));
     EXPECT_EQ(*one.brings("a", 1, 0), 1);  // for who asked, and for nobody after
+    EXPECT_TRUE(one.superseded());
     EXPECT_EQ(look(at, "a", 0), std::nullopt);
   }
   {
@@ -362,7 +363,8 @@ TEST(cache_core, a_load_brings_what_counts_unless_something_was_said_meanwhile) 
   {
     core::load one(at, hash, 0);
     at.set("a", 9, {}, 0);
-    EXPECT_FALSE(one.brings_nothing("a", 0));
+    EXPECT_EQ(*one.brings_nothing("a", 0), 9);  // so it is with a load that finds nothing
+    EXPECT_FALSE(one.superseded());
     EXPECT_EQ(look(at, "a", 0), 9);
   }
   {

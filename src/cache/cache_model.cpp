@@ -123,6 +123,19 @@ LEVITY_SCENARIO(what_was_set_before_is_found_by_who_stood_before_an_entry_that_c
   [&] { model::require(get(of, 9) == 90, "it is there all the time"); });
 }
 
+// A reader stands before an entry that goes, and comes back in the place of another one behind what is sought.
+LEVITY_SCENARIO(what_was_set_before_is_found_by_who_stood_before_an_entry_that_took_anothers_place, {.executions_max = 400'000}) {
+  shard of(8, for_ever);
+  set(of, 1, 10);
+  set(of, 9, 90);
+  set(of, 17, 170);  // in front of 9, and that of 1
+  model::together([&] {
+    of.erase(hash_of(17), 17, 0);
+    set(of, 1, 11);  // in the memory of 17
+  },
+  [&] { model::require(get(of, 9) == 90, "it is there all the time"); });
+}
+
 // The table is replaced by a larger one under the reader.
 LEVITY_SCENARIO(what_was_set_before_is_found_while_the_table_grows, {.executions_max = 400'000}) {
   shard of(100, for_ever);

@@ -315,6 +315,21 @@ TEST(cache, what_is_set_or_erased_during_a_load_counts_more_than_what_it_brings)
   });
 }
 
+TEST(cache, who_asks_after_an_erasure_is_not_given_what_was_being_loaded_before_it) {
+  from_seeds([]() -> lv::task<> {
+    scene at{};
+    lv::scope askers;
+    askers.spawn(ask, &at, std::string("a"));
+    co_await lv::sleep(50ms);
+    at.of.erase("a");
+    askers.spawn(ask, &at, std::string("a"));
+    co_await askers.join();
+    EXPECT_EQ(at.from.loads, 2);
+    EXPECT_EQ(at.got.back(), 2);
+    EXPECT_EQ(*at.of.get("a"), 2);
+  });
+}
+
 TEST(cache, within_stale_if_error_who_cannot_have_a_new_value_gets_the_old_one) {
   from_seeds([]() -> lv::task<> {
     scene at{strings({.ttl = 10s, .stale_if_error = 60s}), {}};

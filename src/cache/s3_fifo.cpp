@@ -29,16 +29,17 @@ void s3_fifo::replace(hook& old, hook& fresh) noexcept {
 }
 
 void s3_fifo::evict(detail::eviction_list& out) noexcept {
-  if (small_used_ >= small_target_ || main_.empty()) return evict_from_small(out);
-  evict_from_main(out);
+  unsigned examined = 0;
+  if (small_used_ >= small_target_ || main_.empty()) return evict_from_small(out, examined);
+  evict_from_main(out, examined);
 }
 
-void s3_fifo::evict_from_small(detail::eviction_list& out) noexcept {
-  for (unsigned examined = 0;; examined++) {
+void s3_fifo::evict_from_small(detail::eviction_list& out, unsigned& examined) noexcept {
+  for (;; examined++) {
     hook* const oldest = oldest_of(small_);
     if (oldest == nullptr) return;
     remove(*oldest);
-    if (oldest->hits.load(std::memory_order_relaxed) <= 1 || examined == examined_max) {
+    if (oldest->hits.load(std::memory_order_relaxed) <= 1 || examined >= examined_max) {
       ghost_.push(oldest->hash.load(std::memory_order_relaxed), main_target_);
       return out.push_back(*oldest);
     }
@@ -46,16 +47,16 @@ void s3_fifo::evict_from_small(detail::eviction_list& out) noexcept {
     oldest->hits.store(0, std::memory_order_relaxed);
     main_.push_front(*oldest);
     main_used_ += oldest->weight;
-    while (main_used_ > main_target_) evict_from_main(out);
+    while (main_used_ > main_target_) evict_from_main(out, examined);
   }
 }
 
-void s3_fifo::evict_from_main(detail::eviction_list& out) noexcept {
-  for (unsigned examined = 0;; examined++) {
+void s3_fifo::evict_from_main(detail::eviction_list& out, unsigned& examined) noexcept {
+  for (;; examined++) {
     hook* const oldest = oldest_of(main_);
     if (oldest == nullptr) return;
     const std::uint8_t hits = oldest->hits.load(std::memory_order_relaxed);
-    if (hits == 0 || examined == examined_max) {
+    if (hits == 0 || examined >= examined_max) {
       remove(*oldest);
       return out.push_back(*oldest);
     }

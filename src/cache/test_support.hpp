@@ -39,7 +39,10 @@ public:
   }
 
 private:
+  static constexpr int examined_max = 256;  // of one eviction, as s3_fifo.hpp has it
+
   void evict() {
+    examined_ = 0;
     if (small_.size() >= small_max_ || main_.empty()) {
       evict_small();
     } else {
@@ -51,10 +54,11 @@ private:
     while (!evicted && !small_.empty()) {
       const std::uint64_t oldest = small_.back();
       small_.pop_back();
-      if (hits_[oldest] > 1) {
+      if (hits_[oldest] > 1 && examined_ < examined_max) {
         hits_[oldest] = 0;
         main_.push_front(oldest);
         if (main_.size() > main_max_) evict_main();
+        examined_++;
       } else {
         hits_.erase(oldest);
         while (!ghost_.empty() && ghost_.size() >= main_max_) {
@@ -70,15 +74,17 @@ private:
     while (!main_.empty()) {
       const std::uint64_t oldest = main_.back();
       main_.pop_back();
-      if (hits_[oldest] == 0) {
+      if (hits_[oldest] == 0 || examined_ >= examined_max) {
         hits_.erase(oldest);
         return;
       }
       hits_[oldest]--;
       main_.push_front(oldest);
+      examined_++;
     }
   }
 
+  int examined_ = 0;
   const std::size_t capacity_;
   const std::size_t small_max_;
   const std::size_t main_max_;

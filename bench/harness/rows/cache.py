@@ -90,30 +90,31 @@ def memory(bench):
 
 # --- What is kept: the same policies once more, in one piece ---
 
-EXAMINED_MAX = 4096  # of one eviction, as s3_fifo.hpp has it: a loop reaches it, all of whose entries are hot
+EXAMINED_MAX = 256  # of one eviction, as s3_fifo.hpp has it: a loop reaches it, all of whose entries are hot
 
 
 def s3_fifo_hits(keys, capacity):
     small_most = max(capacity // 10, 1)
     main_most = capacity - small_most
     small, main, ghost = collections.deque(), collections.deque(), collections.OrderedDict()
-    count, hits = {}, 0
+    count, hits, examined = {}, 0, 0
 
     def evict_main():
-        for examined in itertools.count():
+        nonlocal examined
+        while True:
             oldest = main.popleft()
-            if count[oldest] == 0 or examined == EXAMINED_MAX:
+            if count[oldest] == 0 or examined >= EXAMINED_MAX:
                 del count[oldest]
                 return
             count[oldest] -= 1
             main.append(oldest)
+            examined += 1
 
     def evict_small():
-        for examined in itertools.count():
-            if not small:
-                return
+        nonlocal examined
+        while small:
             oldest = small.popleft()
-            if count[oldest] <= 1 or examined == EXAMINED_MAX:
+            if count[oldest] <= 1 or examined >= EXAMINED_MAX:
                 del count[oldest]
                 while len(ghost) >= main_most:
                     ghost.popitem(last=False)
@@ -123,6 +124,7 @@ def s3_fifo_hits(keys, capacity):
             main.append(oldest)
             if len(main) > main_most:
                 evict_main()
+            examined += 1
 
     for key in keys:
         if key in count:
@@ -130,6 +132,7 @@ def s3_fifo_hits(keys, capacity):
             count[key] = min(count[key] + 1, 3)
             continue
         while len(small) + len(main) >= capacity:
+            examined = 0
             if len(small) >= small_most or not main:
                 evict_small()
             else:

@@ -179,8 +179,12 @@ public:
     for (;;) {
       news brought;
       std::exception_ptr failure;
+      bool led = false;
       try {
-        brought = co_await flights_.run(key, [this, &key, &load, hash] { return load_once(key, hash, load); });
+        brought = co_await flights_.run(key, [this, &key, &load, &led, hash] {
+          led = true;
+          return load_once(key, hash, load);
+        });
       } catch (const cancelled& why) {
         if (why.reason() != cancel_reason::deadline) throw;
         failure = std::current_exception();
@@ -188,6 +192,8 @@ public:
         failure = std::current_exception();
       }
       const bool failed = failure != nullptr || brought.error != nullptr;
+      // What was under way when the key was written may have been boarded after that: then it is older than what we asked for.
+      if (!failed && brought.superseded && !led) continue;
       if (!failed) co_return std::move(brought.value);
       if (stands_in(stale)) {
         core_.note_stale();
@@ -278,6 +284,7 @@ private:
   // What a flight brings to all who wait for it.
   struct news {
     cached<Value> value;
+    bool superseded = false;
     std::shared_ptr<const void> error;
     const void* error_kind = nullptr;
   };
@@ -349,6 +356,7 @@ private:
       core_.note_load(now - since, false, in_background);
       brought.value = keep(ticket, key, std::move(*got), now);
     }
+    brought.superseded = ticket.superseded();
     co_return brought;
   }
   static cached<Value> keep(typename core::load& ticket, const Key& key, Value value, std::int64_t now) {
@@ -448,7 +456,11 @@ private:
       if (failed) {
         put_off(*batch[i], retry_pause);
       } else {
-        static_cast<void>(keep(*tickets[i], keys[i], std::move(values[i]), now));
+        try {  // weighing, hashing and comparing are the user's
+          static_cast<void>(keep(*tickets[i], keys[i], std::move(values[i]), now));
+        } catch (...) {
+          put_off(*batch[i], retry_pause);
+        }
       }
     }
   }

@@ -16,7 +16,7 @@
 //   main      the oldest: hits > 0 -> back to the youngest end with one hit less; until one has none: that one is evicted
 //
 // The sum of the turns that entries make in main is bounded by the hits that they had, so evict() is O(1) amortised. One call may
-// still meet thousands that are all hot; after examined_max of them it takes the one at hand.
+// still meet thousands that are all hot; after examined_max of them, in both queues together, it takes the one at hand.
 
 #include "levity/cache/detail/eviction_hook.hpp"
 #include "levity/cache/detail/ghost_queue.hpp"
@@ -67,11 +67,12 @@ private:
   static const char* queue_name(std::uint8_t queue) noexcept;
 
   static constexpr std::uint8_t hits_max = 3;
-  static constexpr unsigned examined_max = 4096;
+  static constexpr unsigned examined_max = 256;
   enum queue : std::uint8_t { small, main };
 
-  void evict_from_small(detail::eviction_list& out) noexcept;
-  void evict_from_main(detail::eviction_list& out) noexcept;
+  // `examined`: of this eviction so far.
+  void evict_from_small(detail::eviction_list& out, unsigned& examined) noexcept;
+  void evict_from_main(detail::eviction_list& out, unsigned& examined) noexcept;
   std::uint64_t& used_of(const hook& entry) noexcept { return entry.queue == small ? small_used_ : main_used_; }
 
   const std::uint64_t small_target_;

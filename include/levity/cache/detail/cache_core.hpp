@@ -247,20 +247,24 @@ public:
         made_entry made = core_.make(ticket_.hash, key, {}, now_ns);
         return install(made, now_ns);
       }
-      core_.shard_of(ticket_.hash).uninstall(ticket_.hash, key, ticket_, now_ns);
-      return {};
+      return to_handle(core_.shard_of(ticket_.hash).uninstall(ticket_.hash, key, ticket_, now_ns, superseded_));
     }
+
+    /// Whether what it has brought is older than what was said of its key meanwhile, by an erasure, say: for who asks from here on
+    /// it does not count.
+    [[nodiscard]] bool superseded() const noexcept { return superseded_; }
 
   private:
     handle install(made_entry& made, std::int64_t now_ns) {
       std::optional<cache_refusal> refused;
-      reference counts = core_.shard_of(ticket_.hash).install(ticket_.hash, ticket_, *made, now_ns, refused);
+      reference counts = core_.shard_of(ticket_.hash).install(ticket_.hash, ticket_, *made, now_ns, refused, superseded_);
       static_cast<void>(made.born());
       return to_handle(std::move(counts));
     }
 
     cache_core& core_;
     load_ticket ticket_;
+    bool superseded_ = false;
   };
 
   /// A load has ended.

@@ -25,11 +25,16 @@
 // The second holds because an entry is born last, when it stands in its chain: nobody takes a reference before. Nor can an entry
 // that was unlinked before the walk began be reached: from linked ones only those lead to it that were unlinked before it.
 //
+// An entry may also come back in the place of another one of the same chain, behind which it had not been: who stood before it would
+// pass by what is between. So each taking of a place is counted (E394), and a walk that found nothing while one was taken begins anew.
+//
 // A chain is moved to a larger table link by link. Walks that are in the middle of it end at the end of another chain: they ask
 // under the lock, which they get when all has been moved.
 //
 // Edges
-//   E391  a link is stored, or a table of them -> a walk reads it: hash and chain of the entry there are those of this life of it.
+//   E391  a link is stored, or a table of them -> a walk reads it: hash and chain of the entry there are those of this life of it,
+//         and the count of places taken has what came before.
+//   E394  a place is counted as taken -> a walk begins with that count: what was unlinked before the one that took it is not met.
 //
 // A load that is under way has a ticket here. A set, an update or an erasure of its key marks it: what it brings is older than what
 // was said since, and is not kept.
@@ -226,9 +231,10 @@ public:
   }
 
   /// Puts in what a load has brought, unless its key was written meanwhile: then what is there now, if anything, is the newer one.
-  /// Returns what counts, with a reference, which may be `made`; the maker's reference to that is its own in any case.
+  /// Returns what counts, with a reference, which may be `made`; the maker's reference to that is its own in any case. `superseded`:
+  /// that is `made` although the key was written meanwhile and has nothing, so it is for those alone who asked before.
   [[nodiscard]] reference install(std::uint64_t hash, load_ticket& load, entry& made, std::int64_t now_ns,
-                                  std::optional<cache_refusal>& refused) {
+                                  std::optional<cache_refusal>& refused, bool& superseded) {
     reference counts;
     link_list doomed;
     at(hash, made.key, [&](entry* known) {
@@ -236,6 +242,7 @@ public:
       if (load.outdated) {
         outdated_++;
         if (known != nullptr) result = known;
+        superseded = known == nullptr;
         bear_alone(made);
       } else {
         refused = put(hash, made, known, now_ns, doomed);
@@ -247,17 +254,25 @@ public:
     return counts;
   }
 
-  /// A load has found that there is no such value, and nobody wants to remember that.
-  void uninstall(std::uint64_t hash, const Key& key, load_ticket& load, std::int64_t now_ns) {
+  /// A load has found that there is no such value, and nobody wants to remember that. Returns what was put in meanwhile, and counts
+  /// more.
+  [[nodiscard]] reference uninstall(std::uint64_t hash, const Key& key, load_ticket& load, std::int64_t now_ns,
+                                    bool& superseded) {
+    reference counts;
     link_list doomed;
     at(hash, key, [&](entry* known) {
       if (load.outdated) {
         outdated_++;
+        superseded = known == nullptr;
+        if (known == nullptr) return;
+        known->share();
+        counts = reference(known);
       } else if (known != nullptr) {
         unlink(*known, cache_departure::absent, now_ns, doomed);
       }
     });
     drop_all(doomed);
+    return counts;
   }
 
   // --- who looks after it ---
@@ -369,7 +384,8 @@ private:
 
   // Whether the walk came to an end that counts; then `found` is the entry for the key, or empty if there is none.
   bool walk(std::uint64_t hash, const Key& key, reference& found) {
-    chain_table& table = *table_.load(std::memory_order_acquire);  // E391 acquire.
+    const std::uint64_t taken_before = places_taken_.load(std::memory_order_acquire);  // E394 acquire.
+    chain_table& table = *table_.load(std::memory_order_acquire);                      // E391 acquire.
     const atomic<std::uintptr_t>& chain = table.head_of(hash);
     std::uintptr_t at = chain.load(std::memory_order_acquire);  // E391 acquire.
     while (!chain_table::is_end(at)) {
@@ -388,7 +404,8 @@ private:
       }
       at = here->chain.load(std::memory_order_acquire);  // E391 acquire.
     }
-    return at == chain_table::end_of(chain);
+    // Whoever led us past something has counted before he stored the link by which he did (E391).
+    return at == chain_table::end_of(chain) && places_taken_.load(std::memory_order_relaxed) == taken_before;
   }
 
   // Calls `act` under the lock with the linked entry for the key, or null. Keys are compared outside of it: first without having
@@ -463,6 +480,10 @@ private:
                                                      : table_.load(std::memory_order_relaxed)->head_of(hash);
     const std::uintptr_t behind = known != nullptr ? known->chain.load(std::memory_order_relaxed)
                                                    : chain.load(std::memory_order_relaxed);
+    if (known != nullptr) {
+      const std::uint64_t taken = places_taken_.load(std::memory_order_relaxed) + 1;
+      places_taken_.store(taken, std::memory_order_release);  // E394 release.
+    }
     made.chain.store(behind, std::memory_order_release);    // E391 release.
     chain.store(link_to(made), std::memory_order_release);  // E391 release.
     if (known != nullptr) known->linked = false;
@@ -562,11 +583,12 @@ private:
     table_.store(&larger, std::memory_order_release);  // E391 release.
   }
 
-  // Read by all, written hardly ever.
+  // Read by all, written hardly ever but for the last.
   const entry_lifetimes& lifetimes_;
   const std::uint64_t capacity_;
   entry_pool<entry>* const pool_;
   atomic<chain_table*> table_{nullptr};
+  atomic<std::uint64_t> places_taken_{0};  // by entries that took another one's place; written under lock_
 
   alignas(cache_line_bytes) spin_lock lock_;
   // Guarded by lock_.

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -29,12 +30,17 @@ public:
     std::size_t count = 0;
   };
   [[nodiscard]] slab make_slab(std::size_t count) {
+    {
+      const std::lock_guard guard(lock_);
+      // Of those who make slabs at the same time one puts his in: there is room for it, and no need of memory under the shard's lock.
+      if (slabs_.size() == slabs_.capacity()) slabs_.reserve(2 * slabs_.size() + 8);
+    }
     slab made{std::make_unique<Entry[]>(count), count};
     for (std::size_t i = 0; i < count; i++) made.entries[i].keeper = this;
     return made;
   }
 
-  /// Takes it into use. The list of slabs has to grow under the lock; it does so rarely, and by little.
+  /// Takes it into use.
   void adopt(slab fresh) {
     lock_.lock();
     for (std::size_t i = 0; i < fresh.count; i++) free_.push_back(fresh.entries[i]);
