@@ -21,9 +21,10 @@
 
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <fstream>
-#include <iterator>
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include "reference/recovery.hpp"
@@ -34,13 +35,18 @@ namespace lv = levity;
 
 namespace {
 
+constexpr std::size_t check_bookings = 1;  // behind that of the store, which a probe looks at itself
+
 using settings_now = lv::service::config<orders::settings>;
 using rules = std::expected<lv::service::virtual_service, std::string>;
 
 rules read_rules(std::string path) {
+  // What a stream buffer throws, of a directory for one, this operator keeps to itself.
   std::ifstream file(path, std::ios::binary);
-  if (!file) return std::unexpected(path + " cannot be read");
-  return lv::service::virtual_service::parse(std::string(std::istreambuf_iterator<char>(file), {}), path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file.is_open() || file.bad() || text.bad()) return std::unexpected(path + " cannot be read");
+  return lv::service::virtual_service::parse(std::move(text).str(), path);
 }
 
 // What is followed while the service runs: the file of the settings, and that of the canary.
@@ -64,12 +70,31 @@ lv::task<> follow_hangups(settings_now* in_force, lv::service::canary* versions,
   }
 }
 
+// Settles, whatever happens. After a failure that nobody expects, bookings may be missing that only a new start finds again: then the
+// service is unready for good.
+lv::task<> settle(orders::bookings* books, lv::service::health* probes, lv::service::log* notes) {
+  for (;;) {
+    std::string why;
+    try {
+      co_await books->run();
+    } catch (const lv::cancelled&) {
+      throw;
+    } catch (const std::exception& failure) {
+      why = failure.what();
+    }
+    probes->set(check_bookings, false);
+    notes->error("bookings were broken off; start the service anew", {{"why", why}});
+    co_await lv::sleep(std::chrono::seconds(1));
+  }
+}
+
 // From the outside in: first the server ends, then what works in the background, then the store, so that what was accepted is
 // written before the process ends; the log at the very end.
 lv::task<int> serve(lv::tcp_listener* listener, orders::store* store, settings_now* in_force, rules* canary_rules) {
   const auto wanted = in_force->get();
   lv::service::log notes{{.level = wanted->log_level}};
-  lv::service::health probes(lv::clock::now(), {"store"});
+  lv::service::health probes(lv::clock::now(), {"store", "bookings"});
+  probes.set(check_bookings, true);
   lv::service::id_source ids;
   std::optional<orders::redis_copy> copy;
   if (!wanted->redis.empty()) copy.emplace(lv::redis::options::parse(wanted->redis).value());
@@ -90,8 +115,8 @@ lv::task<int> serve(lv::tcp_listener* listener, orders::store* store, settings_n
   keepers.spawn("log", [](lv::service::log* of) { return of->write_to_stderr(); }, &notes);
   lv::scope writers;
   writers.spawn("order store", [](orders::store* keeps) { return keeps->run(); }, store);
-  lv::scope background;
-  background.spawn("bookings", [](orders::bookings* runs) { return runs->run(); }, &books);
+  lv::scope background{lv::on_failure::report};  // what fails here takes nobody along
+  background.spawn("bookings", settle, &books, &probes, &notes);
   if (copy) background.spawn("redis copy", [](orders::redis_copy* runs) { return runs->run(); }, &*copy);
   if (!in_force->file().empty()) background.spawn("hangups", follow_hangups, in_force, by.figures.versions, &notes);
   if (versions) {
