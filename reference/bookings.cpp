@@ -20,7 +20,7 @@ void add_name(std::string& names, std::string_view name) {
 
 }  // namespace
 
-bookings::place::place(store& orders, std::string name, const levity::http::url& root, std::string_view path,
+bookings::partner::partner(store& orders, std::string name, const levity::http::url& root, std::string_view path,
                        outside::body_of body, owed what, const booking_options& options, levity::http::client& client,
                        levity::service::id_source& ids, levity::service::log* notes)
     : calls(std::move(name), root.resolve(path).value(), body, options.outside, client, ids, notes),
@@ -30,30 +30,30 @@ bookings::bookings(store& orders, const booking_options& options, levity::servic
     : client_(client_options_of(options)) {
   if (options.payment) {
     owes_ |= owes_charge;
-    places_.push_back(std::make_unique<place>(orders, "payment", *options.payment, "/charges", write_charge_request, owes_charge,
-                                              options, client_, ids, notes));
+    partners_.push_back(std::make_unique<partner>(orders, "payment", *options.payment, "/charges", write_charge_request,
+                                                  owes_charge, options, client_, ids, notes));
   }
   if (options.inventory) {
     owes_ |= owes_reservation;
-    places_.push_back(std::make_unique<place>(orders, "inventory", *options.inventory, "/reservations", write_reservation_request,
-                                              owes_reservation, options, client_, ids, notes));
+    partners_.push_back(std::make_unique<partner>(orders, "inventory", *options.inventory, "/reservations",
+                                                  write_reservation_request, owes_reservation, options, client_, ids, notes));
   }
 }
 
 levity::task<std::string> bookings::book(order_view order) {
   std::vector<levity::task<bool>> each;
-  for (const auto& at : places_) each.push_back(at->settles.book(order));
+  for (const auto& at : partners_) each.push_back(at->settles.book(order));
   const std::vector<bool> done = co_await levity::when_all(std::move(each));
   std::string later;
-  for (std::size_t i = 0; i < places_.size(); i++) {
-    if (!done[i]) add_name(later, places_[i]->calls.name());
+  for (std::size_t i = 0; i < partners_.size(); i++) {
+    if (!done[i]) add_name(later, partners_[i]->calls.name());
   }
   co_return later;
 }
 
 std::string bookings::names_of(owed owes) const {
   std::string names;
-  for (const auto& at : places_) {
+  for (const auto& at : partners_) {
     if ((owes & at->settles.what()) != 0) add_name(names, at->calls.name());
   }
   return names;
@@ -61,13 +61,13 @@ std::string bookings::names_of(owed owes) const {
 
 levity::task<> bookings::run() {
   levity::scope parts;
-  for (const auto& at : places_) parts.spawn("settlement", [](settlement* runs) { return runs->run(); }, &at->settles);
+  for (const auto& at : partners_) parts.spawn("settlement", [](settlement* runs) { return runs->run(); }, &at->settles);
   co_await parts.join();
 }
 
 std::vector<bookings::figures> bookings::look() const {
   std::vector<figures> all;
-  for (const auto& at : places_) all.push_back({at->calls.name(), at->calls.look(), at->settles.look()});
+  for (const auto& at : partners_) all.push_back({at->calls.name(), at->calls.look(), at->settles.look()});
   return all;
 }
 

@@ -54,8 +54,8 @@ public:
   [[nodiscard]] std::vector<figures> look() const;
 
 private:
-  struct place {
-    place(store& orders, std::string name, const levity::http::url& root, std::string_view path, outside::body_of body, owed what,
+  struct partner {
+    partner(store& orders, std::string name, const levity::http::url& root, std::string_view path, outside::body_of body, owed what,
           const booking_options& options, levity::http::client& client, levity::service::id_source& ids,
           levity::service::log* notes);
     outside calls;
@@ -63,7 +63,7 @@ private:
   };
 
   levity::http::client client_;
-  std::vector<std::unique_ptr<place>> places_;  // payment before inventory
+  std::vector<std::unique_ptr<partner>> partners_;  // payment before inventory
   owed owes_ = 0;
 };
 

@@ -8,7 +8,7 @@ namespace orders {
 order_cache::order_cache(store& orders, redis_copy* copy, const order_cache_options& options)
     : store_(orders),
       copy_(copy),
-      patience_(options.get_patience),
+      get_time_max_(options.get_time_max),
       cache_({.capacity = options.capacity, .ttl = options.ttl, .stale_if_error = options.stale_max}),
       rungs_(is_unknown{}, levity::rung{"store", from_store{this}}, levity::rung{"redis", from_redis{this}},
              levity::rung{"stale", from_stale{this}}) {}
@@ -26,7 +26,7 @@ levity::task<std::expected<order_cache::reading, problem>> order_cache::get(std:
 }
 
 levity::task<std::expected<order_cache::reading, problem>> order_cache::ask_rungs(std::uint64_t id) {
-  auto answered = co_await levity::with_timeout(patience_, rungs_.run(id));
+  auto answered = co_await levity::with_timeout(get_time_max_, rungs_.run(id));
   if (answered && *answered) {
     std::string degraded = (*answered)->degraded_text();
     co_return reading{std::move((*answered)->value), std::move(degraded)};

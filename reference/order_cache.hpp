@@ -1,7 +1,7 @@
 // order_cache: orders as they are answered, in front of the store; and what is answered when the store is not.
 //
 //   get()    a value in the cache                              no wait, no lock
-//            else rung by rung, within get_patience
+//            else rung by rung, within get_time_max
 //              store    one flight an order                    as fresh as the store
 //              redis    a copy beside, if there is a server    what was acknowledged last, as far as it has come there
 //              stale    what the cache had                     past its time, for stale_max
@@ -32,7 +32,7 @@ struct order_cache_options {
   std::uint64_t capacity = 100'000;
   levity::duration ttl = std::chrono::seconds(30);
   levity::duration stale_max = std::chrono::minutes(10);
-  levity::duration get_patience = std::chrono::milliseconds(250);
+  levity::duration get_time_max = std::chrono::seconds(1);
 };
 
 /// Any task. Store and copy outlive it.
@@ -96,7 +96,7 @@ private:
 
   store& store_;
   redis_copy* const copy_;
-  const levity::duration patience_;
+  const levity::duration get_time_max_;
   levity::cache<std::uint64_t, kept> cache_;
   levity::fallback_chain<is_unknown, from_store, from_redis, from_stale> rungs_;
 

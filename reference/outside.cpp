@@ -80,15 +80,15 @@ outside::outside(std::string name, const levity::http::url& url, body_of body, c
       places_({.concurrent_max = options.concurrent_max, .waiting_max = 8 * options.concurrent_max,
                .wait_max = options.place_wait_max}),
       policy_(soon_and_once()),
-      calls_of_customers_(levity::total_timeout{options.patience}, levity::retrying{policy_, budget_}, breaker_) {}
+      calls_of_customers_(levity::total_timeout{options.call_time_max}, levity::retrying{policy_, budget_}, breaker_) {}
 
-levity::task<outside::outcome> outside::ask(const order_view* order, levity::duration patience,
+levity::task<outside::outcome> outside::ask(const order_view* order, levity::duration time_max,
                                             levity::atomic<std::uint64_t>* made, levity::atomic<std::uint64_t>* failed) {
   counted count(*made, *failed);
   levity::http::outgoing asked;
   asked.set_method(levity::http::method::post);
   asked.set_url(url_);
-  asked.set_timeout(patience);
+  asked.set_timeout(time_max);
   asked.set("Content-Type", "application/json");
   asked.set("Idempotency-Key", booking_key(*order));
   if (const auto* id = levity::service::current_request_id.get()) asked.set("X-Request-Id", *id);
@@ -120,7 +120,7 @@ levity::task<booked> outside::book_now(order_view order) {
     co_return booked::not_asked;
   }
   const auto came = co_await calls_of_customers_.run(levity::repeatable::yes, [this, &order] {
-    return ask(&order, options_.patience, &calls_, &failures_);
+    return ask(&order, options_.call_time_max, &calls_, &failures_);
   });
   if (came) co_return came->refused ? booked::refused : booked::done;
   if (came.error().rejected() == nullptr) co_return booked::failed;
@@ -128,20 +128,20 @@ levity::task<booked> outside::book_now(order_view order) {
   co_return booked::not_asked;
 }
 
-levity::task<outside::later> outside::book_later(order_view order, levity::duration patience, bool again) {
+levity::task<outside::later> outside::book_later(order_view order, levity::duration time_max, bool again) {
   const levity::time_point asked_at = levity::clock::now();
   auto permit = breaker_.try_admit(asked_at);
   if (!permit) co_return later{booked::not_asked, permit.error().retry_after};
   if (again && !budget_.try_spend(asked_at)) co_return later{booked::not_asked, {}};
   if (!again) budget_.count_request(asked_at);
 
-  const auto came = co_await ask(&order, patience, &later_calls_, &later_failures_);
+  const auto came = co_await ask(&order, time_max, &later_calls_, &later_failures_);
   const levity::time_point now = levity::clock::now();
   if (!came) {
     permit->record(came.error().judge().said, now);
     co_return later{booked::failed, came.error().retry_after};
   }
-  permit->record(came->took > options_.patience ? levity::verdict::failure : levity::verdict::success, now);
+  permit->record(came->took > options_.call_time_max ? levity::verdict::failure : levity::verdict::success, now);
   co_return later{came->refused ? booked::refused : booked::done, {}};
 }
 

@@ -1,16 +1,16 @@
 // outside: a service at which orders are booked, as this one calls it: how long a customer waits for it, what keeps calls away from
 // it while it does not answer, and what is counted.
 //
-//   who asks                 the way of a call
-//   a customer   book_now    breaker closed?  a place among concurrent_max, within place_wait_max   patience, all attempts together
-//   settlement   book_later  breaker, which may make it a probe   budget, if it was asked before    patience of its own
+//   who asks                  the way of a call
+//   a customer   book_now     breaker closed?  a place among concurrent_max, within place_wait_max  call_time_max, for all attempts
+//   settlement   book_later   breaker, which may make it a probe  budget, if it was asked before    a time of its own
 //
 // Why two ways. A customer waits, so a call is made only where it will most likely go well, and given up after some tens of
 // milliseconds: what is not booked then is settled later. While the breaker is not closed nobody with a customer behind it probes:
 // there is always a booking that nobody waits for, because that is what opened the breaker.
 //
 // The bulkhead is what keeps a fault small. A service that turns slow holds up as many customers as it has places, not as many as
-// come within the patience; those are the calls that fail, and their verdicts open the breaker.
+// come in the time of a call; those are the calls that fail, and their verdicts open the breaker.
 //
 // The settlement may wait for longer than a customer, and an answer that comes too late for a customer settles the booking all the
 // same. For the breaker it is a failure: closed by it, it would send customers to a service that is too slow for them.
@@ -37,7 +37,7 @@ namespace orders {
 
 /// How a service is called.
 struct outside_options {
-  levity::duration patience = std::chrono::milliseconds(40);        ///< of a customer, for all attempts of one call
+  levity::duration call_time_max = std::chrono::milliseconds(40);   ///< that a customer waits for a call, all its attempts together
   std::uint32_t concurrent_max = 8;                                 ///< calls at once that customers wait for
   levity::duration place_wait_max = std::chrono::milliseconds(5);   ///< how long one waits to be among them
   levity::duration open_min = std::chrono::milliseconds(200);       ///< how long its breaker is open at first
@@ -75,8 +75,8 @@ public:
   outside(const outside&) = delete;
   outside& operator=(const outside&) = delete;
 
-  /// While a customer waits. Ends within patience and place_wait_max. A cancellation passes through; whether it was booked is then
-  /// unknown.
+  /// While a customer waits. Ends within place_wait_max and call_time_max. A cancellation passes through; whether it was booked is
+  /// then unknown.
   levity::task<booked> book_now(order_view order);
 
   /// What the settlement learns of a call.
@@ -85,7 +85,7 @@ public:
     levity::duration wait{};  ///< if not asked: how long it makes no sense to ask again, as far as that is known
   };
   /// While nobody waits. `again`: it was asked before, so this is load that no order has brought, and the budget decides.
-  levity::task<later> book_later(order_view order, levity::duration patience, bool again);
+  levity::task<later> book_later(order_view order, levity::duration time_max, bool again);
 
   /// Whether customers' calls go through.
   [[nodiscard]] bool is_well() const noexcept { return breaker_.look().state == levity::breaker_state::closed; }
@@ -112,7 +112,7 @@ private:
   // Counted as a failure unless it is told otherwise, however its coroutine ends.
   class counted;
 
-  levity::task<outcome> ask(const order_view* order, levity::duration patience, levity::atomic<std::uint64_t>* made,
+  levity::task<outcome> ask(const order_view* order, levity::duration time_max, levity::atomic<std::uint64_t>* made,
                             levity::atomic<std::uint64_t>* failed);
 
   const std::string name_;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t queue_max = 4'096;
 constexpr levity::duration kept_for = std::chrono::minutes(60);
-constexpr levity::duration patience = std::chrono::milliseconds(200);
+constexpr levity::duration command_time_max = std::chrono::milliseconds(200);
 
 std::string key_of(std::uint64_t id) { return "order:" + order_id_text(id); }
 
@@ -32,7 +32,7 @@ void redis_copy::keep(std::uint64_t id, const std::string& json) {
 }
 
 levity::task<std::optional<levity::aged<std::string>>> redis_copy::find(std::uint64_t id) {
-  auto found = co_await client_.get(key_of(id), levity::redis::within(patience));
+  auto found = co_await client_.get(key_of(id), levity::redis::within(command_time_max));
   if (!found || !*found) co_return std::nullopt;
   const std::string& text = **found;
   std::int64_t made_ms = 0;
@@ -44,7 +44,7 @@ levity::task<std::optional<levity::aged<std::string>>> redis_copy::find(std::uin
 
 levity::task<> redis_copy::run() {
   while (auto next = co_await queue_.receive()) {
-    const auto kept = co_await client_.set(key_of(next->id), next->text, kept_for, levity::redis::within(patience));
+    const auto kept = co_await client_.set(key_of(next->id), next->text, kept_for, levity::redis::within(command_time_max));
     (kept ? copied_ : dropped_).fetch_add(1, std::memory_order_relaxed);
   }
   client_.close();

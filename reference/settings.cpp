@@ -27,7 +27,7 @@ outcome check_redis(const std::string& text) {
 config_description<settings> describe() {
   const auto calls =
       config_description<outside_options>()
-          .field("patience", &outside_options::patience,
+          .field("call_time_max", &outside_options::call_time_max,
                  {.doc = "how long a customer waits for a booking",
                   .min = std::chrono::milliseconds(1),
                   .max = std::chrono::seconds(10)})
@@ -45,7 +45,7 @@ config_description<settings> describe() {
           .field("ttl", &order_cache_options::ttl,
                  {.doc = "how long an order counts in the cache", .min = std::chrono::milliseconds(1)})
           .field("stale_max", &order_cache_options::stale_max, {.doc = "how long past its time it is better than nothing"})
-          .field("get_patience", &order_cache_options::get_patience,
+          .field("get_time_max", &order_cache_options::get_time_max,
                  {.doc = "for all that is tried to read an order", .min = std::chrono::milliseconds(1)});
   return config_description<settings>("orders", "takes orders, and never loses one")
       .field("listen", &settings::listen, {.doc = "where it listens"})

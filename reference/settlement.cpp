@@ -166,8 +166,8 @@ levity::task<outside::later> settlement::settle(debt of) {
   const unsigned in_a_row = failures_in_a_row_.load(std::memory_order_relaxed);
   const auto order = store_.peek(of.order);
   LEVITY_ASSERT(order.has_value(), "an order that owes something is in the book");
-  const levity::duration patience = doubled(options_.patience, in_a_row, options_.patience_max);
-  outside::later came = co_await where_.book_later(*order, patience, of.attempts > 0);
+  const levity::duration time_max = doubled(options_.call_time, in_a_row, options_.call_time_max);
+  outside::later came = co_await where_.book_later(*order, time_max, of.attempts > 0);
   const levity::time_point now = levity::clock::now();
   if (came.became == booked::done) {
     failures_in_a_row_.store(0, std::memory_order_relaxed);

@@ -38,8 +38,8 @@ struct settlement_options {
   double per_second_max = 1'000;
   levity::duration pause = std::chrono::milliseconds(25);         ///< at most before the first further attempt; then twice as much
   levity::duration pause_max = std::chrono::seconds(1);           ///< and never more
-  levity::duration patience = std::chrono::milliseconds(250);     ///< with the first probe; then twice as much
-  levity::duration patience_max = std::chrono::seconds(3);        ///< and never more
+  levity::duration call_time = std::chrono::milliseconds(250);    ///< that an answer may take; after a failure twice as much
+  levity::duration call_time_max = std::chrono::seconds(3);       ///< and never more
   levity::duration refused_pause = std::chrono::seconds(30);
   std::uint64_t seed = 1;
 };

@@ -98,9 +98,9 @@ levity::task<> run_life(const std::string* directory, other_side* other, booking
 }
 
 void live(const temporary_directory& in, other_side& other, bool settles, levity::task<> (*does)(life),
-          levity::duration patience = 40ms) {
+          levity::duration call_time_max = 40ms) {
   booking_options options;
-  options.outside.patience = patience;
+  options.outside.call_time_max = call_time_max;
   levity::test::run_tasks(2, run_life, &in.path(), &other, options, settles, does);
 }
 
