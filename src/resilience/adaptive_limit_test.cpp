@@ -103,7 +103,7 @@ TEST(adaptive_limit, that_observes_learns_from_a_server_that_it_does_not_hold_ba
     SCOPED_TRACE("seed " + std::to_string(seed));
     const int code = run_simulated(seed, [](std::uint64_t drawn) -> lv::task<> {
       lv::rng random{drawn};
-      lv::adaptive_limit limit{{.mode = lv::policy_mode::observe}};
+      lv::adaptive_limit limit{{.estimator = {.initial = 100}, .mode = lv::policy_mode::observe}};
       lv::semaphore places{16};
       std::uint64_t done = 0;
       std::uint64_t begun = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 
 #include "base/spin_guard.hpp"
 #include "levity/base/assert.hpp"
@@ -19,9 +20,14 @@ bulkhead_options clamped(bulkhead_options given) noexcept {
   return given;
 }
 
+constexpr std::uint32_t scheduled_max = 65'536;
+
 }  // namespace
 
-bulkhead::bulkhead(bulkhead_options options) noexcept : options_(clamped(options)) {}
+bulkhead::bulkhead(bulkhead_options options) : options_(clamped(options)) {
+  const bool schedules = options_.mode == policy_mode::observe && options_.concurrent_max <= scheduled_max;
+  if (schedules) free_at_.resize(options_.concurrent_max);
+}
 
 bulkhead::~bulkhead() {
   const detail::spin_guard locked(lock_);
@@ -29,10 +35,15 @@ bulkhead::~bulkhead() {
 }
 
 // Under the lock.
-bulkhead::answer bulkhead::ask() noexcept {
+bulkhead::answer bulkhead::ask(bool may_wait, visit& of, time_point now) noexcept {
   const bool observes = options_.mode == policy_mode::observe;
   if (observes || (inside_ < options_.concurrent_max && waiting_.empty())) {
-    if (observes && inside_ >= std::uint64_t{options_.concurrent_max} + options_.waiting_max) would_have_refused_++;
+    if (observes) {
+      last_now_ = std::max(last_now_, now);
+      of = {now, would_refuse(may_wait && options_.wait_max > duration::zero(), now)};
+      refused_inside_ += of.refused ? 1 : 0;
+      would_have_refused_ += of.refused ? 1 : 0;
+    }
     inside_++;
     admitted_++;
     return answer::admitted;
@@ -40,15 +51,37 @@ bulkhead::answer bulkhead::ask() noexcept {
   return waits_ < options_.waiting_max && options_.wait_max > duration::zero() ? answer::wait : answer::full;
 }
 
-std::expected<bulkhead::permit, rejection> bulkhead::try_admit(time_point) noexcept {
+std::expected<bulkhead::permit, rejection> bulkhead::try_admit(time_point now) noexcept {
+  visit seen;
   const detail::spin_guard locked(lock_);
-  if (ask() == answer::admitted) return permit{*this};
+  if (ask(false, seen, now) == answer::admitted) return permit{*this, seen};
   refused_full_++;
   return std::unexpected(rejection{rejection_cause::bulkhead_full});
 }
 
-void bulkhead::leave() noexcept {
+bool bulkhead::would_refuse(bool may_wait, time_point now) noexcept {
+  const std::uint64_t room = std::uint64_t{options_.concurrent_max} + (may_wait ? options_.waiting_max : 0);
+  if (inside_ - refused_inside_ >= room) return true;
+  if (free_at_.empty()) return false;
+  const time_point begins = std::max(now, free_at_.front());
+  const duration wait = begins - now;
+  if (wait > (may_wait ? options_.wait_max : duration::zero())) return true;
+  const double before_it = static_cast<double>(wait.count()) * options_.concurrent_max;
+  if (before_it > static_cast<double>(took_.count()) * options_.waiting_max) return true;
+  std::pop_heap(free_at_.begin(), free_at_.end(), std::greater<>());
+  free_at_.back() = begins + took_;
+  std::push_heap(free_at_.begin(), free_at_.end(), std::greater<>());
+  return false;
+}
+
+void bulkhead::leave(const visit& of, time_point now) noexcept {
   lock_.lock();
+  if (options_.mode == policy_mode::observe) {
+    last_now_ = std::max(last_now_, now);
+    if (of.refused) refused_inside_--;
+    if (took_known_ < 64) took_known_++;
+    took_ += (std::max(last_now_ - of.came, duration::zero()) - took_) / static_cast<int>(took_known_);
+  }
   detail::list_link* const next = waiting_.pop_front();
   if (next == nullptr) {
     inside_--;
@@ -75,7 +108,7 @@ bulkhead::figures bulkhead::look() noexcept {
 }
 
 bool bulkhead::admit_awaiter::decide(detail::link_list&) noexcept {
-  switch (to_.ask()) {
+  switch (to_.ask(true, seen_, now_)) {
     case answer::admitted: status_ = status::admitted; return true;
     case answer::wait: return false;
     case answer::full: break;

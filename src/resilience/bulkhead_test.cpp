@@ -151,8 +151,48 @@ TEST(bulkhead, observes_without_refusing) {
   for (int i = 0; i < 10; i++) inside.push_back(*hull.try_admit(at(0s)));
   const auto looked = hull.look();
   EXPECT_EQ(looked.admitted, 10U);
-  EXPECT_EQ(looked.would_have_refused, 7U);
+  EXPECT_EQ(looked.would_have_refused, 8U) << "who may not wait is refused when two are inside";
   EXPECT_EQ(looked.inside, 10U);
+}
+
+lv::task<> comes(lv::bulkhead* to, lv::duration stay) {
+  auto place = co_await to->admit();
+  if (!place) co_return;
+  co_await lv::sleep(stay);
+  place->record(lv::verdict::success, lv::clock::now());
+}
+
+// Ten places for 0.1 s each, asked for by twice as many, who wait for a tenth of a second, or for an hour, or not at all.
+TEST(bulkhead, that_observes_would_have_refused_what_one_that_enforces_does) {
+  for (const lv::duration wait_max : {lv::duration{0}, lv::duration{50ms}, lv::duration{100ms}, lv::duration{1h}}) {
+    for (const std::uint32_t waiting_max : {5U, 1000U}) {
+      SCOPED_TRACE("wait_max " + std::to_string(wait_max / 1ms) + " ms, waiting_max " + std::to_string(waiting_max));
+      const auto refused_by = [&](lv::policy_mode mode) {
+        static std::uint64_t refused;
+        refused = 0;
+        const int code = run_simulated(
+            7,
+            [](lv::bulkhead_options how) -> lv::task<> {
+              lv::rng random{7};
+              lv::bulkhead hull{how};
+              lv::scope all;
+              for (int i = 0; i < 2000; i++) {
+                all.spawn(comes, &hull, 50ms + lv::test::exponential(random, 50ms));
+                co_await lv::sleep(lv::test::exponential(random, 5ms));
+              }
+              co_await all.join();
+              const auto looked = hull.look();
+              refused = looked.refused_full + looked.refused_waited + looked.would_have_refused;
+            },
+            lv::bulkhead_options{.concurrent_max = 10, .waiting_max = waiting_max, .wait_max = wait_max, .mode = mode});
+        EXPECT_EQ(code, 0);
+        return static_cast<double>(refused);
+      };
+      const double enforced = refused_by(lv::policy_mode::enforce);
+      const double observed = refused_by(lv::policy_mode::observe);
+      EXPECT_NEAR(observed, enforced, 0.2 * enforced + 20);
+    }
+  }
 }
 
 struct census {

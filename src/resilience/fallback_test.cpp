@@ -41,6 +41,7 @@ lv::task<std::expected<std::string, std::string>> redis_is_down(int) {
   co_await lv::sleep(1ms);
   co_return std::unexpected("connection refused");
 }
+std::optional<std::string> nothing_stale_text(int) { return std::nullopt; }
 std::optional<lv::aged<std::string>> nothing_stale(int) { return std::nullopt; }
 std::optional<lv::aged<std::string>> stale(int) { return lv::aged<std::string>{"stale order", 90s}; }
 
@@ -72,7 +73,8 @@ TEST(fallback, the_first_rung_that_answers_does_and_says_who_it_is_and_how_old) 
     auto to_the_end = lv::fallback(lv::rung{"primary", fails}, lv::rung{"redis", redis_is_down}, lv::rung{"stale", nothing_stale},
                                    lv::constant_rung("none", std::string("no order")));
     const auto last = co_await to_the_end.run(7);
-    EXPECT_TRUE(last && last->value == "no order" && last->degraded_text() == "none; age=0");
+    EXPECT_TRUE(last && last->value == "no order" && last->degraded_text() == "none") << "a constant has no age";
+    EXPECT_FALSE(last->age.has_value());
     const auto counted = to_the_end.counted();
     EXPECT_EQ(counted[0].failed, 1u);
     EXPECT_EQ(counted[1].failed, 1u);
@@ -225,6 +227,33 @@ TEST(fallback, what_a_rung_throws_passes_through) {
       what = error.what();
     }
     EXPECT_EQ(what, "its own");
+    EXPECT_EQ(chain.counted()[0].failed, 1u);
+    EXPECT_EQ(chain.counted()[1].answered, 0u) << "no further rung is asked";
+  });
+}
+
+TEST(fallback, what_a_plain_function_throws_passes_through_as_the_primary_and_as_a_rung) {
+  simulate([]() -> lv::task<> {
+    const auto throws = [](int) -> std::optional<std::string> { throw std::runtime_error("its own"); };
+    auto first = lv::fallback(lv::rung{"primary", throws}, lv::constant_rung("none", std::string("no order")));
+    auto second = lv::fallback(lv::rung{"primary", nothing_stale_text}, lv::rung{"next", throws},
+                               lv::constant_rung("none", std::string("no order")));
+    int thrown = 0;
+    try {
+      (void)co_await first.run(7);
+    } catch (const std::runtime_error&) {
+      thrown++;
+    }
+    try {
+      (void)co_await second.run(7);
+    } catch (const std::runtime_error&) {
+      thrown++;
+    }
+    EXPECT_EQ(thrown, 2);
+    EXPECT_EQ(first.counted()[0].failed, 1u);
+    EXPECT_EQ(second.counted()[0].failed, 1u);
+    EXPECT_EQ(second.counted()[1].failed, 1u);
+    EXPECT_EQ(first.counted()[1].answered + second.counted()[2].answered, 0u);
   });
 }
 

@@ -15,13 +15,13 @@ latency_tracker::options clamped(latency_tracker::options how) noexcept {
 }  // namespace
 
 latency_tracker::latency_tracker(const options& how) noexcept
-    : how_(clamped(how)), slice_ns_(static_cast<std::uint64_t>(how_.window.count()) / slices) {}
+    : how_(clamped(how)), cell_ns_(static_cast<std::uint64_t>(how_.window.count()) / cells) {}
 
 std::uint64_t latency_tracker::number_of(time_point now) const noexcept {
-  return static_cast<std::uint64_t>(now.time_since_epoch().count()) / slice_ns_ + 1;
+  return static_cast<std::uint64_t>(now.time_since_epoch().count()) / cell_ns_ + 1;
 }
 
-void latency_tracker::begin(slice& of, std::uint64_t number) noexcept {
+void latency_tracker::begin(cell& of, std::uint64_t number) noexcept {
   lock_.lock();
   if (of.number.load(std::memory_order_relaxed) < number) {
     for (auto& each : of.counts) each.store(0, std::memory_order_relaxed);
@@ -30,14 +30,14 @@ void latency_tracker::begin(slice& of, std::uint64_t number) noexcept {
   lock_.unlock();
 }
 
-bool latency_tracker::is_within(const slice& of, std::uint64_t now) const noexcept {
+bool latency_tracker::is_within(const cell& of, std::uint64_t now) const noexcept {
   const std::uint64_t number = of.number.load(std::memory_order_relaxed);
-  return number != 0 && number + slices > now;
+  return number != 0 && number + cells > now;
 }
 
 void latency_tracker::record(duration took, time_point now) noexcept {
   const std::uint64_t number = number_of(now);
-  slice& here = slices_[number % slices];
+  cell& here = cells_[number % cells];
   if (here.number.load(std::memory_order_relaxed) < number) [[unlikely]] begin(here, number);
   here.counts[detail::latency_buckets::index_of(took)].fetch_add(1, std::memory_order_relaxed);
 }
@@ -46,7 +46,7 @@ std::optional<duration> latency_tracker::quantile(double part, time_point now) c
   const std::uint64_t newest = number_of(now);
   std::array<std::uint64_t, detail::latency_buckets::count> sums{};
   std::uint64_t all = 0;
-  for (const slice& each : slices_) {
+  for (const cell& each : cells_) {
     if (!is_within(each, newest)) continue;
     for (std::size_t i = 0; i < sums.size(); i++) {
       const std::uint64_t seen = each.counts[i].load(std::memory_order_relaxed);
@@ -66,7 +66,7 @@ std::optional<duration> latency_tracker::quantile(double part, time_point now) c
 std::uint64_t latency_tracker::samples(time_point now) const noexcept {
   const std::uint64_t newest = number_of(now);
   std::uint64_t all = 0;
-  for (const slice& each : slices_) {
+  for (const cell& each : cells_) {
     if (!is_within(each, newest)) continue;
     for (const auto& count : each.counts) all += count.load(std::memory_order_relaxed);
   }

@@ -154,8 +154,8 @@ TEST(retry_budget, keeps_to_its_share_at_every_moment_at_which_it_grants) {
         continue;
       }
       // Well inside of what it counts, and well outside.
-      const lv::duration slice = how.window / 8;
-      const bool must = within(granted, now, how.window + slice) + 1 <= how.share_max * within(requests, now, how.window - slice);
+      const lv::duration cell = how.window / 8;
+      const bool must = within(granted, now, how.window + cell) + 1 <= how.share_max * within(requests, now, how.window - cell);
       const bool got = budget.try_spend(now);
       EXPECT_TRUE(got || !must) << "refused what the share allows, at step " << step;
       if (!got) continue;

@@ -126,7 +126,7 @@ void shed_queue::ask(shed_entry& entry, time_point now, link_list& settled) noex
   watch(now, settled);
   if (!overloaded_) return;
   std::uint64_t before_it = 0;
-  for (unsigned i = 0; i < entry.priority; i++) before_it += tiers_[i].waiting;
+  for (unsigned i = 0; i < entry.priority; i++) before_it += bands_[i].waiting;
   const double wait = static_cast<double>(before_it) * service_.value() / options_.concurrent_max;
   if (wait > static_cast<double>(patience(entry.priority).count())) refuse(entry, rejection_cause::overloaded);
 }
@@ -145,7 +145,7 @@ void shed_queue::wait(shed_entry& entry, time_point now, link_list& settled) noe
     if (!is_less) return;
     settled.push_back(out.by_age);
   }
-  tier& of = tiers_[entry.priority];
+  band& of = bands_[entry.priority];
   of.by_age.push_back(entry.by_age);
   of.by_rank[entry.cohort].push_back(entry.by_rank);
   of.occupied[entry.cohort / 64] |= std::uint64_t{1} << (entry.cohort % 64);
@@ -155,7 +155,7 @@ void shed_queue::wait(shed_entry& entry, time_point now, link_list& settled) noe
 }
 
 void shed_queue::remove(shed_entry& entry) noexcept {
-  tier& of = tiers_[entry.priority];
+  band& of = bands_[entry.priority];
   entry.by_age.unlink();
   entry.by_rank.unlink();
   if (of.by_rank[entry.cohort].empty()) of.occupied[entry.cohort / 64] &= ~(std::uint64_t{1} << (entry.cohort % 64));
@@ -195,7 +195,7 @@ void shed_queue::watch(time_point now, link_list& settled) noexcept {
   bool late = false;
   if (waiting_ > 0) {
     const duration limit = target();
-    for (tier& each : tiers_) {
+    for (band& each : bands_) {
       list_link* const oldest = each.by_age.front();
       late |= oldest != nullptr && now - shed_entry::from_age(*oldest).arrived > limit;
     }
@@ -213,7 +213,7 @@ void shed_queue::watch(time_point now, link_list& settled) noexcept {
   int sheds = 0;
   for (unsigned i = call_class::priorities; i-- > 0;) {
     const duration limit = patience(i);
-    while (list_link* const oldest = tiers_[i].by_age.front()) {
+    while (list_link* const oldest = bands_[i].by_age.front()) {
       shed_entry& entry = shed_entry::from_age(*oldest);
       if (now - entry.arrived <= limit || ++sheds > sheds_max) break;
       remove(entry);
@@ -224,10 +224,12 @@ void shed_queue::watch(time_point now, link_list& settled) noexcept {
 }
 
 void shed_queue::serve(time_point now, link_list& settled) noexcept {
+  int sheds = 0;
   while (inside_ < options_.concurrent_max && waiting_ > 0) {
     shed_entry& entry = *next(now);
     remove(entry);
-    if (too_late(entry, now)) {
+    if (sheds < sheds_max && too_late(entry, now)) {
+      sheds++;
       refuse(entry, rejection_cause::too_late);
     } else {
       admit(entry);
@@ -237,7 +239,7 @@ void shed_queue::serve(time_point now, link_list& settled) noexcept {
 }
 
 shed_entry* shed_queue::next(time_point now) noexcept {
-  for (tier& each : tiers_) {
+  for (band& each : bands_) {
     if (each.waiting == 0) continue;
     shed_entry& oldest = shed_entry::from_age(*each.by_age.front());
     if (!overloaded_ || now - oldest.arrived <= patience(oldest.priority) / 2) return &oldest;
@@ -249,8 +251,8 @@ shed_entry* shed_queue::next(time_point now) noexcept {
 }
 
 shed_entry* shed_queue::least_important() noexcept {
-  for (std::size_t i = tiers_.size(); i-- > 0;) {
-    tier& each = tiers_[i];
+  for (std::size_t i = bands_.size(); i-- > 0;) {
+    band& each = bands_[i];
     if (each.waiting == 0) continue;
     const unsigned word = each.occupied[1] != 0 ? 1 : 0;
     const unsigned cohort = 64 * word + 63 - static_cast<unsigned>(std::countl_zero(each.occupied[word]));
@@ -293,7 +295,7 @@ void shed_queue::check_invariants() noexcept {
   LEVITY_ASSERT(options_.mode == policy_mode::observe || waiting_ == 0 || inside_ >= options_.concurrent_max,
                 "a free place is never kept from who waits");
   std::uint32_t waiting = 0;
-  for (tier& each : tiers_) {
+  for (band& each : bands_) {
     std::uint32_t by_age = 0;
     std::uint32_t by_rank = 0;
     time_point last{};

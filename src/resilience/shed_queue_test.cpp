@@ -51,11 +51,12 @@ public:
 
   shed_queue queue;
   lv::detail::link_list settled;
+  int settled_last = 0;  // at the last event
 
 private:
   void forget_settled() {
-    while (settled.pop_front() != nullptr) {
-    }
+    settled_last = 0;
+    while (settled.pop_front() != nullptr) settled_last++;
     queue.check_invariants();
   }
   std::vector<std::unique_ptr<shed_entry>> calls_;
@@ -82,6 +83,20 @@ TEST(running_median, follows_the_middle_and_not_the_mean) {
   EXPECT_NEAR(middle.value() / 6.93e6, 1, 0.3);
   for (int i = 0; i < 500; i++) middle.add(1e6);
   EXPECT_NEAR(middle.value() / 1e6, 1, 0.05);
+}
+
+// All who wait have become too late for it, at the same moment: under the lock so many are told at one event, and no more.
+TEST(shed_queue, tells_no_more_than_so_many_at_one_event_that_they_are_too_late) {
+  bench by{{.concurrent_max = 1, .waiting_max = 2000}};
+  (void)by.ask(0ms);
+  for (int i = 0; i < 1000; i++) (void)by.ask(1ms, {.deadline = at(60ms)});
+  ASSERT_EQ(by.queue.look().waiting, 1000U);
+  by.end(55ms, 50ms);  // so calls take longer than is left
+  EXPECT_LE(by.settled_last, shed_queue::sheds_max + 1);
+  EXPECT_EQ(by.queue.look().refused_too_late, static_cast<std::uint64_t>(shed_queue::sheds_max));
+  EXPECT_EQ(by.queue.look().inside, 1U) << "and the place is not kept from who comes next";
+  for (int i = 0; i < 1000 && by.queue.look().waiting > 0; i++) by.end(56ms);
+  EXPECT_EQ(by.queue.look().waiting, 0U);
 }
 
 TEST(shed_queue, in_calm_the_higher_priority_goes_first_and_each_in_its_order) {

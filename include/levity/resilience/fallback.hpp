@@ -92,16 +92,20 @@ struct fallback_answer {
   T value;                ///< what the rung gave
   std::size_t rung = 0;   ///< 0: the primary
   std::string_view name;  ///< the rung's
-  duration age{};         ///< as far as the rung said; else nothing
+  /// Since when it may have changed; empty where the rung did not say, as a constant does not.
+  std::optional<duration> age{};
 
   /// Whether it is not the primary's.
   [[nodiscard]] bool is_degraded() const noexcept { return rung != 0; }
-  /// For a header that tells users so, `X-Levity-Degraded: redis; age=12`, in whole seconds; empty where it is the primary's.
+  /// For a header that tells users so, `X-Levity-Degraded: redis; age=12`, in whole seconds, or `list` alone where no age is known;
+  /// empty where it is the primary's.
   [[nodiscard]] std::string degraded_text() const {
     if (!is_degraded()) return {};
     std::string text(name);
-    text += "; age=";
-    text += std::to_string(std::max<std::int64_t>(age.count(), 0) / 1'000'000'000);
+    if (age) {
+      text += "; age=";
+      text += std::to_string(std::max<std::int64_t>(age->count(), 0) / 1'000'000'000);
+    }
     return text;
   }
 };
@@ -110,7 +114,7 @@ struct fallback_answer {
 struct rung_counts {
   std::string_view name;    ///< the rung's
   std::uint64_t answered;   ///< its answer was the one
-  std::uint64_t failed;     ///< it had none
+  std::uint64_t failed;     ///< it had none, or threw
   std::uint64_t timed_out;  ///< it had none in its time
   std::uint64_t skipped;    ///< no time was left for it
 };
@@ -170,7 +174,7 @@ struct as_call_error<call_error<E>> {
 template <class T>
 struct given_answer {
   std::optional<T> value;
-  duration age{};
+  std::optional<duration> age;
 };
 
 // Whatever form a rung gave its answer: the value, if there is one.
@@ -235,9 +239,10 @@ public:
   /// Asks the primary, then rung after rung until one answers: `std::expected<fallback_answer<T>, call_error<E>>`, with T and E of
   /// the primary. When none answers, the error is the primary's, for that is what has to be mended.
   ///
-  /// What a rung throws passes through. So does cancellation, and no further rung is asked. The arguments are kept in this call's
-  /// frame, and each rung is given them as lvalues. The chain outlives the call. Two frames, one more for each further rung that is
-  /// asked, and what the rungs take.
+  /// What a rung throws passes through, counted as failed, and no further rung is asked, the primary being no exception: what is
+  /// thrown is a fault of the program, and an old answer would hide it. A rung that is to be passed over says so in its result. So
+  /// does cancellation pass through, counted as nothing. The arguments are kept in this call's frame, and each rung is given them
+  /// as lvalues. The chain outlives the call. Two frames, one more for each further rung that is asked, and what the rungs take.
   template <class... Args>
   task<std::expected<fallback_answer<value_for<Args...>>, error_for<Args...>>> run(Args... args) {
     static_assert(detail::says_why_it_is_empty<std::remove_cvref_t<given_by<0, Args...>>>,
@@ -349,11 +354,19 @@ private:
           const bool goes_on = end.outside == cancel_reason::deadline && I + 1 < size;
           if (!end.is_own(why) && !(goes_on && why.reason() == cancel_reason::deadline)) throw;
           late = call_timeout::attempt;
+        } catch (...) {
+          tallies.failed.add();
+          throw;
         }
         if (late) tallies.timed_out.add();
       }
     } else {
-      take<I>(at, detail::invoke(here.ask, args...));
+      try {
+        take<I>(at, detail::invoke(here.ask, args...));
+      } catch (...) {
+        tallies.failed.add();
+        throw;
+      }
     }
     if (at.given.value) {
       tallies.answered.add();

@@ -2,15 +2,15 @@
 
 // latency_tracker: how long calls take just now, told by those of the last seconds.
 //
-// A ring of eight slices of time, each with a set of counters (latency_buckets). A sample goes into the slice of its moment; who
-// finds that slice to be an old one empties it first. A quantile is read from the slices that lie within the window.
+// A ring of eight cells of time, each with a set of counters (latency_buckets). A sample goes into the cell of its moment; who
+// finds that cell to be an old one empties it first. A quantile is read from the cells that lie within the window.
 //
-//   slice           moved by
+//   cell           moved by
 //   old -> empty    record(), under `lock`; its number is written last
 //   counts          record(); any thread
 //
 // All of it is relaxed: who reads the number before the zeros adds to a counter that is emptied after, and the sample is lost.
-// That can happen when a slice begins, every 1.3 s, to who records just then. Told one thing after the other it is exact, and its
+// That can happen when a cell begins, every 1.3 s, to who records just then. Told one thing after the other it is exact, and its
 // tests do so.
 
 #include <array>
@@ -58,20 +58,20 @@ public:
   [[nodiscard]] const options& how() const noexcept { return how_; }
 
 private:
-  static constexpr std::size_t slices = 8;
-  struct slice {
+  static constexpr std::size_t cells = 8;
+  struct cell {
     atomic<std::uint64_t> number{0};
     std::array<atomic<std::uint32_t>, detail::latency_buckets::count> counts{};
   };
 
   [[nodiscard]] std::uint64_t number_of(time_point now) const noexcept;
-  void begin(slice& of, std::uint64_t number) noexcept;
-  [[nodiscard]] bool is_within(const slice& of, std::uint64_t now) const noexcept;
+  void begin(cell& of, std::uint64_t number) noexcept;
+  [[nodiscard]] bool is_within(const cell& of, std::uint64_t now) const noexcept;
 
   options how_;          // constant after construction, like the next
-  std::uint64_t slice_ns_;
-  detail::spin_lock lock_;  // guards a slice's beginning
-  std::array<slice, slices> slices_;
+  std::uint64_t cell_ns_;
+  detail::spin_lock lock_;  // guards a cell's beginning
+  std::array<cell, cells> cells_;
 };
 
 }  // namespace levity

@@ -5,14 +5,14 @@
 // Why: three attempts at every call are three times the load on a service that is down, and the next one below it gets nine times
 // as much. A budget makes a storm impossible: what is repeated stays a small part of what is asked anyway, however much fails.
 //
-// Time is cut into slices, a power of two of nanoseconds between window/32 and window/16 (0.54 s of 10 s), so that finding the
-// slice is a shift. With S(n) the last n slices, the one that runs among them,
+// Time is cut into cells, a power of two of nanoseconds between window/32 and window/16 (0.54 s of 10 s), so that finding the
+// cell is a shift. With S(n) the last n cells, the one that runs among them,
 //
-//   requests  counted over S(floor(window / slice)),      never more than the window
-//   spent     counted over S(ceil(window / slice) + 1),   never less than it
+//   requests  counted over S(floor(window / cell)),      never more than the window
+//   spent     counted over S(ceil(window / cell) + 1),   never less than it
 //   granted   <=>  spent + 1 <= share_max * requests   or   spent in the last second < per_second_min
 //
-// The last second has slices of its own, of 2^26 ns: S(16) is from 1.007 s to 1.074 s long. In those of the window it would be up
+// The last second has cells of its own, of 2^26 ns: S(16) is from 1.007 s to 1.074 s long. In those of the window it would be up
 // to 1.6 s of 10, and minutes of an hour.
 //
 // So what is granted by the share alone obeys, at every moment at which one is granted, spent <= share_max * requests within the
@@ -25,7 +25,7 @@
 // starve the budget just when it is needed.
 //
 // state             moved by
-//   requests_[i]    slice number and count in one word; any thread, relaxed: nothing is published through it
+//   requests_[i]    cell number and count in one word; any thread, relaxed: nothing is published through it
 //   spent_[i]       try_spend(), take_back()   under lock_; rare, for a call has failed before. So second_[i]
 //
 // Rejected: a bucket of tokens that successes fill (a low and even load earns nothing for hours, and a full bucket is a storm of
@@ -45,7 +45,7 @@ namespace levity::inline v0 {
 /// How much of all calls to one dependency may be repeated calls: by default a tenth, over the last ten seconds, and always three a
 /// second. Retries and hedges draw from the same budget; all who call the dependency share one.
 ///
-/// Any thread. It is told the time, and a time that is older than another thread's by less than a slice (window/16) costs nothing.
+/// Any thread. It is told the time, and a time that is older than another thread's by less than a cell (window/16) costs nothing.
 /// Counting takes one read-modify-write of a word; spending walks 80 words under a spin lock. No allocation; 1.9 KB.
 class retry_budget {
 public:
@@ -73,13 +73,13 @@ public:
 
   /// A call begins, its repetitions not counted: before it is sent.
   void count_request(time_point now) noexcept {
-    const std::uint64_t slice = slice_of(now);
-    atomic<std::uint64_t>& word = requests_[slice % slices_max];
-    // A thread that is late by more than all slices adds to a newer one: it is a request all the same.
-    if (word.load(std::memory_order_relaxed) >> tag_shift == (slice & tag_mask)) [[likely]] {
+    const std::uint64_t cell = cell_of(now);
+    atomic<std::uint64_t>& word = requests_[cell % cells_max];
+    // A thread that is late by more than all cells adds to a newer one: it is a request all the same.
+    if (word.load(std::memory_order_relaxed) >> tag_shift == (cell & tag_mask)) [[likely]] {
       word.fetch_add(1, std::memory_order_relaxed);
     } else {
-      begin_slice(word, slice);
+      begin_cell(word, cell);
     }
   }
 
@@ -94,35 +94,35 @@ public:
   [[nodiscard]] const options& how() const noexcept { return how_; }
 
 private:
-  static constexpr std::size_t slices_max = 64;
+  static constexpr std::size_t cells_max = 64;
   static constexpr int second_shift = 26;
-  static constexpr std::uint64_t second_slices = 16;
-  static constexpr int tag_shift = 32;  // the number of the slice above, the count below
+  static constexpr std::uint64_t second_cells = 16;
+  static constexpr int tag_shift = 32;  // the number of the cell above, the count below
   static constexpr std::uint64_t tag_mask = 0xffff'ffff;
 
-  struct spent_slice {
+  struct spent_cell {
     std::uint64_t number = 0;
     std::uint64_t count = 0;
   };
 
-  // From 1 on, so that a word that was never written belongs to no slice.
-  static std::uint64_t slice_of(time_point now, int shift) noexcept {
+  // From 1 on, so that a word that was never written belongs to no cell.
+  static std::uint64_t cell_of(time_point now, int shift) noexcept {
     return (static_cast<std::uint64_t>(now.time_since_epoch().count()) >> shift) + 1;
   }
-  [[nodiscard]] std::uint64_t slice_of(time_point now) const noexcept { return slice_of(now, slice_shift_); }
-  static void begin_slice(atomic<std::uint64_t>& word, std::uint64_t slice) noexcept;
-  [[nodiscard]] std::uint64_t requests_over(std::uint64_t slices, std::uint64_t newest) const noexcept;
+  [[nodiscard]] std::uint64_t cell_of(time_point now) const noexcept { return cell_of(now, cell_shift_); }
+  static void begin_cell(atomic<std::uint64_t>& word, std::uint64_t cell) noexcept;
+  [[nodiscard]] std::uint64_t requests_over(std::uint64_t cells, std::uint64_t newest) const noexcept;
 
   options how_;  // constant after construction, like the next three
-  int slice_shift_;
-  std::uint64_t request_slices_;
-  std::uint64_t spent_slices_;
+  int cell_shift_;
+  std::uint64_t request_cells_;
+  std::uint64_t spent_cells_;
 
-  std::array<atomic<std::uint64_t>, slices_max> requests_{};  // shared; see above
+  std::array<atomic<std::uint64_t>, cells_max> requests_{};  // shared; see above
 
   mutable detail::spin_lock lock_;  // guards the rest
-  std::array<spent_slice, slices_max> spent_{};
-  std::array<spent_slice, second_slices> second_{};
+  std::array<spent_cell, cells_max> spent_{};
+  std::array<spent_cell, second_cells> second_{};
   std::uint64_t newest_spent_ = 0;
   std::uint64_t newest_of_second_ = 0;
   std::uint64_t spent_total_ = 0;

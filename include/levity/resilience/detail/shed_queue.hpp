@@ -39,7 +39,8 @@
 //   occupied bit of a rank  <=>  its list is not empty
 //
 // A call that is sorted in, served or shed costs O(1); at one event at most `sheds_max` are shed for having waited, the rest at the
-// next, for all of this happens under a spin lock.
+// next, and at most as many for being too late, for all of this happens under a spin lock. Who comes next is served then, too late
+// or not: a free place is not kept from who waits.
 //
 // Rejected: CoDel's own control law, one drop per interval/sqrt(n): it is for flows that slow down when they lose something. Calls
 // do not, and to shed 1,600 of them a second it would need half a minute. A controller of the share that is let through: constants
@@ -160,7 +161,7 @@ public:
   void check_invariants() noexcept;
 
 private:
-  struct tier {
+  struct band {
     link_list by_age;                             // oldest first
     std::array<link_list, call_class::cohorts> by_rank;  // oldest first
     std::array<std::uint64_t, 2> occupied{};      // a bit for each list of by_rank
@@ -189,7 +190,7 @@ private:
   bool turning_ = false;         // since turning_since_ it is all the time otherwise than overloaded_ says
   time_point turning_since_{};
   time_point last_now_{};
-  std::array<tier, call_class::priorities> tiers_;
+  std::array<band, call_class::priorities> bands_;
 
   std::uint64_t refused_waited_ = 0;
   std::uint64_t refused_full_ = 0;
