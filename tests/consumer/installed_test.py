@@ -146,7 +146,7 @@ class Installed(unittest.TestCase):
                 "-DLEVITY_PROGRAMS=OFF", "-DLEVITY_COMPONENTS=")
         with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as cache:
             text = cache.read()
-        for name in ("CARES_LIBRARY", "LLHTTP_INCLUDE"):
+        for name in ("CARES_LIBRARY", "LLHTTP_INCLUDE", "YAML_CPP_LIBRARY", "RE2_LIBRARY", "TOMLPLUSPLUS_INCLUDE", "CLI11_INCLUDE"):
             self.assertNotIn(name, text)
 
     def test_a_component_that_does_not_exist_is_refused_with_those_that_do(self):

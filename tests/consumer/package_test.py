@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOUSE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("LEVITY_BUILD_DIR", os.path.join(HOUSE, "build", "gcc-release"))
+ROOMS = ("cache", "http", "redis", "resilience", "resolve", "service")
 
 
 def cached(name):
@@ -63,8 +64,7 @@ class Packages(unittest.TestCase):
         return [line.split()[5] for line in self.run_command("dpkg-deb", "-c", self.packages[package][0]).splitlines()]
 
     def test_the_packages_are_these_and_say_what_they_are(self):
-        self.assertEqual(set(self.packages), {"liblevity0", "liblevity-http0", "liblevity-resilience0", "liblevity-resolve0",
-                                              "liblevity-dev", "levity"})
+        self.assertEqual(set(self.packages), {"liblevity0", *(f"liblevity-{room}0" for room in ROOMS), "liblevity-dev", "levity"})
         for name, (_, fields) in self.packages.items():
             with self.subTest(name):
                 self.assertRegex(fields["Version"], r"^[0-9.]+-1$")
@@ -82,12 +82,16 @@ class Packages(unittest.TestCase):
             self.assertIn(name, needs)
         self.assertNotRegex(needs, "ssl|cares|c-ares|libdw|levity")
         version = self.packages["levity"][1]["Version"]
-        for name in ("liblevity-http0", "liblevity-resilience0", "liblevity-resolve0", "liblevity-dev", "levity"):
+        for name in (*(f"liblevity-{room}0" for room in ROOMS), "liblevity-dev", "levity"):
             self.assertIn(f"liblevity0 (= {version})", self.packages[name][1]["Depends"])
         self.assertIn("libc-ares2", self.packages["liblevity-resolve0"][1]["Depends"])
+        for library in ("libyaml-cpp", "libre2"):
+            self.assertIn(library, self.packages["liblevity-service0"][1]["Depends"])
+        for room in ("cache", "resilience"):
+            self.assertNotRegex(self.packages[f"liblevity-{room}0"][1]["Depends"], "yaml|re2|cares|c-ares|liblevity-")
 
     def test_the_soname_is_the_number_of_the_inline_namespace(self):
-        for name in ("liblevity", "liblevity_http", "liblevity_resilience", "liblevity_resolve"):
+        for name in ("liblevity", *(f"liblevity_{room}" for room in ROOMS)):
             said = self.run_command("readelf", "-d", os.path.join(self.libraries, f"{name}.so.0"))
             self.assertIn(f"Library soname: [{name}.so.0]", said)
             self.assertNotRegex(said, "RPATH|RUNPATH")
