@@ -70,8 +70,8 @@ lv::task<> follow_hangups(settings_now* in_force, lv::service::canary* versions,
   }
 }
 
-// Settles, whatever happens. After a failure that nobody expects, bookings may be missing that only a new start finds again: then the
-// service is unready for good.
+// Settles, whatever happens. After a failure that nobody expects, bookings may be missing that only a new start finds again: then
+// the service is unready for good.
 lv::task<> settle(orders::bookings* books, lv::service::health* probes, lv::service::log* notes) {
   for (;;) {
     std::string why;

@@ -70,7 +70,7 @@ config_description<settings> describe() {
           "orders_at_once", &settings::orders_at_once,
           {.doc = "new orders that are worked at; more wait for a moment, or are told to come later", .unit = "orders", .min = 1})
       .field("drain_notice", &settings::drain_notice,
-             {.doc = "how long it still accepts after SIGTERM, unready, each answer its connection's last; twice the probe's period"})
+             {.doc = "how long it still accepts after SIGTERM, unready and with last answers; twice the probe's period"})
       .field("drain_bound", &settings::drain_bound, {.doc = "how long the end may take"})
       .section("outside", &settings::outside, calls)
       .section("cache", &settings::cache, cache)

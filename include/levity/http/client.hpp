@@ -46,7 +46,7 @@ struct pool_options {
 
 /// What a client does where a request does not say otherwise.
 struct client_options {
-  pool_options pool;                           ///< how many connections are kept, and for how long
+  pool_options pool{};                         ///< how many connections are kept, and for how long
   duration timeout = std::chrono::seconds(3);  ///< from the call to the last byte of the answer
   duration connect_timeout = std::chrono::seconds(1);  ///< for a connection to stand, once the name is known
   /// When a connection does not stand after so long, a second attempt is made beside it, and the first to stand is taken: a lost
@@ -55,7 +55,7 @@ struct client_options {
   unsigned redirects = 0;  ///< how many are followed; 0: a redirect is an answer like any other
   /// Whether each request says in X-Request-Deadline-Ms how long its answer is waited for.
   bool send_deadline = false;
-  limits bounds;              ///< what an answer may weigh; body_bytes where it is read whole
+  limits bounds{};            ///< what an answer may weigh; body_bytes where it is read whole
   resolver* names = nullptr;  ///< who looks names up; null: resolver::system()
 };
 

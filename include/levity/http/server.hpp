@@ -25,7 +25,7 @@ namespace levity::inline v0::http {
 /// What a server lets its peers do.
 struct server_options {
   /// What one request may weigh.
-  limits bounds;
+  limits bounds{};
   duration idle_timeout = std::chrono::seconds(75);     ///< between requests; the connection closes silently
   duration head_timeout = std::chrono::seconds(10);     ///< from a request's first byte to the end of its head; 408
   duration request_timeout = std::chrono::seconds(30);  ///< body, handler and answer; 408 while reading, else 503

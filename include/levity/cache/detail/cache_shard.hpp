@@ -25,8 +25,9 @@
 // The second holds because an entry is born last, when it stands in its chain: nobody takes a reference before. Nor can an entry
 // that was unlinked before the walk began be reached: from linked ones only those lead to it that were unlinked before it.
 //
-// An entry may also come back in the place of another one of the same chain, behind which it had not been: who stood before it would
-// pass by what is between. So each taking of a place is counted (E394), and a walk that found nothing while one was taken begins anew.
+// An entry may also come back in the place of another one of the same chain, farther behind than it was: who stood before it would
+// pass by what is between. So each taking of a place is counted (E394), and a walk that found nothing while one was taken begins
+// anew.
 //
 // A chain is moved to a larger table link by link. Walks that are in the middle of it end at the end of another chain: they ask
 // under the lock, which they get when all has been moved.
@@ -231,8 +232,9 @@ public:
   }
 
   /// Puts in what a load has brought, unless its key was written meanwhile: then what is there now, if anything, is the newer one.
-  /// Returns what counts, with a reference, which may be `made`; the maker's reference to that is its own in any case. `superseded`:
-  /// that is `made` although the key was written meanwhile and has nothing, so it is for those alone who asked before.
+  /// Returns what counts, with a reference, which may be `made`; the maker's reference to that is its own in any case.
+  /// `superseded`: that is `made` although the key was written meanwhile and has nothing, so it is for those alone who asked
+  /// before.
   [[nodiscard]] reference install(std::uint64_t hash, load_ticket& load, entry& made, std::int64_t now_ns,
                                   std::optional<cache_refusal>& refused, bool& superseded) {
     reference counts;

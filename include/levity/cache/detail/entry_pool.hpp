@@ -32,7 +32,8 @@ public:
   [[nodiscard]] slab make_slab(std::size_t count) {
     {
       const std::lock_guard guard(lock_);
-      // Of those who make slabs at the same time one puts his in: there is room for it, and no need of memory under the shard's lock.
+      // Of those who make slabs at the same time one puts his in: there is room for it, and no need of memory under the shard's
+      // lock.
       if (slabs_.size() == slabs_.capacity()) slabs_.reserve(2 * slabs_.size() + 8);
     }
     slab made{std::make_unique<Entry[]>(count), count};
