@@ -18,11 +18,23 @@ namespace detail {
 
 // Counters of one destination, a set for each slot.
 struct canary_target {
-  struct alignas(cache_line_bytes) counters {
-    atomic<std::uint64_t> routed{0};
+  struct outcomes {
     atomic<std::uint64_t> requests{0};
     atomic<std::uint64_t> errors{0};
     std::array<atomic<std::uint64_t>, latency_bins::size> latency{};
+
+    void add_to(canary_counts& sum) const noexcept {
+      // Errors first: so that there are never more of them than requests.
+      sum.errors += errors.load(std::memory_order_relaxed);
+      sum.requests += requests.load(std::memory_order_relaxed);
+      for (std::size_t bin = 0; bin < latency_bins::size; bin++) {
+        sum.latency.counts[bin] += latency[bin].load(std::memory_order_relaxed);
+      }
+    }
+  };
+  struct alignas(cache_line_bytes) counters {
+    atomic<std::uint64_t> routed{0};
+    outcomes drawn, others;  // apart, so that an outcome is two additions all the same
   };
 
   destination to;
@@ -87,6 +99,12 @@ namespace {
   static atomic<std::uint32_t> next{0};
   static thread_local const std::uint32_t mine = next.fetch_add(1, std::memory_order_relaxed);
   return mine % 8;
+}
+
+void add(canary_counts& sum, const canary_counts& more) noexcept {
+  sum.requests += more.requests;
+  sum.errors += more.errors;
+  for (std::size_t bin = 0; bin < latency_bins::size; bin++) sum.latency.counts[bin] += more.latency.counts[bin];
 }
 
 constexpr std::uint64_t whole = std::uint64_t{1} << 32;
@@ -259,7 +277,8 @@ std::string_view canary_route::value_to_send() const noexcept {
 
 void canary_route::record(verdict said, duration took) noexcept {
   if (said == verdict::neutral || target_ == nullptr) return;
-  canary_target::counters& counts = target_->by_slot[detail::this_slot()];
+  canary_target::counters& mine = target_->by_slot[detail::this_slot()];
+  canary_target::outcomes& counts = drawn_ ? mine.drawn : mine.others;
   counts.requests.fetch_add(1, std::memory_order_relaxed);
   if (said == verdict::failure) {
     counts.errors.fetch_add(1, std::memory_order_relaxed);
@@ -335,6 +354,7 @@ canary_route canary::route_by(const header_source& asked) const noexcept {
     const std::uint64_t share = said == by_file || rule->share == 0 ? rule->share : static_cast<std::uint64_t>(said);
     way.canary_ = (h >> 32) < share;
     way.cause_ = route_cause::split;
+    way.drawn_ = share != 0 && share < detail::whole;
   }
   way.target_ = (way.canary_ ? rule->canaries : rule->others).at(detail::other_bits(h, 1));
   way.mirrored_ = rule->mirrored != 0 && detail::other_bits(h, 2) < rule->mirrored;
@@ -365,16 +385,13 @@ std::vector<destination_figures> canary::look() const {
   const std::shared_ptr<const canary_holder> held = take(nullptr);
   std::vector<destination_figures> figures;
   for (const auto& target : held->table->targets) {
-    destination_figures sum{target->to, target->canary, 0, {}};
+    destination_figures sum{target->to, target->canary, 0, {}, {}};
     for (const canary_target::counters& each : target->by_slot) {
       sum.routed += each.routed.load(std::memory_order_relaxed);
-      // Errors first: so that there are never more of them than requests.
-      sum.done.errors += each.errors.load(std::memory_order_relaxed);
-      sum.done.requests += each.requests.load(std::memory_order_relaxed);
-      for (std::size_t bin = 0; bin < latency_bins::size; bin++) {
-        sum.done.latency.counts[bin] += each.latency[bin].load(std::memory_order_relaxed);
-      }
+      each.drawn.add_to(sum.drawn);
+      each.others.add_to(sum.done);
     }
+    detail::add(sum.done, sum.drawn);
     figures.push_back(std::move(sum));
   }
   return figures;
@@ -387,10 +404,7 @@ void canary::follow(double percent) noexcept {
 canary_ruling canary::judge(time_point now) {
   canary_counts mine, others;
   for (const destination_figures& each : look()) {
-    canary_counts& sum = each.canary ? mine : others;
-    sum.requests += each.done.requests;
-    sum.errors += each.done.errors;
-    for (std::size_t bin = 0; bin < latency_bins::size; bin++) sum.latency.counts[bin] += each.done.latency.counts[bin];
+    detail::add(each.canary ? mine : others, each.drawn);
   }
   canary_ruling ruling = judge_.look(mine, others, now);
   follow(judge_.percent());

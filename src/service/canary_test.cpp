@@ -301,6 +301,73 @@ TEST(canary, that_fails_is_rolled_back_once_and_reload_does_not_bring_it_back) {
   EXPECT_NEAR(percent_of(sides(of, 10'000)), 50, 2);
 }
 
+// Rules by which calls say nothing of the canary, before one that splits: a fast route that only the old version has, one where the
+// canary has no part, and one that is all the canary's.
+virtual_service mixed() {
+  return parse(R"(
+  - match: [{uri: {prefix: /fast}}]
+    route: [{destination: {host: orders, subset: v1}}]
+  - match: [{uri: {prefix: /quick}}]
+    route: [{destination: {host: orders, subset: v1}, weight: 100}, {destination: {host: orders, subset: v2}, weight: 0}]
+  - match: [{uri: {prefix: /new}}]
+    route: [{destination: {host: orders, subset: v2}}]
+  - route: [{destination: {host: orders, subset: v1}, weight: 90}, {destination: {host: orders, subset: v2}, weight: 10}]
+)");
+}
+
+void call_all(canary& of, int calls, std::string_view path, lv::verdict said, lv::duration took) {
+  for (int i = 0; i < calls; i++) of.route(canary_call{.path = path}).record(said, took);
+}
+
+TEST(canary, is_not_rolled_back_for_routes_that_only_the_old_version_has) {
+  for (const std::string_view path : {"/fast", "/quick"}) {
+    canary of(mixed(), with_v2());
+    lv::rng chance(7);
+    lv::time_point now = lv::clock::now();
+    (void)of.judge(now);
+    serve(of, 10'000, 0.01, chance);  // alike, 5 ms
+    call_all(of, 20'000, path, lv::verdict::success, 50us);
+    const auto ruling = of.judge(now += 1min);
+    EXPECT_EQ(ruling.what, lv::service::judged::healthy) << path << ": " << ruling.message();
+  }
+}
+
+TEST(canary, is_not_rolled_back_by_who_asks_for_it_by_name_and_fails) {
+  canary of(mixed(), with_v2());
+  lv::rng chance(7);
+  lv::time_point now = lv::clock::now();
+  (void)of.judge(now);
+  serve(of, 10'000, 0.01, chance);
+  for (int i = 0; i < 500; i++) {
+    const field wish{"X-Canary", "true"};
+    auto way = of.route(canary_call{.fields = &wish, .field_count = 1});
+    EXPECT_EQ(way.cause(), route_cause::forced);
+    way.record(lv::verdict::failure, 5ms);
+  }
+  call_all(of, 500, "/new", lv::verdict::failure, 5ms);
+  const auto ruling = of.judge(now += 1min);
+  EXPECT_EQ(ruling.what, lv::service::judged::healthy) << ruling.message();
+  std::uint64_t errors = 0;
+  for (const auto& each : of.look()) errors += each.canary ? each.done.errors : 0;
+  EXPECT_GE(errors, 1000U);  // counted they are
+}
+
+TEST(canary, that_is_really_bad_is_rolled_back_whatever_else_is_called) {
+  canary of(mixed(), with_v2());
+  lv::rng chance(7);
+  lv::time_point now = lv::clock::now();
+  (void)of.judge(now);
+  serve(of, 10'000, 0.1, chance);
+  for (int i = 0; i < 50'000; i++) {
+    const field wish{"X-Canary", "true"};
+    of.route(canary_call{.fields = &wish, .field_count = 1}).record(lv::verdict::success, 5ms);
+  }
+  call_all(of, 10'000, "/fast", lv::verdict::failure, 5ms);
+  const auto ruling = of.judge(now += 1min);
+  EXPECT_EQ(ruling.what, lv::service::judged::rolled_back) << ruling.message();
+  EXPECT_EQ(ruling.fault, lv::service::canary_fault::errors);
+}
+
 TEST(canary, whose_ramp_goes_well_gets_everything_in_the_end) {
   canary_options options = with_v2();
   options.judge.ramp_percent = {1, 5, 25, 50, 100};

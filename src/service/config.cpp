@@ -52,6 +52,8 @@ parsed<T> parse_number(std::string_view text, std::string_view what) {
   return value;
 }
 
+bool has_text(std::string_view text) noexcept { return text.find_first_not_of(" \t\r\n") != std::string_view::npos; }
+
 // What a node of the file is, for a sentence.
 std::string_view kind_of(const toml::node& node) {
   if (node.is_string()) return "a text";
@@ -277,7 +279,14 @@ std::expected<void, config_end> config_core::begin(const config_sources& from) {
   return {};
 }
 
+std::string config_core::cut_short(std::string_view text) const {
+  if (!had_text_ || has_text(text)) return {};
+  return fmt::format("{}: it is empty and was not before, as a file is that is being written in place; write another one and "
+                     "rename it over this, or leave a comment in it if the defaults are meant\n", file_.empty() ? program_ : file_);
+}
+
 std::expected<void, std::string> config_core::fill(void* whole, std::string_view text) {
+  had_text_ = has_text(text);
   std::string wrong;
   const auto add = [&](const std::string& sentence) { wrong += sentence + "\n"; };
   std::fill(origins_.begin(), origins_.end(), "default");

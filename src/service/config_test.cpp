@@ -340,6 +340,35 @@ TEST(config, a_bad_file_keeps_the_old_settings_whole) {
   }
 }
 
+TEST(config, a_file_that_became_empty_is_refused_for_somebody_is_probably_writing_it) {
+  const temporary_file file("timeout = \"3s\"\n");
+  auto read = config<settings>::load(described(), {.arguments = {"--config", file.path}});
+  ASSERT_TRUE(read) << read.error().text;
+  config<settings>& now = **read;
+  for (const char* empty : {"", " \n\t\r\n"}) {
+    file.write(empty);
+    static std::expected<std::vector<config_change>, std::string> told;
+    run_tasks(1, [](config<settings>* of) -> lv::task<> { told = co_await of->reload(); }, &now);
+    ASSERT_FALSE(told);
+    EXPECT_EQ(told.error(), file.path + ": it is empty and was not before, as a file is that is being written in place; write "
+                                        "another one and rename it over this, or leave a comment in it if the defaults are "
+                                        "meant\n");
+    EXPECT_EQ(now.get()->timeout, 3s);
+    EXPECT_EQ(now.origin_of("timeout"), file.path + ":1");
+  }
+  EXPECT_TRUE(now.reload_from("# the defaults\n"));
+  EXPECT_EQ(now.get()->timeout, 2s);
+  EXPECT_FALSE(now.reload_from(""));  // a refused one is not what was before
+}
+
+TEST(config, a_file_that_was_empty_all_along_is_read_again) {
+  const loaded read = load("\n");
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ((*read)->reload_from("").value(), std::vector<config_change>{});
+  EXPECT_TRUE((*read)->reload_from("timeout = \"3s\"\n"));
+  EXPECT_FALSE((*read)->reload_from(""));
+}
+
 TEST(config, followers_hear_of_a_reload) {
   static config<settings>* now = nullptr;
   const loaded read = load("");

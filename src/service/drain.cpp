@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
+#include <optional>
 #include <utility>
 
 #include "levity/base/atomic.hpp"
@@ -72,29 +74,35 @@ struct news {
   event any;
   atomic<unsigned> signals{0};  // relaxed, as the next: written before `any` is set
   atomic<bool> served{false};
+  atomic<bool> flushed{false};
 };
 
 struct tells_at_the_end {
   news* tell;
+  atomic<bool>* what;
   ~tells_at_the_end() {
-    tell->served.store(true, std::memory_order_relaxed);
+    what->store(true, std::memory_order_relaxed);
     tell->any.set();
   }
 };
 
 task<> serve(http::server* server, tcp_listener listener, news* tell) {
-  const tells_at_the_end guard{tell};
+  const tells_at_the_end guard{tell, &tell->served};
   co_await server->serve(std::move(listener));
 }
 
-task<> hear(news* tell) {
-  auto signals = signal_set::open({SIGTERM, SIGINT});
-  while (signals) {
-    const auto came = co_await signals->next();
+task<> hear(signal_set signals, news* tell) {
+  for (;;) {
+    const auto came = co_await signals.next();
     if (!came) co_return;
     tell->signals.fetch_add(1, std::memory_order_relaxed);
     tell->any.set();
   }
+}
+
+task<> flush(log* notes, news* tell) {
+  const tells_at_the_end guard{tell, &tell->flushed};
+  co_await notes->flush();
 }
 
 task<> wait_for(news* of) { co_await of->any.wait(); }
@@ -103,55 +111,106 @@ void note(log* notes, const char* what, drain_state state) {
   if (notes != nullptr) notes->info(what, {{"state", to_string(state)}});
 }
 
-}  // namespace
+// What the last lines of the log get of the bound.
+duration log_part(const drain_options& of) noexcept {
+  return std::clamp(of.bound / 10, duration::zero(), duration(std::chrono::seconds(1)));
+}
 
-task<int> serve_until_told(http::server* server, tcp_listener listener, drain_options options, serving_companions companions) {
-  drain ends(options);
-  news told;
-  scope ears;
-  scope serving;
-  ears.spawn(hear, &told);
-  serving.spawn(serve, server, std::move(listener), &told);
-  if (companions.probes != nullptr) companions.probes->started(clock::now());
-  note(companions.notes, "serving", ends.state());
+// One end: what serve_until_told() and what it awaits have in common.
+struct serving_end {
+  http::server* server;
+  serving_companions companions;
+  drain ends;
+  news told{};
   unsigned heard = 0;
-  bool failed = false;
+  std::optional<time_point> signalled{};
+  bool failed = false;    // the listener
+  bool insisted = false;  // somebody, by a second signal
+};
+
+drain_options without_the_log(drain_options options, const serving_companions& companions) noexcept {
+  if (companions.notes != nullptr) options.bound -= log_part(options);
+  return options;
+}
+
+// Until nothing is left, or the time is over. Throws `cancelled`.
+task<> run_down(serving_end* of, scope* serving) {
+  drain& ends = of->ends;
   while (ends.state() != drain_state::ended && ends.state() != drain_state::cut_off) {
     const auto next = ends.next_look();
     if (next) {
       const duration left = std::max(*next - clock::now(), duration::zero());
-      (void)co_await with_timeout(left, wait_for(&told));
+      (void)co_await with_timeout(left, wait_for(&of->told));
     } else {
-      co_await wait_for(&told);
+      co_await wait_for(&of->told);
     }
-    told.any.reset();
+    of->told.any.reset();
     const drain_state before = ends.state();
-    const unsigned signals = told.signals.load(std::memory_order_relaxed);
-    const bool served = told.served.load(std::memory_order_relaxed);
-    if (before == drain_state::serving && served && signals == heard) {
-      failed = true;  // the listener's failure; nothing is under way any more
+    const unsigned signals = of->told.signals.load(std::memory_order_relaxed);
+    const bool served = of->told.served.load(std::memory_order_relaxed);
+    if (before == drain_state::serving && served && signals == of->heard) {
+      of->failed = true;  // the listener's failure; nothing is under way any more
       break;
     }
-    for (; heard < signals; heard++) ends.signal(clock::now());
+    for (; of->heard < signals; of->heard++) {
+      if (!of->signalled) of->signalled = clock::now();
+      of->insisted = ends.signal(clock::now()) == drain_state::cut_off;
+    }
     ends.look(clock::now(), served ? 0 : 1);
     if (ends.state() == before) continue;
-    note(companions.notes, "ending", ends.state());
+    note(of->companions.notes, "ending", ends.state());
     if (before == drain_state::serving) {
-      if (companions.probes != nullptr) companions.probes->begin_drain();
-      server->wind_down();
+      if (of->companions.probes != nullptr) of->companions.probes->begin_drain();
+      of->server->wind_down();
     }
-    if (ends.state() == drain_state::finishing) serving.cancel();
+    if (ends.state() == drain_state::finishing) serving->cancel();
   }
+}
+
+// Until the last lines are written, the time is over, or somebody has insisted. Throws `cancelled`.
+task<> run_out(serving_end* of, const drain_options& options, scope* flushing) {
+  if (of->companions.notes == nullptr || of->insisted) co_return;
+  time_point until = clock::now() + std::chrono::seconds(1);
+  if (of->signalled) until = std::min(until, *of->signalled + options.bound);
+  flushing->spawn(flush, of->companions.notes, &of->told);
+  while (!of->told.flushed.load(std::memory_order_relaxed) && of->told.signals.load(std::memory_order_relaxed) == of->heard) {
+    if (!co_await with_timeout(until, wait_for(&of->told))) co_return;
+    of->told.any.reset();
+  }
+}
+
+}  // namespace
+
+task<int> serve_until_told(http::server* server, tcp_listener listener, drain_options options, serving_companions companions) {
+  serving_end end{server, companions, drain(without_the_log(options, companions))};
+  // Before anything else runs: a signal that comes earlier is whoever's it was, and one that comes later is never missed.
+  auto signals = signal_set::open({SIGTERM, SIGINT});
+  scope ears{on_failure::report};
+  scope serving;
+  scope flushing{on_failure::report};
+  std::exception_ptr broken;
+  try {
+    if (signals) ears.spawn(hear, std::move(*signals), &end.told);
+    serving.spawn(serve, server, std::move(listener), &end.told);
+    if (companions.probes != nullptr) companions.probes->started(clock::now());
+    note(companions.notes, "serving", end.ends.state());
+    co_await run_down(&end, &serving);
+    co_await run_out(&end, options, &flushing);
+  } catch (...) {
+    broken = std::current_exception();  // cancelled, most probably; the tasks here hold what goes with this frame
+  }
+  flushing.cancel();
+  co_await flushing.join();
   ears.cancel();
   co_await ears.join();
-  if (companions.notes != nullptr) (void)co_await with_timeout(std::chrono::seconds(1), companions.notes->flush());
-  if (ends.state() == drain_state::cut_off) {
+  if (end.ends.state() == drain_state::cut_off) {
     if (companions.cut_off == nullptr) ::_exit(options.overdue_code);
     companions.cut_off(options.overdue_code);
-    serving.cancel();
   }
+  if (broken || end.ends.state() == drain_state::cut_off) serving.cancel();
   co_await serving.join();
-  co_return failed ? options.overdue_code : ends.exit_code();
+  if (broken) std::rethrow_exception(broken);
+  co_return end.failed ? options.overdue_code : end.ends.exit_code();
 }
 
 }  // namespace levity::service

@@ -3,10 +3,13 @@
 #include "levity/service/drain.hpp"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <rapidcheck.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -178,6 +181,157 @@ TEST(serve_until_told, is_cut_off_where_a_handler_does_not_end) {
   });
   EXPECT_EQ(cut, 7);
   EXPECT_EQ(code, 7);
+}
+
+// Whether a socket of that port takes connections: asked without a wait, which a cancelled task has not.
+bool somebody_listens(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ::sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = ::htons(port);
+  to.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  const bool connected = ::connect(fd, reinterpret_cast<const ::sockaddr*>(&to), sizeof to) == 0;
+  ::close(fd);
+  return connected;
+}
+
+// Serves until it is cancelled, and says whether the port was let go by then.
+lv::task<> serve_until_cancelled(lv::http::server* server, lv::tcp_listener from, bool* listens_still) {
+  const std::uint16_t port = from.local_address().port();
+  try {
+    (void)co_await lv::service::serve_until_told(server, std::move(from), {.bound = 10s});
+  } catch (const lv::cancelled&) {
+    *listens_still = somebody_listens(port);
+    throw;
+  }
+}
+
+TEST(serve_until_told, that_is_cancelled_has_ended_what_it_began) {
+  static bool listens_still[2];
+  listens_still[0] = listens_still[1] = true;
+  run_tasks(1, []() -> lv::task<> {
+    const auto held = lv::signal_set::open({SIGTERM});
+    for (const bool begun : {false, true}) {
+      lv::http::server server;
+      server.route(lv::http::method::get, "/", answer);
+      lv::scope main;
+      main.spawn(serve_until_cancelled, &server, lv::tcp_listener::bind("127.0.0.1:0").value(), &listens_still[begun]);
+      if (begun) co_await lv::sleep(20ms);
+      main.cancel();
+      co_await main.join();
+    }
+  });
+  EXPECT_FALSE(listens_still[0]);
+  EXPECT_FALSE(listens_still[1]);
+}
+
+TEST(serve_until_told, after_a_signal_that_came_before_it_began_ends_as_main_does) {
+  static bool listens_still;
+  listens_still = true;
+  const auto main = []() -> lv::task<> {
+    ::kill(::getpid(), SIGTERM);
+    try {
+      co_await lv::sleep(1h);
+    } catch (const lv::cancelled&) {
+      // By lv::run: nobody else hears of signals yet.
+    }
+    lv::http::server server;
+    server.route(lv::http::method::get, "/", answer);
+    co_await serve_until_cancelled(&server, lv::tcp_listener::bind("127.0.0.1:0").value(), &listens_still);
+  };
+  EXPECT_EQ(lv::run_with({.workers = 1}, main), 128 + SIGTERM);
+  EXPECT_FALSE(listens_still);
+}
+
+lv::task<> end_the_process(const lv::http::request&, const lv::http::route_match&, lv::http::response& out) {
+  ::kill(::getpid(), SIGTERM);
+  ::usleep(50'000);  // nobody else runs on the only worker meanwhile: what does not hear of the signal by now is too late
+  out.set_body("as you like");
+  co_return;
+}
+
+TEST(serve_until_told, hears_of_signals_before_anybody_is_answered) {
+  const auto main = []() -> lv::task<int> {
+    lv::http::server server;
+    server.route(lv::http::method::get, "/", end_the_process);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    auto peer = co_await lv::tcp_stream::connect(listener.local_address());
+    EXPECT_TRUE(peer);
+    const auto sent = co_await peer->write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    EXPECT_TRUE(sent);
+    co_return co_await lv::service::serve_until_told(&server, std::move(listener), {.bound = 10s, .overdue_code = 7});
+  };
+  EXPECT_EQ(lv::run_with({.workers = 1}, main), 0);
+}
+
+// A log without a writer: flush() waits for ever.
+TEST(serve_until_told, waits_for_the_log_within_the_bound) {
+  static lv::time_point cut;
+  static lv::duration ended_after, cut_after;
+  ended_after = cut_after = 1h;
+  run_tasks(2, []() -> lv::task<> {
+    const auto held = lv::signal_set::open({SIGTERM});
+    for (const bool hangs : {false, true}) {
+      lv::http::server server;
+      server.route(lv::http::method::get, "/", hang);
+      auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+      const auto at = listener.local_address();
+      lv::service::log notes;
+      lv::scope main;
+      main.spawn([](lv::http::server* of, lv::tcp_listener from, lv::service::log* said) -> lv::task<> {
+        (void)co_await lv::service::serve_until_told(of, std::move(from), {.bound = 200ms},
+                                                     {.notes = said, .cut_off = [](int) { cut = lv::clock::now(); }});
+      }, &server, std::move(listener), &notes);
+      std::optional<lv::tcp_stream> peer;
+      if (hangs) {
+        peer = (co_await lv::tcp_stream::connect(at)).value();
+        const auto sent = co_await peer->write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        EXPECT_TRUE(sent);
+      }
+      co_await lv::sleep(50ms);
+      const lv::time_point signalled = lv::clock::now();
+      ::kill(::getpid(), SIGTERM);
+      co_await main.join();
+      if (hangs) cut_after = cut - signalled;
+      else ended_after = lv::clock::now() - signalled;
+    }
+  });
+  EXPECT_LT(ended_after, 1s);  // a second is what it takes where it is not of the bound
+  EXPECT_LT(cut_after, 1s);
+}
+
+TEST(serve_until_told, waits_for_no_log_after_a_second_signal) {
+  static lv::time_point cut;
+  static lv::duration cut_after, ended_after;
+  cut_after = ended_after = 1h;
+  run_tasks(1, []() -> lv::task<> {
+    const auto held = lv::signal_set::open({SIGTERM});
+    for (const bool notices : {true, false}) {  // the second one comes while it waits for balancers, or for the log
+      lv::http::server server;
+      server.route(lv::http::method::get, "/", answer);
+      lv::service::log notes;
+      health probes(lv::clock::now());
+      lv::scope main;
+      main.spawn([](lv::http::server* of, lv::tcp_listener from, lv::service::serving_companions with,
+                    bool long_notice) -> lv::task<> {
+        const int code = co_await lv::service::serve_until_told(
+            of, std::move(from), {.notice = long_notice ? 20s : 0s, .bound = 30s, .overdue_code = 7}, with);
+        EXPECT_EQ(code, long_notice ? 7 : 0);
+      }, &server, lv::tcp_listener::bind("127.0.0.1:0").value(),
+      lv::service::serving_companions{&probes, &notes, [](int) { cut = lv::clock::now(); }}, notices);
+      co_await lv::sleep(20ms);
+      ::kill(::getpid(), SIGTERM);
+      while (probes.ready(lv::clock::now()).why != "draining") co_await lv::sleep(1ms);
+      co_await lv::sleep(20ms);
+      const lv::time_point insisted = lv::clock::now();
+      ::kill(::getpid(), SIGTERM);
+      co_await main.join();
+      if (notices) cut_after = cut - insisted;
+      else ended_after = lv::clock::now() - insisted;
+    }
+  });
+  EXPECT_LT(cut_after, 900ms);
+  EXPECT_LT(ended_after, 900ms);
 }
 
 }  // namespace

@@ -16,6 +16,9 @@
 //                 is on the same side at every rule, on every machine, and after every restart.
 //   no key        spread evenly, by a counter: nothing sticks
 //
+// Compared is only what was split between both: who asks by name chooses himself, from outside maybe, and a rule whose calls all
+// go to one side has others than the rest. Neither says how the two versions differ.
+//
 // Who reads what
 //   tables        immutable. Readers take a share in the one of their slot: one short lock that nobody else wants, and a count that
 //                 no other slot's readers touch; reload() replaces them slot by slot. So two calls that are routed at the same time
@@ -143,6 +146,7 @@ private:
   route_cause cause_ = route_cause::no_rule;
   canary_wish wish_ = canary_wish::none;
   bool canary_ = false;
+  bool drawn_ = false;  // by chance between the canary and others, either of which it could have been
   bool mirrored_ = false;
   bool delays_ = false;
   bool aborts_ = false;
@@ -154,6 +158,7 @@ struct destination_figures {
   bool canary = false;     ///< whether it is the canary
   std::uint64_t routed = 0;  ///< calls that were sent there
   canary_counts done;      ///< what became of those that were recorded
+  canary_counts drawn;     ///< of these, those that chance gave to the canary or to others: what the judge compares
 };
 
 /// Routes calls between versions of a service and keeps count of them.
@@ -187,8 +192,9 @@ public:
   /// What each destination of the rules in force has done. Any thread. Allocates.
   [[nodiscard]] std::vector<destination_figures> look() const;
 
-  /// Compares the canary with all others together and carries the outcome out: the next share of the ramp, or none any more. Who
-  /// asks for a canary that was rolled back by name still gets it, and so do rules that have nothing else. One caller at a time.
+  /// Compares the canary with all others together, by the calls that were drawn between both, and carries the outcome out: the next
+  /// share of the ramp, or none any more. Who asks for a canary that was rolled back by name still gets it, and so do rules that
+  /// have nothing else. One caller at a time.
   canary_ruling judge(time_point now);
 
   /// judge() at this pace until the task is cancelled, or there is nothing left to decide; `told`, if any, hears of each ruling

@@ -73,6 +73,8 @@ public:
 
   // Reads flags and environment, and says which file. `whole` is an object as it is made.
   std::expected<void, config_end> begin(const config_sources& from);
+  // Why this cannot be what the file has come to; empty: it can.
+  [[nodiscard]] std::string cut_short(std::string_view text) const;
   // Lays the text of the file, then environment and flags, over an object as it is made. The error: lines.
   std::expected<void, std::string> fill(void* whole, std::string_view text);
   [[nodiscard]] std::string print(const void* whole) const;
@@ -100,6 +102,7 @@ private:
   std::string file_;
   bool asked_for_file_ = false;
   bool wants_print_ = false;
+  bool had_text_ = false;  // the file, when it was read last
   std::vector<std::optional<given>> overlaid_;  // by flag or environment, by field
   std::vector<std::string> origins_;            // by field
   std::vector<std::string> remarks_;
@@ -133,7 +136,8 @@ public:
   /// To follow changes by: see lv::watch.
   [[nodiscard]] watch<T>& versions() noexcept { return now_; }
 
-  /// Reads the file once more. A file that cannot be read, or is wrong, changes nothing: the error is one sentence a line.
+  /// Reads the file once more. A file that cannot be read, or is wrong, changes nothing: the error is one sentence a line. Wrong is
+  /// also one with nothing in it where there was something: who writes in place (an editor, cp) empties it first.
   task<std::expected<std::vector<config_change>, std::string>> reload() {
     auto text = co_await detail::read_config_file(core_.file());
     if (!text) co_return std::unexpected(std::move(text.error()));
@@ -142,6 +146,7 @@ public:
 
   /// The same with the text of a file from elsewhere. Does not block.
   std::expected<std::vector<config_change>, std::string> reload_from(std::string_view text) {
+    if (std::string why = core_.cut_short(text); !why.empty()) return std::unexpected(std::move(why));
     T fresh{};
     detail::config_core attempt = core_;
     const std::shared_ptr<const T> old = get();

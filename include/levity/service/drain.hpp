@@ -32,7 +32,9 @@ class log;
 /// How long an end may take.
 struct drain_options {
   duration notice{};  ///< after the signal, while it still accepts; behind a balancer twice its probe's period
-  duration bound = std::chrono::seconds(30);      ///< after the signal, for everything; below what a cluster waits before it kills
+  /// After the signal, for everything: the last lines of a log have a tenth of it, a second at most. Below what a cluster waits
+  /// before it kills.
+  duration bound = std::chrono::seconds(30);
   int overdue_code = 1;                           ///< the exit code where not everything could be finished
 };
 
@@ -76,7 +78,7 @@ private:
 /// What serve_until_told() does besides serving; each may be null.
 struct serving_companions {
   health* probes = nullptr;  ///< started() at the start, begin_drain() at the first signal
-  log* notes = nullptr;      ///< hears of each state; flushed at the end
+  log* notes = nullptr;      ///< hears of each state; flushed at the end, but not after a second signal
   /// Called instead of ending the process when the time is over; for tests.
   void (*cut_off)(int code) = nullptr;
 };
@@ -84,6 +86,9 @@ struct serving_companions {
 /// Serves until SIGTERM or SIGINT comes, then drains as said above, and returns the exit code; also when the listener fails, with
 /// overdue_code. When the time is over the process ends at once, by _exit with overdue_code, for a handler that does not end cannot
 /// be made to. For the main task of a process.
+///
+/// Signals are its own from the call's first step on. When its task is cancelled, which a signal that came before has lv::run do,
+/// it cancels the connections, waits for all of them, however long that takes, and throws `cancelled`.
 task<int> serve_until_told(http::server* server, tcp_listener listener, drain_options options, serving_companions companions = {});
 
 }  // namespace levity::service
