@@ -476,6 +476,52 @@ TEST(redis_client, a_connection_that_says_nothing_is_given_up_and_one_that_is_id
   });
 }
 
+// Over real sockets: what notices it is the kernel.
+lv::task<> lose_the_machine(bool others_ask, fake_server* server) {
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0");
+  EXPECT_TRUE(listener);
+  if (!listener) co_return;
+  redis::options how = quick();
+  how.address = listener->local_address().to_string();
+  how.deadline = 20s;
+  how.health_interval = 200ms;
+  lv::scope parts{lv::on_failure::report};
+  parts.spawn("server", serve_from, server, std::move(*listener));
+  {
+    struct asks {
+      static lv::task<> without_end(redis::client* of) {
+        // Late by far: a kernel that is left alone probes such a connection for a quarter of an hour, or never.
+        const auto got = co_await lv::with_deadline(60s, of->command(redis::no_deadline, "SLOW", 3'600'000, "x"));
+        EXPECT_EQ(got.error(), io_failure::timed_out) << got.error().message();
+        EXPECT_TRUE(got.error().was_sent());
+        EXPECT_EQ(of->look().lost, 1U) << "not the caller's time was over, but the connection's";
+      }
+    };
+    redis::client client(std::move(how));
+    lv::scope callers;
+    callers.spawn(asks::without_end, &client);
+    while (!server->seen.contains("SLOW 3600000 x")) co_await lv::sleep(1ms);
+    server->vanish_all();
+    if (others_ask) {
+      const auto other = co_await client.command(redis::within(50ms), "ECHO", "lost");
+      EXPECT_EQ(other.error(), io_failure::timed_out);
+    }
+    co_await callers.join();
+    const auto next = co_await client.command("ECHO", "next");
+    EXPECT_EQ(echoed(next), "next") << "on another connection";
+  }
+  parts.cancel();
+  co_await parts.join();
+}
+
+TEST(redis_client, a_server_whose_machine_is_gone_is_given_up_even_by_who_waits_for_as_long_as_it_takes) {
+  for (const bool others_ask : {true, false}) {
+    SCOPED_TRACE(others_ask ? "something is sent" : "nothing is sent");
+    fake_server server;
+    EXPECT_EQ(lv::test::run_tasks(1, lose_the_machine, others_ask, &server), 0);
+  }
+}
+
 TEST(redis_client, what_others_would_notice_is_refused_before_it_is_sent) {
   simulate(18, [](redis::client* client, fake_server* server) -> lv::task<> {
     for (const char* name : {"MULTI", "BLPOP", "SELECT", "SUBSCRIBE", "MONITOR"}) {
