@@ -630,6 +630,52 @@ TEST(redis_session, one_that_lay_is_asked_and_one_that_died_is_replaced) {
   });
 }
 
+lv::task<> hold_some(redis::client* client, std::size_t count) {
+  std::vector<redis::session> held;
+  for (std::size_t i = 0; i < count; i++) {
+    auto one = co_await client->open_session();
+    EXPECT_TRUE(one);
+    if (one) held.push_back(std::move(*one));
+  }
+}
+
+TEST(redis_session, silent_ones_that_lay_leave_the_caller_time_for_another) {
+  simulate(24, [](redis::client* client, fake_server* server) -> lv::task<> {
+    co_await hold_some(client, 2);
+    co_await lv::sleep(10s);
+    server->mute_all();
+    const auto fresh = co_await client->open_session();
+    EXPECT_TRUE(fresh) << "within the same half second";
+    EXPECT_EQ(server->connections, 3U);
+  });
+}
+
+TEST(redis_session, who_is_cancelled_while_one_is_asked_leaves_the_others_alone) {
+  simulate(25, [](redis::client* client, fake_server* server) -> lv::task<> {
+    struct asks {
+      static lv::task<> once(redis::client* of) {
+        const auto got = co_await of->open_session();
+        EXPECT_EQ(got.error(), io_failure::cancelled);
+        EXPECT_FALSE(got.error().was_sent());
+      }
+    };
+    co_await hold_some(client, 4);
+    co_await lv::sleep(10s);
+    EXPECT_EQ(server->open, 4U);
+    server->mute_all();
+    lv::scope caller;
+    caller.spawn(asks::once, client);
+    co_await lv::sleep(10ms);
+    caller.cancel();
+    co_await caller.join();
+    const auto late = co_await lv::with_deadline(0us, client->open_session());
+    EXPECT_EQ(late.error(), io_failure::timed_out) << late.error().message();
+    co_await lv::sleep(1s);
+    EXPECT_GE(server->open, 2U) << "at most one for each of them is closed, whose PING is under way";
+    EXPECT_EQ(server->connections, 4U);
+  });
+}
+
 TEST(redis_session, a_transaction_gives_all_replies) {
   simulate(23, [](redis::client* client, fake_server*) -> lv::task<> {
     auto held = co_await client->open_session();
