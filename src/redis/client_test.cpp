@@ -676,6 +676,47 @@ TEST(redis_session, who_is_cancelled_while_one_is_asked_leaves_the_others_alone)
   });
 }
 
+TEST(redis_session, a_transaction_that_may_not_begin_carries_nothing_out) {
+  fake_server server;
+  server.forbidden = {"MULTI"};
+  simulate(26, [](redis::client* client, fake_server* of) -> lv::task<> {
+    auto held = co_await client->open_session();
+    EXPECT_TRUE(held);
+    std::vector<redis::request> commands;
+    commands.emplace_back("INCRBY", "n", 2);
+    auto all = co_await held->transaction(commands);
+    EXPECT_EQ(all.error(), failure::server);
+    EXPECT_EQ(all.error().code(), "NOPERM") << all.error().message();
+    EXPECT_FALSE(all.error().was_sent());
+    EXPECT_EQ(of->seen["INCRBY n 2"], 0);
+    of->forbidden.clear();
+    all = co_await held->transaction(commands);
+    EXPECT_TRUE(all && *all) << "the session is as it was";
+    EXPECT_EQ(of->table["n"], "2");
+  }, {}, std::move(server));
+}
+
+TEST(redis_session, a_transaction_that_may_not_end_is_no_one_elses) {
+  fake_server server;
+  server.forbidden = {"EXEC"};
+  simulate(27, [](redis::client* client, fake_server* of) -> lv::task<> {
+    {
+      auto held = co_await client->open_session();
+      EXPECT_TRUE(held);
+      std::vector<redis::request> commands;
+      commands.emplace_back("INCRBY", "n", 2);
+      const auto all = co_await held->transaction(std::move(commands));
+      EXPECT_EQ(all.error().code(), "NOPERM") << all.error().message();
+      EXPECT_FALSE(held->is_open());
+    }
+    of->forbidden.clear();
+    auto next = co_await client->open_session();
+    EXPECT_TRUE(next);
+    const auto got = co_await next->command("ECHO", "x");
+    EXPECT_EQ(echoed(got), "x") << "not queued behind another's";
+  }, {}, std::move(server));
+}
+
 TEST(redis_session, a_transaction_gives_all_replies) {
   simulate(23, [](redis::client* client, fake_server*) -> lv::task<> {
     auto held = co_await client->open_session();

@@ -172,6 +172,7 @@ public:
   duration delay_max{};       // of each command, drawn
   unsigned dies_at = 0;       // one of so many commands ends its connection instead, in the middle of its reply; 0: never
   rng random{1};
+  std::set<std::string> forbidden;  // names of commands, as by an ACL
 
   std::map<std::string, int> seen;   // how often each command came, by its words
   std::vector<std::string> log;      // in order
@@ -274,7 +275,9 @@ private:
         }
         std::string out;
         if (command[0] == "HELLO" && self->knows_hello) resp3 = true;
-        if (command[0] == "MULTI") {
+        if (self->forbidden.contains(command[0])) {
+          out = "-NOPERM this user has no permissions to run the '" + command[0] + "' command\r\n";
+        } else if (command[0] == "MULTI") {
           in_transaction = true;
           out = "+OK\r\n";
         } else if (command[0] == "EXEC") {
