@@ -29,13 +29,27 @@ struct warming {
   std::optional<client_error> failed;  // guarded by lock
 };
 
+// A place that is left whatever happens: there may be no memory to connect.
+struct held_place {
+  connection_pool& of;
+  pooled_host& host;
+  ~held_place() { of.leave_place(host); }
+};
+
+// The same of a host.
+struct held_pin {
+  connection_pool& of;
+  pooled_host& host;
+  ~held_pin() { of.unpin(host); }
+};
+
 task<> warm(warming* of) {
   std::size_t open = 0;
   while (of->pool->try_place_below(of->host, of->wanted, open)) {
+    const held_place place{*of->pool, of->host};
     detail::made_connection fresh =
         co_await with_deadline(of->pool->options().timeout, detail::make_connection(*of->pool, of->host));
     if (fresh.made != nullptr) of->pool->give_back(fresh.made.release());
-    of->pool->leave_place(of->host);
     if (!fresh.ended.failed) continue;
     std::optional<client_error> why{std::in_place, fresh.ended.what, fresh.ended.cause, refusal::none, std::move(fresh.sentence)};
     of->lock.lock();
@@ -112,6 +126,7 @@ task<std::expected<std::size_t, client_error>> client::warm_up(std::string url, 
   if (host == nullptr) {
     co_return std::unexpected(client_error{client_failure::closed, io_failure::closed, refusal::none, "the client is closed"});
   }
+  const held_pin pinned{*pool, *host};
   const pool_options& bounds = pool->options().pool;
   const std::size_t wanted = std::min({count, bounds.per_host, bounds.idle_per_host, bounds.idle_max});
   warming state{pool, *host, wanted, {}, {}};
@@ -122,7 +137,6 @@ task<std::expected<std::size_t, client_error>> client::warm_up(std::string url, 
   }
   std::size_t open = 0;
   (void)pool->try_place_below(*host, 0, open);
-  pool->unpin(*host);
   if (state.failed) co_return std::unexpected(std::move(*state.failed));
   co_return open;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <expected>
+#include <optional>
 #include <utility>
 
 #include "levity/task/detach.hpp"
@@ -217,11 +219,11 @@ void connection_pool::start_janitor() noexcept {
   }
 }
 
-time_point connection_pool::close_expired(time_point now) noexcept {
+std::optional<time_point> connection_pool::close_expired(time_point now) noexcept {
   for (;;) {
     std::array<pooled_connection*, 32> closing;
     std::size_t count = 0;
-    time_point next = time_point::max();
+    std::optional<time_point> next;
     lock_.lock();
     for (list_link* front = idle_.front(); front != nullptr && count < closing.size(); front = idle_.front()) {
       pooled_connection* const oldest = static_cast<pooled_connection::host_link*>(front)->of;
@@ -232,10 +234,12 @@ time_point connection_pool::close_expired(time_point now) noexcept {
       unlink(*oldest);
       closing[count++] = oldest;
     }
-    if (idle_.front() == nullptr) has_janitor_ = false;
+    // Only who returns has given the duty up: between two rounds another janitor would be started beside this one.
+    const bool done = count < closing.size();
+    if (done && !next) has_janitor_ = false;
     lock_.unlock();
     for (std::size_t i = 0; i < count; i++) delete closing[i];
-    if (count < closing.size()) return next;
+    if (done) return next;
   }
 }
 
@@ -244,11 +248,17 @@ time_point connection_pool::close_expired(time_point now) noexcept {
 task<> connection_pool::keep_clean(std::shared_ptr<connection_pool> self) {
   time_point now = clock::now();
   for (;;) {
-    const time_point next = self->close_expired(now);
-    if (next == time_point::max()) co_return;
-    const auto told = co_await with_deadline(next, self->woken_.receive());
-    now = clock::now();
-    if (!told && told.error() == channel_error::cancelled) now = time_point::max() - duration{1};
+    const std::optional<time_point> next = self->close_expired(now);
+    if (!next) co_return;
+    std::expected<char, channel_error> told = std::unexpected(channel_error::timed_out);
+    if (*next == time_point::max()) {
+      told = co_await self->woken_.receive();
+    } else {
+      told = co_await with_deadline(*next, self->woken_.receive());
+    }
+    // The pool is closed, or the runtime ends: then all are due, also those that never are.
+    const bool is_due = !told && told.error() == channel_error::timed_out;
+    now = is_due ? clock::now() : time_point::max();
   }
 }
 

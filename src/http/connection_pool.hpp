@@ -36,6 +36,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -180,9 +181,9 @@ private:
   void start_janitor() noexcept;
   // Of idle connections, under the lock.
   void unlink(pooled_connection& connection) noexcept;
-  // Closes idle connections whose time is over at `now`, a few at each taking of the lock; when the next one's is. None left: the
-  // janitor's duty is over.
-  time_point close_expired(time_point now) noexcept;
+  // Closes idle connections whose time is over at `now`, a few at each taking of the lock; when the next one's is, and where it
+  // never is, time_point::max(). Empty: none is left, and the janitor's duty is over.
+  std::optional<time_point> close_expired(time_point now) noexcept;
   void forget_hosts(std::vector<std::unique_ptr<pooled_host>>& forgotten);
 
   const client_options options_;

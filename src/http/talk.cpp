@@ -236,10 +236,22 @@ task<step_result> talk::wait_for_place() {
     sentence_ = pool_->why_exhausted(*host_);
     co_return failed_step(client_failure::pool_exhausted, io_error{io_failure::unavailable});
   }
-  place_wait place{*host_};
-  const cancel_reason why = co_await place;
-  if (why != cancel_reason::none) sentence_ = pool_->why_exhausted(*host_);
-  pool_->end_wait(*host_, self, why == cancel_reason::none);
+  // It leaves the list whatever happens: there may be no memory for the sentence, which counts it as one that waits.
+  struct waits {
+    connection_pool& of;
+    pooled_host& host;
+    place_waiter& self;
+    bool has_place = false;
+    ~waits() { of.end_wait(host, self, has_place); }
+  };
+  cancel_reason why = cancel_reason::none;
+  {
+    waits until{*pool_, *host_, self};
+    place_wait place{*host_};
+    why = co_await place;
+    until.has_place = why == cancel_reason::none;
+    if (why != cancel_reason::none) sentence_ = pool_->why_exhausted(*host_);
+  }
   into_.timings_.queue = clock::now() - asked;
   if (why == cancel_reason::none) {
     has_place_ = true;

@@ -2,9 +2,11 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -139,6 +141,24 @@ io_result<void> tcp_stream::set_no_delay(bool on) noexcept {
 
 io_result<void> tcp_stream::set_keep_alive(bool on) noexcept {
   return set_socket_option(socket_, SOL_SOCKET, SO_KEEPALIVE, on ? 1 : 0);
+}
+
+io_result<void> tcp_stream::set_silence_max(duration at_most) noexcept {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  constexpr duration longest_ms = milliseconds(std::numeric_limits<int>::max());
+  constexpr duration longest_probe = seconds(32767);  // what Linux takes
+  constexpr int probes = 3;
+  const bool on = at_most > duration::zero();
+  const auto ms = on ? std::chrono::ceil<milliseconds>(std::min(at_most, longest_ms)).count() : 0;
+  if (const auto set = set_socket_option(socket_, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(ms)); !set) return set;
+  if (on) {
+    const int each = static_cast<int>(std::chrono::ceil<seconds>(std::min(at_most / probes, longest_probe)).count());
+    for (const auto& [option, value] : {std::pair{TCP_KEEPIDLE, each}, {TCP_KEEPINTVL, each}, {TCP_KEEPCNT, probes}}) {
+      if (const auto set = set_socket_option(socket_, IPPROTO_TCP, option, value); !set) return set;
+    }
+  }
+  return set_keep_alive(on);
 }
 
 io_result<void> tcp_stream::set_send_buffer(int bytes) noexcept {

@@ -476,6 +476,52 @@ TEST(redis_client, a_connection_that_says_nothing_is_given_up_and_one_that_is_id
   });
 }
 
+// Over real sockets: what notices it is the kernel.
+lv::task<> lose_the_machine(bool others_ask, fake_server* server) {
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0");
+  EXPECT_TRUE(listener);
+  if (!listener) co_return;
+  redis::options how = quick();
+  how.address = listener->local_address().to_string();
+  how.deadline = 20s;
+  how.health_interval = 200ms;
+  lv::scope parts{lv::on_failure::report};
+  parts.spawn("server", serve_from, server, std::move(*listener));
+  {
+    struct asks {
+      static lv::task<> without_end(redis::client* of) {
+        // Late by far: a kernel that is left alone probes such a connection for a quarter of an hour, or never.
+        const auto got = co_await lv::with_deadline(60s, of->command(redis::no_deadline, "SLOW", 3'600'000, "x"));
+        EXPECT_EQ(got.error(), io_failure::timed_out) << got.error().message();
+        EXPECT_TRUE(got.error().was_sent());
+        EXPECT_EQ(of->look().lost, 1U) << "not the caller's time was over, but the connection's";
+      }
+    };
+    redis::client client(std::move(how));
+    lv::scope callers;
+    callers.spawn(asks::without_end, &client);
+    while (!server->seen.contains("SLOW 3600000 x")) co_await lv::sleep(1ms);
+    server->vanish_all();
+    if (others_ask) {
+      const auto other = co_await client.command(redis::within(50ms), "ECHO", "lost");
+      EXPECT_EQ(other.error(), io_failure::timed_out);
+    }
+    co_await callers.join();
+    const auto next = co_await client.command("ECHO", "next");
+    EXPECT_EQ(echoed(next), "next") << "on another connection";
+  }
+  parts.cancel();
+  co_await parts.join();
+}
+
+TEST(redis_client, a_server_whose_machine_is_gone_is_given_up_even_by_who_waits_for_as_long_as_it_takes) {
+  for (const bool others_ask : {true, false}) {
+    SCOPED_TRACE(others_ask ? "something is sent" : "nothing is sent");
+    fake_server server;
+    EXPECT_EQ(lv::test::run_tasks(1, lose_the_machine, others_ask, &server), 0);
+  }
+}
+
 TEST(redis_client, what_others_would_notice_is_refused_before_it_is_sent) {
   simulate(18, [](redis::client* client, fake_server* server) -> lv::task<> {
     for (const char* name : {"MULTI", "BLPOP", "SELECT", "SUBSCRIBE", "MONITOR"}) {
@@ -582,6 +628,93 @@ TEST(redis_session, one_that_lay_is_asked_and_one_that_died_is_replaced) {
     EXPECT_TRUE(next);
     EXPECT_EQ(server->connections, 2U);
   });
+}
+
+lv::task<> hold_some(redis::client* client, std::size_t count) {
+  std::vector<redis::session> held;
+  for (std::size_t i = 0; i < count; i++) {
+    auto one = co_await client->open_session();
+    EXPECT_TRUE(one);
+    if (one) held.push_back(std::move(*one));
+  }
+}
+
+TEST(redis_session, silent_ones_that_lay_leave_the_caller_time_for_another) {
+  simulate(24, [](redis::client* client, fake_server* server) -> lv::task<> {
+    co_await hold_some(client, 2);
+    co_await lv::sleep(10s);
+    server->mute_all();
+    const auto fresh = co_await client->open_session();
+    EXPECT_TRUE(fresh) << "within the same half second";
+    EXPECT_EQ(server->connections, 3U);
+  });
+}
+
+TEST(redis_session, who_is_cancelled_while_one_is_asked_leaves_the_others_alone) {
+  simulate(25, [](redis::client* client, fake_server* server) -> lv::task<> {
+    struct asks {
+      static lv::task<> once(redis::client* of) {
+        const auto got = co_await of->open_session();
+        EXPECT_EQ(got.error(), io_failure::cancelled);
+        EXPECT_FALSE(got.error().was_sent());
+      }
+    };
+    co_await hold_some(client, 4);
+    co_await lv::sleep(10s);
+    EXPECT_EQ(server->open, 4U);
+    server->mute_all();
+    lv::scope caller;
+    caller.spawn(asks::once, client);
+    co_await lv::sleep(10ms);
+    caller.cancel();
+    co_await caller.join();
+    const auto late = co_await lv::with_deadline(0us, client->open_session());
+    EXPECT_EQ(late.error(), io_failure::timed_out) << late.error().message();
+    co_await lv::sleep(1s);
+    EXPECT_GE(server->open, 2U) << "at most one for each of them is closed, whose PING is under way";
+    EXPECT_EQ(server->connections, 4U);
+  });
+}
+
+TEST(redis_session, a_transaction_that_may_not_begin_carries_nothing_out) {
+  fake_server server;
+  server.forbidden = {"MULTI"};
+  simulate(26, [](redis::client* client, fake_server* of) -> lv::task<> {
+    auto held = co_await client->open_session();
+    EXPECT_TRUE(held);
+    std::vector<redis::request> commands;
+    commands.emplace_back("INCRBY", "n", 2);
+    auto all = co_await held->transaction(commands);
+    EXPECT_EQ(all.error(), failure::server);
+    EXPECT_EQ(all.error().code(), "NOPERM") << all.error().message();
+    EXPECT_FALSE(all.error().was_sent());
+    EXPECT_EQ(of->seen["INCRBY n 2"], 0);
+    of->forbidden.clear();
+    all = co_await held->transaction(commands);
+    EXPECT_TRUE(all && *all) << "the session is as it was";
+    EXPECT_EQ(of->table["n"], "2");
+  }, {}, std::move(server));
+}
+
+TEST(redis_session, a_transaction_that_may_not_end_is_no_one_elses) {
+  fake_server server;
+  server.forbidden = {"EXEC"};
+  simulate(27, [](redis::client* client, fake_server* of) -> lv::task<> {
+    {
+      auto held = co_await client->open_session();
+      EXPECT_TRUE(held);
+      std::vector<redis::request> commands;
+      commands.emplace_back("INCRBY", "n", 2);
+      const auto all = co_await held->transaction(std::move(commands));
+      EXPECT_EQ(all.error().code(), "NOPERM") << all.error().message();
+      EXPECT_FALSE(held->is_open());
+    }
+    of->forbidden.clear();
+    auto next = co_await client->open_session();
+    EXPECT_TRUE(next);
+    const auto got = co_await next->command("ECHO", "x");
+    EXPECT_EQ(echoed(got), "x") << "not queued behind another's";
+  }, {}, std::move(server));
 }
 
 TEST(redis_session, a_transaction_gives_all_replies) {

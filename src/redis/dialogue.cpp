@@ -1,5 +1,6 @@
 #include "redis/dialogue.hpp"
 
+#include <algorithm>
 #include <new>
 #include <string>
 #include <utility>
@@ -70,7 +71,17 @@ void dialogue::hang_up() noexcept {
   }
 }
 
-task<io_result<void>> dialogue::connect(std::string_view to) {
+task<io_result<void>> dialogue::connect(const options& how) {
+  constexpr int silent_intervals = 3;
+  const io_result<void> connected = co_await connect_to(how.address);
+  if (!connected || is_local_) co_return connected;
+  // Where it cannot be had, the kernel's own patience holds.
+  const duration silence = std::min(how.health_interval, duration::max() / silent_intervals) * silent_intervals;
+  static_cast<void>(tcp_.set_silence_max(silence));
+  co_return connected;
+}
+
+task<io_result<void>> dialogue::connect_to(std::string_view to) {
   if (to.starts_with('/') || to.starts_with('@')) {
     auto stream = co_await unix_stream::connect(to);
     if (!stream) co_return std::unexpected(stream.error().during(connecting));
@@ -156,7 +167,7 @@ task<result<void>> dialogue::introduce(const options& how) {
 
 task<result<std::unique_ptr<dialogue>>> dialogue::open_in_time(const options& how) {
   auto made = std::make_unique<dialogue>(how.replies);
-  const io_result<void> connected = co_await made->connect(how.address);
+  const io_result<void> connected = co_await made->connect(how);
   if (!connected) co_return std::unexpected(error::of_io(connected.error(), false));
   const result<void> introduced = co_await made->introduce(how);
   if (!introduced) co_return std::unexpected(introduced.error());

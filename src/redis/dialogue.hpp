@@ -5,6 +5,9 @@
 //
 // One task may read while another writes, as on the stream below. Bytes that were received stay in the stream's buffer, lent, until
 // all values in them were taken.
+//
+// Over TCP the kernel gives a connection up whose peer's machine acknowledges nothing for three health intervals, so that also who
+// waits without a deadline learns of it.
 
 #include <sys/uio.h>
 
@@ -56,7 +59,8 @@ public:
 
 private:
   static task<result<std::unique_ptr<dialogue>>> open_in_time(const options& how);
-  task<io_result<void>> connect(std::string_view to);
+  task<io_result<void>> connect(const options& how);
+  task<io_result<void>> connect_to(std::string_view to);
   task<result<void>> introduce(const options& how);
   task<result<void>> introduce_in_resp2(const options& how);
   task<result<void>> expect_ok(std::size_t count);

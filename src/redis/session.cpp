@@ -80,22 +80,32 @@ task<result<replies>> give_all(std::shared_ptr<held_connection> on, std::vector<
   }
   turn now(*on);
   if (on->wire == nullptr) co_return std::unexpected(closed());
+  // Alone, first: behind a MULTI that is refused, by an ACL or a proxy, the commands would be carried out one by one.
   request begin("MULTI");
+  const io_result<void> asked = co_await on->wire->write(begin.encode());
+  if (!asked) co_return std::unexpected(error::of_io(asked.error().during(talking), false));
+  result<value> begun = co_await reply_of(*on);
+  if (!begun) co_return std::unexpected(begun.error().with_sent(false));
+  if (begun->is_error()) {
+    now.answered();
+    co_return std::unexpected(error::of_server(std::move(*begun).take_text()).with_sent(false));
+  }
   request end("EXEC");
-  std::string all(begin.encode());
+  std::string all;
   for (request& each : commands) all += each.encode();
   all += end.encode();
   const io_result<void> written = co_await on->wire->write(all);
   if (!written) co_return std::unexpected(error::of_io(written.error().during(talking), true));
   value last;
   std::optional<error> refused;  // by the server, the first one
-  for (std::size_t i = 0; i < commands.size() + 2; i++) {
+  for (std::size_t i = 0; i < commands.size() + 1; i++) {
     result<value> reply = co_await reply_of(*on);
     if (!reply) co_return std::unexpected(reply.error());
     last = std::move(*reply);
     if (last.is_error() && !refused) refused = error::of_server(std::string(last.text()));
   }
-  now.answered();
+  // Where EXEC itself was refused the transaction is still open, and closed with the connection.
+  if (!last.is_error() || last.error_code() == "EXECABORT") now.answered();
   on->watches = false;
   if (refused) co_return std::unexpected(std::move(*refused));
   if (last.is_null()) co_return replies{};

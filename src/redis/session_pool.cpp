@@ -1,9 +1,12 @@
 #include "redis/session_pool.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "levity/task/cancel.hpp"
+#include "levity/task/detail/executor.hpp"
+#include "levity/time/deadline.hpp"
 
 namespace levity::inline v0::redis::detail {
 
@@ -45,12 +48,18 @@ std::unique_ptr<dialogue> session_pool::take_idle(duration& lay) noexcept {
 
 task<result<std::unique_ptr<dialogue>>> session_pool::open(session_pool& self) {
   for (;;) {
+    // Who is cancelled or late would find each of them silent.
+    const cancel_reason why = levity::detail::pending_cancel(levity::detail::running_task());
+    if (why != cancel_reason::none) co_return std::unexpected(error::of_io(to_io_error(why, holding), false));
     duration lay{};
     std::unique_ptr<dialogue> idle = self.take_idle(lay);
     if (idle == nullptr) break;
     if (lay > self.options_->session_idle_max) continue;
     if (lay <= trusted) co_return std::move(idle);
-    const bool good = co_await answers(*idle);
+    // One that says nothing must leave the time for others, and for a connect.
+    duration patience = self.options_->connect_timeout;
+    if (const std::optional<duration> left = deadline_left()) patience = std::min(patience, *left / 4);
+    const bool good = co_await with_deadline(patience, answers(*idle));
     if (good) co_return std::move(idle);
   }
   co_return co_await dialogue::open(*self.options_);

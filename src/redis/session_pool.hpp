@@ -7,7 +7,7 @@
 //
 // The idle one that was used last is given out first, so that those that are not needed grow old and are closed. One that lay for
 // more than a second is asked by PING before it is given out: the server may have closed it, and a command that failed on it could
-// not be told from one that was carried out.
+// not be told from one that was carried out. It has a quarter of what is left to the caller for its answer.
 
 #include <memory>
 #include <vector>

@@ -4,8 +4,12 @@
 // simulated networks and has the manners that a test wants.
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -168,6 +172,7 @@ public:
   duration delay_max{};       // of each command, drawn
   unsigned dies_at = 0;       // one of so many commands ends its connection instead, in the middle of its reply; 0: never
   rng random{1};
+  std::set<std::string> forbidden;  // names of commands, as by an ACL
 
   std::map<std::string, int> seen;   // how often each command came, by its words
   std::vector<std::string> log;      // in order
@@ -195,9 +200,34 @@ public:
   }
   /// They take what comes and say nothing from here on.
   void mute_all() { muted_before_ = connections; }
+  /// As if the machine had lost its power: whatever comes on these connections is dropped before the kernel sees it, so nothing is
+  /// acknowledged and nothing refused. Over real sockets only.
+  void vanish_all() {
+    sock_filter drop{BPF_RET | BPF_K, 0, 0, 0};
+    const sock_fprog all{1, &drop};
+    for (tcp_stream* const each : peers_) {
+      EXPECT_EQ(::setsockopt(descriptor_of(*each), SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all), 0);
+    }
+  }
 
 private:
   using words = std::vector<std::string>;
+
+  // By its two ends, over IPv4; -1: it is none of the kernel's.
+  static int descriptor_of(const tcp_stream& stream) {
+    constexpr int descriptors_max = 4096;
+    const std::uint16_t ours = stream.local_address().port();
+    const std::uint16_t theirs = stream.peer_address().port();
+    const auto port_by = [](int fd, auto ask) {
+      sockaddr_in at{};
+      socklen_t size = sizeof at;
+      return ask(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0 && at.sin_family == AF_INET ? ntohs(at.sin_port) : 0;
+    };
+    for (int fd = 0; fd < descriptors_max; fd++) {
+      if (port_by(fd, ::getsockname) == ours && port_by(fd, ::getpeername) == theirs) return fd;
+    }
+    return -1;
+  }
 
   static task<> talk(fake_server* self, std::shared_ptr<tcp_stream> peer) {
     self->open++;
@@ -245,7 +275,9 @@ private:
         }
         std::string out;
         if (command[0] == "HELLO" && self->knows_hello) resp3 = true;
-        if (command[0] == "MULTI") {
+        if (self->forbidden.contains(command[0])) {
+          out = "-NOPERM this user has no permissions to run the '" + command[0] + "' command\r\n";
+        } else if (command[0] == "MULTI") {
           in_transaction = true;
           out = "+OK\r\n";
         } else if (command[0] == "EXEC") {

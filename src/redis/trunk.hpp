@@ -16,7 +16,7 @@
 //     write   takes what is queued, yields once before, so that all tasks that are ready give theirs too, and sends it in one call
 //     read    gives replies to the oldest commands, pushes to nobody
 //     watch   every health_interval: a connection that owed a reply at the last look and has answered nothing since is given up; an
-//             idle one is asked by PING
+//             idle one is asked by PING. Behind a command without a deadline only the kernel gives up (dialogue.hpp)
 //   The first of these that ends ends the others. What was sent then fails, or is sent once more where its caller said so.
 //
 // A connection that ends right after it was good backs off like one that failed: a server that greets and hangs up is no better.

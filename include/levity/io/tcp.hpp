@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "levity/base/address.hpp"
+#include "levity/base/clock.hpp"
 #include "levity/base/error.hpp"
 #include "levity/io/byte_view.hpp"
 #include "levity/io/detail/socket_attempt.hpp"
@@ -77,6 +78,11 @@ public:
   io_result<void> set_no_delay(bool on) noexcept;
   /// SO_KEEPALIVE: the kernel probes a silent peer, and reads fail with timed_out when it is gone. Off by default.
   io_result<void> set_keep_alive(bool on) noexcept;
+  /// For how long the peer's machine may be silent before the connection is given up, so that reads and writes fail with timed_out:
+  /// about what was sent and it has not acknowledged or not taken (TCP_USER_TIMEOUT, in milliseconds), and while nothing is under
+  /// way, about probes, each third of `at_most` and in whole seconds (SO_KEEPALIVE). A peer that is slow to answer is not silent:
+  /// its kernel acknowledges for it. Nothing or less: off, as by default.
+  io_result<void> set_silence_max(duration at_most) noexcept;
   /// Bytes that the kernel holds for the peer (SO_SNDBUF); it doubles what is asked, within its limits, and no longer tunes it.
   io_result<void> set_send_buffer(int bytes) noexcept;
   /// The same for what has come and was not read (SO_RCVBUF).

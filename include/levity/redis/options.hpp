@@ -31,7 +31,8 @@ struct options {
   duration deadline = std::chrono::milliseconds(500);
   /// A connect with everything that is said before the first command.
   duration connect_timeout = std::chrono::seconds(1);
-  /// A connection that owes a reply and says nothing for one to two of these is given up; one that is idle is asked by PING.
+  /// A connection that owes a reply and says nothing for one to two of these is given up, unless the oldest command has no
+  /// deadline; one that is idle is asked by PING. Over TCP any is given up whose peer's machine is silent for three.
   duration health_interval = std::chrono::seconds(5);
   /// After a failed connect the next one waits for a time drawn from nothing to this, doubled from failure to failure ...
   duration backoff_first = std::chrono::milliseconds(50);

@@ -48,9 +48,10 @@ public:
   /// The same with a request that was made before.
   [[nodiscard("co_await the command")]] task<result<value>> send(request what, const call_options& how = {});
 
-  /// MULTI, the commands, EXEC, in one write: all of them or none, with nothing of others in between. Their replies in order, among
-  /// them errors as values; nullopt when a key that WATCH named was changed meanwhile. A command that the server refuses to queue
-  /// is the error, and none was carried out.
+  /// MULTI, and once the server has begun a transaction, the commands and EXEC in one write: all of them or none, with nothing of
+  /// others in between, in two round trips. Their replies in order, among them errors as values; nullopt when a key that WATCH
+  /// named was changed meanwhile. A MULTI, a command or an EXEC that the server refuses is the error, and none was carried out;
+  /// a MULTI as one that was not sent. After a refused EXEC the session is closed.
   [[nodiscard("co_await the transaction")]] task<result<std::optional<std::vector<value>>>> transaction(
       std::vector<request> commands, const call_options& how = {});
 
