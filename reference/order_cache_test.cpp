@@ -74,6 +74,55 @@ TEST(order_cache, a_change_is_seen_by_who_asks_after_it_was_acknowledged) {
   });
 }
 
+levity::task<> place_one(store* kept) {
+  const new_order wanted = one_tea();
+  (void)co_await kept->place(wanted, {});
+}
+
+levity::task<> change_one(store* kept) { (void)co_await kept->change(1, {order_status::paid, {}}); }
+
+levity::task<> read_one(order_cache* cache, std::uint32_t* version) {
+  const auto read = co_await cache->get(1);
+  EXPECT_TRUE(read);
+  if (read) *version = version_in(read->json);
+}
+
+levity::task<> until_waiting(store* kept, std::size_t requests) {
+  while (kept->look().waiting < requests) co_await levity::yield();
+}
+
+TEST(order_cache, what_a_load_read_before_a_change_is_given_to_nobody_after_it) {
+  const temporary_directory directory;
+  store kept(recover(directory.path()).value(), directory.path());
+  levity::test::run_tasks(2, [](store* runs) -> levity::task<> {
+    order_cache cache(*runs, nullptr, {.get_time_max = 60s});
+    std::uint32_t first = 0;
+    std::uint32_t second = 0;
+    // Nobody writes yet, so whoever has read the new order waits for the disk: the load of the first reader.
+    levity::scope all;
+    all.spawn(place_one, runs);
+    co_await until_waiting(runs, 1);
+    all.spawn(read_one, &cache, &first);
+    co_await until_waiting(runs, 2);
+    all.spawn(change_one, runs);
+    co_await until_waiting(runs, 3);
+    const auto changed = runs->peek(1).value();
+    EXPECT_EQ(changed.version, 2u);
+    std::string json;
+    write_order(json, changed);
+    cache.changed(changed, json);
+    // The second joins the load of the first.
+    all.spawn(read_one, &cache, &second);
+    for (int i = 0; i < 1'000; i++) co_await levity::yield();
+    all.spawn([](store* writes) { return writes->run(); }, runs);
+    while (second == 0) co_await levity::yield();
+    EXPECT_EQ(second, 2u);
+    EXPECT_EQ(version_in((co_await cache.get(1))->json), 2u);
+    runs->stop();
+    co_await all.join();
+  }, &kept);
+}
+
 TEST(order_cache, of_two_changes_the_later_version_stays_whoever_comes_first) {
   const temporary_directory directory;
   with_store(directory, 2, [](store* kept) -> levity::task<> {

@@ -88,7 +88,7 @@ levity::task<> serve_all(levity::tcp_listener* customers, levity::tcp_listener* 
 
 std::optional<downstream_options> read_downstream_options(int argc, char** argv, const char* name, downstream_options defaults) {
   downstream_options wanted = std::move(defaults);
-  for (int i = 1; i < argc; i++) {
+  for (int i = 1; i < argc; i += 2) {
     const std::string_view word = argv[i];
     const std::string_view value = i + 1 < argc ? argv[i + 1] : "";
     bool known = !value.empty();
@@ -105,7 +105,6 @@ std::optional<downstream_options> read_downstream_options(int argc, char** argv,
                    name, argv[i], wanted.listen.c_str(), wanted.operate.c_str());
       return std::nullopt;
     }
-    i++;
   }
   std::error_code error;
   std::filesystem::create_directories(wanted.data, error);

@@ -83,6 +83,19 @@ class Story(unittest.TestCase):
         self.assertEqual([line["target"] for line in facts["table"]],
                          ["<= 8 ms", "<= 0.1%", "<= 6,000", "<= 50 ms", ">= 99%, degraded", "0"])
 
+    def test_in_a_small_story_of_after_nothing_is_lost_or_doubled(self):
+        rate = 300 if is_plain() else 50
+        ran = story("--only", "after", "--rate", str(rate), "--duration", "4s", "--writes", "30", "--json", "-")
+        # Whether times and shares meet their targets is no matter of a test: 2 and 3 say that they did not.
+        self.assertIn(ran.returncode, (0, 2, 3), ran.stdout + ran.stderr)
+        after = json.loads(ran.stdout)["versions"]["after"]
+        self.assertGreater(after["orders"]["acknowledged"], 20)
+        for bad in ("lost", "doubled", "unread"):
+            self.assertEqual(after["orders"][bad], 0, after["orders"])
+        for name in ("payment slow", "inventory dead"):
+            self.assertGreater(after["during"][name]["degraded"], 0, "orders that were answered before they were booked say so")
+        self.assertEqual(sorted(after["stats"]["breakers"]), ["inventory", "payment"])
+
     def test_bad_use_is_refused_with_a_sentence(self):
         for words, part in ((["--rate", "nothing"], "--rate"), (["--duration", "0s"], "--duration"),
                             (["--only", "never"], "--only"), (["--program", "middle=/bin/true"], "--program"),
