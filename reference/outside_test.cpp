@@ -94,7 +94,7 @@ TEST(outside, a_booking_bears_key_id_trace_and_deadline) {
     EXPECT_TRUE(seen["traceparent"].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-")) << seen["traceparent"];
     EXPECT_EQ(seen["traceparent"].find("00f067aa0ba902b7"), std::string::npos) << "the call is a span of its own";
     EXPECT_GT(std::stoi(seen["X-Request-Deadline-Ms"]), 0);
-    EXPECT_LE(std::stoi(seen["X-Request-Deadline-Ms"]), 40);
+    EXPECT_LE(std::stoi(seen["X-Request-Deadline-Ms"]), 100);
     EXPECT_EQ(seen["body"], R"({"order":"ord_0000000000000005","amount":300})");
     EXPECT_EQ(to.look().calls, 1u);
     EXPECT_EQ(to.look().failures, 0u);
@@ -118,7 +118,7 @@ TEST(outside, a_service_that_turns_slow_holds_up_as_many_customers_as_it_has_pla
     EXPECT_EQ(to.look().calls, 30u);
     EXPECT_EQ(to.look().kept_back, 990u);
     EXPECT_EQ(to.look().breaker.state, levity::breaker_state::open) << "no customer was a probe";
-    EXPECT_LE(longest, 45ms);
+    EXPECT_LE(longest, 105ms);
   });
 }
 

@@ -35,11 +35,11 @@ namespace orders {
 
 struct settlement_options {
   std::uint32_t concurrent_max = 8;
-  double per_second_max = 1'000;
+  double per_second_max = 300;  // so that a debt is paid beside what comes, and not instead of it
   levity::duration pause = std::chrono::milliseconds(25);         ///< at most before the first further attempt; then twice as much
   levity::duration pause_max = std::chrono::seconds(1);           ///< and never more
   levity::duration call_time = std::chrono::milliseconds(250);    ///< that an answer may take; after a failure twice as much
-  levity::duration call_time_max = std::chrono::seconds(3);       ///< and never more
+  levity::duration call_time_max = std::chrono::seconds(1);       ///< and never more: a probe that hangs keeps the breaker open
   levity::duration refused_pause = std::chrono::seconds(30);
   std::uint64_t seed = 1;
 };

@@ -30,7 +30,7 @@ system_mutex& the_lock() {
 
 void count_and_ring(int signal) noexcept {
   counts[signal].fetch_add(1, std::memory_order_release);  // E113 release.
-  // Relaxed: it was set before the handler was installed.
+  // Relaxed: it was set before the handler was installed, and by E395.
   kernel::ring_bell(bell.load(std::memory_order_relaxed));
 }
 
@@ -79,7 +79,7 @@ io_result<void> subscribe_signal(int signal) noexcept {
       return std::unexpected(io_error{io_failure::invalid, errno, doing});
     }
   }
-  subscribers[signal].fetch_add(1, std::memory_order_relaxed);
+  subscribers[signal].fetch_add(1, std::memory_order_release);  // E395 release.
   return {};
 }
 
@@ -89,7 +89,8 @@ void unsubscribe_signal(int signal) noexcept {
 }
 
 bool deliver_signal(int signal) noexcept {
-  if (signal <= 0 || signal >= signals_max || subscribers[signal].load(std::memory_order_relaxed) == 0) return false;
+  if (signal <= 0 || signal >= signals_max) return false;
+  if (subscribers[signal].load(std::memory_order_acquire) == 0) return false;  // E395 acquire.
   count_and_ring(signal);
   return true;
 }

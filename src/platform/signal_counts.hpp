@@ -9,6 +9,8 @@
 //
 // Edges
 //   E113  count of a signal -> who sees it: what its sender did before (through the eventfd, and for a look without a wait).
+//   E395  a subscription -> who delivers to it: the bell, and what the subscriber did before. A handler needs none: it is installed
+//         after the bell was made.
 //
 // Rejected: a signalfd a set (the signal would have to be blocked in every thread before there are any).
 

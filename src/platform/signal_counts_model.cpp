@@ -27,4 +27,18 @@ LEVITY_SCENARIO(who_sees_a_signal_counted_sees_what_its_sender_did) {
       look);
 }
 
+// E395.
+LEVITY_SCENARIO(who_delivers_a_signal_sees_what_its_subscriber_did) {
+  model::cell<int> prepared{0};
+  model::together(
+      [&] {
+        prepared.set(1);
+        model::require(levity::detail::subscribe_signal(SIGUSR2).has_value(), "SIGUSR2 can be caught");
+      },
+      [&] {
+        if (levity::detail::deliver_signal(SIGUSR2)) model::require(prepared.get() == 1, "what the subscriber did is there");
+      });
+  levity::detail::unsubscribe_signal(SIGUSR2);
+}
+
 }  // namespace
