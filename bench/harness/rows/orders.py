@@ -25,7 +25,8 @@ def dead_service(bench):
     everything = with_breaker + without
     if any(each["well_unanswered"] for each in everything):
         raise Failure("the service was not answered in time while it was well; is the machine busy?")
-    extra = [(each["well_arrived"] + each["arrived"]) / (each["well_calls"] + each["calls"]) - 1 for each in without]
+    calls = [each["well_calls"] + each["calls"] for each in without]
+    extra = [(each["well_arrived"] + each["arrived"] - all_) / all_ for each, all_ in zip(without, calls)]
     dead = sorted(each["arrived"] / each["calls"] - 1 for each in without)[1]
     held = [each["arrived"] / each["calls"] for each in with_breaker]
     yield of_values(f"{DEAD}/extra_load", extra, "of the calls", at_most(0.10), value=max(extra),
