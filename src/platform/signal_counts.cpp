@@ -30,7 +30,7 @@ system_mutex& the_lock() {
 
 void count_and_ring(int signal) noexcept {
   counts[signal].fetch_add(1, std::memory_order_release);  // E113 release.
-  // Relaxed: it was set before the handler was installed, and by E395.
+  // Relaxed: it was set before the handler was installed, and before the subscription that who delivers has seen.
   kernel::ring_bell(bell.load(std::memory_order_relaxed));
 }
 
