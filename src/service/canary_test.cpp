@@ -254,10 +254,10 @@ TEST(canary, a_route_outlives_the_rules_that_it_was_made_by) {
 
 TEST(canary, threads_route_while_the_rules_change) {
   canary of(split(50, 50), with_v2());
-  const int each_does = 40'000 / slow_build_factor;
+  constexpr int each_does = 40'000 / slow_build_factor;
   std::vector<std::thread> readers;
   for (int reader = 0; reader < 3; reader++) {
-    readers.emplace_back([&of, each_does] {
+    readers.emplace_back([&of] {
       for (int i = 0; i < each_does; i++) {
         auto way = of.route(canary_call{});
         ASSERT_TRUE(way);

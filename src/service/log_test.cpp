@@ -376,9 +376,9 @@ TEST(log, threads_outside_of_any_runtime_log_too) {
   options.per_site_per_second = 0;
   lv::service::log log(options);
   std::vector<std::thread> threads;
-  const int each_says = 1000 / slow_build_factor;
+  constexpr int each_says = 1000 / slow_build_factor;
   for (int t = 0; t < 4; t++) {
-    threads.emplace_back([&log, each_says] {
+    threads.emplace_back([&log] {
       for (int i = 0; i < each_says; i++) log.info("line", {{"n", i}});
     });
   }
