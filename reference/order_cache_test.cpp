@@ -100,9 +100,10 @@ TEST(order_cache, what_a_load_read_before_a_change_is_given_to_nobody_after_it) 
     std::uint32_t second = 0;
     // Nobody writes yet, so whoever has read the new order waits for the disk: the load of the first reader.
     levity::scope all;
+    levity::scope readers;
     all.spawn(place_one, runs);
     co_await until_waiting(runs, 1);
-    all.spawn(read_one, &cache, &first);
+    readers.spawn(read_one, &cache, &first);
     co_await until_waiting(runs, 2);
     all.spawn(change_one, runs);
     co_await until_waiting(runs, 3);
@@ -112,10 +113,10 @@ TEST(order_cache, what_a_load_read_before_a_change_is_given_to_nobody_after_it) 
     write_order(json, changed);
     cache.changed(changed, json);
     // The second joins the load of the first.
-    all.spawn(read_one, &cache, &second);
+    readers.spawn(read_one, &cache, &second);
     for (int i = 0; i < 1'000; i++) co_await levity::yield();
     all.spawn([](store* writes) { return writes->run(); }, runs);
-    while (second == 0) co_await levity::yield();
+    co_await readers.join();
     EXPECT_EQ(second, 2u);
     EXPECT_EQ(version_in((co_await cache.get(1))->json), 2u);
     runs->stop();
