@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
+# Behind that line, which keeps their bytecode out of the sources, hence E402.
 from case import Case, sees  # noqa: E402
 from cases import answers, combinations  # noqa: E402
 from conversation import Outcome, converse, outcome_of  # noqa: E402

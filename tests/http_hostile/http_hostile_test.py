@@ -12,6 +12,7 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True
+# Behind that line, which keeps their bytecode out of the sources, hence E402.
 import case  # noqa: E402
 from conversation import Outcome, converse, outcome_of  # noqa: E402
 from cases import answers, chunks, coding, connection, fields, host, length, request_line, target, truncated  # noqa: E402
