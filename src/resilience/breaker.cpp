@@ -1,5 +1,6 @@
 #include "levity/resilience/breaker.hpp"
 
+#include <utility>
 #include <variant>
 
 #include "levity/base/assert.hpp"
@@ -20,12 +21,18 @@ detail::breaker_machine* make_machine(breaker_settings settings) {
 
 }  // namespace
 
-breaker::breaker(breaker_settings settings) : machine_(make_machine(std::move(settings))) {}
-breaker::breaker(breaker&&) noexcept = default;
-breaker& breaker::operator=(breaker&&) noexcept = default;
+breaker::breaker(breaker_settings settings) : machine_(make_machine(std::move(settings))), gate_(&*machine_) {}
+breaker::breaker(breaker&& other) noexcept
+    : machine_(std::move(other.machine_)), gate_(std::exchange(other.gate_, nullptr)) {}
+breaker& breaker::operator=(breaker&& other) noexcept {
+  if (this == &other) return *this;
+  machine_ = std::move(other.machine_);
+  gate_ = std::exchange(other.gate_, nullptr);
+  return *this;
+}
 breaker::~breaker() = default;
 
-std::expected<breaker::permit, rejection> breaker::try_admit(time_point now) noexcept {
+std::expected<breaker::permit, rejection> breaker::admit_slowly(time_point now) noexcept {
   detail::breaker_machine* const machine = &*machine_;
   const auto answer = machine->admit(now);
   if (answer) [[likely]] return permit(machine, *answer, now);
@@ -44,12 +51,12 @@ void breaker::force_open(time_point now) noexcept { machine_->force(breaker_stat
 void breaker::force_closed(time_point now) noexcept { machine_->force(breaker_state::forced_closed, now); }
 void breaker::automatic(time_point now) noexcept { machine_->force(breaker_state::closed, now); }
 
-void breaker::permit::record(verdict said, time_point now) noexcept {
-  if (detail::breaker_machine* const machine = std::exchange(machine_, nullptr)) {
-    machine->record(pass_, said, now - admitted_at_, now);
-  }
+void breaker::permit::record_slowly(verdict said, time_point now) noexcept {
+  static_cast<detail::breaker_machine*>(std::exchange(gate_, nullptr))->record(pass_, said, now - admitted_at_, now);
 }
 
-void breaker::permit::give_back() noexcept { std::exchange(machine_, nullptr)->give_back(pass_); }
+void breaker::permit::give_back() noexcept {
+  static_cast<detail::breaker_machine*>(std::exchange(gate_, nullptr))->give_back(pass_);
+}
 
 }  // namespace levity

@@ -16,14 +16,18 @@
 
 namespace levity::inline v0::detail {
 
-class breaker_machine {
+class breaker_machine : public breaker_gate {
 public:
   explicit breaker_machine(breaker_settings settings) : settings_(std::move(settings)) {}
+  /// One whose state is a breaker_word.
+  breaker_machine(breaker_settings settings, std::uint64_t word) : breaker_gate(word), settings_(std::move(settings)) {}
   breaker_machine(const breaker_machine&) = delete;
   breaker_machine& operator=(const breaker_machine&) = delete;
   virtual ~breaker_machine() = default;
 
+  /// Where the gate was not seen closed.
   virtual std::expected<breaker_pass, rejection> admit(time_point now) noexcept = 0;
+  /// Where it was not seen calm.
   virtual void record(breaker_pass pass, verdict said, duration took, time_point now) noexcept = 0;
   /// The call was neutral; nobody says at what time.
   virtual void give_back(breaker_pass pass) noexcept = 0;

@@ -97,6 +97,18 @@ LEVITY_SCENARIO(two_verdicts_at_once_are_both_counted) {
   model::require(of.look().window.calls == 2 && of.look().window.failures == 1, "both are there");
 }
 
+// Where as many calls as are kept were well a success looks and goes; a failure that comes meanwhile is counted all the same.
+LEVITY_SCENARIO(a_failure_beside_a_success_that_changes_nothing_is_counted) {
+  breaker of(two_of_two());
+  for (int i = 0; i < 2; i++) of.try_admit(start)->record(verdict::success, start);
+  auto one = of.try_admit(start);
+  auto other = of.try_admit(start);
+  model::together([&] { one->record(verdict::success, start); }, [&] { other->record(verdict::failure, start); });
+  model::require(of.look().state == breaker_state::closed && of.look().window.failures == 1, "it is there");
+  of.try_admit(start)->record(verdict::failure, start);
+  model::require(of.look().window.last == 3 || of.look().state == breaker_state::open, "and the next one stands behind it");
+}
+
 // Whoever comes first when its time is over is the probe, and only that one.
 void one_of_three_is_the_probe(breaker_settings settings) {
   told all;

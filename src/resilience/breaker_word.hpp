@@ -38,6 +38,7 @@
 
 #include "levity/base/clock.hpp"
 #include "levity/resilience/breaker_state.hpp"
+#include "levity/resilience/detail/breaker_gate.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -63,8 +64,8 @@ public:
   }
 
   [[nodiscard]] constexpr std::uint64_t bits() const noexcept { return bits_; }
-  [[nodiscard]] constexpr breaker_state state() const noexcept { return static_cast<breaker_state>(bits_ & 7); }
-  [[nodiscard]] constexpr std::uint32_t generation() const noexcept { return bits_ >> 3 & generation_mask; }
+  [[nodiscard]] constexpr breaker_state state() const noexcept { return static_cast<breaker_state>(bits_ & state_mask); }
+  [[nodiscard]] constexpr std::uint32_t generation() const noexcept { return bits_ >> state_bits & generation_mask; }
   [[nodiscard]] constexpr std::uint32_t next_generation() const noexcept { return (generation() + 1) & generation_mask; }
 
   // Closed, last calls.
@@ -76,6 +77,9 @@ public:
     const std::uint64_t mask = (std::uint64_t{1} << of) - 1;
     return with_payload(kept | (((std::uint64_t{last()} << 1 | (failed ? 1U : 0U)) & mask) << 6));
   }
+
+  /// That of generation 0 with as many calls as are kept, none of which failed.
+  static constexpr breaker_word calm(unsigned calls) noexcept { return make(breaker_state::closed, 0, calls); }
 
   // Closed, in a row.
   [[nodiscard]] constexpr std::uint32_t row() const noexcept { return static_cast<std::uint32_t>(payload()); }
@@ -107,16 +111,20 @@ public:
 private:
   static constexpr unsigned until_unit_bits = 20;
   static constexpr unsigned since_unit_bits = 24;
-  static constexpr std::uint32_t generation_mask = 0xffff;
+  static constexpr unsigned state_bits = breaker_gate::state_bits;
+  static constexpr std::uint64_t state_mask = (std::uint64_t{1} << state_bits) - 1;
+  static constexpr unsigned payload_at = state_bits + breaker_gate::generation_bits;
+  static constexpr std::uint32_t generation_mask = (1U << breaker_gate::generation_bits) - 1;
   static constexpr std::uint64_t until_mask = (std::uint64_t{1} << 41) - 1;
   static constexpr std::uint64_t since_mask = (std::uint64_t{1} << 29) - 1;
 
   static constexpr breaker_word make(breaker_state state, std::uint32_t generation, std::uint64_t payload) noexcept {
-    return breaker_word(static_cast<std::uint64_t>(state) | std::uint64_t{generation & generation_mask} << 3 | payload << 19);
+    return breaker_word(static_cast<std::uint64_t>(state) | std::uint64_t{generation & generation_mask} << state_bits |
+                        payload << payload_at);
   }
-  [[nodiscard]] constexpr std::uint64_t payload() const noexcept { return bits_ >> 19; }
+  [[nodiscard]] constexpr std::uint64_t payload() const noexcept { return bits_ >> payload_at; }
   [[nodiscard]] constexpr breaker_word with_payload(std::uint64_t payload) const noexcept {
-    return breaker_word((bits_ & ((std::uint64_t{1} << 19) - 1)) | payload << 19);
+    return breaker_word((bits_ & ((std::uint64_t{1} << payload_at) - 1)) | payload << payload_at);
   }
   static constexpr std::uint64_t bounded_openings(unsigned openings) noexcept {
     return openings < openings_max ? openings : openings_max;

@@ -38,6 +38,20 @@ TEST(breaker_word, keeps_apart_what_it_holds) {
   }
 }
 
+// The gate in front of a breaker lets a success end without looking further where its word is this one.
+TEST(breaker_word, of_as_many_successes_as_are_kept_is_the_calm_one_which_no_success_changes) {
+  for (unsigned of = 1; of <= breaker_word::calls_max; of++) {
+    breaker_word word = breaker_word::closed(0).with_call(true, of);
+    for (unsigned n = 0; n < of; n++) {
+      ASSERT_NE(word, breaker_word::calm(of)) << n << " of " << of;
+      word = word.with_call(false, of);
+    }
+    ASSERT_EQ(word, breaker_word::calm(of));
+    ASSERT_EQ(word.with_call(false, of), word);
+    ASSERT_NE(word.with_call(true, of), word);
+  }
+}
+
 TEST(breaker_word, is_open_as_long_as_it_was_told_and_a_millisecond_more_at_most) {
   lv::rng random(2);
   for (int n = 0; n < 10'000; n++) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint8_t never = 255;
 constexpr unsigned closed_unit_bits = 20;
+constexpr std::uint64_t never_calm = ~std::uint64_t{0};
 
 std::unexpected<rejection> refuse(rejection_cause cause, duration retry_after = {}) noexcept {
   return std::unexpected(rejection{cause, retry_after});
@@ -24,15 +25,17 @@ bool is_over(double share, std::uint64_t part, std::uint64_t all) noexcept {
 }  // namespace
 
 judging_machine::judging_machine(breaker_settings given)
-    : breaker_machine(std::move(given)), word_(breaker_word::closed(0).bits()) {
+    : breaker_machine(std::move(given), breaker_word::closed(0).bits()) {
   if (const auto* last = std::get_if<breaker_settings::last_calls>(&settings().rule)) {
     if (last->calls > breaker_word::calls_max) {
       kind_ = kind::elsewhere;
+      calm_ = never_calm;
       window_.emplace<call_ring>(last->calls);
       return;
     }
     kind_ = kind::last;
     calls_max_ = static_cast<std::uint8_t>(last->calls);
+    calm_ = breaker_word::calm(calls_max_).bits();
     opens_at_.fill(never);
     for (unsigned calls = last->calls_min; calls <= last->calls; calls++) {
       unsigned failures = 0;
@@ -41,9 +44,11 @@ judging_machine::judging_machine(breaker_settings given)
     }
   } else if (const auto* row = std::get_if<breaker_settings::in_a_row>(&settings().rule)) {
     kind_ = kind::row;
+    calm_ = breaker_word::closed(0).bits();
     row_ = row->failures;
   } else if (const auto* rate = std::get_if<breaker_settings::call_rate>(&settings().rule)) {
     kind_ = kind::elsewhere;
+    calm_ = never_calm;
     heeds_slow_ = rate->slow_over < 1.0;
     slow_from_ = rate->slow_from;
     window_.emplace<rate_window>(rate->window);
@@ -51,12 +56,6 @@ judging_machine::judging_machine(breaker_settings given)
 }
 
 std::expected<breaker_pass, rejection> judging_machine::admit(time_point now) noexcept {
-  const breaker_word seen(word_.load(std::memory_order_relaxed));
-  if (seen.state() == breaker_state::closed) [[likely]] return breaker_pass{.generation = seen.generation()};
-  return admit_slowly(now);
-}
-
-std::expected<breaker_pass, rejection> judging_machine::admit_slowly(time_point now) noexcept {
   breaker_word seen(word_.load(std::memory_order_relaxed));
   for (;;) {
     switch (seen.state()) {

@@ -32,7 +32,6 @@ public:
 private:
   enum class kind : std::uint8_t { last, row, elsewhere };
 
-  std::expected<breaker_pass, rejection> admit_slowly(time_point now) noexcept;
   [[nodiscard]] bool record_closed(breaker_word& seen, bool failed, time_point now) noexcept;
   [[nodiscard]] bool record_probe(breaker_word& seen, verdict said, time_point now) noexcept;
   void record_elsewhere(breaker_pass pass, bool failed, bool slow, time_point now) noexcept;
@@ -46,13 +45,11 @@ private:
   [[nodiscard]] duration open_time(unsigned openings, std::uint32_t generation, time_point now) const noexcept;
   [[nodiscard]] breaker_window window_of(breaker_word seen) const noexcept;
 
-  // Read by every call; written when something has failed lately.
-  alignas(cache_line_bytes) atomic<std::uint64_t> word_;
   // When it closed last, and after how many openings; of a generation, so whoever finds another one's knows of none. Written by who
   // closes it, before; read by who opens it. Relaxed: who sees it too late opens it for open_min.
   //   bits 0..15 generation   16..19 openings   20..63 moment, in units of 2^20 ns
-  atomic<std::uint64_t> closed_{0};
-  // Constants, beside it.
+  alignas(cache_line_bytes) atomic<std::uint64_t> closed_{0};
+  // Constants.
   kind kind_ = kind::last;
   std::uint8_t calls_max_ = 0;                                        // last: in the word
   std::array<std::uint8_t, breaker_word::calls_max + 1> opens_at_{};  // last: with so many calls, at so many failures

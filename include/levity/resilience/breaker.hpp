@@ -34,6 +34,7 @@
 #include "levity/resilience/breaker_look.hpp"
 #include "levity/resilience/breaker_settings.hpp"
 #include "levity/resilience/breaker_state.hpp"
+#include "levity/resilience/detail/breaker_gate.hpp"
 #include "levity/resilience/rejection.hpp"
 #include "levity/resilience/verdict.hpp"
 
@@ -41,12 +42,6 @@ namespace levity::inline v0 {
 namespace detail {
 
 class breaker_machine;
-
-/// What a breaker wants back with the verdict: when, in its own count, it let the call through.
-struct breaker_pass {
-  std::uint64_t bucket = 0;
-  std::uint32_t generation = 0;
-};
 
 }  // namespace detail
 
@@ -58,8 +53,8 @@ public:
 
   /// Closed, with nothing counted. The settings must make sense: breaker_settings::problem().
   explicit breaker(breaker_settings settings = breaker_settings::article());
-  breaker(breaker&&) noexcept;
-  breaker& operator=(breaker&&) noexcept;
+  breaker(breaker&& other) noexcept;
+  breaker& operator=(breaker&& other) noexcept;
   ~breaker();
 
   /// The right to one call, or why not: breaker_open, with the time that is left, or probe_under_way. Closed, a few nanoseconds
@@ -82,7 +77,10 @@ public:
   void automatic(time_point now) noexcept;
 
 private:
+  std::expected<permit, rejection> admit_slowly(time_point now) noexcept;
+
   detail::owner<detail::breaker_machine> machine_;
+  detail::breaker_gate* gate_;  // the machine's
 };
 
 /// The right to one call through a breaker. Told once what became of the call; dropped untold, it was neutral: a probe's place is
@@ -90,34 +88,47 @@ private:
 class [[nodiscard]] breaker::permit {
 public:
   permit(permit&& other) noexcept
-      : machine_(std::exchange(other.machine_, nullptr)), admitted_at_(other.admitted_at_), pass_(other.pass_) {}
+      : gate_(std::exchange(other.gate_, nullptr)), admitted_at_(other.admitted_at_), pass_(other.pass_) {}
   permit& operator=(permit&& other) noexcept {
     if (this == &other) return *this;
-    if (machine_ != nullptr) give_back();
-    machine_ = std::exchange(other.machine_, nullptr);
+    if (gate_ != nullptr) give_back();
+    gate_ = std::exchange(other.gate_, nullptr);
     admitted_at_ = other.admitted_at_;
     pass_ = other.pass_;
     return *this;
   }
   ~permit() {
-    if (machine_ != nullptr) give_back();
+    if (gate_ != nullptr) give_back();
   }
 
   /// What became of the call. The first time counts; if the breaker's state has changed since the call began, it is counted as
   /// stale and changes nothing. May make the change that this verdict brings about, and tell on_transition.
-  void record(verdict said, time_point now) noexcept;
+  void record(verdict said, time_point now) noexcept {
+    if (gate_ == nullptr) return;
+    if (said == verdict::success && gate_->is_calm(pass_)) [[likely]] {
+      gate_ = nullptr;
+    } else {
+      record_slowly(said, now);
+    }
+  }
 
 private:
   friend class breaker;
-  permit(detail::breaker_machine* machine, detail::breaker_pass pass, time_point now) noexcept
-      : machine_(machine), admitted_at_(now), pass_(pass) {}
+  permit(detail::breaker_gate* gate, detail::breaker_pass pass, time_point now) noexcept
+      : gate_(gate), admitted_at_(now), pass_(pass) {}
 
+  void record_slowly(verdict said, time_point now) noexcept;
   void give_back() noexcept;
 
-  detail::breaker_machine* machine_;  // null: told, moved from, or let through only because the breaker observes
+  detail::breaker_gate* gate_;  // null: told, moved from, or let through only because the breaker observes
   time_point admitted_at_;
   detail::breaker_pass pass_;
 };
+
+inline std::expected<breaker::permit, rejection> breaker::try_admit(time_point now) noexcept {
+  if (detail::breaker_pass pass; gate_->is_closed(pass)) [[likely]] return permit(gate_, pass, now);
+  return admit_slowly(now);
+}
 
 static_assert(admission_policy<breaker>);
 
