@@ -40,9 +40,15 @@ bookings::bookings(store& orders, const booking_options& options, levity::servic
   }
 }
 
-levity::task<std::string> bookings::book(order_view order) {
+bookings::opened bookings::open() {
+  opened all;
+  for (const auto& at : partners_) all.each_.push_back(at->settles.open());
+  return all;
+}
+
+levity::task<std::string> bookings::book(opened open, order_view order) {
   std::vector<levity::task<bool>> each;
-  for (const auto& at : partners_) each.push_back(at->settles.book(order));
+  for (std::size_t i = 0; i < partners_.size(); i++) each.push_back(partners_[i]->settles.book(std::move(open.each_[i]), order));
   const std::vector<bool> done = co_await levity::when_all(std::move(each));
   std::string later;
   for (std::size_t i = 0; i < partners_.size(); i++) {

@@ -26,9 +26,22 @@ struct booking_options {
   settlement_options settlement;
 };
 
-/// book() and look() from any task; run() by one task, which the store outlives.
+/// open(), book() and look() from any task; run() by one task at a time, which the store outlives.
 class bookings {
 public:
+  /// The bookings of an order that is about to be made: what the store tells of it.
+  class opened final : public debtor {
+  public:
+    /// The order owes them: from now on whatever is not done is settled later. Once.
+    void owe(std::uint64_t order) noexcept override {
+      for (settlement::open_booking& each : each_) each.owe(order);
+    }
+
+  private:
+    friend bookings;
+    std::vector<settlement::open_booking> each_;  // as partners_
+  };
+
   bookings(store& orders, const booking_options& options, levity::service::id_source& ids, levity::service::log* notes);
   bookings(const bookings&) = delete;
   bookings& operator=(const bookings&) = delete;
@@ -36,13 +49,15 @@ public:
   /// What a new order owes here: for store::place().
   [[nodiscard]] owed of_new_orders() const noexcept { return owes_; }
 
-  /// Makes the bookings of a new order, which is durable, while its customer waits. The names of those that are settled later,
-  /// as in "payment, inventory"; empty: all were made. Cancelled it throws, and all are settled later.
-  levity::task<std::string> book(order_view order);
+  /// Before the order is made, so that nothing can fail between the two.
+  opened open();
+  /// Makes the bookings of a new order, which is durable and owed, while its customer waits. The names of those that are settled
+  /// later, as in "payment, inventory"; empty: all were made. Cancelled it throws, and all are settled later.
+  levity::task<std::string> book(opened open, order_view order);
   /// The names of what an order owes here, in the same way.
   [[nodiscard]] std::string names_of(owed owes) const;
 
-  /// Settles until it is cancelled.
+  /// Settles until it is cancelled, or something fails that nobody expects; called again it goes on.
   levity::task<> run();
 
   struct figures {

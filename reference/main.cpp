@@ -70,20 +70,21 @@ lv::task<> follow_hangups(settings_now* in_force, lv::service::canary* versions,
   }
 }
 
-// Settles, whatever happens. After a failure that nobody expects, bookings may be missing that only a new start finds again: then
-// the service is unready for good.
+// Settles, whatever happens. After a failure that nobody expects, of memory for one, the service is unready for a moment, and what
+// is owed is settled from where it was.
 lv::task<> settle(orders::bookings* books, lv::service::health* probes, lv::service::log* notes) {
   for (;;) {
-    std::string why;
+    probes->set(check_bookings, true);
     try {
       co_await books->run();
     } catch (const lv::cancelled&) {
       throw;
     } catch (const std::exception& failure) {
-      why = failure.what();
+      probes->set(check_bookings, false);
+      notes->error("bookings were broken off, and go on in a second", {{"why", failure.what()}});
+    } catch (...) {
+      probes->set(check_bookings, false);
     }
-    probes->set(check_bookings, false);
-    notes->error("bookings were broken off; start the service anew", {{"why", why}});
     co_await lv::sleep(std::chrono::seconds(1));
   }
 }

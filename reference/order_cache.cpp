@@ -75,11 +75,11 @@ void order_cache::changed(const order_view& order, const std::string& json) {
   const auto now = cache_.update(order.id, [&mine](const kept& there) { return there.version > mine.version ? there : mine; });
   // Nothing there: a load that is under way may have read what was before.
   if (!now) cache_.erase(order.id);
-  if (copy_ != nullptr) copy_->keep(order.id, json);
+  if (copy_ != nullptr) copy_->keep(order);
 }
 
-void order_cache::created(const order_view& order, const std::string& json) {
-  if (copy_ != nullptr) copy_->keep(order.id, json);
+void order_cache::created(const order_view& order) {
+  if (copy_ != nullptr) copy_->keep(order);
 }
 
 void order_cache::took(levity::duration time) {

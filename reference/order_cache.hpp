@@ -53,7 +53,7 @@ public:
   /// A change that is durable, before anybody is told of it.
   void changed(const order_view& order, const std::string& json);
   /// An order that is durable and new.
-  void created(const order_view& order, const std::string& json);
+  void created(const order_view& order);
 
   struct figures {
     std::uint64_t gets = 0;

@@ -7,8 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "reference/order.hpp"
-
 namespace orders {
 namespace {
 
@@ -25,10 +23,15 @@ std::int64_t wall_ms() {
 
 }  // namespace
 
-redis_copy::redis_copy(levity::redis::options server) : client_(std::move(server)), queue_(queue_max) {}
+redis_copy::redis_copy(levity::redis::options server) : client_(std::move(server)), lately_(queue_max), queue_(queue_max) {}
 
-void redis_copy::keep(std::uint64_t id, const std::string& json) {
-  if (!queue_.try_send({id, fmt::format("{} {}", wall_ms(), json)})) dropped_.fetch_add(1, std::memory_order_relaxed);
+void redis_copy::keep(const order_view& order) {
+  const copy made{wall_ms(), order};
+  const std::lock_guard guard{lock_};
+  version& known = lately_[order.id % lately_.size()];
+  if (known.id == order.id && known.number > order.version) return;
+  known = {order.id, order.version};
+  if (!queue_.try_send(made)) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
 levity::task<std::optional<levity::aged<std::string>>> redis_copy::find(std::uint64_t id) {
@@ -43,8 +46,10 @@ levity::task<std::optional<levity::aged<std::string>>> redis_copy::find(std::uin
 }
 
 levity::task<> redis_copy::run() {
-  while (auto next = co_await queue_.receive()) {
-    const auto kept = co_await client_.set(key_of(next->id), next->text, kept_for, levity::redis::within(command_time_max));
+  while (const auto next = co_await queue_.receive()) {
+    std::string text = fmt::format("{} ", next->made_ms);
+    write_order(text, next->order);
+    const auto kept = co_await client_.set(key_of(next->order.id), text, kept_for, levity::redis::within(command_time_max));
     (kept ? copied_ : dropped_).fetch_add(1, std::memory_order_relaxed);
   }
   client_.close();

@@ -53,7 +53,10 @@ levity::task<> service::place(std::string_view body, std::string_view key, answe
     tell(out, wanted.error());
     co_return;
   }
-  const auto placed = co_await store_.place(*wanted, key, around_.books != nullptr ? around_.books->of_new_orders() : owed{0});
+  std::optional<bookings::opened> owed_for;
+  if (around_.books != nullptr) owed_for = around_.books->open();
+  const auto placed = co_await store_.place(*wanted, key, owed_for ? around_.books->of_new_orders() : owed{0},
+                                            owed_for ? &*owed_for : nullptr);
   if (!placed) {
     tell(out, placed.error());
     co_return;
@@ -65,8 +68,8 @@ levity::task<> service::place(std::string_view body, std::string_view key, answe
     if (around_.books != nullptr) out.degraded = around_.books->names_of(placed->order.owes);
     co_return;
   }
-  if (around_.cache != nullptr) around_.cache->created(placed->order, out.body);
-  if (around_.books != nullptr) out.degraded = co_await around_.books->book(placed->order);
+  if (around_.cache != nullptr) around_.cache->created(placed->order);
+  if (owed_for) out.degraded = co_await around_.books->book(std::move(*owed_for), placed->order);
 }
 
 levity::task<> service::change(std::string_view id, std::string_view body, answer& out) {

@@ -19,32 +19,29 @@ levity::task<> wait_for(levity::event* what) { co_await what->wait(); }
 
 }  // namespace
 
-// A booking that a customer waits for. Whatever ends it, what was not done is owed.
-class settlement::open_booking {
+// A booking that was taken from the queue. Whatever ends it, what was not done comes again.
+class settlement::taken_debt {
 public:
-  open_booking(settlement& in, std::uint64_t order) noexcept : in_(&in), order_(order) {
-    in.outstanding_.fetch_add(1, std::memory_order_relaxed);
-  }
-  open_booking(open_booking&& other) noexcept
-      : in_(std::exchange(other.in_, nullptr)), order_(other.order_), attempts_(other.attempts_), due_(other.due_) {}
-  open_booking& operator=(open_booking&&) = delete;
-  ~open_booking() {
-    if (in_ == nullptr) return;
-    in_->outstanding_.fetch_sub(1, std::memory_order_relaxed);
-    in_->owe(order_, attempts_, due_);
+  taken_debt(settlement& in, debt of) noexcept : in_(&in), of_(of) {}
+  taken_debt(taken_debt&& other) noexcept : in_(std::exchange(other.in_, nullptr)), of_(other.of_) {}
+  taken_debt& operator=(taken_debt&&) = delete;
+  ~taken_debt() {
+    if (in_ != nullptr) in_->queue({levity::clock::now() + in_->options_.pause_max, of_.order, of_.attempts + 1});
   }
 
-  void done() { std::exchange(in_, nullptr)->done(order_); }
-  void was_asked(levity::time_point next) noexcept {
-    attempts_ = 1;
-    due_ = next;
+  [[nodiscard]] const debt& of() const noexcept { return of_; }
+  void done() {
+    in_->done(of_.order);
+    in_ = nullptr;
+  }
+  void again(unsigned attempts, levity::time_point due) {
+    in_->queue({due, of_.order, attempts});
+    in_ = nullptr;
   }
 
 private:
   settlement* in_;
-  std::uint64_t order_;
-  unsigned attempts_ = 0;
-  levity::time_point due_{};
+  debt of_;
 };
 
 settlement::settlement(store& orders, outside& where, owed what, const settlement_options& options)
@@ -57,19 +54,18 @@ settlement::settlement(store& orders, outside& where, owed what, const settlemen
       places_({.concurrent_max = options.concurrent_max, .waiting_max = 1, .wait_max = levity::duration::max()}),
       random_(options.seed) {}
 
-levity::task<bool> settlement::book(order_view order) { return book(open_booking(*this, order.id), order); }
-
 levity::task<bool> settlement::book(open_booking open, order_view order) {
+  LEVITY_ASSERT(open.in_ == this && open.order_ == order.id, "what is booked was opened here, and told of its order");
   const booked became = co_await where_.book_now(order);
-  switch (became) {
-    case booked::done: open.done(); co_return true;
-    case booked::not_asked: break;
-    case booked::failed: open.was_asked(levity::clock::now() + drawn(options_.pause, 1)); break;
-    case booked::refused:
-      refused_.fetch_add(1, std::memory_order_relaxed);
-      open.was_asked(levity::clock::now() + options_.refused_pause);
-      break;
+  if (became == booked::done) {
+    done(order.id);
+    open.order_ = 0;
+    co_return true;
   }
+  if (became == booked::not_asked) co_return false;
+  open.attempts_ = 1;
+  if (became == booked::refused) refused_.fetch_add(1, std::memory_order_relaxed);
+  open.due_ = levity::clock::now() + (became == booked::refused ? options_.refused_pause : drawn(options_.pause, 1));
   co_return false;
 }
 
@@ -82,14 +78,24 @@ levity::task<> settlement::run() {
 }
 
 levity::task<> settlement::find_what_is_owed() {
-  std::uint64_t after = 0;
-  do {
+  while (looked_through_ < last_before_) {
+    std::uint64_t after = looked_through_;
     for (const order_view& order : store_.owing(after, look_max)) {
-      if (order.id > last_before_) co_return;
-      if ((order.owes & what_) != 0) owe(order.id, 0, {});
+      if (order.id > last_before_) break;
+      if ((order.owes & what_) != 0) {
+        outstanding_.fetch_add(1, std::memory_order_relaxed);
+        try {
+          queue({{}, order.id, 0});
+        } catch (...) {
+          outstanding_.fetch_sub(1, std::memory_order_relaxed);
+          throw;
+        }
+      }
+      looked_through_ = order.id;
     }
+    looked_through_ = after == 0 ? last_before_ : after;
     co_await levity::yield();
-  } while (after != 0 && after < last_before_);
+  }
 }
 
 levity::task<> settlement::write_marks() {
@@ -101,11 +107,10 @@ levity::task<> settlement::write_marks() {
   }
 }
 
-void settlement::owe(std::uint64_t order, unsigned attempts, levity::time_point due) {
-  outstanding_.fetch_add(1, std::memory_order_relaxed);
+void settlement::queue(debt of) {
   {
     const std::lock_guard guard{lock_};
-    queue_.push({due, order, attempts});
+    queue_.push(of);
   }
   work_.set();
 }
@@ -118,7 +123,7 @@ void settlement::done(std::uint64_t order) {
 }
 
 // The earliest, when it is due.
-levity::task<settlement::debt> settlement::next() {
+levity::task<settlement::taken_debt> settlement::next() {
   for (;;) {
     levity::duration left = levity::duration::max();
     work_.reset();
@@ -129,7 +134,7 @@ levity::task<settlement::debt> settlement::next() {
         left = first.due - levity::clock::now();
         if (left <= levity::duration::zero()) {
           queue_.pop();
-          co_return first;
+          co_return taken_debt(*this, first);
         }
       }
     }
@@ -144,45 +149,46 @@ levity::task<settlement::debt> settlement::next() {
 levity::task<> settlement::settle_in_turn() {
   levity::scope under_way{levity::on_failure::report, "settle"};
   for (;;) {
-    const debt first = co_await next();
+    taken_debt first = co_await next();
     (void)co_await pace_.take();
     if (where_.is_well()) {
       auto place = co_await places_.admit();
       if (!place) continue;  // cannot be: nobody but this loop waits
-      under_way.spawn("booking", [](settlement* self, debt of, levity::bulkhead::permit) -> levity::task<> {
-        (void)co_await self->settle(of);
-      }, this, first, std::move(*place));
+      under_way.spawn("booking", [](settlement* self, taken_debt of, levity::bulkhead::permit) -> levity::task<> {
+        (void)co_await self->settle(std::move(of));
+      }, this, std::move(first), std::move(*place));
       continue;
     }
-    const outside::later came = co_await settle(first);
+    const outside::later came = co_await settle(std::move(first));
     if (came.became == booked::done) continue;
     const levity::duration pause = drawn(options_.pause, failures_in_a_row_.load(std::memory_order_relaxed));
     co_await levity::sleep(std::max(came.wait, pause));
   }
 }
 
-levity::task<outside::later> settlement::settle(debt of) {
-  // Until it is done it is owed: a cancelled one is found again at the next start.
+levity::task<outside::later> settlement::settle(taken_debt taken) {
+  const debt of = taken.of();
   const unsigned in_a_row = failures_in_a_row_.load(std::memory_order_relaxed);
-  const auto order = store_.peek(of.order);
-  LEVITY_ASSERT(order.has_value(), "an order that owes something is in the book");
+  // Of one whose customer was sent away in between it may not be durable yet.
+  const auto order = co_await store_.find(of.order);
+  if (!order) {
+    taken.again(of.attempts, levity::clock::now() + options_.refused_pause);
+    co_return outside::later{};
+  }
   const levity::duration time_max = doubled(options_.call_time, in_a_row, options_.call_time_max);
   outside::later came = co_await where_.book_later(*order, time_max, of.attempts > 0);
   const levity::time_point now = levity::clock::now();
   if (came.became == booked::done) {
     failures_in_a_row_.store(0, std::memory_order_relaxed);
-    done(of.order);
-    co_return came;
-  }
-  outstanding_.fetch_sub(1, std::memory_order_relaxed);
-  if (came.became == booked::not_asked) {
-    owe(of.order, of.attempts, now + drawn(options_.pause, 0));
+    taken.done();
+  } else if (came.became == booked::not_asked) {
+    taken.again(of.attempts, now + drawn(options_.pause, 0));
   } else if (came.became == booked::failed) {
     failures_in_a_row_.store(std::min(in_a_row + 1, doublings_max), std::memory_order_relaxed);
-    owe(of.order, of.attempts + 1, now + drawn(options_.pause, of.attempts + 1));
+    taken.again(of.attempts + 1, now + drawn(options_.pause, of.attempts + 1));
   } else {
     refused_.fetch_add(1, std::memory_order_relaxed);
-    owe(of.order, of.attempts + 1, now + options_.refused_pause);
+    taken.again(of.attempts + 1, now + options_.refused_pause);
   }
   co_return came;
 }

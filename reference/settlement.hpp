@@ -2,14 +2,17 @@
 //
 // Where a booking is
 //   the order owes it      by the log: from the record that creates the order to the mark that settles it
-//   - a customer waits     book(): the booking is nobody else's; however that ends, too late, broken off, refused, unless it was
-//                          done it comes into the queue
+//   - a customer waits     an open_booking: nobody else's; however it ends, too late, broken off, refused, by an exception, unless
+//                          it was done it comes into the queue. It is made before the order, for that may not fail behind it
 //   - in the queue         due at a moment; the one loop below takes the earliest
-//   - under way            by the loop, or by one of concurrent_max tasks while the service is well
+//   - under way            a taken_debt: by the loop, or by one of concurrent_max tasks while the service is well; however that
+//                          ends, unless it was done it comes into the queue again
 //   settled                marked in the log. Where a crash takes the mark back the call is made once more after the start, and the
 //                          other side knows its key
 //
 //   the queue after a start   every order that owes this, found by a walk through the book in small steps
+//   what fails here, of memory for one, ends run(); called again it goes on where it was, and nothing is owed that is nowhere.
+//                             Without memory for the queue itself the process ends, and the next one finds all of it in the log
 //
 // The pace. While the service is well: concurrent_max at once, at most per_second_max. While its breaker is not closed: one at a
 // time, after a pause that doubles up to pause_max and is drawn at random, and only what breaker and budget let through. What fails
@@ -44,7 +47,7 @@ struct settlement_options {
   std::uint64_t seed = 1;
 };
 
-/// book() and look() from any task; run() by one task, which store and service outlive.
+/// open(), book() and look() from any task; run() by one task at a time, which store and service outlive.
 class settlement {
 public:
   /// `what`: the one bit that is booked at `where`.
@@ -52,11 +55,14 @@ public:
   settlement(const settlement&) = delete;
   settlement& operator=(const settlement&) = delete;
 
-  /// Books a new order, which is durable and owes this, while a customer waits. True: it is done. Otherwise it is settled later;
-  /// so it is when the task is cancelled, or never begins.
-  levity::task<bool> book(order_view order);
+  class open_booking;
+  /// For an order that is still to be made.
+  open_booking open() noexcept;
+  /// Books a new order, which is durable and owes this, while a customer waits; `open` has been told of it. True: it is done.
+  /// Otherwise it is settled later; so it is when the task is cancelled, or never begins.
+  levity::task<bool> book(open_booking open, order_view order);
 
-  /// Until it is cancelled: finds what was owed at the start, and settles.
+  /// Until it is cancelled, or something fails that nobody expects: finds what was owed at the start, and settles.
   levity::task<> run();
 
   [[nodiscard]] owed what() const noexcept { return what_; }
@@ -78,17 +84,15 @@ private:
       return std::pair(a.due, a.order) > std::pair(b.due, b.order);
     }
   };
-  class open_booking;
+  class taken_debt;
 
-  levity::task<bool> book(open_booking open, order_view order);
-
-  void owe(std::uint64_t order, unsigned attempts, levity::time_point due);
+  void queue(debt of);
   void done(std::uint64_t order);
-  levity::task<debt> next();
+  levity::task<taken_debt> next();
   levity::task<> find_what_is_owed();
   levity::task<> settle_in_turn();
   levity::task<> write_marks();
-  levity::task<outside::later> settle(debt of);
+  levity::task<outside::later> settle(taken_debt taken);
   levity::duration drawn(levity::duration first, unsigned doublings);
 
   store& store_;
@@ -96,6 +100,7 @@ private:
   const owed what_;
   const settlement_options options_;
   const std::uint64_t last_before_;  // the last order that was there at the start: later ones come by book()
+  std::uint64_t looked_through_ = 0;  // run()'s: what these owed at the start is in the queue
   levity::token_bucket pace_;
   levity::bulkhead places_;
 
@@ -111,5 +116,33 @@ private:
   levity::atomic<std::uint64_t> refused_{0};
   levity::atomic<unsigned> failures_in_a_row_{0};
 };
+
+/// A booking that a customer waits for, of an order that is about to be made. Whatever ends it, what was not done is owed.
+class settlement::open_booking {
+public:
+  open_booking(open_booking&& other) noexcept
+      : in_(other.in_), order_(std::exchange(other.order_, 0)), attempts_(other.attempts_), due_(other.due_) {}
+  open_booking& operator=(open_booking&&) = delete;
+  ~open_booking() {
+    if (order_ != 0) in_->queue({due_, order_, attempts_});
+  }
+
+  /// The order is there, or about to be durable, and owes this. Once.
+  void owe(std::uint64_t order) noexcept {
+    order_ = order;
+    in_->outstanding_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+private:
+  friend settlement;
+  explicit open_booking(settlement& in) noexcept : in_(&in) {}
+
+  settlement* in_;
+  std::uint64_t order_ = 0;  // none yet, or no longer
+  unsigned attempts_ = 0;
+  levity::time_point due_{};
+};
+
+inline settlement::open_booking settlement::open() noexcept { return open_booking(*this); }
 
 }  // namespace orders

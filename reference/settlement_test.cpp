@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <new>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -112,8 +113,9 @@ std::uint64_t outstanding(const bookings& of) {
 
 levity::task<std::string> order_once(life in) {
   const new_order wanted = one_tea();
-  const auto made = co_await in.kept->place(wanted, {}, in.books->of_new_orders());
-  co_return co_await in.books->book(made->order);
+  auto open = in.books->open();
+  const auto made = co_await in.kept->place(wanted, {}, in.books->of_new_orders(), &open);
+  co_return co_await in.books->book(std::move(open), made->order);
 }
 
 TEST(settlement, a_good_day_leaves_nothing_to_settle) {
@@ -187,6 +189,79 @@ TEST(settlement, the_booking_of_a_customer_who_was_broken_off_is_settled) {
     EXPECT_EQ(in.other->booked(), 2u);
     EXPECT_EQ(outstanding(*in.books), 0u);
   }, 10s);
+}
+
+TEST(settlement, the_bookings_of_a_request_that_failed_behind_its_order_are_settled) {
+  const temporary_directory directory;
+  other_side other;
+  live(directory, other, true, [](life in) -> levity::task<> {
+    {
+      auto refused = in.books->open();  // for an order that was not made
+      auto open = in.books->open();
+      const new_order wanted = one_tea();
+      EXPECT_TRUE(co_await in.kept->place(wanted, {}, in.books->of_new_orders(), &open));
+    }
+    co_await until([&in] { return outstanding(*in.books) == 0; });
+    std::uint64_t after = 0;
+    EXPECT_TRUE(in.kept->owing(after, 1'000).empty());
+  }, 10s);
+  EXPECT_EQ(other.booked(), 2u);
+}
+
+// What throws while it is asked: memory that is not there.
+levity::atomic<int> bodies_that_fail{0};
+
+void write_body_or_fail(std::string& out, const order_view& order) {
+  if (bodies_that_fail.fetch_sub(1, std::memory_order_relaxed) > 0) throw std::bad_alloc{};
+  write_charge_request(out, order);
+}
+
+TEST(settlement, a_failure_that_nobody_expects_loses_no_booking) {
+  const temporary_directory directory;
+  other_side other;
+  bodies_that_fail.store(6, std::memory_order_relaxed);
+  levity::test::run_tasks(2, [](const std::string* path, other_side* at) -> levity::task<> {
+    auto listener = levity::tcp_listener::bind("127.0.0.1:0").value();
+    const auto root = http::url::parse("http://" + listener.local_address().to_string() + "/charges").value();
+    http::server server;
+    add_routes(server, at);
+    levity::scope outer{levity::on_failure::report};
+    outer.spawn([](http::server* serves, levity::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server,
+                &listener);
+    store kept(recover(*path).value(), *path);
+    levity::scope writers;
+    writers.spawn([](store* runs) { return runs->run(); }, &kept);
+    http::client client;
+    levity::service::id_source ids(7);
+    outside calls("payment", root, write_body_or_fail, {}, client, ids, nullptr);
+    settlement_options options;
+    options.pause_max = 20ms;
+    settlement settles(kept, calls, owes_charge, options);
+    levity::scope background{levity::on_failure::report};
+    background.spawn([](settlement* runs) { return runs->run(); }, &settles);
+    for (int i = 0; i < 4; i++) {
+      const new_order wanted = one_tea();
+      auto open = settles.open();
+      const auto made = co_await kept.place(wanted, {}, owes_charge);
+      open.owe(made->order.id);
+      try {
+        (void)co_await settles.book(std::move(open), made->order);
+      } catch (const std::bad_alloc&) {
+      }
+    }
+    co_await until([&settles] { return settles.look().outstanding == 0; });
+    EXPECT_EQ(settles.look().settled, 4u);
+    std::uint64_t after = 0;
+    EXPECT_TRUE(kept.owing(after, 1'000).empty());
+    background.cancel();
+    co_await background.join();
+    kept.stop();
+    co_await writers.join();
+    outer.cancel();
+    co_await outer.join();
+  }, &directory.path(), &other);
+  EXPECT_LE(bodies_that_fail.load(std::memory_order_relaxed), 0) << "some failed while a customer waited, some behind it";
+  EXPECT_EQ(other.booked(), 4u);
 }
 
 }  // namespace

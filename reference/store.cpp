@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -65,14 +67,23 @@ std::expected<void, problem> store::may_write() const {
   return {};
 }
 
-// Under the lock, after a decision under the same lock: it cannot fail.
+// Under the lock, after a decision under the same lock: it cannot fail, but for want of memory. Then log and book may know half of
+// it, and nothing more is written.
 void store::append_and_apply(const log_record& entry, std::uint64_t& sequence) {
-  sequence = commit_.append(entry);
-  const auto applied = book_.apply(sequence, entry);
-  LEVITY_ASSERT(applied.has_value(), "a record that was just decided fits to the book");
+  try {
+    sequence = commit_.append(entry);
+    const auto applied = book_.apply(sequence, entry);
+    LEVITY_ASSERT(applied.has_value(), "a record that was just decided fits to the book");
+  } catch (...) {
+    commit_.failed();
+    failure_ = "no memory";
+    work_.set();
+    throw;
+  }
 }
 
-levity::task<std::expected<store::placed, problem>> store::place(const new_order& wanted, std::string_view key, owed owes) {
+levity::task<std::expected<store::placed, problem>> store::place(const new_order& wanted, std::string_view key, owed owes,
+                                                                 debtor* who) {
   placed answer;
   {
     const std::lock_guard guard{lock_};
@@ -86,6 +97,7 @@ levity::task<std::expected<store::placed, problem>> store::place(const new_order
       record.owes = owes;
       std::uint64_t sequence = 0;
       append_and_apply(record, sequence);
+      if (who != nullptr) who->owe(record.id);
       answer = {*book_.find(record.id), false};
     }
   }
@@ -147,7 +159,7 @@ levity::task<std::expected<order_view, problem>> store::find(std::uint64_t id) {
     found = book_.find(id);
   }
   if (!found) co_return std::unexpected(unknown_order(order_id_text(id)));
-  if (auto kept = co_await durable(found->sequence); !kept) co_return std::unexpected(std::move(kept.error()));
+  if (auto kept = co_await durable_for_reader(found->sequence); !kept) co_return std::unexpected(std::move(kept.error()));
   co_return *found;
 }
 
@@ -159,31 +171,66 @@ levity::task<std::expected<book::page, problem>> store::list(std::string_view cu
     page = book_.list(customer, after, limit);
   }
   if (!page) co_return page;
-  if (auto kept = co_await durable(page->sequence); !kept) co_return std::unexpected(std::move(kept.error()));
+  if (auto kept = co_await durable_for_reader(page->sequence); !kept) co_return std::unexpected(std::move(kept.error()));
   co_return page;
 }
 
-// Nobody is told what a crash could take back: waits until `sequence` is durable.
+// Nobody is told what a crash could take back: waits until `sequence` is durable. Bounded by the disk alone.
 levity::task<std::expected<void, problem>> store::durable(std::uint64_t sequence) {
-  {
-    const std::lock_guard guard{lock_};
-    if (sequence <= commit_.durable_sequence()) co_return std::expected<void, problem>{};
-  }
-  // Bounded by the disk, and the wait's place in line must outlive a cancellation: so it is shielded.
-  co_await levity::shield(wait_in_line(sequence));
-  const std::lock_guard guard{lock_};
-  if (sequence <= commit_.durable_sequence()) co_return std::expected<void, problem>{};
-  co_return std::unexpected(unavailable("Whether the order was written is not known: " + failure_));
+  if (!is_durable(sequence)) co_await levity::shield(wait_in_line(sequence));
+  co_return told(sequence);
 }
 
-levity::task<> store::wait_in_line(std::uint64_t sequence) {
-  durable_wait own{sequence, {}};
-  {
-    const std::lock_guard guard{lock_};
-    if (sequence <= commit_.durable_sequence() || !failure_.empty()) co_return;
-    waiting_.push_back(&own);
+levity::task<std::expected<void, problem>> store::durable_for_reader(std::uint64_t sequence) {
+  if (!is_durable(sequence)) co_await wait_in_line(sequence);
+  co_return told(sequence);
+}
+
+bool store::is_durable(std::uint64_t sequence) {
+  const std::lock_guard guard{lock_};
+  return sequence <= commit_.durable_sequence();
+}
+
+std::expected<void, problem> store::told(std::uint64_t sequence) {
+  const std::lock_guard guard{lock_};
+  if (sequence <= commit_.durable_sequence()) return {};
+  return std::unexpected(unavailable("Whether the order was written is not known: " + failure_));
+}
+
+// Leaves the line with its frame. Among some thousands that wait, finding it takes microseconds.
+class store::place_in_line {
+public:
+  explicit place_in_line(store& in, std::uint64_t sequence) : in_(in) {
+    auto own = std::make_shared<durable_wait>(sequence);
+    const std::lock_guard guard{in.lock_};
+    if (sequence <= in.commit_.durable_sequence() || !in.failure_.empty()) return;
+    in.waiting_.push_back(own);
+    own_ = std::move(own);
   }
-  co_await own.done.wait();
+  place_in_line(const place_in_line&) = delete;
+  place_in_line& operator=(const place_in_line&) = delete;
+  ~place_in_line() {
+    if (own_ == nullptr) return;
+    const std::lock_guard guard{in_.lock_};
+    std::erase(in_.waiting_, own_);
+  }
+
+  /// What it waits by; null if there is nothing to wait for.
+  [[nodiscard]] levity::event* done() noexcept { return own_ != nullptr ? &own_->done : nullptr; }
+  /// It was taken out of the line.
+  void was_woken() noexcept { own_ = nullptr; }
+
+private:
+  store& in_;
+  std::shared_ptr<durable_wait> own_;
+};
+
+levity::task<> store::wait_in_line(std::uint64_t sequence) {
+  place_in_line own{*this, sequence};
+  levity::event* const done = own.done();
+  if (done == nullptr) co_return;
+  co_await done->wait();
+  own.was_woken();
 }
 
 void store::stop() {
@@ -254,8 +301,16 @@ levity::task<> store::write_batches() {
         if (opens_log) self->rotated_.set();
         if (large) self->large_.set();
       }
-      const std::lock_guard guard{self->lock_};
-      if (self->stopping_ && marked && !self->commit_.has_batch()) co_return;
+      bool has_failed = false;
+      {
+        const std::lock_guard guard{self->lock_};
+        has_failed = !self->failure_.empty();
+        if (self->stopping_ && marked && !self->commit_.has_batch()) co_return;
+      }
+      if (has_failed) {
+        self->tell_failure();
+        co_return;
+      }
     }
   }(this));
 }
@@ -286,22 +341,26 @@ void store::give_up(std::string sentence) {
     commit_.failed();
     failure_ = std::move(sentence);
   }
+  tell_failure();
+}
+
+void store::tell_failure() {
   wake_durable();
   large_.set();
   rotated_.set();
 }
 
 void store::wake_durable() {
-  std::vector<durable_wait*> woken;
+  std::vector<std::shared_ptr<durable_wait>> woken;
   {
     const std::lock_guard guard{lock_};
     const std::uint64_t durable = failure_.empty() ? commit_.durable_sequence() : ~std::uint64_t{0};
     const auto still = std::partition(waiting_.begin(), waiting_.end(),
-                                      [durable](const durable_wait* each) { return each->sequence > durable; });
-    woken.assign(still, waiting_.end());
+                                      [durable](const auto& each) { return each->sequence > durable; });
+    woken.assign(std::move_iterator(still), std::move_iterator(waiting_.end()));
     waiting_.erase(still, waiting_.end());
   }
-  for (durable_wait* each : woken) each->done.set();
+  for (const auto& each : woken) each->done.set();
 }
 
 // ---- the compactor ---------------------------------------------------------------------------------------------------

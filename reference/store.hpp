@@ -26,11 +26,12 @@
 //         committed() under the lock; wake every waiter with sequence <= durable_sequence
 //   No timer: alone, a record is written at once; under load the batch is what came meanwhile.
 //   A batch is one buffer already, so one plain write; writev would only gather what is contiguous.
-//   Waiters sit in one list in order of sequence (they join it under the lock that gave them the sequence), so waking is
-//   popping from the front. A cancelled waiter leaves the list; its record stays and becomes durable all the same. Its
-//   client learns by repeating the request with its key.
-//   An error of write or fdatasync: failed(), all waiters wake with it, writes answer 503 from then on, reads of durable
-//   orders go on, /healthz turns red with the sentence. Never a second try: the kernel may have dropped the pages.
+//   Waiters sit in one list. One that was taken out to be woken may be cancelled at that moment, so list and waiter share what
+//   they wait by. Who changes something is not broken off while it waits: what becomes of its record must be told, or found by
+//   repeating the request with its key. Who reads leaves the list when it is cancelled: a disk that hangs keeps no reader.
+//   An error of write or fdatasync, or no memory for a record that was decided: failed(), all waiters wake with it, writes answer
+//   503 from then on, reads of durable orders go on, /healthz turns red with the sentence. Never a second try: the kernel may have
+//   dropped the pages.
 //   Back pressure: with pending_bytes() above `pending_bytes_max`, writes answer 503 with Retry-After before they decide.
 //
 // The compactor, one task; at most one compaction at a time
@@ -72,6 +73,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -93,6 +95,15 @@ struct store_options {
   std::size_t snapshot_slice_orders = 256;
 };
 
+/// Is told of the order that it will owe for.
+struct debtor {
+  /// The order is there, and durable sooner or later, unless the process ends first. Under the store's lock.
+  virtual void owe(std::uint64_t order) noexcept = 0;
+
+protected:
+  ~debtor() = default;
+};
+
 /// Orders that survive. Every answer it gives is durable. Requests from any task; run() by one task of the same runtime;
 /// the store outlives both.
 class store {
@@ -111,8 +122,10 @@ public:
     bool repeated = false;  // the key had made it before
   };
   /// Errors: book::place's; 503 stopping, too much is waiting for the disk, or the disk has failed.
-  /// `owes` is kept with the order until it is settled. Not broken off by a cancellation.
-  levity::task<std::expected<placed, problem>> place(const new_order& wanted, std::string_view key, owed owes = 0);
+  /// `owes` is kept with the order until it is settled; `who`, if any, is told of an order that is new, once, before anything can
+  /// fail. Not broken off by a cancellation.
+  levity::task<std::expected<placed, problem>> place(const new_order& wanted, std::string_view key, owed owes = 0,
+                                                     debtor* who = nullptr);
   /// Errors: book::change's; 503 as above.
   levity::task<std::expected<order_view, problem>> change(std::uint64_t id, change_request wanted);
   /// What was owed for an order has been made. Never waits, and hurries nobody: the mark is written with the next order, or by
@@ -125,9 +138,9 @@ public:
   /// As the book has it now, durable or not: for who knows that it is, and shows it to nobody.
   std::optional<order_view> peek(std::uint64_t id);
 
-  /// Errors: 404.
+  /// Errors: 404. Ends when it is cancelled, even while the disk hangs.
   levity::task<std::expected<order_view, problem>> find(std::uint64_t id);
-  /// Errors: book::list's.
+  /// Errors: book::list's. Ends when it is cancelled, as find() does.
   levity::task<std::expected<book::page, problem>> list(std::string_view customer, std::uint64_t after, std::size_t limit);
 
   struct figures {
@@ -142,13 +155,18 @@ public:
   figures look();
 
 private:
-  // One request that waits for the disk; lives in its frame.
+  // One request that waits for the disk.
   struct durable_wait {
-    std::uint64_t sequence;
+    explicit durable_wait(std::uint64_t of) noexcept : sequence(of) {}
+    const std::uint64_t sequence;
     levity::event done;
   };
+  class place_in_line;
 
   levity::task<std::expected<void, problem>> durable(std::uint64_t sequence);
+  levity::task<std::expected<void, problem>> durable_for_reader(std::uint64_t sequence);
+  [[nodiscard]] bool is_durable(std::uint64_t sequence);
+  std::expected<void, problem> told(std::uint64_t sequence);
   levity::task<> wait_in_line(std::uint64_t sequence);
   levity::task<> write_batches();
   levity::task<std::expected<void, std::string>> write_batch(const commit_batch& batch);
@@ -159,6 +177,7 @@ private:
   void append_and_apply(const log_record& entry, std::uint64_t& sequence);
   std::expected<void, problem> may_write() const;
   void give_up(std::string sentence);
+  void tell_failure();
   void wake_durable();
   std::int64_t now_ns() const noexcept;
 
@@ -170,7 +189,7 @@ private:
   // Guarded by lock_.
   book book_;
   group_commit commit_;
-  std::vector<durable_wait*> waiting_;
+  std::vector<std::shared_ptr<durable_wait>> waiting_;
   std::string failure_;
   bool stopping_ = false;
   figures figures_;

@@ -307,6 +307,38 @@ TEST(store, a_disk_that_fails_acknowledges_nothing_more_and_loses_nothing_acknow
   }
 }
 
+TEST(store, a_reader_leaves_a_disk_that_hangs_and_is_told_nothing_before) {
+  const temporary_directory directory;
+  store kept = make_store(directory.path());
+  lv::test::run_tasks(2, [](store* asked) -> lv::task<> {
+    // Nobody writes yet.
+    lv::scope parts;
+    parts.spawn([](store* to) -> lv::task<> {
+      const new_order wanted = order_of("c", 1);
+      EXPECT_TRUE(co_await to->place(wanted, "one"));
+    }, asked);
+    while (asked->look().waiting == 0) co_await lv::yield();
+    for (int i = 0; i < 100; i++) {
+      EXPECT_FALSE(co_await lv::with_timeout(std::chrono::microseconds(10 * i), asked->find(1)));
+      EXPECT_FALSE(co_await lv::with_timeout(std::chrono::microseconds(10 * i), asked->list("c", 0, 10)));
+    }
+    EXPECT_EQ(asked->look().waiting, 1u) << "who left stands in line no more";
+    // Some are being woken while they are cancelled.
+    lv::scope readers;
+    for (int i = 0; i < 200; i++) {
+      readers.spawn([](store* from, int turn) -> lv::task<> {
+        (void)co_await lv::with_timeout(std::chrono::microseconds(20 * turn), from->find(1));
+      }, asked, i);
+    }
+    parts.spawn([](store* does) { return does->run(); }, asked);
+    co_await readers.join();
+    EXPECT_TRUE(co_await asked->find(1));
+    EXPECT_EQ(asked->look().waiting, 0u);
+    asked->stop();
+    co_await parts.join();
+  }, &kept);
+}
+
 TEST(store, what_an_order_owes_is_known_after_a_restart_until_it_was_settled) {
   const temporary_directory directory;
   const auto owing = [](store& kept) {
