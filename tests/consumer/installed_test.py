@@ -149,6 +149,17 @@ class Installed(unittest.TestCase):
         for name in ("CARES_LIBRARY", "LLHTTP_INCLUDE", "YAML_CPP_LIBRARY", "RE2_LIBRARY", "TOMLPLUSPLUS_INCLUDE", "CLI11_INCLUDE"):
             self.assertNotIn(name, text)
 
+    def test_a_component_brings_those_that_it_uses(self):
+        build = os.path.join(self.top, "one")
+        self.ok("cmake", "-G", "Ninja", "-S", HOUSE, "-B", build, f"-DCMAKE_CXX_COMPILER={COMPILER}",
+                f"-DCMAKE_C_COMPILER={cached('CMAKE_C_COMPILER')}", "-DLEVITY_TESTS=OFF", "-DLEVITY_BENCH=OFF",
+                "-DLEVITY_PROGRAMS=OFF", "-DLEVITY_COMPONENTS=redis")
+        targets = self.ok("ninja", "-C", build, "-t", "targets", "all")
+        for room in ("redis", "resolve", "resilience"):
+            self.assertIn(f"liblevity_{room}.a", targets)
+        for room in ("http", "cache", "service"):
+            self.assertNotIn(f"liblevity_{room}.a", targets)
+
     def test_a_component_that_does_not_exist_is_refused_with_those_that_do(self):
         done = run("cmake", "-G", "Ninja", "-S", HOUSE, "-B", os.path.join(self.top, "typo"), f"-DCMAKE_CXX_COMPILER={COMPILER}",
                    f"-DCMAKE_C_COMPILER={cached('CMAKE_C_COMPILER')}", "-DLEVITY_TESTS=OFF", "-DLEVITY_BENCH=OFF",
