@@ -2,6 +2,7 @@
 """Takes the ends of happens-before edges away, one at a time, and says which scenario notices: ./dev model --weaken EDGE...|all
 
 usage: weaken.py BUILD [--executions N] [--minutes N] [--expected] [--remember] [--json FILE] EDGE...|all
+       weaken.py --check
 
 An end is one half of an operation that cites an edge (edges.py): its release, its acquire, its seq_cst, the acquire of an exchange
 that fails, a fence, or a guard of a lock, which then keeps the others out as before, and orders nothing. First each scenario of the
@@ -15,7 +16,8 @@ Red is an end that no scenario notices, or passes, unless tools/model/unkilled.t
 one that is listed there and noticed, or passed, or is no end at all. --expected asks about those that are listed very briefly: they
 cost the most, and say little that is new. And it asks for each end the scenario first that has noticed it before, of
 tools/model/noticed_by.txt, without a look at the others unless that one has nothing to say; --remember writes that file. Nothing is
-green by it that would else be red: CI goes through all scenarios with nothing weakened, too.
+green by it that would else be red: CI goes through all scenarios with nothing weakened, too. --check tells of ends that the file
+lacks, without a look at any scenario: one of them has CI explore all that there are, which takes as long as the rest of it.
 """
 
 import argparse
@@ -275,9 +277,20 @@ def as_json(rows, listed):
                        for row in rows], indent=1)
 
 
+def without_hint(root):
+    """The ends of which nobody has written down who notices them, one sentence each."""
+    house = edges.tidy.House(root)
+    hints = read_hints(os.path.join(root, NOTICED_BY))
+    known = {*hints, *read_listed(os.path.join(root, UNREACHED))[0]}
+    return [f"{end.operation.path}:{end.operation.line}: {end.name} has no line in {NOTICED_BY}: "
+            "write it by `./dev model --weaken all --remember`"
+            for end in ends_of(house, edges.Edges(house)) if end.name not in known]
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", help=argparse.SUPPRESS)
+    parser.add_argument("build", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--root", default=HOUSE, help=argparse.SUPPRESS)
     parser.add_argument("--executions", type=int, default=200_000, help=argparse.SUPPRESS)
     parser.add_argument("--minutes", type=float, default=20, help=argparse.SUPPRESS)
@@ -286,6 +299,10 @@ def main(arguments):
     parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(arguments)
+    if options.check:
+        missing = without_hint(options.root)
+        print("\n".join(missing), end="\n" if missing else "")
+        return 1 if missing else 0
     if not options.names:
         print("levity: which edges? Name some, E14 for one, or say all", file=sys.stderr)
         return 2

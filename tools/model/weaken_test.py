@@ -264,6 +264,16 @@ class Hints(Case):
         self.assertIn(f"{TAKE_RELEASE} is killed, by one: take it out", told)
 
 
+    def test_an_end_without_a_line_is_found_without_a_scenario(self):
+        lines = "".join(f"{name}: one\n" for name in self.ends if name not in (RELEASE, LOCK))
+        self.write(weaken.NOTICED_BY, lines)
+        code, told, _ = self.run_tool("--check", unreached=f"elsewhere\n  {LOCK}\n")
+        self.assertEqual((code, told), (1, f"src/base/lamp.hpp:11: {RELEASE} has no line in {weaken.NOTICED_BY}: "
+                                           "write it by `./dev model --weaken all --remember`\n"))
+        self.write(weaken.NOTICED_BY, lines + f"{RELEASE}: one\n")
+        self.assertEqual(self.run_tool("--check", unreached=f"elsewhere\n  {LOCK}\n")[:2], (0, ""))
+
+
 class Listed(Case):
     def test_who_survives_and_is_listed_is_green(self):
         unkilled = f"# A comment.\nmasked: the other half\nis enough\n  {TAKE_RELEASE}\n"
