@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <charconv>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -484,6 +485,22 @@ TEST(http_client, closes_idle_connections_when_their_time_is_over) {
     EXPECT_EQ(read_of(co_await client.get(at("/"))), "b") << "the janitor's end is not the pool's";
     co_await lv::sleep(31s);
     EXPECT_EQ(of->ended_by_peer, 2);
+  });
+}
+
+TEST(http_client, keeps_nothing_that_was_bound_in_a_request_when_that_is_over) {
+  script plan;
+  plan.connections = {{line{.answer = ok_with("a")}}};
+  with_scripts(plan, [](script*) -> lv::task<> {
+    static const lv::task_local<std::shared_ptr<int>> of_the_request{"request"};
+    const auto value = std::make_shared<int>(7);
+    http::client client;
+    {
+      const auto bound = of_the_request.bind(value);
+      EXPECT_EQ(read_of(co_await client.get(at("/"))), "a");
+      EXPECT_EQ(only_host(client).idle, 1U);
+    }
+    EXPECT_EQ(value.use_count(), 1) << "who watches idle connections was started by this request, and is none of its";
   });
 }
 

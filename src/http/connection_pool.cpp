@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "levity/task/detach.hpp"
+#include "levity/task/task_local.hpp"
 #include "levity/time/deadline.hpp"
 
 namespace levity::inline v0::http::detail {
@@ -211,6 +212,7 @@ void connection_pool::drop(pooled_connection* connection) noexcept { delete conn
 // Without memory for it the next connection that comes to rest tries again.
 void connection_pool::start_janitor() noexcept {
   try {
+    const levity::detail::without_locals of_the_request;
     levity::detach("http idle connections", keep_clean, shared_from_this());
   } catch (...) {
     lock_.lock();

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -102,6 +103,18 @@ TEST(redis_client, gives_each_of_many_tasks_the_reply_to_its_own_commands_and_se
       EXPECT_EQ(server->connections, 1U);
     });
   }
+}
+
+TEST(redis_client, a_connection_keeps_nothing_that_was_bound_in_the_command_that_was_first) {
+  simulate(1, [](redis::client* client, fake_server*) -> lv::task<> {
+    static const lv::task_local<std::shared_ptr<int>> of_the_request{"request"};
+    const auto value = std::make_shared<int>(7);
+    {
+      const auto bound = of_the_request.bind(value);
+      EXPECT_EQ(echoed(co_await client->command("ECHO", "a")), "a");
+    }
+    EXPECT_EQ(value.use_count(), 1);
+  });
 }
 
 // Deadlines of all lengths beside a server that takes its time: replies of callers that have gone are nobody's.

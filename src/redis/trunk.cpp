@@ -10,6 +10,7 @@
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/detach.hpp"
 #include "levity/task/scope.hpp"
+#include "levity/task/task_local.hpp"
 #include "levity/task/yield.hpp"
 #include "levity/time/deadline.hpp"
 #include "levity/time/sleep.hpp"
@@ -72,6 +73,7 @@ task<result<value>> trunk::call(std::shared_ptr<trunk> self, request what, call_
 void trunk::start(const std::shared_ptr<trunk>& self) {
   if (!commands.is_first()) [[likely]] return;
   try {
+    const levity::detail::without_locals of_the_command;
     detach("redis trunk", keep, self);
   } catch (...) {
     commands.nobody_was_first();

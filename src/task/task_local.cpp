@@ -49,6 +49,14 @@ void unbind_local(local_context& context) noexcept {
   drop(context.bound);
 }
 
+without_locals::without_locals() noexcept : task_(current_run().current) {
+  if (task_ != nullptr) push_context(*task_, none_);
+}
+
+without_locals::~without_locals() {
+  if (task_ != nullptr) pop_context(*task_, none_);
+}
+
 void inherit_locals(task_record& child, local_binding& bound) {
   auto* inherited = new (frame_allocate(sizeof(local_context))) local_context;
   inherited->bound = &share(bound);

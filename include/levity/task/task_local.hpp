@@ -58,6 +58,20 @@ const local_binding* find_local(const void* key) noexcept;
 void bind_local(local_context& context, local_binding& binding) noexcept;
 void unbind_local(local_context& context) noexcept;
 
+/// While it lives, what is spawned inherits nothing: for a task that serves everybody and is started by whoever comes first. That
+/// one's request is over long before the task is. For a block without waits; anywhere.
+class without_locals {
+public:
+  without_locals() noexcept;
+  without_locals(const without_locals&) = delete;
+  without_locals& operator=(const without_locals&) = delete;
+  ~without_locals();
+
+private:
+  task_record* const task_;  // null: none runs here
+  local_context none_;
+};
+
 /// Gives a task that has not begun its parent's bindings; takes them from one that has ended.
 void inherit_locals(task_record& child, local_binding& bound);
 void drop_inherited_locals(task_record& ended) noexcept;
