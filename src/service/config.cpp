@@ -282,13 +282,13 @@ std::expected<void, config_end> config_core::begin(const config_sources& from) {
 std::string config_core::cut_short(std::string_view text) const {
   if (!had_text_ || has_text(text)) return {};
   return fmt::format("{}: it is empty and was not before, as a file is that is being written in place; write another one and "
-                     "rename it over this, or leave a comment in it if the defaults are meant\n", file_.empty() ? program_ : file_);
+                     "rename it over this, or leave a comment in it if the defaults are meant", file_.empty() ? program_ : file_);
 }
 
 std::expected<void, std::string> config_core::fill(void* whole, std::string_view text) {
   had_text_ = has_text(text);
   std::string wrong;
-  const auto add = [&](const std::string& sentence) { wrong += sentence + "\n"; };
+  const auto add = [&](const std::string& sentence) { wrong += (wrong.empty() ? "" : "\n") + sentence; };
   std::fill(origins_.begin(), origins_.end(), "default");
   const auto put = [&](std::size_t at, std::span<const std::string> values, const std::string& place) {
     config_field& field = fields_[at];
@@ -307,7 +307,7 @@ std::expected<void, std::string> config_core::fill(void* whole, std::string_view
       table = toml::parse(text, file_);
     } catch (const toml::parse_error& error) {
       return std::unexpected(
-          fmt::format("{}:{}: cannot be read as TOML: {}\n", file_, error.source().begin.line, error.description()));
+          fmt::format("{}:{}: cannot be read as TOML: {}", file_, error.source().begin.line, error.description()));
     }
     std::vector<std::string_view> names;
     for (const config_field& each : fields_) names.push_back(each.name);
@@ -438,22 +438,23 @@ std::expected<std::string, config_end> config_core::read_file_blocking() const {
   return text;
 }
 
-task<std::expected<std::string, std::string>> read_config_file(std::string path) {
-  if (path.empty()) co_return std::unexpected(std::string("there is no file of settings to read again\n"));
+task<std::expected<std::string, std::string>> read_config_file(std::string path, bool may_lack) {
+  if (path.empty()) co_return std::unexpected(std::string("there is no file of settings to read again"));
   auto opened = co_await file::open(path, {.read = true});
-  if (!opened) co_return std::unexpected(fmt::format("{}: {}\n", path, opened.error().message()));
+  if (!opened && may_lack && opened.error().code() == ENOENT) co_return std::string();
+  if (!opened) co_return std::unexpected(fmt::format("{}: {}", path, opened.error().message()));
   std::string text;
   for (;;) {
     constexpr std::size_t piece = 64 << 10;
     const std::size_t before = text.size();
-    if (before > file_bytes_max) co_return std::unexpected(fmt::format("{}: it has more than 16 MiB\n", path));
+    if (before > file_bytes_max) co_return std::unexpected(fmt::format("{}: it has more than 16 MiB", path));
     text.resize(before + piece);
     const auto got = co_await opened->read_at(before, std::as_writable_bytes(std::span(text).subspan(before)));
     if (!got && got.error() == io_failure::eof) {
       text.resize(before);
       co_return text;
     }
-    if (!got) co_return std::unexpected(fmt::format("{}: {}\n", path, got.error().message()));
+    if (!got) co_return std::unexpected(fmt::format("{}: {}", path, got.error().message()));
     text.resize(before + *got);
     if (*got == 0) co_return text;
   }

@@ -352,7 +352,7 @@ TEST(config, a_file_that_became_empty_is_refused_for_somebody_is_probably_writin
     ASSERT_FALSE(told);
     EXPECT_EQ(told.error(), file.path + ": it is empty and was not before, as a file is that is being written in place; write "
                                         "another one and rename it over this, or leave a comment in it if the defaults are "
-                                        "meant\n");
+                                        "meant");
     EXPECT_EQ(now.get()->timeout, 3s);
     EXPECT_EQ(now.origin_of("timeout"), file.path + ":1");
   }
@@ -367,6 +367,57 @@ TEST(config, a_file_that_was_empty_all_along_is_read_again) {
   EXPECT_EQ((*read)->reload_from("").value(), std::vector<config_change>{});
   EXPECT_TRUE((*read)->reload_from("timeout = \"3s\"\n"));
   EXPECT_FALSE((*read)->reload_from(""));
+}
+
+std::expected<std::vector<config_change>, std::string> reloaded(config<settings>& now) {
+  static std::expected<std::vector<config_change>, std::string> told;
+  run_tasks(1, [](config<settings>* of) -> lv::task<> { told = co_await of->reload(); }, &now);
+  return told;
+}
+
+TEST(config, a_default_file_that_was_not_there_and_is_not_now_leaves_the_defaults) {
+  const temporary_file file("");
+  ::unlink(file.path.c_str());
+  auto read = config<settings>::load(described(), {.default_file = file.path});
+  ASSERT_TRUE(read) << read.error().text;
+  config<settings>& now = **read;
+  auto told = reloaded(now);
+  ASSERT_TRUE(told) << told.error();
+  EXPECT_EQ(*told, std::vector<config_change>{});
+  file.write("timeout = \"3s\"\n");
+  told = reloaded(now);
+  ASSERT_TRUE(told) << told.error();
+  EXPECT_EQ(now.get()->timeout, 3s) << "it may come later";
+  ::unlink(file.path.c_str());
+  told = reloaded(now);
+  ASSERT_FALSE(told) << "it was there, and is missed";
+  EXPECT_NE(told.error().find("ENOENT"), std::string::npos) << told.error();
+  EXPECT_EQ(now.get()->timeout, 3s);
+}
+
+TEST(config, a_file_that_was_named_is_missed_when_it_goes) {
+  const temporary_file file("# nothing\n");
+  auto read = config<settings>::load(described(), {.arguments = {"--config", file.path}});
+  ASSERT_TRUE(read) << read.error().text;
+  file.write("");
+  ::unlink(file.path.c_str());
+  EXPECT_FALSE(reloaded(**read));
+}
+
+TEST(config, what_is_told_of_a_bad_file_does_not_end_with_its_line) {
+  const temporary_file file("timeout = \"3s\"\n");
+  auto read = config<settings>::load(described(), {.arguments = {"--config", file.path}});
+  ASSERT_TRUE(read) << read.error().text;
+  for (const char* bad : {"timeout = ", "timeout = \"1ms\"\n", "offset = \"x\"\nunknown = 1\n", ""}) {
+    file.write(bad);
+    const auto told = reloaded(**read);
+    ASSERT_FALSE(told) << bad;
+    EXPECT_FALSE(told.error().ends_with('\n')) << told.error();
+  }
+  ::unlink(file.path.c_str());
+  EXPECT_FALSE(reloaded(**read).error().ends_with('\n'));
+  const loaded none = config<settings>::load(described(), {.arguments = {"--timeout", "1h"}});
+  EXPECT_TRUE(!none && none.error().text.ends_with('\n')) << "a program that does not start ends its line itself";
 }
 
 TEST(config, followers_hear_of_a_reload) {

@@ -75,14 +75,15 @@ public:
   std::expected<void, config_end> begin(const config_sources& from);
   // Why this cannot be what the file has come to; empty: it can.
   [[nodiscard]] std::string cut_short(std::string_view text) const;
-  // Lays the text of the file, then environment and flags, over an object as it is made. The error: lines.
+  // Lays the text of the file, then environment and flags, over an object as it is made. The error: lines, the last one not ended.
   std::expected<void, std::string> fill(void* whole, std::string_view text);
   [[nodiscard]] std::string print(const void* whole) const;
   [[nodiscard]] std::string help() const;
   std::vector<config_change> merge(void* fresh, const void* old, const config_core& before);
 
   [[nodiscard]] const std::string& file() const noexcept { return file_; }
-  [[nodiscard]] bool file_is_asked_for() const noexcept { return asked_for_file_; }
+  // Nobody named the file, and there was nothing in it either: that it is not there is no news.
+  [[nodiscard]] bool may_lack_file() const noexcept { return !asked_for_file_ && !had_text_ && !file_.empty(); }
   [[nodiscard]] bool wants_print() const noexcept { return wants_print_; }
   [[nodiscard]] const std::vector<std::string>& remarks() const noexcept { return remarks_; }
   [[nodiscard]] std::string origin_of(std::string_view name) const;
@@ -108,7 +109,8 @@ private:
   std::vector<std::string> remarks_;
 };
 
-task<std::expected<std::string, std::string>> read_config_file(std::string path);
+// Its text; that of one that is not there, where it need not be, is empty. The error: one sentence.
+task<std::expected<std::string, std::string>> read_config_file(std::string path, bool may_lack);
 
 }  // namespace detail
 
@@ -124,7 +126,7 @@ public:
     auto text = made->core_.read_file_blocking();
     if (!text) return std::unexpected(std::move(text.error()));
     T first{};
-    if (auto read = made->fill(first, *text); !read) return std::unexpected(config_end{std::move(read.error()), 2});
+    if (auto read = made->fill(first, *text); !read) return std::unexpected(config_end{read.error() + "\n", 2});
     if (made->core_.wants_print()) return std::unexpected(config_end{made->core_.print(&first), 0});
     (void)made->now_.set(std::move(first));
     return made;
@@ -136,10 +138,11 @@ public:
   /// To follow changes by: see lv::watch.
   [[nodiscard]] watch<T>& versions() noexcept { return now_; }
 
-  /// Reads the file once more. A file that cannot be read, or is wrong, changes nothing: the error is one sentence a line. Wrong is
-  /// also one with nothing in it where there was something: who writes in place (an editor, cp) empties it first.
+  /// Reads the file once more. A file that cannot be read, or is wrong, changes nothing: the error is one sentence a line, the last
+  /// one not ended. Wrong is also one with nothing in it where there was something: who writes in place (an editor, cp) empties it
+  /// first. A default file that was not there before and is not there now is no error: the defaults stay.
   task<std::expected<std::vector<config_change>, std::string>> reload() {
-    auto text = co_await detail::read_config_file(core_.file());
+    auto text = co_await detail::read_config_file(core_.file(), core_.may_lack_file());
     if (!text) co_return std::unexpected(std::move(text.error()));
     co_return reload_from(*text);
   }
@@ -177,9 +180,7 @@ private:
   std::expected<void, std::string> fill(T& whole, std::string_view text) { return fill_by(core_, whole, text); }
   std::expected<void, std::string> fill_by(detail::config_core& core, T& whole, std::string_view text) {
     if (auto read = core.fill(&whole, text); !read) return read;
-    auto good = described_.judge(whole);
-    if (!good) return std::unexpected(good.error() + "\n");
-    return {};
+    return described_.judge(whole);
   }
 
   config_description<T> described_;
@@ -187,7 +188,7 @@ private:
   watch<T> now_;
 };
 
-/// What reload_on_signal() tells of: the changes, or the lines of the error. No more than one at a time.
+/// What reload_on_signal() tells of: the changes, or the lines of the error, the last one not ended. No more than one at a time.
 using reload_told = void (*)(const std::expected<std::vector<config_change>, std::string>&);
 
 namespace detail {
