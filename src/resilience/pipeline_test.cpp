@@ -656,19 +656,32 @@ TEST(pipeline, an_error_says_how_many_attempts_there_were_and_why_no_more) {
     breaker.refuses_from = static_cast<int>(breaker.asked.size()) + 1;
     const auto not_admitted = co_await calls.run(lv::repeatable::yes, asks);
     EXPECT_TRUE(is(not_admitted, 1, stop::refused));
+    EXPECT_EQ(not_admitted.error().message(), "the call was made, and failed (1 attempt, no more: refused)");
     const auto refused = co_await calls.run(lv::repeatable::yes, asks);
     EXPECT_TRUE(refused.error().rejected() != nullptr && is(refused, 0, stop::refused));
     auto without = lv::pipeline(lv::retrying{policy, spent});
     const auto poor = co_await without.run(lv::repeatable::yes, asks);
     EXPECT_TRUE(is(poor, 1, stop::budget_spent));
+    EXPECT_EQ(poor.error().message(), "the call was made, and failed (1 attempt, no more: budget_spent)");
     auto short_of_time = lv::pipeline(lv::total_timeout{1ns}, lv::retrying{policy, budget});
     const auto late = co_await short_of_time.run(lv::repeatable::yes, asks);
     EXPECT_FALSE(late.has_value());
-    EXPECT_EQ(late.error().attempts(), 1u);
+    EXPECT_TRUE(is(late, 1, stop::past_deadline));
+    EXPECT_EQ(late.error().message(), "the call was made, and failed (1 attempt, no more: past_deadline)");
+    auto in_a_hurry = lv::pipeline(lv::total_timeout{10ms}, lv::retrying{policy, budget});
+    service slow{.takes = 1h, .left = {}};
+    const auto no_time = co_await in_a_hurry.run(lv::repeatable::yes, [&slow] { return slow.ask(); });
+    EXPECT_TRUE(is(no_time, 1, stop::past_deadline));
+    EXPECT_EQ(no_time.error().message(), "no answer within the time that the call may take (1 attempt, no more: past_deadline)");
     auto judged = lv::pipeline(lv::judging{[](const outcome&) -> lv::judgement { return {lv::verdict::failure, false, {}}; }},
                                lv::retrying{policy, budget});
     const auto final = co_await judged.run(lv::repeatable::yes, asks);
     EXPECT_TRUE(is(final, 1, stop::final));
+    EXPECT_EQ(final.error().message(), "the call was made, and failed (1 attempt, no more: final)");
+    auto never_twice = lv::pipeline(lv::judging{[](const outcome&) -> lv::judgement { return {lv::verdict::failure, false, {}}; }});
+    const auto plain = co_await never_twice.run(asks);
+    EXPECT_TRUE(is(plain, 1, stop::not_repeatable));
+    EXPECT_EQ(plain.error().message(), "the call was made, and failed") << "nothing repeats here: that goes without saying";
   });
 }
 

@@ -62,12 +62,13 @@ public:
     return default_judge::of_error(*failed());
   }
 
-  /// One sentence. What the work's error says of itself (`message()`), if it does; and of several attempts how many they were, and
-  /// why there were no more. Allocates.
+  /// One sentence. What the work's error says of itself (`message()`), if it does; and how many attempts there were, and why no
+  /// more: "(1 attempt, no more: budget_spent)". Not of one that nobody wanted repeated. Allocates.
   [[nodiscard]] std::string message() const {
     std::string text = cause();
-    if (attempts_ > 1) {
-      text += " (" + std::to_string(attempts_) + " attempts, no more: " + std::string(to_string(stopped_by_)) + ")";
+    if (attempts_ > 1 || (attempts_ == 1 && stopped_by_ != retry_stop::not_repeatable)) {
+      text += " (" + std::to_string(attempts_) + (attempts_ == 1 ? " attempt" : " attempts") +
+              ", no more: " + std::string(to_string(stopped_by_)) + ")";
     }
     return text;
   }
