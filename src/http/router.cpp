@@ -4,6 +4,7 @@
 
 #include "http/char_class.hpp"
 #include "levity/http/field.hpp"
+#include "levity/http/query.hpp"
 
 namespace levity::inline v0::http {
 
@@ -90,6 +91,26 @@ std::string_view route_match::parameter(std::string_view name) const noexcept {
     if (each.name == name) return each.value;
   }
   return {};
+}
+
+bool route_match::decode(std::string& kept) {
+  const std::span<path_parameter> values{parameters_.data(), count_};
+  const auto is_encoded = [](const path_parameter& each) { return each.value.find('%') != std::string_view::npos; };
+  std::size_t size = 0;
+  for (const path_parameter& each : values) size += is_encoded(each) ? each.value.size() : 0;
+  kept.clear();
+  if (size == 0) return true;
+  kept.reserve(size);  // decoded they are no longer, so it does not move any more
+  std::array<std::string_view, parameters_max> decoded;
+  for (std::size_t i = 0; i < values.size(); i++) {
+    decoded[i] = values[i].value;
+    if (!is_encoded(values[i])) continue;
+    const std::size_t at = kept.size();
+    if (!percent_decode(values[i].value, kept)) return false;
+    decoded[i] = {kept.data() + at, kept.size() - at};
+  }
+  for (std::size_t i = 0; i < values.size(); i++) values[i].value = decoded[i];
+  return true;
 }
 
 std::expected<void, std::string> router::add(method which, std::string_view pattern, std::size_t route) {

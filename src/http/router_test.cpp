@@ -56,6 +56,28 @@ TEST(router, literals_and_parameters_match_whole_segments) {
   }
 }
 
+TEST(router, decodes_values_into_what_it_is_given) {
+  const router routes = table({{method::get, "/{a}/x/{b}/{c}"}});
+  std::string kept(3, 'x');
+  route_match found = routes.match(method::get, "/1%2F/x/plain/%41%20+");
+  ASSERT_TRUE(found.decode(kept));
+  EXPECT_EQ(found.parameter("a"), "1/");
+  EXPECT_EQ(found.parameter("b"), "plain");
+  EXPECT_EQ(found.parameter("c"), "A +");
+  const std::string_view path = "/a/x/b/c";
+  route_match as_is = routes.match(method::get, path);
+  ASSERT_TRUE(as_is.decode(kept));
+  EXPECT_EQ(as_is.parameter("b").data(), path.data() + 5) << "nothing is copied where nothing is encoded";
+  for (const char* malformed : {"/%41/x/b/%00", "/%41/x/%4/c", "/%/x/b/c", "/%0g/x/b/c"}) {
+    route_match wrong = routes.match(method::get, malformed);
+    ASSERT_TRUE(wrong);
+    EXPECT_FALSE(wrong.decode(kept)) << malformed;
+    EXPECT_EQ(wrong.parameters().front().value, std::string_view(malformed).substr(1, wrong.parameter("a").size()));
+  }
+  route_match none = routes.match(method::get, "/");
+  EXPECT_TRUE(none.decode(kept));
+}
+
 TEST(router, a_literal_beats_a_parameter_in_any_order_of_adding) {
   const router first = table({{method::get, "/orders/{id}"}, {method::get, "/orders/latest"}});
   EXPECT_EQ(first.match(method::get, "/orders/latest").route(), 1u);

@@ -250,13 +250,17 @@ private:
   task<outcome> answer() {
     const request& asked = parser_.current();
     answer_.clear();
-    const route_match found = serves_.routes.match(asked.method(), asked.path());
+    route_match found = serves_.routes.match(asked.method(), asked.path());
     route_ = found ? found.route() : static_cast<std::size_t>(-1);
     if (found) {
       bool late = false;
       std::string failure;
       try {
-        co_await serves_.handlers[found.route()](asked, found, answer_);
+        if (found.decode(values_)) {
+          co_await serves_.handlers[found.route()](asked, found, answer_);
+        } else {
+          write_problem(answer_, status::bad_request, "The path has a \"%\" that stands for no character; encode as %01 to %FF.");
+        }
       } catch (const cancelled&) {
         late = true;
       } catch (const std::exception& thrown) {
@@ -313,6 +317,7 @@ private:
   response answer_;
   response_writer writer_;
   detail::date_text date_;
+  std::string values_;     // of the path's parameters, decoded
   std::string early_;      // what came while the handler ran; early_size_ bytes of it
   std::string looked_at_;  // what came while the handler before it ran, and is a request by now
   std::size_t early_size_ = 0;

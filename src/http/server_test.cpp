@@ -113,6 +113,25 @@ TEST(http_server, answers_a_request) {
   });
 }
 
+TEST(http_server, parameters_of_a_path_are_decoded_once_it_is_matched) {
+  serve_and([](lv::address at) -> lv::task<> {
+    const auto named = [at](std::string path) -> lv::task<std::string> {
+      std::string text = "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n";
+      const std::string answer = co_await ask(at, std::move(text));
+      co_return status_of(answer) == "200" ? body_of(answer) : status_of(answer);
+    };
+    EXPECT_EQ(co_await named("/names/J%C3%BCrgen%20B"), "J\xc3\xbcrgen B");
+    EXPECT_EQ(co_await named("/names/a%2Fb"), "a/b") << "one segment, and one value";
+    EXPECT_EQ(co_await named("/names/%252F"), "%2F") << "once";
+    EXPECT_EQ(co_await named("/names/a+b"), "a+b") << "a path is no form";
+    EXPECT_EQ(co_await named("/names/" + std::string(1000, 'x') + "%21"), std::string(1000, 'x') + "!");
+    EXPECT_EQ(co_await named("/%6eames/ada"), "404") << "what is compared is what is on the wire";
+    for (const char* malformed : {"%00", "a%00b", "%", "%2", "%zz"}) {
+      EXPECT_EQ(co_await named(std::string("/names/") + malformed), "400") << malformed;
+    }
+  });
+}
+
 TEST(http_server, routes_and_refuses_by_status) {
   serve_and([](lv::address at) -> lv::task<> {
     EXPECT_EQ(body_of(co_await ask(at, "GET /names/ada HTTP/1.1\r\nHost: a\r\n\r\n")), "ada");

@@ -7,7 +7,8 @@
 // the left decides between two patterns that both match. A path that matches without its method is still looked for
 // elsewhere: 405 means that no matching route has the method. Each node is visited at most once per match.
 //
-// Segments are compared as they are on the wire, still encoded: "/a%2Fb" is one segment, and "/%6frders" is not "/orders".
+// Segments are compared as they are on the wire, still encoded: "/a%2Fb" is one segment, and "/%6frders" is not "/orders". Values
+// are decoded after that, by route_match::decode(), as a server does: so what was one segment stays one value.
 
 #include <array>
 #include <cstddef>
@@ -24,13 +25,15 @@
 
 namespace levity::inline v0::http {
 
-/// One `{name}` of a pattern and what stands there in the path (still encoded, never empty).
+/// One `{name}` of a pattern and what stands there in the path; never empty.
 struct path_parameter {
   std::string_view name;   ///< as in the pattern, without braces
-  std::string_view value;  ///< as in the path
+  std::string_view value;  ///< for a handler of a server decoded; as router::match() gives it, as in the path
 };
 
-/// What a router says about a request. The names are views into the router, the values into the path.
+/// What a router says about a request. The names are views into the router, the values into the path, or what decode() was given.
+/// What a handler gets is decoded: of "/files/a%2Fb" the value is "a/b", any bytes but NUL. It may be "..": look before it becomes
+/// part of a path or URL.
 class route_match {
 public:
   /// The most parameters that one pattern may have; a longer one is refused by router::add().
@@ -53,6 +56,9 @@ public:
   [[nodiscard]] std::span<const path_parameter> parameters() const noexcept { return {parameters_.data(), count_}; }
   /// The value of that parameter; empty when the pattern has none of that name.
   [[nodiscard]] std::string_view parameter(std::string_view name) const noexcept;
+  /// Decodes the values, once, into `kept`, which is overwritten and must stay as it is while they are read. False, and the values
+  /// as they were, when one has a `%` without two hexadecimal digits behind it, or %00. Allocates only when `kept` must grow.
+  [[nodiscard]] bool decode(std::string& kept);
   /// What a 405 must name in Allow; empty unless method_not_allowed.
   [[nodiscard]] method_set allowed() const noexcept { return allowed_; }
 

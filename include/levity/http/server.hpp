@@ -48,7 +48,8 @@ struct server_figures {
 };
 
 /// Answers a request. The request and its views live until the task ends; what is set in the response is sent then. An
-/// exception is answered 500 and reported on standard error.
+/// exception is answered 500 and reported on standard error. Path and query of the request are still encoded, while the parameters
+/// of the path are decoded (route_match).
 using handler = std::function<task<>(const request&, const route_match&, response&)>;
 
 /// Routes and the connection loop. route() before serve(); serve() once.
@@ -60,8 +61,8 @@ public:
   server& operator=(const server&) = delete;
   ~server();
 
-  /// Adds a route such as "/orders/{id}". GET routes also answer HEAD. Throws std::invalid_argument with one sentence when the
-  /// pattern is malformed or taken.
+  /// Adds a route such as "/orders/{id}". GET routes also answer HEAD. Where a parameter cannot be decoded the answer is 400.
+  /// Throws std::invalid_argument with one sentence when the pattern is malformed or taken.
   void route(method which, std::string_view pattern, handler answers);
 
   /// Accepts and serves until it is cancelled or the listener fails. Then it winds down, and open connections end in order: those
