@@ -172,7 +172,7 @@ task<> run_out(serving_end* of, const drain_options& options, scope* flushing) {
   if (of->companions.notes == nullptr || of->insisted) co_return;
   time_point until = clock::now() + std::chrono::seconds(1);
   if (of->signalled) until = std::min(until, *of->signalled + options.bound);
-  flushing->spawn(flush, of->companions.notes, &of->told);
+  flushing->spawn("last lines", flush, of->companions.notes, &of->told);
   while (!of->told.flushed.load(std::memory_order_relaxed) && of->told.signals.load(std::memory_order_relaxed) == of->heard) {
     if (!co_await with_timeout(until, wait_for(&of->told))) co_return;
     of->told.any.reset();
@@ -190,8 +190,8 @@ task<int> serve_until_told(http::server* server, tcp_listener listener, drain_op
   scope flushing{on_failure::report};
   std::exception_ptr broken;
   try {
-    if (signals) ears.spawn(hear, std::move(*signals), &end.told);
-    serving.spawn(serve, server, std::move(listener), &end.told);
+    if (signals) ears.spawn("end signals", hear, std::move(*signals), &end.told);
+    serving.spawn("http server", serve, server, std::move(listener), &end.told);
     if (companions.probes != nullptr) companions.probes->started(clock::now());
     note(companions.notes, "serving", end.ends.state());
     co_await run_down(&end, &serving);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <rapidcheck.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,6 +151,53 @@ TEST(serve_until_told, ends_with_0_after_sigterm_when_all_is_answered) {
     EXPECT_EQ(probes.ready(lv::clock::now()).why, "draining");
   });
   EXPECT_EQ(code, 0);
+}
+
+// Standard error goes into memory meanwhile.
+struct told_errors {
+  int to = ::memfd_create("told", MFD_CLOEXEC);
+  int before = ::dup(STDERR_FILENO);
+  told_errors() { ::dup2(to, STDERR_FILENO); }
+  told_errors(const told_errors&) = delete;
+  told_errors& operator=(const told_errors&) = delete;
+  ~told_errors() {
+    ::dup2(before, STDERR_FILENO);
+    ::close(before);
+    ::close(to);
+  }
+  std::string so_far() const {
+    std::string text(static_cast<std::size_t>(::lseek(to, 0, SEEK_END)), '\0');
+    text.resize(static_cast<std::size_t>(::pread(to, text.data(), text.size(), 0)));
+    return text;
+  }
+};
+
+lv::task<> serve_and_dump(std::string* dump) {
+  const told_errors told;
+  lv::http::server server;
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+  health probes(lv::clock::now());
+  lv::scope main;
+  main.spawn([](lv::http::server* of, lv::tcp_listener at, health* seen) -> lv::task<> {
+    (void)co_await lv::service::serve_until_told(of, std::move(at), {}, {.probes = seen});
+  }, &server, std::move(listener), &probes);
+  while (!probes.startup().good) co_await lv::sleep(1ms);
+  co_await lv::sleep(20ms);
+  ::kill(::getpid(), SIGQUIT);
+  for (int i = 0; i < 10'000 && !dump->ends_with(" tasks\n"); i++) {
+    co_await lv::sleep(1ms);
+    *dump = told.so_far();
+  }
+  ::kill(::getpid(), SIGTERM);
+  co_await main.join();
+}
+
+TEST(serve_until_told, its_tasks_have_names_in_a_dump) {
+  std::string dump;
+  EXPECT_EQ(lv::run_with({.workers = 1}, serve_and_dump, &dump), 0);
+  for (const char* name : {"\"end signals\" spawned at drain.cpp:", "\"http server\" spawned at drain.cpp:"}) {
+    EXPECT_NE(dump.find(name), std::string::npos) << "missing: " << name << "\n" << dump;
+  }
 }
 
 lv::task<> hang(const lv::http::request&, const lv::http::route_match&, lv::http::response& out) {
