@@ -98,6 +98,26 @@ TEST(picture, percentile_curve_has_the_asked_height_and_names_the_axis) {
   EXPECT_EQ(drawn.find('\x1b'), std::string::npos);
 }
 
+TEST(picture, without_colour_each_curve_has_a_mark_of_its_own) {
+  levity::histogram slow;
+  levity::histogram fast;
+  for (int i = 0; i < 1'000; ++i) {
+    slow.record(900'000);
+    fast.record(50'000);
+  }
+  const std::array<curve, 2> curves{curve{"slow", &slow, 6}, curve{"fast", &fast, 4}};
+  const std::string plain = draw_percentiles(curves, {.width = 40, .height = 10, .colour = false});
+  const std::string area = plain.substr(0, plain.find("\u2514"));
+  EXPECT_EQ(std::count(area.begin(), area.end(), '*'), 40) << plain;
+  EXPECT_EQ(std::count(area.begin(), area.end(), 'o'), 40) << plain;
+  EXPECT_LT(area.find('*'), area.find('o')) << "the slower one is above\n" << plain;
+  EXPECT_TRUE(plain.ends_with("* slow   o fast\n")) << plain;
+  const std::string coloured = draw_percentiles(curves, {.width = 40, .height = 10, .colour = true});
+  EXPECT_EQ(coloured.find('*'), std::string::npos) << "colours tell them apart";
+  const std::string alone = draw_percentiles(std::span(curves).first(1), {.width = 40, .height = 10, .colour = false});
+  EXPECT_NE(alone.find("\u28ff slow"), std::string::npos) << alone;
+}
+
 TEST(picture, empty_histograms_draw_nothing) {
   levity::histogram none;
   const std::array<curve, 1> curves{curve{"none", &none, 6}};

@@ -22,23 +22,33 @@ void append_utf8(std::string& out, char32_t code) {
 // Dots of one braille character, two columns by four rows, numbered as Unicode does.
 constexpr std::array<std::array<std::uint8_t, 2>, 4> dot_bits{{{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}}};
 
+// What tells curves apart where there is no colour.
+constexpr std::string_view marks = "*o+x";
+
+char mark_of(std::size_t which) { return marks[which % marks.size()]; }
+
 class dot_grid {
 public:
   dot_grid(int width, int height)
       : width_(width), height_(height), cells_(static_cast<std::size_t>(width * height)) {}
 
-  void set(int x, int y, int colour) {
+  void set(int x, int y, int colour, std::size_t which) {
     if (x < 0 || y < 0 || x >= width_ * 2 || y >= height_ * 4) return;
     cell& target = cells_[static_cast<std::size_t>((y / 4) * width_ + x / 2)];
     target.dots |= dot_bits[static_cast<std::size_t>(y % 4)][static_cast<std::size_t>(x % 2)];
     target.colour = colour;
+    target.which = which;
   }
 
-  void append_row(std::string& out, int row, bool coloured) const {
+  void append_row(std::string& out, int row, bool coloured, bool marked) const {
     for (int column = 0; column < width_; ++column) {
       const cell& shown = cells_[static_cast<std::size_t>(row * width_ + column)];
       if (shown.dots == 0) {
         out += ' ';
+        continue;
+      }
+      if (marked) {
+        out += mark_of(shown.which);
         continue;
       }
       if (coloured) out += fmt::format("\x1b[3{}m", shown.colour);
@@ -51,6 +61,7 @@ private:
   struct cell {
     std::uint8_t dots = 0;
     int colour = 7;
+    std::size_t which = 0;  // curve
   };
   int width_;
   int height_;
@@ -90,7 +101,8 @@ std::string draw_percentiles(std::span<const curve> curves, const canvas& area) 
   const int dots_x = area.width * 2;
   const int dots_y = area.height * 4;
   dot_grid grid(area.width, area.height);
-  for (const auto& drawn : curves) {
+  for (std::size_t which = 0; which < curves.size(); ++which) {
+    const curve& drawn = curves[which];
     if (drawn.latency_ns->count() == 0) continue;
     int previous = -1;
     for (int x = 0; x < dots_x; ++x) {
@@ -98,18 +110,19 @@ std::string draw_percentiles(std::span<const curve> curves, const canvas& area) 
       const auto value = static_cast<double>(std::max<std::uint64_t>(1, drawn.latency_ns->value_at(quantile)));
       const int y = static_cast<int>(std::lround((std::log10(value) - log_low) / log_span * (dots_y - 1)));
       for (int step = previous < 0 ? y : std::min(previous + 1, y); step <= y; ++step)
-        grid.set(x, dots_y - 1 - step, drawn.colour);
+        grid.set(x, dots_y - 1 - step, drawn.colour, which);
       previous = y;
     }
   }
 
+  const bool marked = !area.colour && curves.size() > 1;
   std::string out;
   for (int row = 0; row < area.height; ++row) {
     std::string label;
     if (row % 3 == 0 || row + 1 == area.height)
       label = show_duration(std::pow(10.0, log_low + log_span * (area.height - 1 - row) / (area.height - 1)));
     out += fmt::format("{:>9} \u2524", label);
-    grid.append_row(out, row, area.colour);
+    grid.append_row(out, row, area.colour, marked);
     out += '\n';
   }
   std::string axis;
@@ -124,11 +137,11 @@ std::string draw_percentiles(std::span<const curve> curves, const canvas& area) 
   }
   ticks.erase(ticks.find_last_not_of(' ') + 1);
   out += fmt::format("{:>9}  {}\n{:>9}  ", "", ticks, "");
-  for (const auto& drawn : curves) {
-    if (area.colour) out += fmt::format("\x1b[3{}m", drawn.colour);
-    out += "\u28ff ";
-    if (area.colour) out += "\x1b[0m";
-    out += fmt::format("{}   ", drawn.name);
+  for (std::size_t which = 0; which < curves.size(); ++which) {
+    if (area.colour) out += fmt::format("\x1b[3{}m", curves[which].colour);
+    out += marked ? std::string(1, mark_of(which)) : "\u28ff";
+    out += area.colour ? "\x1b[0m " : " ";
+    out += fmt::format("{}   ", curves[which].name);
   }
   out.erase(out.find_last_not_of(' ') + 1);
   out += '\n';

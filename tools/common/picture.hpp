@@ -29,8 +29,9 @@ struct canvas {
   bool colour = false;
 };
 
-/// Latency (logarithmic, upwards) over percentile (each further nine takes the same width), dots in braille cells. A later
-/// curve is drawn over an earlier one. `height` lines, an axis of two lines, a legend. Empty when no curve has samples.
+/// Latency (logarithmic, upwards) over percentile (each further nine takes the same width), dots in braille cells; several curves
+/// without colour have a mark each instead, `*`, `o`, `+`, `x`. A later curve is drawn over an earlier one. `height` lines,
+/// an axis of two lines, a legend. Empty when no curve has samples.
 [[nodiscard]] std::string draw_percentiles(std::span<const curve> curves, const canvas& area);
 
 }  // namespace levity::tools
