@@ -8,11 +8,11 @@
 #include <iterator>
 #include <map>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/source_file.hpp"
+#include "inspect/function_name.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/promise.hpp"
@@ -26,18 +26,6 @@ namespace {
 
 // A dump that makes no headway for so long is broken off: who asked for it must still be able to ask for the end.
 constexpr int patience_ms = 1000;
-
-// The function's own name out of what the compiler calls it.
-std::string_view function_of(const std::source_location& at) {
-  std::string_view name = at.function_name();
-  // Not the parenthesis of "(anonymous namespace)".
-  constexpr std::string_view nameless = "(anonymous namespace)::";
-  const std::size_t inside = name.find(nameless);
-  if (inside != std::string_view::npos) name.remove_prefix(inside + nameless.size());
-  name = name.substr(0, name.find('('));
-  const std::size_t space = name.rfind(' ');
-  return space == std::string_view::npos ? name : name.substr(space + 1);
-}
 
 constexpr int chain_max = 32;
 constexpr std::size_t shown_max = 3;  // tasks that wait at the same place and are told one by one
@@ -158,7 +146,7 @@ private:
         break;
       }
       const auto at = std::bit_cast<std::source_location>(here);
-      fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_of(at), file_of(at), at.line());
+      fmt::format_to(std::back_inserter(text), "      {} {}:{}\n", function_name(at.function_name()), file_of(at), at.line());
     }
   }
 

@@ -148,6 +148,14 @@ class Tasks(Gdb):
         self.assertIn(f"task {number}", some)
         self.assertRegex(some, r"levity: \d+ of \d+ tasks")
 
+    def test_names_of_functions_are_those_of_the_dump(self):
+        with open(os.path.join(HOUSE, "src", "inspect", "function_name_test.cpp"), encoding="utf-8") as file:
+            cases = re.findall(r'\{"([^"\n]*)",\s+"([^"\n]*)"\}', file.read())
+        self.assertGreater(len(cases), 20)
+        text = self.gdb(shutil.which("true"), "-ex", f"source {SCRIPT}",
+                        *[word for signature, _ in cases for word in ("-ex", f"python print('=' + function_name({signature!r}))")])
+        self.assertEqual(re.findall("^=(.*)$", text, re.MULTILINE), [name for _, name in cases])
+
     def test_what_stands_in_the_way_is_one_sentence(self):
         nothing = self.gdb("-ex", f"source {SCRIPT}", "-ex", "levity-tasks")
         self.assertIn("levity: there is no process and no core file", nothing)

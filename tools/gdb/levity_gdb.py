@@ -99,20 +99,61 @@ class Layout:
         return self.places[name]
 
 
+NAMELESS = ("(anonymous namespace)::", "{anonymous}::")
+OPERATOR = re.compile(r"operator(?!\w)(\(\)|\[\]|<=>|<<=|>>=|->\*|<<|>>|<=|>=|->|<|>|[^(<]*)")
+
+
+def _bracket_length(text):
+    opened = ""
+    for at, c in enumerate(text):
+        if c in "<(":
+            opened += c
+        elif c == ">" and opened[-1] == "<" and text[at - 1] != "-":
+            opened = opened[:-1]
+        elif c == ")":
+            opened = opened[:max(opened.rfind("("), 0)]
+        if not opened:
+            return at + 1
+    return len(text)
+
+
+def function_name(signature):
+    """As src/inspect/function_name.hpp: "task<V> cache<K, V>::load(const K&)" is cache::load."""
+    name, rest = "", signature
+    while rest:
+        begins = not name or name.endswith(":")
+        nameless = next((each for each in NAMELESS if rest.startswith(each)), None)
+        overloaded = OPERATOR.match(rest) if begins else None
+        if nameless:
+            name, rest = "", rest[len(nameless):]
+        elif overloaded:
+            name += overloaded.group()
+            break
+        elif rest[0] == "<":
+            if begins and rest.startswith("<lambda"):
+                name += "<lambda>"
+            rest = rest[_bracket_length(rest):]
+        elif rest[0] == "(" and begins:
+            length = _bracket_length(rest)
+            name, rest = name + rest[:length], rest[length:]
+        elif rest[0] == "(" and name == "decltype":
+            rest = rest[_bracket_length(rest):]
+        elif rest[0] == "(":
+            break
+        elif rest[0] in " *&":
+            name, rest = "", rest[1:]
+        else:
+            name, rest = name + rest[0], rest[1:]
+    return name or signature
+
+
 class Site:
     """A place in the sources, as the compiler put it into the program."""
 
     def __init__(self, layout, address):
         self.file = os.path.basename(_text(_word(address + layout["site.file"]))) if address else "?"
         self.line = _half(address + layout["site.line"]) if address else 0
-        self.function = self._short(_text(_word(address + layout["site.function"]))) if address else "?"
-
-    @staticmethod
-    def _short(name):
-        nameless = "(anonymous namespace)::"
-        if nameless in name:
-            name = name[name.index(nameless) + len(nameless):]
-        return name.split("(", 1)[0].rsplit(" ", 1)[-1]
+        self.function = function_name(_text(_word(address + layout["site.function"]))) if address else "?"
 
     def __str__(self):
         return f"{self.file}:{self.line}"
