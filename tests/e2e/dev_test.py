@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Where the output of ./dev is no terminal, a build says now and then how far it is."""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+NINJA = """#!/usr/bin/env bash
+trap 'echo "ninja: build stopped: interrupted by user."; exit 130' INT
+status() { local text=${NINJA_STATUS//%f/$1}; printf '%sBuilding %s.o\\n' "${text//%t/4}" "$1"; }
+echo "ninja: Entering directory 'x'"
+for step in 1 2 3; do status $step; sleep 0.6; done
+echo "a.cpp:1:1: warning: [1/2] of the compiler"
+if [[ $* == *endless* ]]; then echo begun; for _ in {1..600}; do sleep 0.1; done; fi
+if [[ $* == *broken* ]]; then echo "FAILED: b.o"; printf 'no end of line'; exit 3; fi
+status 4
+"""
+
+
+class Dev(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="levity-dev-")
+        self.addCleanup(folder.cleanup)
+        self.top = folder.name
+        self.builds = os.path.join(self.top, "builds")
+        stubs = os.path.join(self.top, "bin")
+        os.mkdir(stubs)
+        for name, text in (("ninja", NINJA), ("cmake", "#!/bin/sh\nexit 0\n")):
+            with open(os.path.join(stubs, name), "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(file.name, 0o755)
+        self.environment = {**os.environ, "PATH": stubs + ":" + os.environ["PATH"], "LEVITY_BUILDS": self.builds,
+                            "LEVITY_PACKAGES": "skip", "LEVITY_SAY_EVERY": "1"}
+
+    def start(self, *words):
+        return subprocess.Popen([os.path.join(HOUSE, "dev"), *words], env=self.environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+    def run_to_end(self, *words):
+        with self.start(*words) as dev:
+            return dev.communicate(timeout=60)[0], dev.returncode
+
+
+class Progress(Dev):
+    def test_a_build_says_now_and_then_how_far_it_is_and_nothing_of_its_steps(self):
+        text, code = self.run_to_end("build", "gcc-release", "all")
+        self.assertEqual(code, 0, text)
+        lines = [line for line in text.splitlines() if not line.startswith("levity: configuring")]
+        self.assertEqual(lines[0], "levity: building all (gcc-release)")
+        self.assertTrue(any(re.fullmatch(r"levity: [234] of 4 steps done", line) for line in lines), text)
+        self.assertIn("a.cpp:1:1: warning: [1/2] of the compiler", lines)
+        self.assertNotRegex(text, "Building|Entering|@step")
+
+    def test_a_build_that_fails_says_what_ninja_says_and_ends_so(self):
+        text, code = self.run_to_end("build", "gcc-release", "broken")
+        self.assertEqual(code, 3, text)
+        self.assertTrue(text.endswith("FAILED: b.o\nno end of line\n"), text)
+
+    def test_ctrl_c_ends_all_of_it(self):
+        with self.start("build", "gcc-release", "endless") as dev:
+            said = ""
+            while "begun" not in said:
+                line = dev.stdout.readline()
+                self.assertTrue(line, said)
+                said += line
+            os.killpg(dev.pid, signal.SIGINT)
+            said += dev.communicate(timeout=60)[0]
+        self.assertIn("interrupted by user", said)
+        self.assertNotEqual(dev.returncode, 0)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                os.killpg(dev.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.05)
+        self.fail("something of it is still there")
+
+
+if __name__ == "__main__":
+    unittest.main()
