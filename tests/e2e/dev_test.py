@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where the output of ./dev is no terminal, a build says now and then how far it is."""
+"""./dev refuses what it does not know before it builds, and where its output is no terminal it says now and then how far it is."""
 
 import os
 import re
@@ -45,6 +45,26 @@ class Dev(unittest.TestCase):
     def run_to_end(self, *words):
         with self.start(*words) as dev:
             return dev.communicate(timeout=60)[0], dev.returncode
+
+
+class Options(Dev):
+    def test_one_that_is_not_there_is_refused_before_anything_is_built(self):
+        for words in (["run", "--bogus"], ["run", "--rate", "1000", "--bogus=3"], ["run", "--story", "--bogus"], ["run", "-x"]):
+            text, code = self.run_to_end(*words)
+            self.assertEqual(code, 2, text)
+            self.assertRegex(text, r"^levity: there is no option '[^']+' of '\./dev run[^']*'; '\./dev run [^']*--help' lists "
+                                   r"them\n$")
+            self.assertFalse(os.path.exists(self.builds))
+
+    def test_those_of_the_programs_are_known(self):
+        with open(os.path.join(HOUSE, "dev"), encoding="utf-8") as file:
+            dev = file.read()
+        for which, place in (("run", "orders"), ("story", "story")):
+            known = set(" ".join(re.findall(rf'^{which}_options\+?="(.*)"$', dev, re.MULTILINE)).split())
+            with open(os.path.join(HOUSE, "tools", place, "command.cpp"), encoding="utf-8") as file:
+                names = re.findall(r'add_(?:option|flag)\("(-[^"]+)"', file.read())
+            self.assertGreater(len(names), 10)
+            self.assertEqual(known - {"--serve", "--story", "-h", "--help"}, set(",".join(names).split(",")))
 
 
 class Progress(Dev):
