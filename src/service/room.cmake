@@ -22,6 +22,7 @@ find_path(CLI11_INCLUDE CLI/CLI.hpp)
 if(NOT CLI11_INCLUDE)
   message(FATAL_ERROR "CLI11 is missing: the service room reads the command line by it; install the package libcli11-dev")
 endif()
+levity_seldom_runs(${folder}/config.cpp)
 set(ROOM_LIBS ${YAML_CPP_LIBRARY} ${RE2_LIBRARY})
 # Its tests check by random inputs, too.
 if(LEVITY_TESTS)
