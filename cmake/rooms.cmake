@@ -641,14 +641,20 @@ function(levity_tests)
     target_link_libraries(http_witness PRIVATE levity_http levity levity_flags)
     add_dependencies(test_programs http_witness)
   endif()
-  # Programs that must not compile, with the message that their first line names: `// expect: <regular expression>`.
+  # Programs that must not compile, with the message that their first line names: `// expect: <regular expression>`, or
+  # `// expect g++12: ...` where others compile it.
+  set(gcc_before_13 FALSE)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    set(gcc_before_13 TRUE)
+  endif()
   file(GLOB refused CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/must_not_compile/*.cpp)
   list(FILTER refused EXCLUDE REGEX "_test\\.cpp$")
   foreach(source IN LISTS refused)
     get_filename_component(name ${source} NAME_WE)
     add_test(NAME must_not_compile.${name}
       COMMAND ${CMAKE_COMMAND} -D compiler=${CMAKE_CXX_COMPILER} -D source=${source}
-              -D root=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/cmake/must_not_compile.cmake)
+              -D root=${PROJECT_SOURCE_DIR} -D gcc_before_13=${gcc_before_13}
+              -P ${PROJECT_SOURCE_DIR}/cmake/must_not_compile.cmake)
     levity_test_properties(must_not_compile.${name})
   endforeach()
   # Tests of scripts. They do not depend on the build, so a cross-check of compilers needs them once.

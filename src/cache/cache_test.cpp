@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -543,6 +544,39 @@ TEST(cache, a_loader_of_one_key_refreshes_side_by_side) {
     for (int i = 0; i < 20; i++) EXPECT_GT(*at.of.get(std::to_string(i)), 0);
     background.cancel();
     co_await background.join();
+  });
+}
+
+TEST(cache, keeps_a_loader_for_as_long_as_it_loads_and_no_longer) {
+  from_seeds([]() -> lv::task<> {
+    strings of({.ttl = 10s, .stale_while_revalidate = 30s});
+    const auto from = std::make_shared<source>();
+    const auto gets = [&] {
+      const auto loads = [from] { return from->load(); };
+      return of.get_or_load("a", loads);
+    };
+    for (int i = 0; i < 2; i++) {
+      const lv::cached<int> got = co_await gets();
+      EXPECT_EQ(*got, 1);
+    }
+    EXPECT_EQ(from.use_count(), 1);
+
+    const auto keeps = [](strings* fresh, std::shared_ptr<source> its) -> lv::task<> {
+      const auto starts = [&] {
+        const auto loads = [its](const std::string&) { return its->load(); };
+        return fresh->keep_fresh(loads);
+      };
+      co_await starts();
+    };
+    lv::scope background;
+    background.spawn(keeps, &of, from);
+    co_await lv::sleep(11s);
+    (void)co_await gets();
+    co_await lv::sleep(1s);
+    EXPECT_EQ(*of.get("a"), 2);
+    background.cancel();
+    co_await background.join();
+    EXPECT_EQ(from.use_count(), 1);
   });
 }
 

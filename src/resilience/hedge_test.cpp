@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -308,6 +309,23 @@ TEST(hedge, draws_from_the_budget_that_it_shares) {
     const auto second = co_await lv::hedge(other, [&] { return twice.next(); });
     EXPECT_EQ(second, 2);
     EXPECT_EQ(some.counts_at(lv::clock::now()).spent, 1u);
+  });
+}
+
+TEST(hedge, keeps_the_work_for_as_long_as_it_runs_and_no_longer) {
+  simulate([]() -> lv::task<> {
+    lv::hedged_route route;
+    make_known(route);
+    co_await let_it_be_known();
+    script of{.steps = {{1h}, {5ms}}, .left = {}};
+    const auto owned = std::make_shared<script*>(&of);
+    const auto starts = [&] {
+      const auto calls = [owned] { return (*owned)->next(); };
+      return lv::hedge(route, calls);
+    };
+    const auto got = co_await starts();
+    EXPECT_EQ(got, 2);
+    EXPECT_EQ(owned.use_count(), 1);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -407,17 +408,20 @@ TEST(pipeline, gives_what_the_work_gives_even_nothing) {
 }
 
 // It lives in the call's frame, so a coroutine that captures is safe here.
-TEST(pipeline, keeps_the_work_for_as_long_as_it_runs) {
+TEST(pipeline, keeps_the_work_for_as_long_as_it_runs_and_no_longer) {
   simulate([]() -> lv::task<> {
     auto calls = lv::pipeline(lv::attempt_timeout{1s});
-    const auto starts = [](auto& through) {
-      return through.run([text = std::string(100, 'x')]() -> lv::task<std::expected<std::size_t, int>> {
+    const auto text = std::make_shared<std::string>(100, 'x');
+    const auto starts = [&](auto& through) {
+      const auto measures = [text]() -> lv::task<std::expected<std::size_t, int>> {
         co_await lv::sleep(1ms);
-        co_return text.size();
-      });
+        co_return text->size();
+      };
+      return through.run(measures);
     };
     const auto got = co_await starts(calls);
     EXPECT_EQ(got, 100u);
+    EXPECT_EQ(text.use_count(), 1);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -300,6 +301,30 @@ TEST(retry, a_repetition_that_is_cancelled_while_it_waits_costs_no_budget) {
     co_await many.join();
     EXPECT_GE(of.asked.size(), 100u);
     EXPECT_EQ(budget.counts_at(lv::clock::now()).spent, of.asked.size() - 100);
+  });
+}
+
+TEST(retry, keeps_the_work_and_the_judge_for_as_long_as_it_runs_and_no_longer) {
+  simulate([]() -> lv::task<> {
+    lv::retry_policy policy(seeded());
+    lv::retry_budget budget;
+    const auto owned = std::make_shared<int>(0);
+    const auto starts = [&] {
+      const auto fails_once = [owned]() -> lv::task<outcome> {
+        co_await lv::sleep(1ms);
+        if (++*owned == 1) co_return std::unexpected("failure");
+        co_return *owned;
+      };
+      const auto judges = [owned](const outcome& of) { return lv::default_judge{}(of); };
+      return lv::retry(policy, budget, fails_once, judges);
+    };
+    const auto got = co_await starts();
+    EXPECT_EQ(got, 2);
+    EXPECT_EQ(owned.use_count(), 1);
+
+    auto only_moved = [own = std::make_unique<int>(3)]() -> lv::task<outcome> { co_return *own; };
+    const auto by_reference = co_await lv::retry(policy, budget, std::ref(only_moved));
+    EXPECT_EQ(by_reference, 3);
   });
 }
 

@@ -481,6 +481,26 @@ TEST(select, what_a_call_brings_too_late_is_put_back) {
   });
 }
 
+TEST(select, keeps_what_puts_back_for_as_long_as_it_selects_and_no_longer) {
+  run_tasks(1, []() -> lv::task<> {
+    number_channel c{1};
+    lv::semaphore permits{0};
+    const auto log = std::make_shared<std::string>();
+    const auto put_back = [log](std::monostate) { *log += "put back"; };
+    lv::scope tasks;
+    tasks.spawn([](number_channel* to, lv::semaphore* later) -> lv::task<> {
+      co_await settle();
+      EXPECT_TRUE(to->try_send(1));  // this one is first
+      later->release();
+    }, &c, &permits);
+    auto won = co_await lv::select(lv::receive_from(c), lv::call(permits.acquire(), put_back));
+    EXPECT_EQ(won->index(), 0U);
+    co_await tasks.join();
+    EXPECT_EQ(*log, "put back");
+    EXPECT_EQ(log.use_count(), 2) << "ours, and the one that has a name";
+  });
+}
+
 TEST(select, over_calls_under_cancellation_conserves_permits_and_values) {
   std::uint64_t cancellations = 0;
   for (unsigned workers : worker_counts) {

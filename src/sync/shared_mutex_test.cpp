@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -362,6 +363,50 @@ TEST(condition, a_predicate_is_looked_at_under_the_mutex_and_a_cancelled_wait_ha
     c.notify_one();
     co_await stays.join();
     EXPECT_EQ(log, "ch");
+  });
+}
+
+TEST(condition, keeps_the_predicate_for_as_long_as_it_waits_and_no_longer) {
+  run_tasks(1, []() -> lv::task<> {
+    lv::mutex m;
+    lv::condition c;
+    const auto looks_left = std::make_shared<int>(3);
+    auto held = co_await m.lock();
+    lv::scope notifiers;
+    notifiers.spawn([](lv::mutex* guards, lv::condition* changed, const int* left) -> lv::task<> {
+      while (*left > 0) {
+        const auto mine = co_await guards->lock();
+        changed->notify_one();
+        co_await lv::yield();
+      }
+    }, &m, &c, looks_left.get());
+    const auto starts = [&] {
+      const auto is_ready = [looks_left] { return --*looks_left == 0; };
+      return c.wait(held, is_ready);
+    };
+    co_await starts();
+    EXPECT_TRUE(held);
+    EXPECT_EQ(looks_left.use_count(), 1);
+    held.unlock();
+    co_await notifiers.join();
+  });
+}
+
+TEST(once, keeps_the_work_for_as_long_as_it_runs_and_no_longer) {
+  run_tasks(1, []() -> lv::task<> {
+    lv::once first;
+    const auto runs = std::make_shared<int>(0);
+    const auto starts = [&] {
+      const auto counts = [runs]() -> lv::task<> {
+        co_await lv::yield();
+        ++*runs;
+      };
+      return first.call(counts);
+    };
+    co_await starts();
+    co_await starts();
+    EXPECT_EQ(*runs, 1);
+    EXPECT_EQ(runs.use_count(), 1);
   });
 }
 

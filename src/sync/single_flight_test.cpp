@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -244,6 +245,23 @@ TEST(single_flight, the_deadline_of_a_call_inside_is_a_failure_for_all_and_one_a
     from.gate.release();
     co_await others.join();
     EXPECT_EQ(from.results.back(), 3);
+  });
+}
+
+TEST(single_flight, keeps_the_work_for_as_long_as_it_runs_and_no_longer) {
+  run_tasks(1, []() -> lv::task<> {
+    lv::single_flight<std::string, int> flights;
+    const auto owned = std::make_shared<int>(7);
+    const auto starts = [&] {
+      const auto fetches = [owned]() -> lv::task<int> {
+        co_await lv::yield();
+        co_return *owned;
+      };
+      return flights.run("a", fetches);
+    };
+    const int got = co_await starts();
+    EXPECT_EQ(got, 7);
+    EXPECT_EQ(owned.use_count(), 1);
   });
 }
 

@@ -52,6 +52,7 @@
 #include "levity/sync/channel.hpp"
 #include "levity/sync/single_flight.hpp"
 #include "levity/task/cancel.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/task.hpp"
 #include "levity/task/yield.hpp"
@@ -86,6 +87,8 @@ class cache {
   using core = detail::cache_core<Key, Value, Policy, Hash, Equal>;
   using entry = typename core::entry;
   using reference = typename core::reference;
+  template <class Load>
+  using answer_of = typename detail::load_shape<detail::loaded_by<Load, Key>, Value>::answer;
 
 public:
   /// What it is asked by.
@@ -163,51 +166,9 @@ public:
   /// for any other reason throws `cancelled`. A value that was set, updated or erased during the load counts more than what it
   /// brings.
   template <class Load>
-  task<typename detail::load_shape<detail::loaded_by<Load, Key>, Value>::answer> get_or_load(Key key, Load load) {
-    using shape = detail::load_shape<detail::loaded_by<Load, Key>, Value>;
-    const std::uint64_t hash = core::hash_of(key);
-    typename core::finding seen = core_.find(hash, key, now_ns);
-    if (may_be_given_out(seen)) {
-      core_.note_hit();
-      if (seen.is != detail::freshness::fresh) core_.note_stale();
-      if (seen.due) core_.queue(seen, [this](reference held) { return offer(std::move(held)); });
-      co_return core::to_handle(std::move(seen.held));
-    }
-    core_.note_miss();
-    cached<Value> stale;
-    if (seen.held && seen.is == detail::freshness::stale) stale = core::to_handle(std::move(seen.held));
-    for (;;) {
-      news brought;
-      std::exception_ptr failure;
-      bool led = false;
-      try {
-        brought = co_await flights_.run(key, [this, &key, &load, &led, hash] {
-          led = true;
-          return load_once(key, hash, load);
-        });
-      } catch (const cancelled& why) {
-        if (why.reason() != cancel_reason::deadline) throw;
-        failure = std::current_exception();
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      const bool failed = failure != nullptr || brought.error != nullptr;
-      // What was under way when the key was written may have been boarded after that: then it is older than what we asked for.
-      if (!failed && brought.superseded && !led) continue;
-      if (!failed) co_return std::move(brought.value);
-      if (stands_in(stale)) {
-        core_.note_stale();
-        co_return std::move(stale);
-      }
-      if (failure != nullptr) std::rethrow_exception(failure);
-      if constexpr (shape::may_fail) {
-        using error = typename shape::error;
-        if (brought.error_kind == &detail::error_kind<error>) {
-          co_return std::unexpected(*static_cast<const error*>(brought.error.get()));
-        }
-      }
-      // Somebody else's loader has failed in a way that ours does not know: ours is next.
-    }
+  task<answer_of<std::decay_t<Load>>> get_or_load(Key key, Load&& load) {
+    detail::check_callable<Load>();
+    return get_or_load_kept<std::decay_t<Load>>(std::move(key), std::forward<Load>(load));
   }
 
   /// Loads anew, until it is cancelled, what is due: entries that were read since they were written, at 80 % of their time
@@ -222,33 +183,9 @@ public:
   /// that fails leaves its keys as they are, for another try a second later. Several may run side by side: each takes batches of
   /// its own.
   template <class Load>
-  task<> keep_fresh(Load load) {
-    const typename core::refresher here(core_);
-    const duration period = sweep_period();
-    time_point sweep_at = clock::now() + period;
-    for (;;) {
-      auto first = co_await with_deadline(sweep_at, due_.receive());
-      const bool over = co_await detail::cancel_look{};
-      std::vector<reference> batch;
-      if (first) batch.emplace_back(*first);
-      if (over) {
-        for (reference& each : batch) put_off(*each, duration{});
-        co_return;
-      }
-      if (!batch.empty()) {
-        const time_point until = clock::now() + gather_max;
-        while (batch.size() < batch_max) {
-          auto next = co_await with_deadline(until, due_.receive());
-          if (!next) break;
-          batch.emplace_back(*next);
-        }
-        co_await refresh(batch, load);
-      }
-      if (clock::now() >= sweep_at) {
-        co_await sweep_all();
-        sweep_at = clock::now() + period;
-      }
-    }
+  task<> keep_fresh(Load&& load) {
+    detail::check_callable<Load>();
+    return keep_fresh_kept<std::decay_t<Load>>(std::forward<Load>(load));
   }
 
   /// Takes out what is over; how many that were. Not needed for what is right, nor where keep_fresh() runs: it gives memory back
@@ -309,6 +246,54 @@ private:
   bool stands_in(const cached<Value>& stale) const noexcept {
     return stale && now_ns() < detail::moment_after(stale.expires_at().time_since_epoch().count(),
                                                     core_.wanted().stale_if_error.count());
+  }
+
+  template <class Load>
+  task<answer_of<Load>> get_or_load_kept(Key key, Load load) {
+    using shape = detail::load_shape<detail::loaded_by<Load, Key>, Value>;
+    const std::uint64_t hash = core::hash_of(key);
+    typename core::finding seen = core_.find(hash, key, now_ns);
+    if (may_be_given_out(seen)) {
+      core_.note_hit();
+      if (seen.is != detail::freshness::fresh) core_.note_stale();
+      if (seen.due) core_.queue(seen, [this](reference held) { return offer(std::move(held)); });
+      co_return core::to_handle(std::move(seen.held));
+    }
+    core_.note_miss();
+    cached<Value> stale;
+    if (seen.held && seen.is == detail::freshness::stale) stale = core::to_handle(std::move(seen.held));
+    for (;;) {
+      news brought;
+      std::exception_ptr failure;
+      bool led = false;
+      try {
+        brought = co_await flights_.run(key, [this, &key, &load, &led, hash] {
+          led = true;
+          return load_once(key, hash, load);
+        });
+      } catch (const cancelled& why) {
+        if (why.reason() != cancel_reason::deadline) throw;
+        failure = std::current_exception();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      const bool failed = failure != nullptr || brought.error != nullptr;
+      // What was under way when the key was written may have been boarded after that: then it is older than what we asked for.
+      if (!failed && brought.superseded && !led) continue;
+      if (!failed) co_return std::move(brought.value);
+      if (stands_in(stale)) {
+        core_.note_stale();
+        co_return std::move(stale);
+      }
+      if (failure != nullptr) std::rethrow_exception(failure);
+      if constexpr (shape::may_fail) {
+        using error = typename shape::error;
+        if (brought.error_kind == &detail::error_kind<error>) {
+          co_return std::unexpected(*static_cast<const error*>(brought.error.get()));
+        }
+      }
+      // Somebody else's loader has failed in a way that ours does not know: ours is next.
+    }
   }
 
   // The one of a flight. Key and loader live in the frame that waits for this.
@@ -385,6 +370,36 @@ private:
       const bool more = core_.sweep(place, now_ns(), removed, [this](reference held) { return offer(std::move(held)); });
       if (!more) co_return;
       if (std::exchange(shard, place.shard) != place.shard) co_await yield();
+    }
+  }
+
+  template <class Load>
+  task<> keep_fresh_kept(Load load) {
+    const typename core::refresher here(core_);
+    const duration period = sweep_period();
+    time_point sweep_at = clock::now() + period;
+    for (;;) {
+      auto first = co_await with_deadline(sweep_at, due_.receive());
+      const bool over = co_await detail::cancel_look{};
+      std::vector<reference> batch;
+      if (first) batch.emplace_back(*first);
+      if (over) {
+        for (reference& each : batch) put_off(*each, duration{});
+        co_return;
+      }
+      if (!batch.empty()) {
+        const time_point until = clock::now() + gather_max;
+        while (batch.size() < batch_max) {
+          auto next = co_await with_deadline(until, due_.receive());
+          if (!next) break;
+          batch.emplace_back(*next);
+        }
+        co_await refresh(batch, load);
+      }
+      if (clock::now() >= sweep_at) {
+        co_await sweep_all();
+        sweep_at = clock::now() + period;
+      }
     }
   }
 

@@ -26,6 +26,7 @@
 #include <exception>
 #include <optional>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 #include "levity/base/atomic.hpp"
@@ -34,6 +35,7 @@
 #include "levity/resilience/detail/work.hpp"
 #include "levity/resilience/latency_tracker.hpp"
 #include "levity/resilience/retry_budget.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/detail/call_site.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/time/deadline.hpp"
@@ -189,23 +191,8 @@ task<> hedge_later(hedged_call<R>& call, Work& work, time_point begins) {
   co_await hedge_attempt(call, *std::move(second), true);
 }
 
-}  // namespace detail
-
-/// Makes the call, and once more beside it when it takes longer than nearly all calls of this route do; the first good answer of
-/// the two is returned, the other attempt is told to end (cancel_reason::lost_race) and has ended. An attempt that fails leaves the
-/// other to decide; one that fails before the second began is the answer: repeating is for retry().
-///
-///     lv::hedged_route prices;                   // one for each route
-///     auto price = co_await lv::hedge(prices, [&] { return fetch_price(article); });
-///
-/// Who writes this says that the call may be made twice at once. `work` gives a new task<std::expected<T, E>> each time and is not
-/// called twice at a time; it lives in this call's frame. What an attempt that decides throws is thrown; when `work` throws instead
-/// of giving a second task, the first attempt decides. When the task around is
-/// cancelled, or its deadline passes, so are both attempts, and the call ends as the last of them does; each sees the deadline as
-/// current_deadline(). While too few calls are known the call is made within the caller's own task; else in two tasks of one scope.
 template <class Work>
-  requires detail::repeatable_work<Work>
-task<detail::outcome_of<Work>> hedge(hedged_route& route, Work work) {
+task<outcome_of<Work>> hedge_kept(hedged_route& route, Work work) {
   using outcome = detail::outcome_of<Work>;
   const time_point began = clock::now();
   const std::optional<duration> delay = route.begin_call(began);
@@ -231,6 +218,27 @@ task<detail::outcome_of<Work>> hedge(hedged_route& route, Work work) {
   co_await attempts.join();
   if (not_started != nullptr) std::rethrow_exception(not_started);
   co_return call.result.take();
+}
+
+}  // namespace detail
+
+/// Makes the call, and once more beside it when it takes longer than nearly all calls of this route do; the first good answer of
+/// the two is returned, the other attempt is told to end (cancel_reason::lost_race) and has ended. An attempt that fails leaves the
+/// other to decide; one that fails before the second began is the answer: repeating is for retry().
+///
+///     lv::hedged_route prices;                   // one for each route
+///     auto price = co_await lv::hedge(prices, [&] { return fetch_price(article); });
+///
+/// Who writes this says that the call may be made twice at once. `work` gives a new task<std::expected<T, E>> each time and is not
+/// called twice at a time; it lives in this call's frame. What an attempt that decides throws is thrown; when `work` throws instead
+/// of giving a second task, the first attempt decides. When the task around is
+/// cancelled, or its deadline passes, so are both attempts, and the call ends as the last of them does; each sees the deadline as
+/// current_deadline(). While too few calls are known the call is made within the caller's own task; else in two tasks of one scope.
+template <class Work>
+  requires detail::repeatable_work<std::decay_t<Work>>
+task<detail::outcome_of<std::decay_t<Work>>> hedge(hedged_route& route, Work&& work) {
+  detail::check_callable<Work>();
+  return detail::hedge_kept<std::decay_t<Work>>(route, std::forward<Work>(work));
 }
 
 }  // namespace levity

@@ -60,6 +60,7 @@
 #include "levity/resilience/judgement.hpp"
 #include "levity/resilience/retry_budget.hpp"
 #include "levity/resilience/retry_policy.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/task.hpp"
 #include "levity/time/deadline.hpp"
 #include "levity/time/sleep.hpp"
@@ -312,8 +313,27 @@ public:
   ///
   /// One frame, and the work's; no other memory. Five parts that have nothing to say cost some 130 ns.
   template <class Work>
-    requires detail::repeatable_work<Work>
-  task<result_for<detail::outcome_of<Work>>> run(repeatable may_repeat, Work work) {
+    requires detail::repeatable_work<std::decay_t<Work>>
+  task<result_for<detail::outcome_of<std::decay_t<Work>>>> run(repeatable may_repeat, Work&& work) {
+    detail::check_callable<Work>();
+    return run_kept<std::decay_t<Work>>(may_repeat, std::forward<Work>(work));
+  }
+
+  /// The same for a pipeline that does not repeat.
+  template <class Work>
+    requires detail::repeatable_work<std::decay_t<Work>>
+  [[nodiscard("co_await the call")]] auto run(Work&& work) {
+    static_assert(!repeats, "this pipeline repeats calls, so say whether this one may be made twice: "
+                            "run(lv::repeatable::yes, work), or run(lv::repeatable::no, work)");
+    return run(repeatable::no, std::forward<Work>(work));
+  }
+
+  /// What became of the calls so far.
+  [[nodiscard]] pipeline_counts counted() const noexcept { return tallies_.seen(); }
+
+private:
+  template <class Work>
+  task<result_for<detail::outcome_of<Work>>> run_kept(repeatable may_repeat, Work work) {
     using outcome = detail::outcome_of<Work>;
     using result = result_for<outcome>;
     using error = typename result::error_type;
@@ -451,19 +471,6 @@ public:
     co_return std::move(*last);
   }
 
-  /// The same for a pipeline that does not repeat.
-  template <class Work>
-    requires detail::repeatable_work<Work>
-  [[nodiscard("co_await the call")]] auto run(Work work) {
-    static_assert(!repeats, "this pipeline repeats calls, so say whether this one may be made twice: "
-                            "run(lv::repeatable::yes, work), or run(lv::repeatable::no, work)");
-    return run(repeatable::no, std::move(work));
-  }
-
-  /// What became of the calls so far.
-  [[nodiscard]] pipeline_counts counted() const noexcept { return tallies_.seen(); }
-
-private:
   template <class Outcome>
   [[nodiscard]] judgement judge(const Outcome& of) const {
     if constexpr (judge_at < size) {

@@ -8,6 +8,7 @@
 
 #include "levity/sched/detail/apart_call.hpp"
 #include "levity/sched/detail/prepared_call.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/detail/promise.hpp"
 #include "levity/task/task.hpp"
 
@@ -104,15 +105,6 @@ struct apart_object {
 
   apart_awaiter<F, Args...> operator co_await() && noexcept { return {std::move(call), how.slow, how.abandon_on_cancel}; }
 };
-
-template <class F>
-constexpr void check_callable() noexcept {
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-  static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
-                "this compiler destroys a lambda with such captures twice when it is written inside a co_await: pass what it "
-                "captures as arguments of blocking(), or name the lambda before");
-#endif
-}
 
 }  // namespace detail
 

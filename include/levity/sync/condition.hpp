@@ -1,9 +1,11 @@
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "levity/sync/detail/wait_list.hpp"
 #include "levity/sync/mutex.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0 {
@@ -31,8 +33,9 @@ public:
 
   /// Until `ready()`, which is called under the mutex, is true.
   template <class Predicate>
-  task<> wait(mutex::guard& held, Predicate ready) {
-    while (!ready()) co_await wait(held);
+  task<> wait(mutex::guard& held, Predicate&& ready) {
+    detail::check_callable<Predicate>();
+    return wait_kept<std::decay_t<Predicate>>(held, std::forward<Predicate>(ready));
   }
 
   /// Wakes the task that has waited longest, if one waits.
@@ -42,6 +45,11 @@ public:
 
 private:
   class wait_awaiter;
+
+  template <class Predicate>
+  task<> wait_kept(mutex::guard& held, Predicate ready) {
+    while (!ready()) co_await wait(held);
+  }
 
   detail::link_list leaving_;  // those that waited when notify_all() was called; guarded by list_.lock
   detail::wait_list list_;

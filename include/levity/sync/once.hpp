@@ -5,10 +5,12 @@
 // Edges
 //   E52  the end of the work -> call() that finds it done: what the work wrote is visible. Those that waited have it by the mutex.
 
+#include <type_traits>
 #include <utility>
 
 #include "levity/base/atomic.hpp"
 #include "levity/sync/mutex.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0 {
@@ -28,12 +30,9 @@ public:
 
   /// Returns when the work is done: by this call, which runs `work()` within the calling task, or by another.
   template <class Work>
-  task<> call(Work work) {
-    if (is_done()) co_return;
-    const mutex::guard held = co_await turn_.lock();
-    if (is_done()) co_return;
-    co_await work();
-    done_.store(true, std::memory_order_release);  // E52 release.
+  task<> call(Work&& work) {
+    detail::check_callable<Work>();
+    return call_kept<std::decay_t<Work>>(std::forward<Work>(work));
   }
 
   /// Whether it is done; what the work wrote is visible then. Any thread.
@@ -42,6 +41,15 @@ public:
   }
 
 private:
+  template <class Work>
+  task<> call_kept(Work work) {
+    if (is_done()) co_return;
+    const mutex::guard held = co_await turn_.lock();
+    if (is_done()) co_return;
+    co_await work();
+    done_.store(true, std::memory_order_release);  // E52 release.
+  }
+
   mutex turn_;
   atomic<bool> done_{false};
 };

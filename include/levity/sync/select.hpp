@@ -14,6 +14,7 @@
 #include "levity/sync/channel.hpp"
 #include "levity/sync/detail/select_core.hpp"
 #include "levity/sync/unbounded_channel.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/detail/call_site.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/task/when_all.hpp"
@@ -366,8 +367,9 @@ task<std::expected<std::variant<typename Case::result...>, channel_error>> selec
 ///
 /// Without it, an awaitable can be given to select as it is.
 template <class Awaitable, class PutBack>
-[[nodiscard]] detail::call_case<Awaitable, PutBack> call(Awaitable awaitable, PutBack put_back) {
-  return {std::move(awaitable), std::move(put_back)};
+[[nodiscard]] detail::call_case<Awaitable, std::decay_t<PutBack>> call(Awaitable awaitable, PutBack&& put_back) {
+  detail::check_callable<PutBack>();
+  return {std::move(awaitable), std::forward<PutBack>(put_back)};
 }
 
 /// Waits until one of the cases can be done, does that one, and returns which and how it ended:

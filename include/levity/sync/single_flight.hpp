@@ -32,6 +32,7 @@
 #include <utility>
 
 #include "levity/sync/detail/wait_list.hpp"
+#include "levity/task/detail/awaited_callable.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0 {
@@ -138,30 +139,9 @@ public:
 
   /// What `work()`, or the call that is under way for this key, returns or throws.
   template <class Work>
-  task<T> run(Key key, Work work) {
-    const passenger seat = board(std::move(key));
-    flight& on = seat.on();
-    const bool leads = co_await on.core.board();
-    if (!leads) co_return on.result();
-    std::optional<T> value;
-    std::exception_ptr failure;
-    try {
-      T fetched = co_await work();
-      value.emplace(std::move(fetched));
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    const bool gave_up = co_await detail::cancel_look{};
-    if (gave_up) {
-      on.core.pass_on();
-      if (failure != nullptr) std::rethrow_exception(failure);
-      co_return std::move(*value);
-    }
-    on.value.swap(value);
-    on.failure = failure;
-    seat.take_off_the_table();
-    on.core.land();
-    co_return on.result();
+  task<T> run(Key key, Work&& work) {
+    detail::check_callable<Work>();
+    return run_kept<std::decay_t<Work>>(std::move(key), std::forward<Work>(work));
   }
 
   /// Keys that are being fetched; racy by nature.
@@ -238,6 +218,33 @@ private:
     shelf* shelf_;
     flight* on_;
   };
+
+  template <class Work>
+  task<T> run_kept(Key key, Work work) {
+    const passenger seat = board(std::move(key));
+    flight& on = seat.on();
+    const bool leads = co_await on.core.board();
+    if (!leads) co_return on.result();
+    std::optional<T> value;
+    std::exception_ptr failure;
+    try {
+      T fetched = co_await work();
+      value.emplace(std::move(fetched));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const bool gave_up = co_await detail::cancel_look{};
+    if (gave_up) {
+      on.core.pass_on();
+      if (failure != nullptr) std::rethrow_exception(failure);
+      co_return std::move(*value);
+    }
+    on.value.swap(value);
+    on.failure = failure;
+    seat.take_off_the_table();
+    on.core.land();
+    co_return on.result();
+  }
 
   // The flight under way for `key`, or a new one.
   passenger board(Key key) {
