@@ -247,6 +247,8 @@ refusal head_rules::target(std::string_view text, piece whole) {
     return refusal::target_character;
   }
   if (!encoded_well(path_text) || !encoded_well(query_text)) return refusal::target_encoding;
+  // Whoever decodes it, a handler for one, may end the text there; nginx refuses it, too.
+  if (path_text.find("%00") != std::string_view::npos) return refusal::target_nul;
   request_->path = part_of(whole, path, path_text.size());
   request_->query = part_of(whole, view.size() - query_text.size(), query_text.size());
   return refusal::none;

@@ -33,6 +33,7 @@ constexpr entry table[] = {
     ROW(target_character, bad_request, "The target has a character that must be percent-encoded."),
     ROW(target_fragment, bad_request, "The target has a fragment (\"#\"); fragments stay with the client."),
     ROW(target_encoding, bad_request, "A \"%\" in the target must be followed by two hexadecimal digits."),
+    ROW(target_nul, bad_request, "The path has a \"%00\", which stands for no character of a text; leave it out."),
     ROW(target_authority, bad_request, "The target's host is empty or malformed; write http://host[:port]/path without user."),
     ROW(head_too_large, fields_too_large,
         "The first line and the header fields together are too large; send fewer or smaller fields."),

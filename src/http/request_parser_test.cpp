@@ -231,6 +231,7 @@ std::vector<row> rows() {
       {"percent_with_one_digit", to("/%4"), "refused target_encoding"},
       {"percent_with_no_digits", to("/%zz"), "refused target_encoding"},
       {"percent_in_query", to("/?100%"), "refused target_encoding"},
+      {"percent_nul", to("/a%00"), "refused target_nul"},
       {"del_in_target", to("/\x7f"), "refused control_character"},
       {"nul_in_target", to("/a\0b"s), "refused control_character"},
 

@@ -14,6 +14,7 @@
 #include "http/duration_table.hpp"
 #include "http/request_parser.hpp"
 #include "http/response_writer.hpp"
+#include "levity/base/assert.hpp"
 #include "levity/http/problem.hpp"
 #include "levity/http/refusal.hpp"
 #include "levity/io/close_gracefully.hpp"
@@ -256,11 +257,9 @@ private:
       bool late = false;
       std::string failure;
       try {
-        if (found.decode(values_)) {
-          co_await serves_.handlers[found.route()](asked, found, answer_);
-        } else {
-          write_problem(answer_, status::bad_request, "The path has a \"%\" that stands for no character; encode as %01 to %FF.");
-        }
+        const bool decoded = found.decode(values_);
+        LEVITY_ASSERT(decoded, "a path that cannot be decoded was refused with its head");
+        co_await serves_.handlers[found.route()](asked, found, answer_);
       } catch (const cancelled&) {
         late = true;
       } catch (const std::exception& thrown) {

@@ -27,6 +27,7 @@ enum class refusal : std::uint8_t {
   target_character,           ///< the target has a character that must be percent-encoded; 400
   target_fragment,            ///< the target has a "#"; 400
   target_encoding,            ///< a "%" without two hexadecimal digits behind it; 400
+  target_nul,                 ///< a "%00" in the path; 400
   target_authority,           ///< the host in the target is empty or malformed; 400
   head_too_large,             ///< beyond limits::head_bytes; 431
   too_many_fields,            ///< beyond limits::fields; 431

@@ -61,8 +61,8 @@ public:
   server& operator=(const server&) = delete;
   ~server();
 
-  /// Adds a route such as "/orders/{id}". GET routes also answer HEAD. Where a parameter cannot be decoded the answer is 400.
-  /// Throws std::invalid_argument with one sentence when the pattern is malformed or taken.
+  /// Adds a route such as "/orders/{id}". GET routes also answer HEAD. Throws std::invalid_argument with one sentence when the
+  /// pattern is malformed or taken.
   void route(method which, std::string_view pattern, handler answers);
 
   /// Accepts and serves until it is cancelled or the listener fails. Then it winds down, and open connections end in order: those
