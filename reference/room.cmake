@@ -7,3 +7,4 @@ set(ROOM_LIBS simdjson xxhash fmt)
 set(ROOM_INCLUDES ${CMAKE_SOURCE_DIR})
 # Its tests run once more while workers lose their slots, and while they stand still besides; see cmake/fault_lanes.cmake.
 set(ROOM_LANES taken stalled)
+set(ROOM_ALONE payment/charges.cpp)  # a not_valid() as in inventory/stock.cpp

@@ -16,3 +16,4 @@ endif()
 set(ROOM_LANES eintr eagain short one_by_one no_room taken stalled)
 # Gives its one connection 30 ms to be inside.
 set(ROOM_LANE_no_room_LEAVES_OUT http_server.a_request_inside_is_answered_when_the_server_ends)
+set(ROOM_ALONE response_parser.cpp)  # the same names as request_parser.cpp

@@ -284,6 +284,9 @@ private:
     } else {
       write_problem(answer_, status::not_found, "There is nothing at this path.");
     }
+    // An idle connection keeps no room for the longest path that it was ever sent.
+    constexpr std::size_t kept_values_max = 256;
+    if (values_.capacity() > kept_values_max) std::string().swap(values_);
     const bool keeps = asked.keep_alive() && !serves_.winds_down.load(std::memory_order_relaxed);
     const auto pieces = writer_.whole(answer_, {asked.method(), asked.version(), keeps, date()});
     const io_result<void> sent = co_await peer_.write_all(pieces);

@@ -43,3 +43,4 @@ list(APPEND ROOM_LANE_short_LEAVES_OUT ${whole})
 list(APPEND ROOM_LANE_one_by_one_LEAVES_OUT ${pairs})
 list(APPEND ROOM_LANE_no_room_LEAVES_OUT ${listeners})
 list(APPEND ROOM_LANE_all_LEAVES_OUT ${listeners} ${datagrams} ${stopped} ${full} ${whole} ${pairs} ${cached} ${appended})
+set(ROOM_ALONE signal_set.cpp tcp.cpp unix_datagram.cpp unix_listener.cpp unix_stream.cpp)  # the same names as those of TCP and UDP

@@ -8,3 +8,4 @@ foreach(lane ring_refuses two_completions one_buffer)
 endforeach()
 # Sleeps, deadlines, timers and selects, which is where the timer wheel is used.
 set(ROOM_SCENARIOS_USE time sync)
+set(ROOM_ALONE ring/ring_socket.cpp ring/socket_ring.cpp)  # the same names as endpoint.cpp and ring_reactor.cpp

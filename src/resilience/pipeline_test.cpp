@@ -676,6 +676,8 @@ TEST(pipeline, an_error_says_how_many_attempts_there_were_and_why_no_more) {
     service slow{.takes = 1h, .left = {}};
     const auto no_time = co_await in_a_hurry.run(lv::repeatable::yes, [&slow] { return slow.ask(); });
     EXPECT_TRUE(is(no_time, 1, stop::past_deadline));
+    const auto unwanted = co_await in_a_hurry.run(lv::repeatable::no, [&slow] { return slow.ask(); });
+    EXPECT_TRUE(is(unwanted, 1, stop::not_repeatable)) << "nobody wanted another";
     EXPECT_EQ(no_time.error().message(), "no answer within the time that the call may take (1 attempt, no more: past_deadline)");
     auto judged = lv::pipeline(lv::judging{[](const outcome&) -> lv::judgement { return {lv::verdict::failure, false, {}}; }},
                                lv::retrying{policy, budget});

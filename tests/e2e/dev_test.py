@@ -103,5 +103,46 @@ class Progress(Dev):
         self.fail("something of it is still there")
 
 
+class Ahead(Dev):
+    def log(self):
+        path = os.path.join(self.builds, "ci-ahead.log")
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def wait_for(self, what, condition):
+        until = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), until, f"{what}: {self.log()}")
+            time.sleep(0.05)
+
+    def session_lives(self, session):
+        try:
+            os.killpg(session, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def test_lanes_are_built_at_idle_priority_in_a_session_that_is_ended_as_a_whole(self):
+        text, code = self.run_to_end("ahead", "gcc-debug", "tidy", "model")
+        self.assertEqual(code, 0, text)
+        session = int(text)
+        self.wait_for("it is last in line", lambda: os.sched_getscheduler(session) == os.SCHED_IDLE)
+        self.assertEqual(os.getsid(session), session)
+        self.wait_for("it builds", lambda: "building test_programs (gcc-debug)" in self.log())
+        os.killpg(session, signal.SIGTERM)
+        self.wait_for("it ends", lambda: not self.session_lives(session))
+        self.assertNotIn("gcc-model", self.log())
+
+    def test_it_goes_on_with_the_next_one(self):
+        session = int(self.run_to_end("ahead", "gcc-debug", "tidy", "model")[0])
+        self.wait_for("it builds", lambda: "building model_programs model_test example_explored_ring (gcc-model)" in self.log())
+        self.wait_for("it ends", lambda: not self.session_lives(session))
+
+    def test_without_a_lane_nothing_is_begun(self):
+        self.assertEqual(self.run_to_end("ahead"), ("", 0))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -436,7 +436,7 @@ private:
       if (end.outside != cancel_reason::none) {
         said = {last->has_value() ? said.said : when_ended(), false, {}};
         stopped_by = retry_stop::cancelled;
-      } else if (repeats && !said.may_repeat) {
+      } else if (repeats && may_repeat == repeatable::yes && !said.may_repeat) {
         // Too late and not to be repeated is only what had the time of the whole call.
         stopped_by = is_late ? retry_stop::past_deadline : retry_stop::final;
       }
