@@ -22,6 +22,12 @@ if [[ $* == *broken* ]]; then echo "FAILED: b.o"; printf 'no end of line'; exit 
 status 4
 """
 
+CTEST = """#!/usr/bin/env bash
+sleep 3
+if [[ $* == *clang-asan* ]]; then printf '50%% tests passed, 1 tests failed out of 2\\n'; exit 8; fi
+echo '100% tests passed, 0 tests failed out of 2'
+"""
+
 
 class Dev(unittest.TestCase):
     def setUp(self):
@@ -31,7 +37,7 @@ class Dev(unittest.TestCase):
         self.builds = os.path.join(self.top, "builds")
         stubs = os.path.join(self.top, "bin")
         os.mkdir(stubs)
-        for name, text in (("ninja", NINJA), ("cmake", "#!/bin/sh\nexit 0\n")):
+        for name, text in (("ninja", NINJA), ("cmake", "#!/bin/sh\nexit 0\n"), ("ctest", CTEST)):
             with open(os.path.join(stubs, name), "w", encoding="utf-8") as file:
                 file.write(text)
             os.chmod(file.name, 0o755)
@@ -139,6 +145,15 @@ class Ahead(Dev):
         session = int(self.run_to_end("ahead", "gcc-debug", "tidy", "model")[0])
         self.wait_for("it builds", lambda: "building model_programs model_test example_explored_ring (gcc-model)" in self.log())
         self.wait_for("it ends", lambda: not self.session_lives(session))
+
+    def test_ci_goes_through_its_lanes_whether_what_is_built_ahead_has_ended_or_not(self):
+        text, code = self.run_to_end("ci", "gcc-debug", "clang-asan", "gcc-release", "clang-debug")
+        self.assertEqual(code, 1, text)
+        for lane, ended in (("gcc-debug", "2 passed,    0 failed"), ("clang-asan", "1 passed,    1 failed"),
+                            ("gcc-release", "2 passed,    0 failed"), ("clang-debug", "2 passed,    0 failed")):
+            self.assertRegex(text, rf"(?m)^{lane} +{ended}, ")
+        self.assertTrue(text.endswith("\n7 passed, 1 failed\n"), text)
+        self.assertIn("building test_programs (clang-debug)", self.log())
 
     def test_without_a_lane_nothing_is_begun(self):
         self.assertEqual(self.run_to_end("ahead"), ("", 0))
