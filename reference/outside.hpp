@@ -38,7 +38,7 @@ namespace orders {
 /// How a service is called.
 struct outside_options {
   levity::duration call_time_max = std::chrono::milliseconds(100);  ///< that a customer waits for a call, all its attempts together
-  std::uint32_t concurrent_max = 8;                                 ///< calls at once that customers wait for
+  std::uint32_t concurrent_max = 6;                                 ///< calls at once that customers wait for
   levity::duration place_wait_max = std::chrono::milliseconds(5);   ///< how long one waits to be among them
   levity::duration open_min = std::chrono::milliseconds(200);       ///< how long its breaker is open at first
   levity::duration open_max = std::chrono::seconds(1);              ///< and at most
