@@ -62,7 +62,7 @@ public:
   using number = std::uint32_t;
   static constexpr number nobody = 0;
 
-  explicit world(std::uint64_t seed) noexcept : random_(seed) {}
+  explicit world(std::uint64_t seed) noexcept : random_(seed), program_random_(~seed) {}
 
   struct segment {
     enum class kind : std::uint8_t { established, data, fin, rst, credit, request };
@@ -406,6 +406,7 @@ public:
   }
 
   rng random_;
+  rng program_random_;
   std::int64_t now_ns_ = start_ns;
   std::uint64_t hash_ = 0;
   number next_id_ = 1;
@@ -437,6 +438,14 @@ sim_reactor::sim_reactor(std::uint64_t seed) : reactor(start_ns), world_(std::ma
 sim_reactor::~sim_reactor() = default;
 
 std::int64_t sim_reactor::now_ns() noexcept { return world_->now_ns_; }
+
+std::int64_t sim_reactor::wall_ns() noexcept { return wall_start_ns + (world_->now_ns_ - start_ns); }
+
+std::uint64_t sim_reactor::draw_seed() noexcept {
+  const std::uint64_t drawn = world_->program_random_();
+  world_->trace(drawn);
+  return drawn;
+}
 
 std::uint64_t sim_reactor::trace_hash() const noexcept { return world_->hash_; }
 

@@ -11,6 +11,9 @@
 // Model
 //   time      stands still while tasks run. A poll that finds nothing jumps to the next arrival or to its limit; a poll that
 //             does not wait moves the clock by a few microseconds, so that a task that is always ready cannot stop it.
+//             The calendar begins at a fixed moment and goes with it.
+//   chance    what the program draws for itself (draw_seed) comes from the same seed, by a generator of its own: a service that
+//             draws once more meets the same network
 //   segment   data, FIN, RST or an acknowledged connection, on its way to one socket; arrives in the order it was sent, after
 //             a latency drawn for each
 //   window    how many bytes may be on the way to, or unread at, the peer; room comes back when the peer's credit arrives
@@ -44,10 +47,15 @@ namespace levity::inline v0::detail {
 
 class sim_reactor final : public reactor {
 public:
+  /// When a run begins, by the calendar: 2026-01-01T00:00:00Z.
+  static constexpr std::int64_t wall_start_ns = 1'767'225'600'000'000'000;
+
   explicit sim_reactor(std::uint64_t seed);
   ~sim_reactor() override;
 
   std::int64_t now_ns() noexcept override;
+  std::int64_t wall_ns() noexcept override;
+  std::uint64_t draw_seed() noexcept override;
 
   void poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept override;
   void ring() noexcept override;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
 #include <set>
 #include <string>
@@ -131,6 +132,70 @@ TEST(sim_reactor, other_seeds_give_other_runs) {
   std::set<std::uint64_t> runs;
   for (std::uint64_t seed = 1; seed <= 20; seed++) runs.insert(service_run(seed));
   EXPECT_EQ(runs.size(), 20u);
+}
+
+namespace {
+
+struct taken_from_the_world {
+  std::int64_t wall_first = 0;
+  std::int64_t wall_last = 0;
+  std::int64_t took = 0;
+  std::vector<std::uint64_t> seeds;
+};
+
+task<> take_from_the_world(taken_from_the_world* into) {
+  const time_point began = clock::now();
+  into->wall_first = wall_clock::now().time_since_epoch().count();
+  into->seeds = {random_seed(), random_seed()};
+  co_await sleep(1h);
+  into->seeds.push_back(random_seed());
+  into->wall_last = wall_clock::now().time_since_epoch().count();
+  into->took = (clock::now() - began).count();
+}
+
+taken_from_the_world world_of(std::uint64_t seed) {
+  taken_from_the_world taken;
+  runtime_options options;
+  options.backend = runtime_options::sockets::sim;
+  options.seed = seed;
+  EXPECT_EQ(run_with(options, take_from_the_world, &taken), 0);
+  return taken;
+}
+
+}  // namespace
+
+TEST(sim_reactor, the_calendar_begins_at_a_fixed_moment_and_goes_with_virtual_time) {
+  const taken_from_the_world taken = world_of(42);
+  EXPECT_GE(taken.wall_first, sim_reactor::wall_start_ns);
+  EXPECT_LT(taken.wall_first, sim_reactor::wall_start_ns + 1'000'000'000);
+  EXPECT_GE(taken.took, 3600'000'000'000);
+  EXPECT_EQ(taken.wall_last - taken.wall_first, taken.took);
+  const std::chrono::year_month_day first{std::chrono::year{2026}, std::chrono::January, std::chrono::day{1}};
+  EXPECT_EQ(wall_clock::time_point{wall_clock::duration{sim_reactor::wall_start_ns}}, std::chrono::sys_days{first});
+}
+
+TEST(sim_reactor, what_a_program_draws_follows_from_the_seed) {
+  const std::vector<std::uint64_t> one = world_of(42).seeds;
+  EXPECT_EQ(world_of(42).seeds, one);
+  EXPECT_EQ(std::set<std::uint64_t>(one.begin(), one.end()).size(), 3U);
+  EXPECT_NE(world_of(43).seeds, one);
+}
+
+// Its own draws and those of the network are apart.
+TEST(sim_reactor, a_program_that_draws_meets_the_same_network) {
+  const auto times_of = [](bool draws) {
+    sim_reactor r(7);
+    std::vector<std::int64_t> times;
+    ready_batch batch;
+    for (int i = 0; i < 20; i++) {
+      if (draws) r.draw_seed();
+      const poll_lease lease(r.lease);
+      r.poll(lease, 0, batch);
+      times.push_back(r.now_ns());
+    }
+    return times;
+  };
+  EXPECT_EQ(times_of(true), times_of(false));
 }
 
 TEST(sim_reactor, a_virtual_hour_takes_no_time) {
