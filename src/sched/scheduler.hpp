@@ -84,8 +84,8 @@ public:
   void start();
   /// Runs the only worker on the calling thread until the root scope is empty.
   void run_here();
-  /// One turn of the only worker on the calling thread: runs what is ready and returns when nothing is, or after `tasks_max`
-  /// tasks. True: the root scope is empty, there will be nothing more.
+  /// One turn of the only worker on the calling thread: runs what is ready, of a seeded run in its order and its time, and returns
+  /// when nothing is, or after `tasks_max` tasks. True: the root scope is empty, there will be nothing more.
   bool turn_here(unsigned tasks_max) noexcept { return first().turn(tasks_max); }
   /// Waits for the worker threads.
   void join();
