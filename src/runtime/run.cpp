@@ -63,7 +63,9 @@ bool end_while_heard(signal_watch& signals, scheduler& runs, bool& asked) {
 }
 
 // Adopts the main task and waits for the end of everything.
-int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool here, signal_watch* signals) {
+int run_to_end(runtime_core& core, task<> main, const main_outcome& outcome, signal_watch* signals) {
+  scheduler& runs = core.runs;
+  const bool here = core.simulated;
   int code = 0;
   if (!here) {
     runs.on_empty = [signals] {
@@ -74,8 +76,10 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   auto frame = std::move(main).release_frame();
   if (here) {
     static_cast<sim_reactor&>(runs.reactor_at(0)).on_deadlock = [&runs] { print_tasks(runs, STDERR_FILENO); };
+    core.signals->on_quit = [&runs] { print_tasks(runs, STDERR_FILENO); };
     runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
     runs.run_here();
+    code = core.signals->code();
   } else {
     try {
       runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
@@ -111,7 +115,7 @@ int run_on_new_runtime(const runtime_options& options, task<> main, const main_o
   std::optional<signal_watch> signals;
   if (!simulated && options.handle_signals) signals.emplace();
   runtime_core core(options);
-  return run_to_end(core.runs, std::move(main), outcome, simulated, signals ? &*signals : nullptr);
+  return run_to_end(core, std::move(main), outcome, signals ? &*signals : nullptr);
 }
 
 }  // namespace

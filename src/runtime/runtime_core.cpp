@@ -142,6 +142,7 @@ runtime_core::runtime_core(const runtime_options& options)
       files(runs, options.files, simulated),
       listed(runs, simulated) {
   runs.use_files(files);
+  if (simulated) runs.use_signals(signals.emplace(runs, options.handle_signals));
 }
 
 }  // namespace levity::detail

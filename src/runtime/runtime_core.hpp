@@ -3,10 +3,12 @@
 // runtime_core: what every runtime consists of, whoever starts and ends it.
 
 #include <memory>
+#include <optional>
 
 #include "inspect/layout.hpp"
 #include "inspect/stall_printer.hpp"
 #include "io/file_service.hpp"
+#include "io/simulated_signals.hpp"
 #include "levity/runtime/options.hpp"
 #include "sched/scheduler.hpp"
 
@@ -25,6 +27,7 @@ public:
   stall_printer stalls;
   scheduler runs;
   file_service files;
+  std::optional<simulated_signals> signals;  // of a simulated run
   listed_runtime listed;
 };
 

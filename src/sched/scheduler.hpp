@@ -94,6 +94,8 @@ public:
   void end_calls() noexcept { blocking_.end(); }
   /// Who carries file operations out; set before start, outlives the tasks.
   void use_files(file_backend& files) noexcept { files_ = &files; }
+  /// Those of a seeded run; set before start, outlive the tasks.
+  void use_signals(simulated_signals& signals) noexcept { signals_ = &signals; }
   /// Called once, on some worker, when the root scope has become empty.
   std::function<void()> on_empty;
 
@@ -112,6 +114,7 @@ public:
   std::uint64_t live_tasks_approx() noexcept override;
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
+  simulated_signals* signals() noexcept override { return signals_; }
   bool simulated() const noexcept override { return seeded(); }
   scope_state& root_scope() noexcept override { return *root_; }
   void cancel_later(scope_state& scope) noexcept override;
@@ -273,6 +276,7 @@ private:
   std::unique_ptr<registry[]> registries_;
   blocking_pool blocking_;
   file_backend* files_ = nullptr;
+  simulated_signals* signals_ = nullptr;
   scope_state* root_ = nullptr;
   atomic<bool> stopping_{false};
   atomic<std::uint32_t> foreign_{0};  // threads that are inside without being ours
