@@ -18,7 +18,7 @@
 #include "platform/fault_plan.hpp"
 #include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;

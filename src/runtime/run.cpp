@@ -15,7 +15,7 @@
 #include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
 #include "platform/thread.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "runtime/refusal.hpp"
 #include "runtime/run_host.hpp"
 #include "runtime/runtime_core.hpp"

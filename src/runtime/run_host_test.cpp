@@ -17,7 +17,7 @@
 
 #include "levity/levity.hpp"
 #include "levity/runtime/runtime.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "runtime/refusal.hpp"
 #include "runtime/runtime_core.hpp"
 

@@ -14,10 +14,19 @@
 
 namespace levity::inline v0::detail {
 
+/// What a simulated host brings along.
+struct simulated_parts {
+  std::unique_ptr<reactor> home;
+  std::uint64_t seed = 1;         // of the order of ready tasks
+  file_backend* files = nullptr;  // outlives the runtime; null: files are the kernel's
+};
+
 class runtime_core {
 public:
   /// Throws std::runtime_error.
   explicit runtime_core(const runtime_options& options);
+  /// Of a simulated host.
+  explicit runtime_core(simulated_parts parts);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core() { runs.end_calls(); }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "levity/levity.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "sched/scheduler.hpp"
 #include "tests/support/run_tasks.hpp"
 

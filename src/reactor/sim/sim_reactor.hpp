@@ -1,33 +1,10 @@
 #pragma once
 
-// sim_reactor: an in-memory network in virtual time. Everything it decides is drawn from one seed, so a run of a whole
-// service can be repeated exactly, on any machine and compiler.
+// sim_reactor: the reactor of one simulated host over a sim_network.
 //
-// Why its own network and not a mocked kernel: what a service gets wrong lies in orders and in partial transfers that a
-// kernel on one machine hardly ever shows. This one shows them all the time: reads and writes are cut short, attempts are
-// refused although they could succeed, events come late, in any order, and sometimes for nothing. All of it is within the
-// contract of reactor.hpp and never beyond it: an event that the contract does not promise is dropped half of the time.
-//
-// Model
-//   time      stands still while tasks run. A poll that finds nothing jumps to the next arrival or to its limit; a poll that
-//             does not wait moves the clock by a few microseconds, so that a task that is always ready cannot stop it.
-//             The calendar begins at a fixed moment and goes with it.
-//   chance    what the program draws for itself (draw_seed) comes from the same seed, by a generator of its own: a service that
-//             draws once more meets the same network
-//   segment   data, FIN, RST or an acknowledged connection, on its way to one socket; arrives in the order it was sent, after
-//             a latency drawn for each
-//   window    how many bytes may be on the way to, or unread at, the peer; room comes back when the peer's credit arrives
-//   event     a socket that more can be moved on is `pending`; a poll delivers the pending sockets in a drawn order
-//
-// States of a stream, and who moves them
-//   connecting   start_connect(); the request arrives at a listener or is refused
-//   open         the acknowledgement arrives (client) or the request did (server)
-//   broken       a reset arrived; what came before it can still be read, then every attempt says reset
-//   orphan       close(): what arrives is answered by a reset, until both ends have been heard of
-//
-// Equations (check_invariants)
-//   unacknowledged bytes of a socket = bytes on the way to its peer + unread there + credits on their way back
-//   open endpoints = sockets that are watched
+// Time. Of a program that is simulated alone time stands still while tasks run. A poll that finds nothing jumps to the next
+// arrival or to its limit; a poll that does not wait moves the clock by a few microseconds, so that a task that is always ready
+// cannot stop it. The calendar begins at a fixed moment and goes with it. The host of a world never waits in a poll: its world moves the clock, and asks when it wants to be woken.
 //
 // Edges
 //   E70  ring() -> poll: what the ringing thread did before is visible to who polls. Nothing else here is shared: a simulated
@@ -42,6 +19,7 @@
 
 #include "levity/base/atomic.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/sim/sim_network.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -50,15 +28,19 @@ public:
   /// When a run begins, by the calendar: 2026-01-01T00:00:00Z.
   static constexpr std::int64_t wall_start_ns = 1'767'225'600'000'000'000;
 
+  /// Alone.
   explicit sim_reactor(std::uint64_t seed);
+  /// Of a host in a world, which outlives it.
+  sim_reactor(sim_network& shared, sim_network::site_number site);
   ~sim_reactor() override;
 
   std::int64_t now_ns() noexcept override;
   std::int64_t wall_ns() noexcept override;
-  std::uint64_t draw_seed() noexcept override;
+  std::uint64_t draw_seed() noexcept override { return network_->draw_for_program(); }
 
   void poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept override;
   void ring() noexcept override;
+  void wake_at(std::int64_t due_ns) noexcept override { due_ns_ = due_ns; }
 
   io_result<endpoint*> listen(const listen_request& request) noexcept override;
   io_result<endpoint*> adopt_listener(int fd) noexcept override;
@@ -81,15 +63,31 @@ public:
   /// know.
   std::function<void()> on_deadlock;
 
-  /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
-  [[nodiscard]] std::uint64_t trace_hash() const noexcept;
+  [[nodiscard]] std::uint64_t trace_hash() const noexcept { return network_->trace_hash(); }
+  void check_invariants() const noexcept { network_->check_invariants(); }
 
-  void check_invariants() const noexcept;
+  // -- for the world of a host ---------------------------------------------------------------------------------------
+  /// When the host wants to be turned next, in the time of the network: now if something waits for it already.
+  [[nodiscard]] std::int64_t due_ns() const noexcept;
+  /// From now on the host's clock is ahead of the network's by so much, and gains so much a second; it does not go back.
+  void set_clock(std::int64_t ahead_ns, std::int64_t gain_ppb) noexcept;
+  /// The host is cut off, and its clock with it: it moves on by itself, to `to_ns` of its own time.
+  void leave_time(std::int64_t to_ns) noexcept;
+  /// The time of its own at which it wants to be woken.
+  [[nodiscard]] std::int64_t own_due_ns() const noexcept { return due_ns_; }
 
 private:
-  class world;
-  const std::unique_ptr<world> world_;
+  const std::unique_ptr<sim_network> own_;  // of a program that is alone
+  sim_network* const network_;
+  const sim_network::site_number site_;
   atomic<bool> rung_{false};
+  std::int64_t due_ns_ = timer_wheel::never_ns;  // in its own time
+
+  // Own time = base_own_ns_ + (network's time - base_ns_) * (1 + gain).
+  std::int64_t base_ns_ = sim_network::start_ns;
+  std::int64_t base_own_ns_ = sim_network::start_ns;
+  std::int64_t gain_ppb_ = 0;
+  bool left_time_ = false;
 };
 
 /// A reactor over an in-memory network in virtual time; everything it decides is drawn from `seed`.

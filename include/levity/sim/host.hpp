@@ -1,0 +1,69 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "levity/base/address.hpp"
+#include "levity/base/clock.hpp"
+#include "levity/task/task.hpp"
+
+namespace levity::inline v0::sim {
+
+class world;
+
+/// A machine of a world: it has an address, a clock, and runs one program at a time, which may be any that lives by levity: an
+/// unmodified main(). Made by world::add_host(); only within the world's play().
+///
+/// A program is called on a thread of its own, but never while anything else of the world runs. Static variables of a program are
+/// those of the process that simulates: two hosts that run the same program share them, and they survive a crash.
+class host {
+public:
+  host(const host&) = delete;
+  host& operator=(const host&) = delete;
+
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const address& at() const noexcept;
+
+  /// Switches it on, if it is off, and has it call `program`, whose result is the exit code of its process. Asserts that no program
+  /// runs on it.
+  ///
+  ///     orders.start([] { return run_orders(2, arguments); });
+  void start(std::function<int()> program);
+  /// Starts again what it ran last.
+  void restart();
+
+  /// The program ends, in the middle of whatever it does: kill(2) with SIGKILL. Its kernel lives on and ends its connections, as it does
+  /// for any process. Nothing that the program's destructors do is seen by anybody. The exit code is 137. Does nothing if no program
+  /// runs.
+  void kill();
+  /// The same by the loss of power: nobody tells the peers of its connections. Its address answers nothing until start().
+  void cut_power();
+  /// The program does not run, as after SIGSTOP, while its kernel goes on taking bytes in, until resume().
+  void pause();
+  /// Ends a pause().
+  void resume();
+  /// Sends a signal to the program as kill(2) does. SIGTERM and SIGINT cancel its main task unless a signal_set takes them.
+  void signal(int number);
+
+  /// Its clocks are ahead of the world's by so much, and gain so many parts of a million; lv::clock does not go back.
+  void set_clock(duration ahead, double gain_ppm = 0);
+
+  [[nodiscard]] bool is_running() const noexcept;
+  /// Of the program that ran last; nothing while it runs, or before the first one.
+  [[nodiscard]] std::optional<int> exit_code() const noexcept;
+  /// Waits until no program runs. Cancellable.
+  task<int> ended();
+
+private:
+  friend class world;
+  struct state;
+  explicit host(std::unique_ptr<state> made) noexcept;
+  ~host();
+  friend struct std::default_delete<host>;
+
+  const std::unique_ptr<state> state_;
+};
+
+}  // namespace levity::sim

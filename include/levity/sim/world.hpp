@@ -1,0 +1,85 @@
+#pragma once
+
+// A world in which programs are tested: hosts that run unmodified services, a network between them, and a scenario that has them
+// fail. Time is virtual, and everything that could come one way or another is drawn from a seed: the same seed gives the same run.
+//
+//     lv::sim::world world(seed);
+//     lv::sim::host& server = world.add_host("server", "10.0.0.1");
+//     server.start(run_my_service);
+//     world.play([&]() -> lv::task<> {
+//       auto stream = co_await lv::tcp_stream::connect("10.0.0.1:7000");
+//       server.kill();
+//       ...
+//     });
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "levity/runtime/run.hpp"
+#include "levity/sim/host.hpp"
+#include "levity/sim/link_options.hpp"
+
+namespace levity::inline v0::sim {
+
+/// One thread makes it, plays in it and destroys it; several worlds at a time are fine on several threads, but for programs that
+/// share static variables.
+class world {
+public:
+  explicit world(std::uint64_t seed);
+  world(const world&) = delete;
+  world& operator=(const world&) = delete;
+  /// Kills every program that runs still.
+  ~world();
+
+  /// A host of that name and address (no port). Throws std::invalid_argument if one of them is taken, or the address is none. Before
+  /// play(), or in it.
+  host& add_host(std::string name, std::string_view at);
+  /// The host of that name (asserted).
+  [[nodiscard]] host& at(std::string_view name) const;
+
+  /// Runs `scenario(args...)`, a task, on a host of its own, "scenario" at 10.255.255.254, while the hosts run their programs; returns its
+  /// exit code as lv::run does, once it and all it has spawned has ended. Programs that run still stay as they are, for another
+  /// play(). Ends the process with a dump of all hosts' tasks when everything waits for ever.
+  template <class F, class... Args>
+  int play(F scenario, Args... args) {
+    if constexpr (detail::makes_task<F, Args...>()) {
+      detail::main_outcome outcome;
+      return play_task(detail::main_task(outcome, std::move(scenario), std::move(args)...), outcome);
+    }
+    std::unreachable();  // was refused above
+  }
+  /// The host of the scenario, for conditions between it and others. It cannot be killed.
+  [[nodiscard]] host& here() const noexcept;
+
+  /// From now on, for what is sent from one to the other. Asserts that loss is 0 to 1 and nothing negative.
+  void set_link(const host& from, const host& to, const link_options& how);
+  /// The same for all pairs of hosts, also of those that are added later; but not the scenario's.
+  void set_links(const link_options& how);
+  /// Nothing gets from one to the other until heal(). What is sent meanwhile is sent again, as after a loss.
+  void cut(const host& from, const host& to);
+  /// In both directions.
+  void part(const host& a, const host& b);
+  /// Undoes cut() and part() of this pair.
+  void heal(const host& a, const host& b);
+  /// Undoes all of them.
+  void heal();
+
+  [[nodiscard]] std::uint64_t seed() const noexcept;
+  /// How long it exists, in its own time.
+  [[nodiscard]] duration age() const noexcept;
+  /// A number below `bound`, not 0, from the world's seed: for scenarios.
+  std::uint64_t draw(std::uint64_t bound);
+  /// Sums up every choice, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
+  [[nodiscard]] std::uint64_t trace_hash() const noexcept;
+
+private:
+  int play_task(task<> scenario, const detail::main_outcome& outcome);
+  [[nodiscard]] host::state& state_of(const host& of) const noexcept;
+
+  struct state;
+  const std::unique_ptr<state> state_;
+};
+
+}  // namespace levity::sim

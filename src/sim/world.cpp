@@ -1,0 +1,232 @@
+#include "levity/sim/world.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "levity/base/assert.hpp"
+#include "reactor/sim/sim_network.hpp"
+#include "reactor/timer_wheel.hpp"
+#include "sim/host_state.hpp"
+#include "sim/process.hpp"
+
+namespace levity::inline v0::sim {
+namespace {
+
+constexpr std::string_view scenario_name = "scenario";
+constexpr const char* scenario_address = "10.255.255.254:0";
+constexpr unsigned turn_tasks = 256;
+constexpr unsigned few_tasks = 8;
+constexpr std::uint64_t turn_cost_ns_max = 20'000;
+
+using site_number = detail::sim_network::site_number;
+
+}  // namespace
+
+struct world::state {
+  explicit state(world& of, std::uint64_t of_seed) : outer(of), seed(of_seed), network(of_seed) {}
+
+  host& add(std::string name, const address& at) {
+    const site_number site = network.add_site({at});
+    auto made = std::make_unique<host::state>(outer, std::move(name), at, network, site);
+    made->over.set();
+    hosts.push_back(std::unique_ptr<host>(new host(std::move(made))));
+    const host& added = *hosts.back();
+    for (const auto& each : hosts) {
+      if (each->name() == scenario_name || added.name() == scenario_name) continue;
+      set(network.link(each->state_->site, site));
+      set(network.link(site, each->state_->site));
+    }
+    return *hosts.back();
+  }
+
+  void set(detail::sim_link& link, const link_options& how) const noexcept {
+    link.latency_ns = how.latency.count();
+    link.jitter_ns = how.jitter.count();
+    link.bytes_per_second = how.bytes_per_second;
+    link.lost_per_million = static_cast<std::uint32_t>(how.loss * 1e6);
+  }
+  void set(detail::sim_link& link) const noexcept { set(link, for_all); }
+
+  [[nodiscard]] std::uint64_t next_seed() { return network.draw(~std::uint64_t{0}) | 1; }
+
+  void settle(host::state& of);
+  void end_now(host::state& of);
+  bool turn_one();
+  [[noreturn]] void report_deadlock();
+  int play(task<> scenario, const detail::main_outcome& outcome);
+
+  world& outer;
+  const std::uint64_t seed;
+  detail::sim_network network;
+  link_options for_all;
+  std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
+  std::vector<host::state*> ready;           // of turn_one()
+};
+
+// Carries out what was asked of a host in the middle of somebody's turn.
+void world::state::settle(host::state& of) {
+  if (of.is_to_end) end_now(of);
+  if (!of.is_to_start) return;
+  of.is_to_start = false;
+  network.restore(of.site);
+  of.now = std::make_unique<process>(network, of.site, next_seed());
+  of.now->clock().set_clock(of.ahead_ns, of.gain_ppb);
+  of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
+  of.now->begin(of.program);
+}
+
+void world::state::end_now(host::state& of) {
+  of.is_to_end = false;
+  if (!of.now->has_ended() && !of.now->end(*of.last_code)) {
+    std::fprintf(stderr, "levity: the program of host \"%s\" was killed, and these of its tasks do not end when they are cancelled\n",
+                 of.name.c_str());
+    of.now->print_tasks();
+    std::abort();
+  }
+  of.now.reset();
+}
+
+// One turn of one host, or time moves on to when somebody has something to do. False: it never will.
+bool world::state::turn_one() {
+  std::int64_t next_ns = network.next_arrival_ns();
+  ready.clear();
+  for (const auto& each : hosts) {
+    host::state& of = *each->state_;
+    settle(of);
+    if (of.now == nullptr) continue;
+    if (of.now->has_ended()) {  // without a kill
+      of.last_code = of.now->exit_code();
+      network.sever(of.site, false);
+      of.now.reset();
+      of.over.set();  // may wake who was looked at before
+      return true;
+    }
+    if (of.is_paused) continue;
+    const std::int64_t due_ns = of.now->due_ns();
+    if (due_ns <= network.now_ns()) ready.push_back(&of);
+    next_ns = std::min(next_ns, due_ns);
+  }
+  if (ready.empty()) {
+    if (next_ns == detail::timer_wheel::never_ns) return false;
+    network.advance(next_ns);
+    return true;
+  }
+  host::state& next = *ready[ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()))];
+  network.trace(next.site);
+  next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks);
+  network.advance(network.now_ns() + static_cast<std::int64_t>(network.draw(turn_cost_ns_max)));
+  return true;
+}
+
+void world::state::report_deadlock() {
+  std::fprintf(stderr,
+               "levity: the simulated world is deadlocked %.6f s after its start: every task of every host waits, and no timer, "
+               "segment or connection is on its way that could wake one (seed %llu)\n",
+               static_cast<double>(network.now_ns() - detail::sim_network::start_ns) / 1e9, static_cast<unsigned long long>(seed));
+  for (const auto& each : hosts) {
+    const host::state& of = *each->state_;
+    std::fprintf(stderr, "levity: host \"%s\"%s\n", of.name.c_str(),
+                 of.now == nullptr ? " runs no program" : of.is_paused ? " is paused" : "");
+    if (of.now != nullptr) of.now->print_tasks();
+  }
+  std::abort();
+}
+
+int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
+  host::state& here = *hosts.front()->state_;
+  network.restore(here.site);
+  here.now = std::make_unique<process>(network, here.site, next_seed());
+  here.now->begin(std::move(scenario), outcome);
+  here.over.reset();
+  here.last_code.reset();
+  while (!here.last_code) {
+    if (!turn_one() && !here.last_code) report_deadlock();
+  }
+  return *here.last_code;
+}
+
+world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) {
+  state_->add(std::string(scenario_name), *address::parse(scenario_address));
+}
+
+world::~world() {
+  for (const auto& each : state_->hosts) {
+    host::state& of = *each->state_;
+    of.end(0, false);
+    if (of.is_to_end) state_->end_now(of);
+  }
+}
+
+host& world::add_host(std::string name, std::string_view at) {
+  const auto read = address::parse(std::string(at) + ":0");
+  if (!read) throw std::invalid_argument("a host cannot be at \"" + std::string(at) + "\", which is no address");
+  for (const auto& each : state_->hosts) {
+    if (each->name() == name) throw std::invalid_argument("there is a host \"" + name + "\" already");
+    if (each->at().to_string() == read->to_string()) {
+      throw std::invalid_argument("host \"" + each->name() + "\" is at " + read->to_string() + " already");
+    }
+  }
+  return state_->add(std::move(name), *read);
+}
+
+host& world::at(std::string_view name) const {
+  const auto found = std::ranges::find_if(state_->hosts, [&](const auto& each) { return each->name() == name; });
+  LEVITY_ASSERT(found != state_->hosts.end(), "a host is asked for by the name that it was added by");
+  return **found;
+}
+
+host& world::here() const noexcept { return *state_->hosts.front(); }
+
+int world::play_task(task<> scenario, const detail::main_outcome& outcome) { return state_->play(std::move(scenario), outcome); }
+
+host::state& world::state_of(const host& of) const noexcept {
+  LEVITY_ASSERT(&of.state_->lives_in == this, "a host is one of this world");
+  return *of.state_;
+}
+
+void world::set_link(const host& from, const host& to, const link_options& how) {
+  LEVITY_ASSERT(how.loss >= 0 && how.loss <= 1 && how.latency >= duration::zero() && how.jitter >= duration::zero(),
+                "loss lies between 0 and 1, latency and jitter are not negative");
+  state_->set(state_->network.link(state_of(from).site, state_of(to).site), how);
+}
+
+void world::set_links(const link_options& how) {
+  state_->for_all = how;
+  for (const auto& from : state_->hosts) {
+    for (const auto& to : state_->hosts) {
+      if (from != to && from->name() != scenario_name && to->name() != scenario_name) set_link(*from, *to, how);
+    }
+  }
+}
+
+void world::cut(const host& from, const host& to) { state_->network.link(state_of(from).site, state_of(to).site).cut = true; }
+
+void world::part(const host& a, const host& b) {
+  cut(a, b);
+  cut(b, a);
+}
+
+void world::heal(const host& a, const host& b) {
+  state_->network.link(state_of(a).site, state_of(b).site).cut = false;
+  state_->network.link(state_of(b).site, state_of(a).site).cut = false;
+}
+
+void world::heal() {
+  for (const auto& a : state_->hosts) {
+    for (const auto& b : state_->hosts) heal(*a, *b);
+  }
+}
+
+std::uint64_t world::seed() const noexcept { return state_->seed; }
+
+duration world::age() const noexcept { return duration(state_->network.now_ns() - detail::sim_network::start_ns); }
+
+std::uint64_t world::draw(std::uint64_t bound) { return state_->network.draw(bound); }
+
+std::uint64_t world::trace_hash() const noexcept { return state_->network.trace_hash(); }
+
+}  // namespace levity::sim

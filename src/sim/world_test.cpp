@@ -1,0 +1,500 @@
+// Worlds of several hosts: what a program on one of them sees of the others, of the network between them, and of its own end.
+
+#include "levity/sim/world.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "levity/levity.hpp"
+
+namespace levity::inline v0::sim {
+namespace {
+
+constexpr std::string_view server_address = "10.0.0.1";
+constexpr const char* service = "10.0.0.1:7000";
+
+task<> echo(tcp_stream peer) {
+  while (auto chunk = co_await peer.read_some()) {
+    if (!co_await peer.write_all(*chunk)) co_return;
+  }
+}
+
+task<> echo_for_all(tcp_listener* listener) {
+  scope connections{on_failure::report};
+  while (auto peer = co_await listener->accept()) connections.spawn("echo", echo, std::move(*peer));
+  co_await connections.join();
+}
+
+// Two ways to write a main().
+int bind_then_run() {
+  auto listener = tcp_listener::bind(service);
+  if (!listener) return 70;
+  return run(echo_for_all, &*listener);
+}
+
+task<int> bind_and_serve() {
+  auto listener = tcp_listener::bind(":7000");
+  if (!listener) co_return 71;
+  co_await echo_for_all(&*listener);
+  co_return 0;
+}
+
+int run_then_bind() { return run(bind_and_serve); }
+
+task<bool> says_back(tcp_stream* stream, std::string_view text) {
+  if (!co_await stream->write_all(text)) co_return false;
+  std::string got;
+  while (got.size() < text.size()) {
+    const auto part = co_await stream->read_some();
+    if (!part) co_return false;
+    got.append(reinterpret_cast<const char*>(part->data()), part->size());
+  }
+  co_return got == text;
+}
+
+task<> take_all(tcp_stream peer) {
+  while (auto part = co_await peer.read_some()) {
+  }
+  (void)co_await peer.write_all("thanks");
+}
+
+int run_sink() {
+  return run([]() -> task<> {
+    auto listener = tcp_listener::bind(service);
+    scope connections{on_failure::report};
+    while (auto peer = co_await listener->accept()) connections.spawn("sink", take_all, std::move(*peer));
+    co_await connections.join();
+  });
+}
+
+// A connection that is answered; waits until there is one.
+task<tcp_stream> reach(const char* at) {
+  for (;;) {
+    auto stream = co_await tcp_stream::connect(at);
+    if (stream && co_await says_back(&*stream, "hello")) co_return std::move(*stream);
+    co_await sleep(10ms);
+  }
+}
+
+/// A world with one server.
+struct small_world {
+  explicit small_world(std::uint64_t seed, int (*program)() = bind_then_run) : in(seed), server(in.add_host("server", server_address)) {
+    server.start(program);
+  }
+
+  world in;
+  host& server;
+};
+
+}  // namespace
+
+TEST(world, an_unmodified_main_serves_whether_it_binds_before_it_runs_or_after) {
+  for (const auto program : {bind_then_run, run_then_bind}) {
+    small_world w(1, program);
+    EXPECT_EQ(w.in.play([&]() -> task<int> {
+      auto stream = co_await reach(service);
+      co_return co_await says_back(&stream, std::string(100'000, 'x')) ? 5 : 6;
+    }), 5);
+    EXPECT_TRUE(w.server.is_running());
+  }
+}
+
+TEST(world, nobody_listens_at_the_address_of_another_host) {
+  small_world w(1, [] { return run([]() -> task<int> { co_return tcp_listener::bind("10.0.0.2:7000") ? 1 : 0; }); });
+  w.in.play([&]() -> task<> { EXPECT_EQ(co_await w.server.ended(), 0); });
+}
+
+TEST(world, a_program_that_returns_has_its_exit_code_and_the_next_one_can_start) {
+  world in(3);
+  host& server = in.add_host("server", server_address);
+  EXPECT_FALSE(server.is_running());
+  EXPECT_FALSE(server.exit_code());
+  server.start([] { return 7; });  // never comes to lv::run
+  in.play([&]() -> task<> {
+    EXPECT_EQ(co_await server.ended(), 7);
+    EXPECT_FALSE(server.is_running());
+    server.start([] { return run([]() -> task<int> { co_await sleep(1s); co_return 8; }); });
+    EXPECT_TRUE(server.is_running());
+    EXPECT_FALSE(server.exit_code());
+    EXPECT_EQ(co_await server.ended(), 8);
+    server.restart();
+    EXPECT_EQ(co_await server.ended(), 8);
+  });
+  EXPECT_EQ(in.age() / 1s, 2);
+}
+
+TEST(world, a_signal_ends_a_program_as_it_would_a_process) {
+  for (const bool is_orderly : {true, false}) {
+    small_world w(4, is_orderly ? bind_then_run : +[] { return run([]() -> task<> { co_await sleep(1h); }); });
+    w.in.play([&]() -> task<> {
+      co_await sleep(1s);
+      w.server.signal(SIGTERM);
+      EXPECT_EQ(co_await w.server.ended(), is_orderly ? 0 : 128 + SIGTERM);
+      EXPECT_FALSE(co_await tcp_stream::connect(service));
+    });
+    EXPECT_LT(w.in.age(), 2s);
+  }
+}
+
+TEST(world, a_program_that_does_not_end_by_the_first_signal_ends_by_the_second) {
+  small_world w(4, [] {
+    return run([]() -> task<> {
+      co_await shield([]() -> task<> { co_await sleep(1h); }());
+    });
+  });
+  w.in.play([&]() -> task<> {
+    co_await sleep(1s);
+    w.server.signal(SIGTERM);
+    co_await sleep(1s);
+    EXPECT_TRUE(w.server.is_running());
+    w.server.signal(SIGTERM);
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGTERM);
+  });
+  EXPECT_LT(w.in.age(), 3s);
+}
+
+TEST(world, a_killed_program_leaves_ends_and_resets_behind_and_a_new_one_serves) {
+  std::set<io_failure> seen;
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    small_world w(seed);
+    w.in.play([&]() -> task<> {
+      auto stream = co_await reach(service);
+      if (w.in.draw(2) == 0) (void)co_await stream.write_all("on its way");
+      const time_point killed = clock::now();
+      w.server.kill();
+      EXPECT_EQ(w.server.exit_code(), 128 + SIGKILL);
+      for (;;) {
+        const auto part = co_await stream.read_some();
+        if (part) continue;
+        seen.insert(part.error().failure());
+        break;
+      }
+      EXPECT_LT(clock::now() - killed, 50ms);
+      auto refused = co_await tcp_stream::connect(service);
+      EXPECT_FALSE(refused);
+      if (!refused) { EXPECT_EQ(refused.error().failure(), io_failure::refused); }
+      w.server.restart();
+      co_await reach(service);
+    });
+  }
+  EXPECT_EQ(seen, (std::set<io_failure>{io_failure::eof, io_failure::reset}));
+}
+
+TEST(world, nobody_is_told_of_a_loss_of_power_until_the_host_is_back) {
+  small_world w(5);
+  w.in.play([&]() -> task<> {
+    auto stream = co_await reach(service);
+    w.server.cut_power();
+    EXPECT_TRUE(co_await stream.write_all("anybody?"));
+    const auto said = co_await with_timeout(5s, [](tcp_stream* of) -> task<io_failure> {
+      const auto part = co_await of->read_some();
+      co_return part ? io_failure::eof : part.error().failure();
+    }(&stream));
+    EXPECT_EQ(said.value_or(io_failure::timed_out), io_failure::timed_out) << "the peer is silent";
+    w.server.restart();
+    const time_point back = clock::now();
+    const auto told = co_await stream.read_some();
+    EXPECT_FALSE(told);
+    if (!told) { EXPECT_EQ(told.error().failure(), io_failure::reset); }
+    EXPECT_LT(clock::now() - back, 30s) << "by the next retransmission";
+  });
+}
+
+TEST(world, a_peer_that_never_comes_back_is_given_up_after_a_quarter_of_an_hour) {
+  small_world w(6);
+  w.in.play([&]() -> task<> {
+    auto stream = co_await reach(service);
+    w.server.cut_power();
+    const time_point off = clock::now();
+    EXPECT_TRUE(co_await stream.write_all("anybody?"));
+    const auto told = co_await stream.read_some();
+    EXPECT_FALSE(told);
+    if (!told) { EXPECT_EQ(told.error().failure(), io_failure::timed_out); }
+    EXPECT_GT(clock::now() - off, 13min);
+    EXPECT_LT(clock::now() - off, 20min);
+  });
+}
+
+TEST(world, a_connection_to_a_host_without_power_times_out_as_linux_has_it) {
+  world in(7);
+  in.add_host("server", server_address).cut_power();
+  in.play([&]() -> task<> {
+    const time_point asked = clock::now();
+    const auto got = co_await tcp_stream::connect(service);
+    EXPECT_FALSE(got);
+    if (!got) { EXPECT_EQ(got.error().failure(), io_failure::timed_out); }
+    EXPECT_EQ((clock::now() - asked) / 1s, 127);
+  });
+}
+
+TEST(world, a_lost_attempt_to_connect_costs_a_second) {
+  small_world w(8);
+  w.in.play([&]() -> task<> {
+    co_await reach(service);
+    w.in.cut(w.in.here(), w.server);
+    const time_point asked = clock::now();
+    scope heals;
+    heals.spawn([](world* in) -> task<> {
+      co_await sleep(900ms);
+      in->heal();
+    }, &w.in);
+    const auto got = co_await tcp_stream::connect(service);
+    EXPECT_TRUE(got);
+    EXPECT_EQ((clock::now() - asked) / 100ms, 10);
+    co_await heals.join();
+  });
+}
+
+TEST(world, a_cut_delays_bytes_and_loses_none) {
+  for (const bool answers_are_lost : {false, true}) {
+    small_world w(9);
+    w.in.play([&]() -> task<> {
+      auto stream = co_await reach(service);
+      const time_point begun = clock::now();
+      if (answers_are_lost) w.in.cut(w.server, w.in.here());
+      else w.in.cut(w.in.here(), w.server);
+      scope heals;
+      heals.spawn([](world* in) -> task<> {
+        co_await sleep(1s);
+        in->heal();
+      }, &w.in);
+      EXPECT_TRUE(co_await says_back(&stream, "through it all"));
+      // Sent again after 0.2, 0.6 and 1.4 s.
+      EXPECT_GT(clock::now() - begun, 1300ms);
+      EXPECT_LT(clock::now() - begun, 3500ms);
+      co_await heals.join();
+    });
+  }
+}
+
+TEST(world, loss_costs_time_and_no_byte) {
+  duration slow{};
+  duration quick{};
+  for (const double loss : {0.0, 0.2}) {
+    small_world w(10);
+    w.in.set_link(w.in.here(), w.server, {.loss = loss});
+    w.in.set_link(w.server, w.in.here(), {.loss = loss});
+    w.in.play([&]() -> task<> {
+      auto stream = co_await reach(service);
+      const time_point begun = clock::now();
+      for (int i = 0; i < 20; i++) EXPECT_TRUE(co_await says_back(&stream, std::string(5000, static_cast<char>('a' + i))));
+      (loss > 0 ? slow : quick) = clock::now() - begun;
+    });
+  }
+  EXPECT_LT(quick, 200ms);
+  EXPECT_GT(slow, 1s);
+}
+
+TEST(world, latency_is_paid_each_way) {
+  small_world w(11);
+  w.in.set_link(w.in.here(), w.server, {.latency = 30ms, .jitter = 0ms});
+  w.in.set_link(w.server, w.in.here(), {.latency = 10ms, .jitter = 5ms});
+  w.in.play([&]() -> task<> {
+    auto stream = co_await reach(service);
+    for (int i = 0; i < 10; i++) {
+      const time_point begun = clock::now();
+      EXPECT_TRUE(co_await says_back(&stream, "x"));
+      EXPECT_GE(clock::now() - begun, 40ms);
+      EXPECT_LT(clock::now() - begun, 46ms);
+    }
+  });
+}
+
+TEST(world, bandwidth_is_shared_by_all_connections_of_a_link) {
+  small_world w(12, run_sink);
+  w.in.set_link(w.in.here(), w.server, {.latency = 1ms, .bytes_per_second = 1'000'000});
+  w.in.play([&]() -> task<> {
+    const time_point begun = clock::now();
+    scope all;
+    for (int i = 0; i < 4; i++) {
+      all.spawn([]() -> task<> {
+        auto stream = co_await tcp_stream::connect(service);
+        EXPECT_TRUE(stream);
+        if (!stream) co_return;
+        EXPECT_TRUE(co_await stream->write_all(std::string(250'000, 'x')));
+        EXPECT_TRUE(stream->shutdown_write());
+        EXPECT_TRUE(co_await stream->read_some());
+      });
+    }
+    co_await all.join();
+    EXPECT_GE(clock::now() - begun, 1s);
+    EXPECT_LT(clock::now() - begun, 4s);  // windows are narrow, some of them
+  });
+}
+
+TEST(world, a_paused_program_answers_when_it_goes_on) {
+  small_world w(13);
+  w.in.play([&]() -> task<> {
+    auto stream = co_await reach(service);
+    w.server.pause();
+    const time_point begun = clock::now();
+    scope resumes;
+    resumes.spawn([](host* of) -> task<> {
+      co_await sleep(3s);
+      of->resume();
+    }, &w.server);
+    EXPECT_TRUE(co_await says_back(&stream, "are you there?"));
+    EXPECT_GE(clock::now() - begun, 3s);
+    EXPECT_LT(clock::now() - begun, 3s + 50ms);
+    co_await resumes.join();
+  });
+}
+
+TEST(world, a_clock_that_gains_wakes_its_program_early) {
+  world in(14);
+  host& fast = in.add_host("fast", "10.0.0.2");
+  fast.set_clock(1h, 100'000);  // a tenth
+  fast.start([] {
+    return run([]() -> task<int> {
+      const time_point begun = clock::now();
+      co_await sleep(11s);
+      co_return clock::now() - begun >= 11s ? 0 : 1;
+    });
+  });
+  in.play([&]() -> task<> { EXPECT_EQ(co_await fast.ended(), 0); });
+  EXPECT_GE(in.age(), 10s);
+  EXPECT_LT(in.age(), 10s + 10ms);
+}
+
+TEST(world, a_clock_that_jumps_fires_what_is_due_then) {
+  small_world w(15, [] {
+    return run([]() -> task<int> {
+      co_await sleep(1h);
+      co_return 9;
+    });
+  });
+  w.in.play([&]() -> task<> {
+    co_await sleep(1s);
+    w.server.set_clock(2h);
+    EXPECT_EQ(co_await w.server.ended(), 9);
+  });
+  EXPECT_LT(w.in.age(), 1s + 10ms);
+}
+
+TEST(world, what_a_killed_program_does_at_its_end_reaches_nobody) {
+  // Its destructor talks to the server, and takes its time for it.
+  static int unwound;
+  unwound = 0;
+  small_world w(16);
+  host& client = w.in.add_host("client", "10.0.0.2");
+  client.start([] {
+    return run([]() -> task<> {
+      auto stream = co_await reach(service);
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+        unwound++;
+      }
+      co_await shield([](tcp_stream* to) -> task<> {
+        EXPECT_FALSE(co_await says_back(to, "farewell"));
+        co_await sleep(24h);
+        EXPECT_FALSE(co_await tcp_stream::connect(service));
+        unwound++;
+      }(&stream));
+    });
+  });
+  w.in.play([&]() -> task<> {
+    co_await sleep(1s);
+    client.kill();
+    co_await client.ended();
+    co_await sleep(1s);
+    EXPECT_EQ(unwound, 2);
+  });
+  EXPECT_LT(w.in.age(), 3s) << "and none of its time passes here";
+}
+
+TEST(world, an_hour_in_which_nothing_happens_takes_no_time) {
+  small_world w(17);
+  const std::int64_t before_ns = detail::kernel_now_ns();
+  w.in.play([&]() -> task<> {
+    co_await reach(service);
+    co_await sleep(1000h);
+  });
+  // Lenient: the machine may be busy. What an hour takes is a row of the bench.
+  EXPECT_LT(detail::kernel_now_ns() - before_ns, 5'000'000'000);
+}
+
+namespace {
+
+struct fingerprint {
+  std::uint64_t hash;
+  bool operator==(const fingerprint&) const = default;
+};
+
+// Some of all.
+fingerprint life_of_a_world(std::uint64_t seed, duration pause = 10ms, std::string_view text = "some text") {
+  world in(seed);
+  host& a = in.add_host("a", server_address);
+  host& b = in.add_host("b", "10.0.0.2");
+  a.start(bind_then_run);
+  b.start([] {
+    return run([]() -> task<> {
+      for (;;) {
+        auto stream = co_await reach(service);
+        while (co_await says_back(&stream, "tick")) co_await sleep(5ms);
+      }
+    });
+  });
+  in.play([&]() -> task<> {
+    co_await sleep(pause);
+    in.part(a, b);
+    co_await sleep(300ms);
+    in.heal();
+    a.kill();
+    a.restart();
+    auto stream = co_await reach(service);
+    for (int i = 0; i < 5; i++) (void)co_await says_back(&stream, text);
+    b.cut_power();
+    co_await sleep(20ms);
+    b.restart();
+    co_await sleep(100ms);
+  });
+  return {in.trace_hash()};
+}
+
+}  // namespace
+
+TEST(world, the_same_seed_gives_the_same_world) {
+  std::set<std::uint64_t> all;
+  for (std::uint64_t seed = 1; seed <= 10; seed++) {
+    const fingerprint once = life_of_a_world(seed);
+    const std::vector<std::string> clutter(100, std::string(1000, 'x'));  // other addresses on the heap
+    EXPECT_EQ(life_of_a_world(seed), once) << "seed " << seed;
+    all.insert(once.hash);
+  }
+  EXPECT_EQ(all.size(), 10u);
+}
+
+TEST(world, its_hash_covers_bytes_and_times) {
+  const fingerprint as_it_was = life_of_a_world(1);
+  EXPECT_FALSE(life_of_a_world(1, 10ms, "some test") == as_it_was) << "a byte";
+  EXPECT_FALSE(life_of_a_world(1, 12ms) == as_it_was) << "a moment";
+}
+
+TEST(world, a_deadlock_tells_what_every_host_waits_for) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH({
+    small_world w(77);
+    w.in.play([]() -> task<> {
+      channel<int> nothing(1);
+      (void)co_await nothing.receive();
+    });
+  }, "the simulated world is deadlocked [0-9.]+ s after its start(.|\n)*seed 77(.|\n)*host \"scenario\"(.|\n)*channel receive"
+     "(.|\n)*host \"server\"(.|\n)*accept");
+}
+
+TEST(world, hosts_have_names_and_addresses_of_their_own) {
+  world in(1);
+  host& one = in.add_host("one", "10.0.0.1");
+  EXPECT_EQ(&in.at("one"), &one);
+  EXPECT_THROW(in.add_host("one", "10.0.0.2"), std::invalid_argument);
+  EXPECT_THROW(in.add_host("two", "10.0.0.1"), std::invalid_argument);
+  EXPECT_THROW(in.add_host("two", "ten"), std::invalid_argument);
+}
+
+}  // namespace levity::sim
