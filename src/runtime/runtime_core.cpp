@@ -157,6 +157,7 @@ runtime_core::runtime_core(simulated_parts parts)
     : embedded(true), simulated(true), runs(set_up(parts, stalls)), files(runs, file_means::automatic, true), listed(runs, true) {
   runs.use_files(parts.files != nullptr ? *parts.files : files);
   runs.use_signals(signals.emplace(runs, true));
+  runs.use_names(parts.names);
 }
 
 }  // namespace levity::detail

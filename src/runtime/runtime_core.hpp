@@ -19,6 +19,7 @@ struct simulated_parts {
   std::unique_ptr<reactor> home;
   std::uint64_t seed = 1;         // of the order of ready tasks
   file_backend* files = nullptr;  // outlives the runtime; null: files are the kernel's
+  simulated_names* names = nullptr;  // outlive the runtime; null: names are unknown
 };
 
 class runtime_core {

@@ -96,6 +96,8 @@ public:
   void use_files(file_backend& files) noexcept { files_ = &files; }
   /// Those of a seeded run; set before start, outlive the tasks.
   void use_signals(simulated_signals& signals) noexcept { signals_ = &signals; }
+  /// Who knows names in a seeded run; null: nobody. Set before start, outlives the tasks.
+  void use_names(simulated_names* names) noexcept { names_ = names; }
   /// Called once, on some worker, when the root scope has become empty.
   std::function<void()> on_empty;
 
@@ -115,6 +117,7 @@ public:
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
   simulated_signals* signals() noexcept override { return signals_; }
+  simulated_names* names() noexcept override { return names_; }
   bool simulated() const noexcept override { return seeded(); }
   scope_state& root_scope() noexcept override { return *root_; }
   void cancel_later(scope_state& scope) noexcept override;
@@ -277,6 +280,7 @@ private:
   blocking_pool blocking_;
   file_backend* files_ = nullptr;
   simulated_signals* signals_ = nullptr;
+  simulated_names* names_ = nullptr;
   scope_state* root_ = nullptr;
   atomic<bool> stopping_{false};
   atomic<std::uint32_t> foreign_{0};  // threads that are inside without being ours

@@ -26,6 +26,7 @@
 #include "base/system_condition.hpp"
 #include "base/system_mutex.hpp"
 #include "base/system_thread.hpp"
+#include "io/simulated_names.hpp"
 #include "reactor/sim/sim_network.hpp"
 #include "reactor/sim/sim_reactor.hpp"
 #include "runtime/run_host.hpp"
@@ -36,8 +37,8 @@ namespace levity::inline v0::sim {
 /// All but run() on the world's thread.
 class process final : detail::run_host {
 public:
-  /// Of a site of the network, which outlives it.
-  process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed);
+  /// Of a site of the network; that and names outlive it.
+  process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed, detail::simulated_names& names);
   process(const process&) = delete;
   process& operator=(const process&) = delete;
   /// It has ended (asserted), or never begun.

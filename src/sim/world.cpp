@@ -11,6 +11,7 @@
 #include "reactor/sim/sim_network.hpp"
 #include "reactor/timer_wheel.hpp"
 #include "sim/host_state.hpp"
+#include "sim/names.hpp"
 #include "sim/process.hpp"
 
 namespace levity::inline v0::sim {
@@ -24,15 +25,24 @@ constexpr std::uint64_t turn_cost_ns_max = 20'000;
 
 using site_number = detail::sim_network::site_number;
 
+// IPv6 in brackets or without.
+address read_address(std::string_view text) {
+  const bool is_bare_v6 = text.find(':') != std::string_view::npos && !text.starts_with('[');
+  const auto read = address::parse(is_bare_v6 ? "[" + std::string(text) + "]:0" : std::string(text) + ":0");
+  if (!read || text.empty()) throw std::invalid_argument("\"" + std::string(text) + "\" is no address of a host; write 10.0.0.1");
+  return *read;
+}
+
 }  // namespace
 
 struct world::state {
-  explicit state(world& of, std::uint64_t of_seed) : outer(of), seed(of_seed), network(of_seed) {}
+  explicit state(world& of, std::uint64_t of_seed) : outer(of), seed(of_seed), network(of_seed), known(network) {}
 
   host& add(std::string name, const address& at) {
     const site_number site = network.add_site({at});
     auto made = std::make_unique<host::state>(outer, std::move(name), at, network, site);
     made->over.set();
+    known.set(made->name, {at});
     hosts.push_back(std::unique_ptr<host>(new host(std::move(made))));
     const host& added = *hosts.back();
     for (const auto& each : hosts) {
@@ -62,6 +72,7 @@ struct world::state {
   world& outer;
   const std::uint64_t seed;
   detail::sim_network network;
+  names known;
   link_options for_all;
   std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
   std::vector<host::state*> ready;           // of turn_one()
@@ -73,7 +84,7 @@ void world::state::settle(host::state& of) {
   if (!of.is_to_start) return;
   of.is_to_start = false;
   network.restore(of.site);
-  of.now = std::make_unique<process>(network, of.site, next_seed());
+  of.now = std::make_unique<process>(network, of.site, next_seed(), known);
   of.now->clock().set_clock(of.ahead_ns, of.gain_ppb);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
   of.now->begin(of.program);
@@ -139,7 +150,7 @@ void world::state::report_deadlock() {
 int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   host::state& here = *hosts.front()->state_;
   network.restore(here.site);
-  here.now = std::make_unique<process>(network, here.site, next_seed());
+  here.now = std::make_unique<process>(network, here.site, next_seed(), known);
   here.now->begin(std::move(scenario), outcome);
   here.over.reset();
   here.last_code.reset();
@@ -162,15 +173,14 @@ world::~world() {
 }
 
 host& world::add_host(std::string name, std::string_view at) {
-  const auto read = address::parse(std::string(at) + ":0");
-  if (!read) throw std::invalid_argument("a host cannot be at \"" + std::string(at) + "\", which is no address");
+  const address read = read_address(at);
   for (const auto& each : state_->hosts) {
     if (each->name() == name) throw std::invalid_argument("there is a host \"" + name + "\" already");
-    if (each->at().to_string() == read->to_string()) {
-      throw std::invalid_argument("host \"" + each->name() + "\" is at " + read->to_string() + " already");
+    if (each->at().to_string() == read.to_string()) {
+      throw std::invalid_argument("host \"" + each->name() + "\" is at " + read.to_string() + " already");
     }
   }
-  return state_->add(std::move(name), *read);
+  return state_->add(std::move(name), read);
 }
 
 host& world::at(std::string_view name) const {
@@ -220,6 +230,14 @@ void world::heal() {
     for (const auto& b : state_->hosts) heal(*a, *b);
   }
 }
+
+void world::set_name(std::string name, const std::vector<std::string>& addresses) {
+  std::vector<address> to;
+  for (const std::string& each : addresses) to.push_back(read_address(each));
+  state_->known.set(std::move(name), std::move(to));
+}
+
+void world::fail_name(std::string name, io_failure with, duration after) { state_->known.fail(std::move(name), with, after); }
 
 std::uint64_t world::seed() const noexcept { return state_->seed; }
 

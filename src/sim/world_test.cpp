@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "levity/resolve/connect.hpp"
+#include "levity/resolve/resolver.hpp"
 
 namespace levity::inline v0::sim {
 namespace {
@@ -486,6 +488,26 @@ TEST(world, a_deadlock_tells_what_every_host_waits_for) {
     });
   }, "the simulated world is deadlocked [0-9.]+ s after its start(.|\n)*seed 77(.|\n)*host \"scenario\"(.|\n)*channel receive"
      "(.|\n)*host \"server\"(.|\n)*accept");
+}
+
+TEST(world, a_name_is_what_the_world_says) {
+  small_world w(18);
+  w.in.set_name("lies", {"10.0.0.77", "10.0.0.1"});
+  w.in.fail_name("down", io_failure::timed_out, 5s);
+  w.in.play([&]() -> task<> {
+    EXPECT_TRUE(co_await connect("server", "7000"));
+    const auto several = co_await resolve("lies", "7000");
+    EXPECT_TRUE(several);
+    if (several) { EXPECT_EQ(several->size(), 2u); }
+    const auto unknown = co_await resolve("nobody", "7000");
+    EXPECT_EQ(unknown.error().failure(), io_failure::not_found);
+    const time_point asked = clock::now();
+    const auto failed = co_await resolve("down", "7000");
+    EXPECT_EQ(failed.error().failure(), io_failure::timed_out);
+    EXPECT_GE(clock::now() - asked, 5s);
+    w.in.set_name("server", {});
+    EXPECT_FALSE(co_await connect("server", "7000"));
+  });
 }
 
 TEST(world, hosts_have_names_and_addresses_of_their_own) {

@@ -16,7 +16,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "levity/base/error.hpp"
 #include "levity/runtime/run.hpp"
 #include "levity/sim/host.hpp"
 #include "levity/sim/link_options.hpp"
@@ -65,6 +68,12 @@ public:
   void heal(const host& a, const host& b);
   /// Undoes all of them.
   void heal();
+
+  /// From now on hosts that look `name` up are told these addresses (no ports), in this order, true or not; none: there is no such
+  /// name. A host's own name is known from the beginning. Throws std::invalid_argument for what is no address.
+  void set_name(std::string name, const std::vector<std::string>& addresses);
+  /// From now on looking `name` up fails, after so long.
+  void fail_name(std::string name, io_failure with, duration after = duration::zero());
 
   [[nodiscard]] std::uint64_t seed() const noexcept;
   /// How long it exists, in its own time.
