@@ -79,7 +79,7 @@ levity::task<> run_life(const std::string* directory, other_side* other, booking
   levity::scope outer{levity::on_failure::report};
   outer.spawn([](http::server* serves, levity::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server, &listener);
 
-  store kept(recover(*directory).value(), *directory);
+  store kept((co_await recover(*directory)).value(), *directory);
   levity::scope writers;
   writers.spawn([](store* runs) { return runs->run(); }, &kept);
   options.payment = http::url::parse(root).value();
@@ -228,7 +228,7 @@ TEST(settlement, a_failure_that_nobody_expects_loses_no_booking) {
     levity::scope outer{levity::on_failure::report};
     outer.spawn([](http::server* serves, levity::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server,
                 &listener);
-    store kept(recover(*path).value(), *path);
+    store kept((co_await recover(*path)).value(), *path);
     levity::scope writers;
     writers.spawn([](store* runs) { return runs->run(); }, &kept);
     http::client client;
