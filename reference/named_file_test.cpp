@@ -42,7 +42,8 @@ TEST(named_file, a_failure_is_a_sentence) {
   const temporary_directory folder;
   const std::string there = folder.path() + "/there";
   write_file(there, "x");
-  EXPECT_EQ(result_of(named_file::open("/nowhere/x", {.read = true})).error(), "Cannot open /nowhere/x: No such file or directory.");
+  EXPECT_EQ(result_of(named_file::open("/nowhere/x", {.read = true})).error(),
+            "Cannot open /nowhere/x: No such file or directory.");
   EXPECT_EQ(result_of(named_file::open(there, {.write = true, .create = true, .exclusive = true})).error(),
             "Cannot open " + there + ": File exists.");
   named_file full = opened("/dev/full", {.read = true, .write = true});

@@ -2,6 +2,7 @@
 #include "reference/orders.hpp"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -14,23 +15,11 @@
 namespace orders {
 namespace {
 
+using test::said;
 using test::temporary_directory;
 using test::write_file;
 
-struct said {
-  int code = 0;
-  std::string text;
-};
-
-said run(std::vector<std::string> words) {
-  words.insert(words.begin(), "orders");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  testing::internal::CaptureStderr();
-  const int code = run_orders(static_cast<int>(words.size()), argv.data());
-  return {code, testing::internal::GetCapturedStderr()};
-}
+said run(std::vector<std::string> words) { return test::run_program(run_orders, std::move(words)); }
 
 TEST(orders, settings_that_are_wrong_end_it_with_2) {
   const temporary_directory folder;

@@ -177,7 +177,8 @@ private:
       const auto decoded = decode(*raw);
       if (!decoded) return misfit{offset, std::string(decoded.error())};
       if (std::holds_alternative<snapshot_order_record>(*decoded)) return misfit{offset, "it belongs into a snapshot"};
-      if (auto applied = result_.orders.apply(raw->sequence, *decoded); !applied) return misfit{offset, std::string(applied.error())};
+      const auto applied = result_.orders.apply(raw->sequence, *decoded);
+      if (!applied) return misfit{offset, std::string(applied.error())};
       expected_ = raw->sequence + 1;
       ++result_.records_replayed;
     }

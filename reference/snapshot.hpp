@@ -72,8 +72,8 @@ struct snapshot_info {
   std::uint64_t orders = 0;
 };
 
-/// Fills `into`, which must be empty. After an error, `into` holds a part and is worthless. Errors: one sentence. Throws `cancelled`
-/// if the task was.
+/// Fills `into`, which must be empty. After an error, `into` holds a part and is worthless. Errors: one sentence. Throws
+/// `cancelled` if the task was.
 levity::task<std::expected<snapshot_info, std::string>> load_snapshot(std::string path, std::uint64_t generation, book& into);
 
 // The steps of a compaction. The first three are recovery's and the tests': the service takes them between requests (store.hpp).

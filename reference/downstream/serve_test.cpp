@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reference/inventory/inventory.hpp"
@@ -13,6 +14,7 @@
 
 namespace {
 
+using orders::test::said;
 using orders::test::temporary_directory;
 using orders::test::write_file;
 
@@ -25,20 +27,7 @@ struct program {
 constexpr program programs[] = {{"payment", "charges.log", orders::run_payment},
                                 {"inventory", "reservations.log", orders::run_inventory}};
 
-struct said {
-  int code = 0;
-  std::string text;
-};
-
-said run(const program& of, std::vector<std::string> words) {
-  words.insert(words.begin(), of.name);
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  testing::internal::CaptureStderr();
-  const int code = of.run(static_cast<int>(words.size()), argv.data());
-  return {code, testing::internal::GetCapturedStderr()};
-}
+said run(const program& of, std::vector<std::string> words) { return orders::test::run_program(of.run, std::move(words)); }
 
 }  // namespace
 
