@@ -244,6 +244,32 @@ TEST(config, a_file_that_was_asked_for_must_be_there_and_the_usual_one_need_not)
   EXPECT_TRUE(config<settings>::load(described(), from));
 }
 
+loaded load_inside(config_sources from) {
+  loaded read;
+  run_tasks(1, [](loaded* into, config_sources of) -> lv::task<> {
+    *into = co_await config<settings>::load_inside(described(), std::move(of));
+  }, &read, std::move(from));
+  return read;
+}
+
+TEST(config, a_main_task_loads_what_main_would) {
+  const temporary_file file("offset = 7\n");
+  const loaded read = load_inside({.arguments = {"--config", file.path, "--ratio", "0.25"}});
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ((*read)->get()->offset, 7);
+  EXPECT_EQ((*read)->get()->ratio, 0.25);
+  EXPECT_TRUE(load_inside({.default_file = "/nowhere/orders.toml"}));
+  EXPECT_EQ(load_inside({.arguments = {"--config", "/nowhere/orders.toml"}}).error().text,
+            "orders: cannot read /nowhere/orders.toml: No such file or directory\n");
+  EXPECT_EQ(load_inside({.arguments = {"--config", "/tmp"}}).error().text, "orders: cannot read /tmp\n");
+  file.write("offset = 1\nnonsense = 1\n");
+  const config_sources wrong{.arguments = {"--config", file.path}};
+  EXPECT_EQ(load_inside(wrong).error().text, config<settings>::load(described(), wrong).error().text);
+  EXPECT_EQ(load_inside({.arguments = {"--help"}}).error().code, 0);
+  file.write(std::string((16 << 20) + 1, '#'));
+  EXPECT_EQ(load_inside(wrong).error().text, config<settings>::load(described(), wrong).error().text);
+}
+
 TEST(config, a_variable_that_is_nearly_a_setting_is_remarked_and_no_error) {
   const loaded read = load("", {}, {{"ORDERS_TIMOUT", "2s"}, {"ORDERS_SERVICE_HOST", "10.0.0.1"}});
   ASSERT_TRUE(read) << read.error().text;
