@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "levity/base/assert.hpp"
+#include "levity/memory/frame_pool.hpp"
 #include "reactor/sim/sim_network.hpp"
 #include "reactor/timer_wheel.hpp"
 #include "sim/host_state.hpp"
@@ -148,6 +149,7 @@ void world::state::report_deadlock() {
 }
 
 int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
+  const detail::frame_magazine_scope frames;  // for all turns: each would fill and flush one of its own
   host::state& here = *hosts.front()->state_;
   network.restore(here.site);
   here.now = std::make_unique<process>(network, here.site, next_seed(), known);
