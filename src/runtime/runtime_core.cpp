@@ -135,13 +135,13 @@ scheduler_options set_up(const runtime_options& options, stall_listener& stalls)
 
 }  // namespace
 
-runtime_core::runtime_core(const runtime_options& options)
+runtime_core::runtime_core(const runtime_options& options, file_backend* other)
     : embedded(options.embedded),
       simulated(options.backend == runtime_options::sockets::sim),
       runs(set_up(options, stalls)),
       files(runs, options.files, simulated),
       listed(runs, simulated) {
-  runs.use_files(files);
+  runs.use_files(other != nullptr ? *other : static_cast<file_backend&>(files));
 }
 
 }  // namespace levity::detail

@@ -14,8 +14,9 @@ namespace levity::inline v0::detail {
 
 class runtime_core {
 public:
-  /// Throws std::runtime_error.
-  explicit runtime_core(const runtime_options& options);
+  /// `other` carries out file operations instead of `files`, and outlives the runtime; null: nobody does. Throws
+  /// std::runtime_error.
+  explicit runtime_core(const runtime_options& options, file_backend* other = nullptr);
   runtime_core(const runtime_core&) = delete;
   runtime_core& operator=(const runtime_core&) = delete;
   ~runtime_core() { runs.end_calls(); }
