@@ -110,15 +110,15 @@ struct disk::inode : std::enable_shared_from_this<inode> {
   const open_file* locked_by = nullptr;
 
   // A directory's.
-  std::map<std::string, node, std::less<>> names;
-  std::map<std::string, node, std::less<>> names_on_disk;
+  std::map<std::string, inode_ref, std::less<>> names;
+  std::map<std::string, inode_ref, std::less<>> names_on_disk;
   std::weak_ptr<inode> parent;
 
   std::string target;  // a symbolic link's
 };
 
 struct disk::open_file {
-  node file;
+  inode_ref file;
   bool reads = false;
   bool writes = false;
   bool appends = false;
@@ -135,21 +135,21 @@ struct disk::open_file {
 struct disk::name_op {
   enum class kind : std::uint8_t { make, remove, rename };
   struct effect {
-    node folder;
+    inode_ref folder;
     std::string name;
-    node now;  // null: none
+    inode_ref now;  // null: none
   };
 
   kind what;
   bool needs_all = false;  // that was done to names before
   std::vector<effect> effects;
-  node emptied = nullptr;  // a directory that goes: not before all that was in it has gone
+  inode_ref emptied = nullptr;  // a directory that goes: not before all that was in it has gone
   std::uint64_t number = 0;
 
   // Calls `visit(folder)` once for each directory of whose operations it is one.
   template <class Visit>
   void each_folder(Visit&& visit) const {
-    const node& first = effects.front().folder;
+    const inode_ref& first = effects.front().folder;
     visit(first);
     if (effects.back().folder != first) visit(effects.back().folder);
     if (emptied != nullptr) visit(emptied);
@@ -170,7 +170,7 @@ struct disk::name_op {
 struct disk::place {
   enum class kind : std::uint8_t { name, root, dot, parent };
 
-  node folder;
+  inode_ref folder;
   std::string name;
   kind last = kind::root;
   bool slash = false;  // behind it
@@ -197,9 +197,9 @@ disk::~disk() {
   open_.clear();
   name_ops_.clear();
   // In memory one directory may stand inside another, and on the disk the other way round.
-  std::vector<node> all;
+  std::vector<inode_ref> all;
   for (const auto& [number, each] : inodes_) all.push_back(each->shared_from_this());
-  for (const node& each : all) {
+  for (const inode_ref& each : all) {
     each->names.clear();
     each->names_on_disk.clear();
   }
@@ -207,18 +207,18 @@ disk::~disk() {
 
 // ---- paths ----------------------------------------------------------------------------------------------------------------
 
-disk::node disk::child_of(const node& folder, std::string_view name) {
+disk::inode_ref disk::child_of(const inode_ref& folder, std::string_view name) {
   const auto found = folder->names.find(name);
   return found == folder->names.end() ? nullptr : found->second;
 }
 
-disk::node disk::parent_of(const node& folder) const {
-  node parent = folder->parent.lock();
+disk::inode_ref disk::parent_of(const inode_ref& folder) const {
+  inode_ref parent = folder->parent.lock();
   return parent != nullptr ? parent : root_;
 }
 
 // Goes to the directory in which the last component stands.
-std::int64_t disk::walk(const node& from, std::string_view path, int& links_left, place& found) const {
+std::int64_t disk::walk(const inode_ref& from, std::string_view path, int& links_left, place& found) const {
   if (path.empty()) return -ENOENT;
   if (path.size() >= PATH_MAX) return -ENAMETOOLONG;
   found = {path.front() == '/' ? root_ : from, {}, place::kind::root, false};
@@ -235,7 +235,7 @@ std::int64_t disk::walk(const node& from, std::string_view path, int& links_left
     }
     if (kind == place::kind::parent) found.folder = parent_of(found.folder);
     if (kind == place::kind::name) {
-      node next = child_of(found.folder, name);
+      inode_ref next = child_of(found.folder, name);
       if (next == nullptr) return -ENOENT;
       if (next->is_symlink()) {
         if (links_left-- <= 0) return -ELOOP;
@@ -250,7 +250,7 @@ std::int64_t disk::walk(const node& from, std::string_view path, int& links_left
   return 0;
 }
 
-std::int64_t disk::resolve(const node& from, std::string_view path, bool follow, int& links_left, node& found) const {
+std::int64_t disk::resolve(const inode_ref& from, std::string_view path, bool follow, int& links_left, inode_ref& found) const {
   place at;
   if (const std::int64_t failed = walk(from, path, links_left, at); failed != 0) return failed;
   switch (at.last) {
@@ -269,7 +269,7 @@ std::int64_t disk::resolve(const node& from, std::string_view path, bool follow,
   return at.slash && !found->is_directory() ? -ENOTDIR : 0;
 }
 
-std::int64_t disk::find(const char* path, bool follow, node& found) const {
+std::int64_t disk::find(const char* path, bool follow, inode_ref& found) const {
   int links_left = links_max;
   return resolve(root_, path, follow, links_left, found);
 }
@@ -293,7 +293,7 @@ std::uint64_t disk::room_left() const noexcept {
 void disk::recount(inode& file, std::uint64_t pages_before) { pages_ = pages_ - pages_before + file.now.pages(); }
 
 // A name or a descriptor of it is gone. What is on the disk stays as long as a crash may bring the name back.
-void disk::let_go(const node& unnamed) {
+void disk::let_go(const inode_ref& unnamed) {
   if (unnamed->is_there()) return;
   pages_ -= unnamed->now.pages();
   unnamed->now = {};
@@ -346,7 +346,7 @@ void disk::settle_bytes(inode& file, std::uint64_t covers) {
 }
 
 // A directory's names are on the disk, and what has to be there before them, or with them.
-void disk::settle_names(const node& folder, std::uint64_t covers) {
+void disk::settle_names(const inode_ref& folder, std::uint64_t covers) {
   std::set<const inode*> concerned{folder.get()};
   bool all = false;
   std::vector<bool> goes(name_ops_.size());
@@ -354,10 +354,10 @@ void disk::settle_names(const node& folder, std::uint64_t covers) {
     const name_op& op = name_ops_[i];
     if (op.number > covers) continue;
     bool concerns = all;
-    op.each_folder([&](const node& each) { concerns = concerns || concerned.contains(each.get()); });
+    op.each_folder([&](const inode_ref& each) { concerns = concerns || concerned.contains(each.get()); });
     if (!concerns) continue;
     goes[i] = true;
-    op.each_folder([&](const node& each) { concerned.insert(each.get()); });
+    op.each_folder([&](const inode_ref& each) { concerned.insert(each.get()); });
     all = all || op.needs_all;
   }
   std::vector<name_op> stay;
@@ -428,8 +428,8 @@ disk::open_file* disk::opened(std::int32_t fd) const {
   return found == open_.end() ? nullptr : found->second.get();
 }
 
-disk::node disk::make(const place& at, unsigned mode, std::string target) {
-  node made = std::make_shared<inode>(inodes_, ++last_inode_, mode);
+disk::inode_ref disk::make(const place& at, unsigned mode, std::string target) {
+  inode_ref made = std::make_shared<inode>(inodes_, ++last_inode_, mode);
   made->links = 1;
   made->modified_ns = now();
   made->target = std::move(target);
@@ -443,19 +443,19 @@ std::int64_t disk::open(const char* path, int flags, unsigned mode) {
   if ((flags & O_ACCMODE) == O_ACCMODE) return -EINVAL;
   if ((flags & O_TMPFILE) == O_TMPFILE) return -EOPNOTSUPP;
   if ((flags & O_CREAT) == 0) {
-    node found;
+    inode_ref found;
     const std::int64_t failed = find(path, (flags & O_NOFOLLOW) == 0, found);
     return failed != 0 ? failed : open_found(found, flags, false);
   }
   if ((flags & O_DIRECTORY) != 0) return -EINVAL;
   std::string target = path;
-  node from = root_;
+  inode_ref from = root_;
   for (int links_left = links_max;;) {
     place at;
     if (const std::int64_t failed = walk(from, target, links_left, at); failed != 0) return failed;
     if (at.last != place::kind::name) return (flags & O_EXCL) != 0 ? -EEXIST : -EISDIR;
     if (at.slash) return -EISDIR;
-    const node found = child_of(at.folder, at.name);
+    const inode_ref found = child_of(at.folder, at.name);
     if (found == nullptr) {
       if (faults.read_only) return -EROFS;
       return open_found(make(at, S_IFREG | (mode & 07777u & ~umask_bits)), flags, true);
@@ -470,7 +470,7 @@ std::int64_t disk::open(const char* path, int flags, unsigned mode) {
   }
 }
 
-std::int64_t disk::open_found(const node& found, int flags, bool made) {
+std::int64_t disk::open_found(const inode_ref& found, int flags, bool made) {
   const int access = flags & O_ACCMODE;
   const bool changes = access != O_RDONLY || (flags & O_TRUNC) != 0;
   if ((flags & O_DIRECTORY) != 0 && !found->is_directory()) return -ENOTDIR;
@@ -608,12 +608,12 @@ std::int64_t disk::rename(const char* from, const char* to) {
   if (const std::int64_t failed = find_parent(to, new_at); failed != 0) return failed;
   if (old_at.last != place::kind::name || new_at.last != place::kind::name) return -EBUSY;
   if (faults.read_only) return -EROFS;
-  const node moved = child_of(old_at.folder, old_at.name);
-  const node replaced = child_of(new_at.folder, new_at.name);
+  const inode_ref moved = child_of(old_at.folder, old_at.name);
+  const inode_ref replaced = child_of(new_at.folder, new_at.name);
   if (moved == nullptr) return -ENOENT;
   if (!moved->is_directory() && (old_at.slash || new_at.slash)) return -ENOTDIR;
   const bool leaves = old_at.folder != new_at.folder;
-  const auto holds = [this](const node& outer, node inner) {
+  const auto holds = [this](const inode_ref& outer, inode_ref inner) {
     while (inner != outer && inner != root_) inner = parent_of(inner);
     return inner == outer;
   };
@@ -644,7 +644,7 @@ std::int64_t disk::unlink(const char* path) {
   if (const std::int64_t failed = find_parent(path, at); failed != 0) return failed;
   if (at.last != place::kind::name) return -EISDIR;
   if (faults.read_only) return -EROFS;
-  const node gone = child_of(at.folder, at.name);
+  const inode_ref gone = child_of(at.folder, at.name);
   if (gone == nullptr) return -ENOENT;
   if (gone->is_directory()) return -EISDIR;
   if (at.slash) return -ENOTDIR;
@@ -714,7 +714,7 @@ std::int64_t disk::remove_directory(const char* path) {
     case place::kind::name: break;
   }
   if (faults.read_only) return -EROFS;
-  const node gone = child_of(at.folder, at.name);
+  const inode_ref gone = child_of(at.folder, at.name);
   if (gone == nullptr) return -ENOENT;
   if (!gone->is_directory()) return -ENOTDIR;
   if (!gone->names.empty()) return -ENOTEMPTY;
@@ -725,7 +725,7 @@ std::int64_t disk::remove_directory(const char* path) {
 }
 
 std::int64_t disk::link(const char* existing, const char* made) {
-  node found;
+  inode_ref found;
   place at;
   if (const std::int64_t failed = find(existing, false, found); failed != 0) return failed;
   if (const std::int64_t failed = place_for_new(made, false, at); failed != 0) return failed;
@@ -772,7 +772,7 @@ void disk::describe(const inode& what, struct statx& into) const {
 }
 
 std::int64_t disk::status(const char* path, int flags, std::span<std::byte> into) const {
-  node found;
+  inode_ref found;
   if (const std::int64_t failed = find(path, (flags & AT_SYMLINK_NOFOLLOW) == 0, found); failed != 0) return failed;
   struct statx told;
   describe(*found, told);
@@ -796,7 +796,7 @@ std::int64_t disk::list(std::int32_t fd, std::span<std::byte> into) {
   std::size_t used = 0;
   for (; of->listed < of->listing.size(); of->listed++) {
     const std::string& name = of->listing[of->listed];
-    const node each = name == "." ? of->file : name == ".." ? parent_of(of->file) : child_of(of->file, name);
+    const inode_ref each = name == "." ? of->file : name == ".." ? parent_of(of->file) : child_of(of->file, name);
     if (each == nullptr) continue;
     const std::size_t size = up(offsetof(dirent64, d_name) + name.size() + 1, alignof(dirent64));
     if (used + size > into.size()) return used == 0 ? -EINVAL : static_cast<std::int64_t>(used);
@@ -882,7 +882,7 @@ void disk::lose_names() {
     bool ended = false;
   };
   std::map<std::uint64_t, fate> fates;
-  for (const name_op& op : name_ops_) op.each_folder([&](const node& each) { fates[each->number].operations++; });
+  for (const name_op& op : name_ops_) op.each_folder([&](const inode_ref& each) { fates[each->number].operations++; });
   for (auto& [number, of] : fates) {
     switch (chance_of_crashes_.below(3)) {
       case 0: of.kept = of.operations; break;
@@ -893,7 +893,7 @@ void disk::lose_names() {
   bool all_so_far = true;
   for (const name_op& op : name_ops_) {
     bool stays = all_so_far || !op.needs_all;
-    op.each_folder([&](const node& each) {
+    op.each_folder([&](const inode_ref& each) {
       fate& of = fates[each->number];
       stays = stays && !of.ended && of.seen++ < of.kept;
     });
@@ -903,7 +903,7 @@ void disk::lose_names() {
       continue;
     }
     all_so_far = false;
-    op.each_folder([&](const node& each) { fates[each->number].ended = true; });
+    op.each_folder([&](const inode_ref& each) { fates[each->number].ended = true; });
     switch (op.what) {
       case name_op::kind::make: tally_.entries_lost++; break;
       case name_op::kind::remove: tally_.removals_undone++; break;
@@ -971,13 +971,13 @@ void disk::lose_bytes(inode& file) {
 
 // What is on the disk is all there is from here on.
 void disk::stand_up() {
-  std::vector<node> all;
+  std::vector<inode_ref> all;
   for (const auto& [number, each] : inodes_) all.push_back(each->shared_from_this());
-  for (const node& each : all) each->links = 0;
-  std::vector<node> to_visit{root_};
+  for (const inode_ref& each : all) each->links = 0;
+  std::vector<inode_ref> to_visit{root_};
   root_->links = 1;
   while (!to_visit.empty()) {
-    const node folder = std::move(to_visit.back());
+    const inode_ref folder = std::move(to_visit.back());
     to_visit.pop_back();
     for (const auto& [name, each] : folder->names_on_disk) {
       each->links++;
@@ -988,7 +988,7 @@ void disk::stand_up() {
     }
   }
   pages_ = 0;
-  for (const node& each : all) {
+  for (const inode_ref& each : all) {
     if (each->links == 0) {
       each->names.clear();
       each->names_on_disk.clear();
@@ -1005,11 +1005,11 @@ void disk::stand_up() {
 // ---- from outside ---------------------------------------------------------------------------------------------------------
 
 void disk::install(std::string_view path, std::string_view text) {
-  node folder = root_;
+  inode_ref folder = root_;
   for (path = without_slashes(path); !path.empty();) {
     const std::string_view name = path.substr(0, path.find('/'));
     const std::string_view rest = without_slashes(path.substr(name.size()));
-    node next = child_of(folder, name);
+    inode_ref next = child_of(folder, name);
     if (next == nullptr) {
       next = make({folder, std::string(name), place::kind::name, false}, rest.empty() ? S_IFREG | 0644u : S_IFDIR | 0755u);
     }
@@ -1030,7 +1030,7 @@ void disk::install(std::string_view path, std::string_view text) {
 }
 
 std::optional<std::string> disk::contents(std::string_view path) const {
-  node found;
+  inode_ref found;
   int links_left = links_max;
   if (resolve(root_, path, true, links_left, found) != 0 || found->is_directory()) return std::nullopt;
   std::string text(found->now.size(), '\0');

@@ -142,23 +142,24 @@ public:
 
 private:
   friend class disk_backend;
-  using node = std::shared_ptr<inode>;
+  using inode_ref = std::shared_ptr<inode>;
   struct change;
   struct name_op;
   struct place;
 
   // Paths.
-  [[nodiscard]] std::int64_t walk(const node& from, std::string_view path, int& links_left, place& found) const;
-  [[nodiscard]] std::int64_t resolve(const node& from, std::string_view path, bool follow, int& links_left, node& found) const;
-  [[nodiscard]] std::int64_t find(const char* path, bool follow, node& found) const;
+  [[nodiscard]] std::int64_t walk(const inode_ref& from, std::string_view path, int& links_left, place& found) const;
+  [[nodiscard]] std::int64_t resolve(const inode_ref& from, std::string_view path, bool follow, int& links_left,
+                                     inode_ref& found) const;
+  [[nodiscard]] std::int64_t find(const char* path, bool follow, inode_ref& found) const;
   [[nodiscard]] std::int64_t find_parent(const char* path, place& found) const;
-  [[nodiscard]] static node child_of(const node& folder, std::string_view name);
-  [[nodiscard]] node parent_of(const node& folder) const;
+  [[nodiscard]] static inode_ref child_of(const inode_ref& folder, std::string_view name);
+  [[nodiscard]] inode_ref parent_of(const inode_ref& folder) const;
 
   // Operations.
   std::int64_t carry_out(const detail::file_operation& operation);
   std::int64_t open(const char* path, int flags, unsigned mode);
-  std::int64_t open_found(const node& found, int flags, bool made);
+  std::int64_t open_found(const inode_ref& found, int flags, bool made);
   std::int64_t read(const detail::file_operation& operation);
   std::int64_t write(const detail::file_operation& operation);
   std::int64_t sync(std::int32_t fd);
@@ -176,15 +177,15 @@ private:
 
   [[nodiscard]] open_file* opened(std::int32_t fd) const;
   [[nodiscard]] std::int64_t place_for_new(const char* path, bool directory, place& at) const;
-  node make(const place& at, unsigned mode, std::string target = {});
+  inode_ref make(const place& at, unsigned mode, std::string target = {});
   void describe(const inode& what, struct statx& into) const;
   void resize(inode& file, std::uint64_t size);
   void changed_data(inode& file, std::uint64_t offset, std::uint64_t size);
   void add(inode& file, change made);
   void add(name_op made);
-  void let_go(const node& unnamed);
+  void let_go(const inode_ref& unnamed);
   void settle_bytes(inode& file, std::uint64_t covers);
-  void settle_names(const node& folder, std::uint64_t covers);
+  void settle_names(const inode_ref& folder, std::uint64_t covers);
   [[nodiscard]] bool strikes(std::uint32_t ppm, std::uint32_t& next);
   [[nodiscard]] std::uint64_t cut_short(std::uint64_t size, bool direct);
   [[nodiscard]] std::uint64_t room_left() const noexcept;
@@ -213,7 +214,7 @@ private:
   std::int32_t next_fd_;
   crash_tally tally_;
   std::map<std::uint64_t, inode*> inodes_;  // all that live
-  node root_;
+  inode_ref root_;
   std::vector<name_op> name_ops_;
   std::map<std::int32_t, std::shared_ptr<open_file>> open_;
 };

@@ -35,7 +35,7 @@ disk_backend::disk_backend(disk& on) : disk_(&on) {
 }
 
 disk_backend::~disk_backend() {
-  LEVITY_ASSERT(flights_.empty(), "a simulated disk's operations are over before the runtime is");
+  LEVITY_ASSERT(started_.empty(), "a simulated disk's operations are over before the runtime is");
   if (disk_ != nullptr) disk_->user_ = nullptr;
 }
 
@@ -53,7 +53,7 @@ void disk_backend::submit(file_operation& operation) noexcept {
 }
 
 void disk_backend::begin(file_operation& operation) {
-  flight one{&operation, false, 0, {}};
+  started one{&operation, false, 0, {}};
   const bool has_time = rings_ || detail::current_run().exec != nullptr;  // the next sync after a hang has none
   const std::int64_t takes_ns = operation.task != nullptr && has_time ? disk_->draw_latency(operation) : 0;
   if (operation.task == nullptr || (takes_ns == 0 && !disk_->hangs())) return end(std::move(one));
@@ -64,17 +64,17 @@ void disk_backend::begin(file_operation& operation) {
     carry_out(one);
   }
   const std::int64_t due_ns = disk_->hangs() ? never : now_ns() + takes_ns;
-  flights_.emplace(when{due_ns, ++last_}, std::move(one));
+  started_.emplace(when{due_ns, ++last_}, std::move(one));
   if (!rings_ && due_ns != never) arm();
 }
 
-void disk_backend::carry_out(flight& one) {
+void disk_backend::carry_out(started& one) {
   if (one.done) return;
   one.done = true;
   one.result = one.ticket.of != nullptr ? disk_->end_sync(one.ticket) : disk_->perform(*one.operation);
 }
 
-void disk_backend::end(flight ended) {
+void disk_backend::end(started ended) {
   carry_out(ended);
   over(*ended.operation, ended.result);
 }
@@ -98,8 +98,8 @@ void disk_backend::over(file_operation& operation, std::int64_t result) {
 }
 
 void disk_backend::arm() {
-  const auto first = flights_.begin();
-  if (first == flights_.end() || first->first.first == never) return;
+  const auto first = started_.begin();
+  if (first == started_.end() || first->first.first == never) return;
   if (armed_on_ != nullptr) {
     if (alarm_.due_ns <= first->first.first) return;
     armed_on_->disarm(alarm_);
@@ -113,16 +113,16 @@ std::int64_t disk_backend::ring(detail::timer_node& node) noexcept {
   disk_backend& self = *static_cast<alarm&>(node).owner;
   self.rings_ = true;
   const std::int64_t now = now_ns();
-  while (!self.flights_.empty() && self.flights_.begin()->first.first <= now) {
-    auto due = self.flights_.extract(self.flights_.begin());
+  while (!self.started_.empty() && self.started_.begin()->first.first <= now) {
+    auto due = self.started_.extract(self.started_.begin());
     if (self.disk_->hangs()) {
-      self.flights_.emplace(when{never, due.key().second}, std::move(due.mapped()));
+      self.started_.emplace(when{never, due.key().second}, std::move(due.mapped()));
     } else {
       self.end(std::move(due.mapped()));
     }
   }
   self.rings_ = false;
-  const std::int64_t next = self.flights_.empty() ? never : self.flights_.begin()->first.first;
+  const std::int64_t next = self.started_.empty() ? never : self.started_.begin()->first.first;
   if (next != never) return next;
   self.armed_on_ = nullptr;
   return detail::timer_node::done;
@@ -130,9 +130,9 @@ std::int64_t disk_backend::ring(detail::timer_node& node) noexcept {
 
 void disk_backend::go_on() noexcept {
   for (;;) {
-    const auto hung = flights_.lower_bound(when{never, 0});
-    if (hung == flights_.end()) return;
-    auto one = flights_.extract(hung);
+    const auto hung = started_.lower_bound(when{never, 0});
+    if (hung == started_.end()) return;
+    auto one = started_.extract(hung);
     end(std::move(one.mapped()));
   }
 }
@@ -143,8 +143,8 @@ void disk_backend::cut_off() noexcept {
   disk_ = nullptr;
   if (armed_on_ != nullptr) armed_on_->disarm(alarm_);
   armed_on_ = nullptr;
-  while (!flights_.empty()) {
-    const auto one = flights_.extract(flights_.begin());
+  while (!started_.empty()) {
+    const auto one = started_.extract(started_.begin());
     over(*one.mapped().operation, -EIO);
   }
 }

@@ -4,12 +4,12 @@
 //
 //   an operation   where                        moved by
 //   waits          in its file's sync_queue     submit()   another sync of the open file is under way
-//   in flight      in `flights_`, by its end    submit()   what it changes, it changes now or at its end, as is drawn; a sync
+//   in flight      in `started_`, by its end    submit()   what it changes, it changes now or at its end, as is drawn; a sync
 //                                                          covers what was done before it began, and is durable at its end
 //   over           its task is woken            its time has come; go_on(), after a hang; cut_off(), with EIO and without effect
 //
-// One timer stands for all flights: it is armed on the executor of the task that submits, for the end that comes first. An operation
-// that takes no time, or that nobody waits for (a file that is closed late), is over when submit() returns.
+// One timer stands for all of them: it is armed on the executor of the task that submits, for the end that comes first. What takes
+// no time, or what nobody waits for (a file that is closed late), is over when submit() returns.
 //
 // A disk has one user at a time. Once cut off, by a crash or by the end of its process, it answers EIO to everything and knows the
 // disk no more, which may have its next user by then.
@@ -42,10 +42,10 @@ public:
   void cut_off() noexcept;
   /// The disk hangs no more: what is overdue is over.
   void go_on() noexcept;
-  [[nodiscard]] std::size_t in_flight() const noexcept { return flights_.size(); }
+  [[nodiscard]] std::size_t under_way() const noexcept { return started_.size(); }
 
 private:
-  struct flight {
+  struct started {
     detail::file_operation* operation;
     bool done = false;        // it has had its effect
     std::int64_t result = 0;  // then
@@ -57,18 +57,18 @@ private:
   };
 
   void begin(detail::file_operation& operation);
-  void end(flight ended);
-  void carry_out(flight& one);
+  void end(started ended);
+  void carry_out(started& one);
   void over(detail::file_operation& operation, std::int64_t result);
   void arm();
   static std::int64_t ring(detail::timer_node& node) noexcept;
 
   disk* disk_;  // null: cut off
-  std::map<when, flight> flights_;
+  std::map<when, started> started_;
   std::uint64_t last_ = 0;
   alarm alarm_;
   detail::executor* armed_on_ = nullptr;
-  bool rings_ = false;  // who ends flights arms it himself
+  bool rings_ = false;  // who ends operations arms it himself
 };
 
 }  // namespace levity::sim

@@ -255,7 +255,7 @@ TEST(disk_backend, a_disk_that_hangs_goes_on_when_it_is_released_and_fails_when_
       hung_run run{&on};
       run_on(files, 1, waits_for_a_hung_disk, &run, crashes);
       EXPECT_EQ(on.contents("/file").has_value(), !crashes);
-      EXPECT_EQ(files.in_flight(), 0u);
+      EXPECT_EQ(files.under_way(), 0u);
     }
   }
 }

@@ -1,1 +1,1 @@
-set(ROOM_ALONE disk.cpp)  # its own names are words that others may have, too
+set(ROOM_ALONE disk.cpp disk_backend.cpp)  # their own names are words that others may have, too
