@@ -25,16 +25,6 @@ outcome told(std::string_view what, const std::string& path, const levity::io_re
   return failed(what, path, ended.error());
 }
 
-// A stand-in: named_file::try_lock() becomes `return file_.try_lock();` where lv::file has it.
-levity::io_result<void> try_lock(const levity::file& of) {
-  while (::flock(of.native_handle(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno == EWOULDBLOCK) return std::unexpected(levity::io_error{levity::io_failure::would_block, errno, "file lock"});
-    return std::unexpected(levity::io_error::from_errno(errno, "file lock"));
-  }
-  return {};
-}
-
 std::string directory_of(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const std::size_t slash = path.rfind('/');
@@ -97,7 +87,7 @@ levity::task<std::expected<void, std::string>> named_file::truncate(std::uint64_
   co_return told("shorten", path_, ended);
 }
 
-levity::io_result<void> named_file::try_lock() { return orders::try_lock(file_); }
+levity::io_result<void> named_file::try_lock() { return file_.try_lock(); }
 
 levity::task<> named_file::close() {
   if (file_.is_open()) (void)co_await file_.close();

@@ -37,7 +37,35 @@ io_error error_of(const file_operation& operation) noexcept {
   return io_error::from_errno(code, name_of(operation));
 }
 
+// For who asks on a thread that runs no tasks.
+struct kernel_files final : file_backend {
+  void submit(file_operation& operation) noexcept override { carry_out(operation); }
+};
+
+file_backend& files_here() noexcept {
+  executor* here = current_run().exec;
+  if (here != nullptr) return here->files();
+  static constinit kernel_files kernels;
+  return kernels;
+}
+
 }  // namespace
+
+std::int64_t file_backend::size_of(std::int32_t fd) noexcept {
+  struct stat status;
+  return kernel::fstat(fd, &status) == 0 ? std::int64_t{status.st_size} : -errno;
+}
+
+std::int64_t file_backend::status_of(std::int32_t fd, unsigned wanted, struct statx& into) noexcept {
+  return kernel::statx(fd, "", AT_EMPTY_PATH, wanted, &into) == 0 ? 0 : -errno;
+}
+
+std::int64_t file_backend::try_lock(std::int32_t fd) noexcept {
+  for (;;) {
+    if (kernel::flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
 
 std::int64_t perform(const file_operation& operation) noexcept {
   std::int64_t result = -1;
@@ -377,9 +405,16 @@ file_action file::truncate(std::uint64_t size) noexcept { return {file_operation
 file_action file::close() noexcept { return {file_operation::kind::close, std::exchange(fd_, -1)}; }
 
 io_result<std::uint64_t> file::size() const noexcept {
-  struct stat status;
-  if (kernel::fstat(fd_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
-  return std::unexpected(io_error::from_errno(errno, "file size"));
+  const std::int64_t bytes = files_here().size_of(fd_);
+  if (bytes >= 0) return static_cast<std::uint64_t>(bytes);
+  return std::unexpected(io_error::from_errno(static_cast<int>(-bytes), "file size"));
+}
+
+io_result<void> file::try_lock() noexcept {
+  if (fd_ < 0) return std::unexpected(io_error{io_failure::closed, 0, "file lock"});
+  const std::int64_t locked = files_here().try_lock(fd_);
+  if (locked == 0) return {};
+  return std::unexpected(io_error::from_errno(static_cast<int>(-locked), "file lock"));
 }
 
 io_result<direct_alignment> file::alignment() const noexcept {
@@ -389,8 +424,8 @@ io_result<direct_alignment> file::alignment() const noexcept {
 #else
   constexpr unsigned wanted = STATX_BASIC_STATS;
 #endif
-  if (kernel::statx(fd_, "", AT_EMPTY_PATH, wanted, &status) != 0) {
-    return std::unexpected(io_error::from_errno(errno, "file alignment"));
+  if (const std::int64_t told = files_here().status_of(fd_, wanted, status); told != 0) {
+    return std::unexpected(io_error::from_errno(static_cast<int>(-told), "file alignment"));
   }
 #ifdef STATX_DIOALIGN
   if ((status.stx_mask & STATX_DIOALIGN) != 0) {

@@ -143,19 +143,19 @@ scheduler_options set_up(simulated_parts& parts, stall_listener& stalls) {
 
 }  // namespace
 
-runtime_core::runtime_core(const runtime_options& options)
+runtime_core::runtime_core(const runtime_options& options, file_backend* other)
     : embedded(options.embedded),
       simulated(options.backend == runtime_options::sockets::sim),
       runs(set_up(options, stalls)),
       files(runs, options.files, simulated),
       listed(runs, simulated) {
-  runs.use_files(files);
+  runs.use_files(other != nullptr ? *other : static_cast<file_backend&>(files));
   if (simulated) runs.use_signals(signals.emplace(runs, options.handle_signals));
 }
 
 runtime_core::runtime_core(simulated_parts parts)
     : embedded(true), simulated(true), runs(set_up(parts, stalls)), files(runs, file_means::automatic, true), listed(runs, true) {
-  runs.use_files(parts.files != nullptr ? *parts.files : files);
+  runs.use_files(parts.files != nullptr ? *parts.files : static_cast<file_backend&>(files));
   runs.use_signals(signals.emplace(runs, true));
   runs.use_names(parts.names);
 }

@@ -24,8 +24,9 @@ struct simulated_parts {
 
 class runtime_core {
 public:
-  /// Throws std::runtime_error.
-  explicit runtime_core(const runtime_options& options);
+  /// `other` carries out file operations instead of `files`, and outlives the runtime; null: nobody does. Throws
+  /// std::runtime_error.
+  explicit runtime_core(const runtime_options& options, file_backend* other = nullptr);
   /// Of a simulated host.
   explicit runtime_core(simulated_parts parts);
   runtime_core(const runtime_core&) = delete;

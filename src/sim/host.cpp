@@ -13,16 +13,35 @@ constexpr int killed_code = 128 + SIGKILL;
 
 }  // namespace
 
+host::state::state(world& in, std::string of_name, const address& of, detail::sim_network& shared,
+                   detail::sim_network::site_number number)
+    : lives_in(in),
+      name(std::move(of_name)),
+      at(of),
+      network(shared),
+      site(number),
+      storage(shared.draw(~std::uint64_t{0}), [&shared](std::uint64_t word) { shared.trace(word); }) {
+  storage.wall_clock = [this] {
+    return now != nullptr ? now->clock().wall_ns()
+                          : detail::sim_reactor::wall_start_ns + network.now_ns() - detail::sim_network::start_ns;
+  };
+}
+
 void host::state::end(int code, bool silently) {
+  const bool runs = is_running();
   if (is_to_start) {  // it has not begun
     is_to_start = false;
-  } else if (now == nullptr || is_to_end) {
-    if (silently) network.sever(site, true);
-    return;
-  } else {
+  } else if (runs) {
     is_to_end = true;
+    now->cut_off_files();
   }
-  network.sever(site, silently);
+  if (runs || silently) network.sever(site, silently);
+  if (silently) {
+    storage.crash();
+  } else if (runs) {
+    storage.end_process();
+  }
+  if (!runs) return;
   is_paused = false;
   last_code = code;
   over.set();
@@ -68,6 +87,18 @@ void host::set_clock(duration ahead, double gain_ppm) {
   state_->gain_ppb = static_cast<std::int64_t>(gain_ppm * 1000);
   if (state_->now != nullptr) state_->now->clock().set_clock(state_->ahead_ns, state_->gain_ppb);
 }
+
+void host::set_disk(const disk_faults& how) { state_->storage.faults = how; }
+
+const disk_faults& host::disk() const noexcept { return state_->storage.faults; }
+
+void host::freeze_disk() { state_->storage.hang(); }
+
+void host::thaw_disk() { state_->storage.go_on(); }
+
+void host::install_file(std::string_view path, std::string_view text) { state_->storage.install(path, text); }
+
+std::optional<std::string> host::read_file(std::string_view path) const { return state_->storage.contents(path); }
 
 bool host::is_running() const noexcept { return state_->is_running(); }
 

@@ -10,13 +10,13 @@
 #include "levity/sim/host.hpp"
 #include "levity/sync/event.hpp"
 #include "reactor/sim/sim_network.hpp"
+#include "sim/disk.hpp"
 #include "sim/process.hpp"
 
 namespace levity::inline v0::sim {
 
 struct host::state {
-  state(world& in, std::string of_name, const address& of, detail::sim_network& shared, detail::sim_network::site_number number)
-      : lives_in(in), name(std::move(of_name)), at(of), network(shared), site(number) {}
+  state(world& in, std::string of_name, const address& of, detail::sim_network& shared, detail::sim_network::site_number number);
 
   [[nodiscard]] bool is_running() const noexcept { return is_to_start || (now != nullptr && !is_to_end); }
   /// Its program ends with that code, before it does anything more. `silently`: with the power.
@@ -28,6 +28,7 @@ struct host::state {
   detail::sim_network& network;
   const detail::sim_network::site_number site;
 
+  sim::disk storage;
   std::function<int()> program;  // that runs, or ran last
   std::unique_ptr<process> now;
   bool is_to_end = false;    // `now` is cut off already

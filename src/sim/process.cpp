@@ -23,9 +23,9 @@ std::unique_ptr<detail::reactor> make_home(detail::sim_network& network, detail:
 
 }  // namespace
 
-process::process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed,
+process::process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed, disk& storage,
                  detail::simulated_names& names)
-    : core_(detail::simulated_parts{make_home(network, site), seed, nullptr, &names}),
+    : files_(storage), core_(detail::simulated_parts{make_home(network, site), seed, &files_, &names}),
       home_(static_cast<detail::sim_reactor&>(core_.runs.reactor_at(0))) {
   core_.runs.turn_here(0);  // from here on it is asleep, and rings when it is woken
 }

@@ -31,14 +31,17 @@
 #include "reactor/sim/sim_reactor.hpp"
 #include "runtime/run_host.hpp"
 #include "runtime/runtime_core.hpp"
+#include "sim/disk.hpp"
+#include "sim/disk_backend.hpp"
 
 namespace levity::inline v0::sim {
 
 /// All but run() on the world's thread.
 class process final : detail::run_host {
 public:
-  /// Of a site of the network; that and names outlive it.
-  process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed, detail::simulated_names& names);
+  /// Of a site of the network, with its disk; these and names outlive it.
+  process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed, disk& storage,
+          detail::simulated_names& names);
   process(const process&) = delete;
   process& operator=(const process&) = delete;
   /// It has ended (asserted), or never begun.
@@ -54,6 +57,9 @@ public:
   /// Cancels everything and turns it until main() has returned, outside of the world's time; `code` is what lv::run returns to it. Its
   /// site is severed. False: tasks are left that do not heed their cancellation.
   [[nodiscard]] bool end(int code);
+
+  /// Nothing that it does reaches its disk any more.
+  void cut_off_files() noexcept { files_.cut_off(); }
 
   [[nodiscard]] bool has_ended() const noexcept { return phase_ == phase::ended; }
   /// When it has ended.
@@ -79,6 +85,7 @@ private:
   void wait_for(side whose);
   void give_to(side whose);
 
+  disk_backend files_;
   detail::runtime_core core_;
   detail::sim_reactor& home_;  // the core's
   phase phase_ = phase::fresh;

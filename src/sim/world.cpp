@@ -85,7 +85,7 @@ void world::state::settle(host::state& of) {
   if (!of.is_to_start) return;
   of.is_to_start = false;
   network.restore(of.site);
-  of.now = std::make_unique<process>(network, of.site, next_seed(), known);
+  of.now = std::make_unique<process>(network, of.site, next_seed(), of.storage, known);
   of.now->clock().set_clock(of.ahead_ns, of.gain_ppb);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
   of.now->begin(of.program);
@@ -113,6 +113,8 @@ bool world::state::turn_one() {
     if (of.now->has_ended()) {  // without a kill
       of.last_code = of.now->exit_code();
       network.sever(of.site, false);
+      of.now->cut_off_files();
+      of.storage.end_process();
       of.now.reset();
       of.over.set();  // may wake who was looked at before
       return true;
@@ -152,7 +154,7 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   const detail::frame_magazine_scope frames;  // for all turns: each would fill and flush one of its own
   host::state& here = *hosts.front()->state_;
   network.restore(here.site);
-  here.now = std::make_unique<process>(network, here.site, next_seed(), known);
+  here.now = std::make_unique<process>(network, here.site, next_seed(), here.storage, known);
   here.now->begin(std::move(scenario), outcome);
   here.over.reset();
   here.last_code.reset();

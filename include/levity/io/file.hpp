@@ -95,6 +95,11 @@ public:
   /// What the device asks of direct I/O, for an aligned_buffer; 4096 where the kernel does not say (before Linux 6.1), which does
   /// for nearly all. unsupported: this file takes none. Asks at once.
   [[nodiscard]] io_result<direct_alignment> alignment() const noexcept;
+  /// Locks it for this object, against whoever else would lock the same file, of this process or another: flock(2), exclusive.
+  /// Held until it is closed or the process ends, by a crash too, so that no lock is left behind; asked for again it is held still.
+  /// Nobody is kept from reading and writing: it guards what all agree on, such as a directory by a file in it. would_block:
+  /// somebody else holds it. closed: this is no open file. At once, except over a network's file system. Any thread.
+  [[nodiscard]] io_result<void> try_lock() noexcept;
   /// Whether it was opened and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
   /// The descriptor, which stays this file's; -1 when it is closed. A sync that is made on it past this object may take a failure

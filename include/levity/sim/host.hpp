@@ -4,9 +4,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "levity/base/address.hpp"
 #include "levity/base/clock.hpp"
+#include "levity/sim/disk_faults.hpp"
 #include "levity/task/task.hpp"
 
 namespace levity::inline v0::sim {
@@ -49,6 +51,21 @@ public:
 
   /// Its clocks are ahead of the world's by so much, and gain so many parts of a million; lv::clock does not go back.
   void set_clock(duration ahead, double gain_ppm = 0);
+
+  /// Its disk is its own, and survives all its programs: what lv::file and the other functions for files do happens there, never in
+  /// the file system of the machine that simulates. What is not synced, a cut_power() may lose, tear or keep, drawn from the seed:
+  /// parts of 512 bytes of what was written, sizes, and names in directories whose sync is missing. A kill() loses nothing.
+  void set_disk(const disk_faults& how);
+  /// How it is.
+  [[nodiscard]] const disk_faults& disk() const noexcept;
+  /// Operations on files do not end any more until thaw_disk().
+  void freeze_disk();
+  /// Ends a freeze_disk(): what has waited goes on.
+  void thaw_disk();
+  /// Makes or replaces a file, with its directories; durable.
+  void install_file(std::string_view path, std::string_view text);
+  /// What is in a file, as a program on the host would read it; nothing if there is none.
+  [[nodiscard]] std::optional<std::string> read_file(std::string_view path) const;
 
   [[nodiscard]] bool is_running() const noexcept;
   /// Of the program that ran last; nothing while it runs, or before the first one.
