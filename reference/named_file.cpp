@@ -5,7 +5,6 @@
 #include <system_error>
 
 #include <fmt/format.h>
-#include <sys/file.h>
 
 namespace orders {
 namespace {

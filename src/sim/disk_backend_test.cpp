@@ -59,8 +59,8 @@ lv::task<> takes_its_time(disk* on) {
   const auto size = file->size();
   EXPECT_TRUE(size && *size == 9);
   EXPECT_TRUE(file->alignment().has_value());
-  on->faults.latency = duration(0);
-  on->faults.latency_jitter = duration(0);
+  on->faults.latency = levity::duration(0);
+  on->faults.latency_jitter = levity::duration(0);
   const lv::time_point later = lv::clock::now();
   EXPECT_TRUE((co_await file->truncate(4)).has_value());
   EXPECT_LT(lv::clock::now() - later, 1ms);
@@ -68,9 +68,9 @@ lv::task<> takes_its_time(disk* on) {
 
 TEST(disk_backend, operations_take_virtual_time) {
   disk on(1);
-  on.faults.latency = duration(2'000'000);
-  on.faults.latency_jitter = duration(1'000'000);
-  on.faults.sync_latency = duration(100'000'000);
+  on.faults.latency = levity::duration(2'000'000);
+  on.faults.latency_jitter = levity::duration(1'000'000);
+  on.faults.sync_latency = levity::duration(100'000'000);
   disk_backend files(on);
   run_on(files, 1, takes_its_time, &on);
   EXPECT_EQ(on.contents("/log").value_or(""), "some");
@@ -133,8 +133,8 @@ lv::task<> meets_faults(disk* on) {
 TEST(disk_backend, a_program_meets_a_full_disk_and_a_sync_that_fails) {
   for (const std::int64_t latency_ns : {0, 3'000'000}) {
     disk on(1);
-    on.faults.latency = duration(latency_ns);
-    on.faults.sync_latency = duration(latency_ns);
+    on.faults.latency = levity::duration(latency_ns);
+    on.faults.sync_latency = levity::duration(latency_ns);
     disk_backend files(on);
     run_on(files, 1, meets_faults, &on);
   }
@@ -203,10 +203,10 @@ TEST(disk_backend, an_append_that_was_told_as_durable_survives_a_crash_in_the_mi
     SCOPED_TRACE("seed " + std::to_string(seed));
     disk on(seed);
     on.install("/log", "");
-    on.faults.latency = duration(100'000);
-    on.faults.latency_jitter = duration(400'000);
-    on.faults.sync_latency = duration(1'000'000);
-    on.faults.sync_latency_jitter = duration(4'000'000);
+    on.faults.latency = levity::duration(100'000);
+    on.faults.latency_jitter = levity::duration(400'000);
+    on.faults.sync_latency = levity::duration(1'000'000);
+    on.faults.sync_latency_jitter = levity::duration(4'000'000);
     disk_backend files(on);
     log_run all{&on, {}};
     run_on(files, seed, appends_until_a_crash, &all, lv::duration(seed % 30 * 1ms));
@@ -249,8 +249,8 @@ TEST(disk_backend, a_disk_that_hangs_goes_on_when_it_is_released_and_fails_when_
   for (const bool crashes : {false, true}) {
     for (const std::int64_t latency_ns : {0, 1'000'000}) {
       disk on(3);
-      on.faults.latency = duration(latency_ns);
-      on.faults.sync_latency = duration(latency_ns);
+      on.faults.latency = levity::duration(latency_ns);
+      on.faults.sync_latency = levity::duration(latency_ns);
       disk_backend files(on);
       hung_run run{&on};
       run_on(files, 1, waits_for_a_hung_disk, &run, crashes);
@@ -264,8 +264,8 @@ std::uint64_t hash_of_run(std::uint64_t seed) {
   std::uint64_t hash = 0;
   disk on(seed, [&hash](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3; });
   on.install("/log", "");
-  on.faults.latency_jitter = duration(1'000'000);
-  on.faults.sync_latency_jitter = duration(5'000'000);
+  on.faults.latency_jitter = levity::duration(1'000'000);
+  on.faults.sync_latency_jitter = levity::duration(5'000'000);
   disk_backend files(on);
   log_run all{&on, {}};
   run_on(files, seed, appends_until_a_crash, &all, lv::duration(7ms));

@@ -100,7 +100,7 @@ TEST(world, an_unmodified_main_serves_whether_it_binds_before_it_runs_or_after) 
     small_world w(1, program);
     EXPECT_EQ(w.in.play([&]() -> task<int> {
       auto stream = co_await reach(service);
-      co_return co_await says_back(&stream, std::string(100'000, 'x')) ? 5 : 6;
+      co_return co_await says_back(&stream, std::string(4000, 'x')) ? 5 : 6;
     }), 5);
     EXPECT_TRUE(w.server.is_running());
   }
@@ -284,7 +284,7 @@ TEST(world, loss_costs_time_and_no_byte) {
     w.in.play([&]() -> task<> {
       auto stream = co_await reach(service);
       const time_point begun = clock::now();
-      for (int i = 0; i < 20; i++) EXPECT_TRUE(co_await says_back(&stream, std::string(5000, static_cast<char>('a' + i))));
+      for (int i = 0; i < 20; i++) EXPECT_TRUE(co_await says_back(&stream, std::string(4000, static_cast<char>('a' + i))));
       (loss > 0 ? slow : quick) = clock::now() - begun;
     });
   }
@@ -325,7 +325,7 @@ TEST(world, bandwidth_is_shared_by_all_connections_of_a_link) {
     }
     co_await all.join();
     EXPECT_GE(clock::now() - begun, 1s);
-    EXPECT_LT(clock::now() - begun, 4s);  // windows are narrow, some of them
+    EXPECT_LT(clock::now() - begun, 8s);  // windows are narrow, some of them
   });
 }
 
@@ -488,6 +488,76 @@ TEST(world, a_deadlock_tells_what_every_host_waits_for) {
     });
   }, "the simulated world is deadlocked [0-9.]+ s after its start(.|\n)*seed 77(.|\n)*host \"scenario\"(.|\n)*channel receive"
      "(.|\n)*host \"server\"(.|\n)*accept");
+}
+
+namespace {
+
+// Writes two files, one of them in a way that survives.
+task<> write_two_files() {
+  const auto write = [](const char* path, bool durable) -> task<> {
+    auto made = co_await file::open(path, {.write = true, .create = true});
+    EXPECT_TRUE(made);
+    if (!made) co_return;
+    EXPECT_TRUE(co_await made->write_at(0, std::string(3000, 'x')));
+    if (durable) {
+      EXPECT_TRUE(co_await made->sync());
+      EXPECT_TRUE(co_await sync_directory("/"));
+    }
+  };
+  co_await write("/safe", true);
+  co_await write("/unsafe", false);
+  co_await sleep(1h);
+}
+
+}  // namespace
+
+TEST(world, a_host_has_a_disk_of_its_own_that_forgets_only_what_was_not_synced) {
+  std::set<std::string> kinds;
+  for (std::uint64_t seed = 1; seed <= 40; seed++) {
+    small_world w(seed, [] { return run(write_two_files); });
+    host& other = w.in.add_host("other", "10.0.0.2");
+    w.in.play([&]() -> task<> {
+      co_await sleep(1s);
+      EXPECT_EQ(w.server.read_file("/unsafe"), std::string(3000, 'x'));
+      EXPECT_FALSE(other.read_file("/safe"));
+      w.server.kill();
+      EXPECT_EQ(w.server.read_file("/unsafe"), std::string(3000, 'x')) << "the kernel has it";
+      w.server.cut_power();
+      EXPECT_EQ(w.server.read_file("/safe"), std::string(3000, 'x'));
+      const auto rest = w.server.read_file("/unsafe");
+      kinds.insert(!rest ? "no name" : rest->empty() ? "no size" : *rest == std::string(3000, 'x') ? "all" : "a part");
+    });
+  }
+  EXPECT_GE(kinds.size(), 3u);
+}
+
+TEST(world, a_disk_fails_as_it_is_told_to) {
+  small_world w(20, [] {
+    return run([]() -> task<int> {
+      auto made = co_await file::open("/log", {.write = true, .create = true});
+      const auto begun = clock::now();
+      const auto written = co_await made->write_durably_at(0, "a line");
+      co_return written ? (clock::now() - begun >= 10ms ? 0 : 1) : written.error() == io_failure::no_space ? 2 : 3;
+    });
+  });
+  w.in.play([&]() -> task<> {
+    w.server.set_disk({.sync_latency = 10ms});
+    EXPECT_EQ(co_await w.server.ended(), 0);
+    w.server.set_disk({.capacity_bytes = 0});
+    w.server.cut_power();
+    w.server.restart();
+    EXPECT_EQ(co_await w.server.ended(), 2);
+    w.server.set_disk({.syncs_fail_next = 1});
+    w.server.restart();
+    EXPECT_EQ(co_await w.server.ended(), 3);
+    w.server.set_disk({});
+    w.server.freeze_disk();
+    w.server.restart();
+    co_await sleep(10s);
+    EXPECT_TRUE(w.server.is_running());
+    w.server.kill();  // although it waits for what does not end
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGKILL);
+  });
 }
 
 TEST(world, a_name_is_what_the_world_says) {
