@@ -1,10 +1,12 @@
 #include "levity/sim/host.hpp"
 
 #include <csignal>
+#include <string>
 #include <utility>
 
 #include "levity/base/assert.hpp"
 #include "sim/host_state.hpp"
+#include "sim/world_observer.hpp"
 
 namespace levity::inline v0::sim {
 namespace {
@@ -35,7 +37,13 @@ void host::state::end(int code, bool silently) {
     is_to_end = true;
     now->cut_off_files();
   }
-  if (runs || silently) network.sever(site, silently);
+  if (runs || silently) {
+    detail::tell(network, site, happened::exit,
+                 silently              ? "loses power"
+                 : code == killed_code ? "is killed"
+                                       : "ends with exit code " + std::to_string(code));
+    network.sever(site, silently);
+  }
   if (silently) {
     storage.crash();
   } else if (runs) {

@@ -1,6 +1,7 @@
 #include "levity/sim/world.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -14,6 +15,8 @@
 #include "sim/host_state.hpp"
 #include "sim/names.hpp"
 #include "sim/process.hpp"
+#include "sim/timeline_recorder.hpp"
+#include "sim/world_observer.hpp"
 
 namespace levity::inline v0::sim {
 namespace {
@@ -22,6 +25,7 @@ constexpr std::string_view scenario_name = "scenario";
 constexpr const char* scenario_address = "10.255.255.254:0";
 constexpr unsigned turn_tasks = 256;
 constexpr unsigned few_tasks = 8;
+constexpr int broken_off_code = 128 + SIGKILL;  // of a scenario
 constexpr std::uint64_t turn_cost_ns_max = 20'000;
 
 using site_number = detail::sim_network::site_number;
@@ -45,6 +49,7 @@ struct world::state {
     made->over.set();
     known.set(made->name, {at});
     hosts.push_back(std::unique_ptr<host>(new host(std::move(made))));
+    if (auto* by = detail::observer_of(network); by != nullptr) by->named(site, hosts.back()->name());
     const host& added = *hosts.back();
     for (const auto& each : hosts) {
       if (each->name() == scenario_name || added.name() == scenario_name) continue;
@@ -67,13 +72,14 @@ struct world::state {
   void settle(host::state& of);
   void end_now(host::state& of);
   bool turn_one();
-  [[noreturn]] void report_deadlock();
+  void report_deadlock();
   int play(task<> scenario, const detail::main_outcome& outcome);
 
   world& outer;
   const std::uint64_t seed;
   detail::sim_network network;
   names known;
+  std::unique_ptr<timeline_recorder> records;  // for record_into()
   link_options for_all;
   std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
   std::vector<host::state*> ready;           // of turn_one()
@@ -88,6 +94,7 @@ void world::state::settle(host::state& of) {
   of.now = std::make_unique<process>(network, of.site, next_seed(), of.storage, known);
   of.now->clock().set_clock(of.ahead_ns, of.gain_ppb);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
+  detail::tell(network, of.site, happened::start, "starts");
   of.now->begin(of.program);
 }
 
@@ -112,6 +119,7 @@ bool world::state::turn_one() {
     if (of.now == nullptr) continue;
     if (of.now->has_ended()) {  // without a kill
       of.last_code = of.now->exit_code();
+      detail::tell(network, of.site, happened::exit, "ends with exit code " + std::to_string(*of.last_code));
       network.sever(of.site, false);
       of.now->cut_off_files();
       of.storage.end_process();
@@ -147,7 +155,6 @@ void world::state::report_deadlock() {
                  of.now == nullptr ? " runs no program" : of.is_paused ? " is paused" : "");
     if (of.now != nullptr) of.now->print_tasks();
   }
-  std::abort();
 }
 
 int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
@@ -159,7 +166,13 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   here.over.reset();
   here.last_code.reset();
   while (!here.last_code) {
-    if (!turn_one() && !here.last_code) report_deadlock();
+    detail::world_observer* const by = detail::observer_of(network);
+    if (by != nullptr && by->wants_end(network.now_ns())) here.end(broken_off_code, false);
+    if (turn_one() || here.last_code) continue;
+    using detail::world_observer;
+    const auto is = by == nullptr ? world_observer::deadlock_is::fatal : by->deadlocked(network.now_ns());
+    if (is != world_observer::deadlock_is::known) report_deadlock();
+    if (is == world_observer::deadlock_is::fatal) std::abort();
   }
   return *here.last_code;
 }
@@ -169,6 +182,7 @@ world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) 
 }
 
 world::~world() {
+  state_->network.set_recorder(nullptr);
   for (const auto& each : state_->hosts) {
     host::state& of = *each->state_;
     of.end(0, false);
@@ -193,6 +207,14 @@ host& world::at(std::string_view name) const {
   return **found;
 }
 
+std::vector<host*> world::hosts() const {
+  std::vector<host*> all;
+  for (const auto& each : state_->hosts) {
+    if (each != state_->hosts.front()) all.push_back(each.get());
+  }
+  return all;
+}
+
 host& world::here() const noexcept { return *state_->hosts.front(); }
 
 int world::play_task(task<> scenario, const detail::main_outcome& outcome) { return state_->play(std::move(scenario), outcome); }
@@ -215,6 +237,14 @@ void world::set_links(const link_options& how) {
       if (from != to && from->name() != scenario_name && to->name() != scenario_name) set_link(*from, *to, how);
     }
   }
+}
+
+link_options world::link(const host& from, const host& to) const {
+  const detail::sim_link& by = state_->network.link(state_of(from).site, state_of(to).site);
+  return {.latency = duration(by.latency_ns),
+          .jitter = duration(by.jitter_ns),
+          .bytes_per_second = by.bytes_per_second,
+          .loss = by.lost_per_million / 1e6};
 }
 
 void world::cut(const host& from, const host& to) { state_->network.link(state_of(from).site, state_of(to).site).cut = true; }
@@ -250,5 +280,17 @@ duration world::age() const noexcept { return duration(state_->network.now_ns() 
 std::uint64_t world::draw(std::uint64_t bound) { return state_->network.draw(bound); }
 
 std::uint64_t world::trace_hash() const noexcept { return state_->network.trace_hash(); }
+
+void world::record_into(timeline* events) {
+  if (detail::observer_of(state_->network) != state_->records.get()) return;  // a check's
+  state_->records = events != nullptr ? std::make_unique<timeline_recorder>(events) : nullptr;
+  set_observer(state_->records.get());
+}
+
+void world::set_observer(detail::world_observer* by) {
+  state_->network.set_recorder(by);
+  if (by == nullptr) return;
+  for (const auto& each : state_->hosts) by->named(each->state_->site, each->name());
+}
 
 }  // namespace levity::sim

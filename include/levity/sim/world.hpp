@@ -24,7 +24,14 @@
 #include "levity/sim/host.hpp"
 #include "levity/sim/link_options.hpp"
 
+namespace levity::inline v0::detail {
+struct world_observer;
+}
+
 namespace levity::inline v0::sim {
+
+class check_run;
+class timeline;
 
 /// One thread makes it, plays in it and destroys it; several worlds at a time are fine on several threads, but for programs that
 /// share static variables.
@@ -41,6 +48,8 @@ public:
   host& add_host(std::string name, std::string_view at);
   /// The host of that name (asserted).
   [[nodiscard]] host& at(std::string_view name) const;
+  /// All but the scenario's, in the order in which they were added.
+  [[nodiscard]] std::vector<host*> hosts() const;
 
   /// Runs `scenario(args...)`, a task, on a host of its own, "scenario" at 10.255.255.254, while the hosts run their programs; returns its
   /// exit code as lv::run does, once it and all it has spawned has ended. Programs that run still stay as they are, for another
@@ -60,6 +69,8 @@ public:
   void set_link(const host& from, const host& to, const link_options& how);
   /// The same for all pairs of hosts, also of those that are added later; but not the scenario's.
   void set_links(const link_options& how);
+  /// How bytes get from one to the other now.
+  [[nodiscard]] link_options link(const host& from, const host& to) const;
   /// Nothing gets from one to the other until heal(). What is sent meanwhile is sent again, as after a loss.
   void cut(const host& from, const host& to);
   /// In both directions.
@@ -83,7 +94,15 @@ public:
   /// Sums up every choice, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept;
 
+  /// From now on what matters of what happens is appended to `events`, which outlives the world, or the next call; nullptr: it is
+  /// not. A run is the same with it. Within a check, which has a timeline of its own, it does nothing.
+  void record_into(timeline* events);
+
 private:
+  friend class check_run;
+  /// Instead of what record_into() has set, which has no effect from now on.
+  void set_observer(detail::world_observer* by);
+
   int play_task(task<> scenario, const detail::main_outcome& outcome);
   [[nodiscard]] host::state& state_of(const host& of) const noexcept;
 

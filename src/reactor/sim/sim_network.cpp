@@ -268,10 +268,15 @@ std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std:
   return out_ns + by.latency_ns + jitter_ns;
 }
 
+void sim_network::record(sim_happening::kind what, const socket& at, std::size_t bytes) const noexcept {
+  if (recorder_ != nullptr) recorder_->record({what, now_ns_, at.site, at.other_site, at.peer, bytes});
+}
+
 // Says when it arrives, or when it is sent again.
 void sim_network::set_off(socket& from, socket& to, segment& what) {
   what.lost = !passes(from.site, to.site);
   if (what.lost) {
+    record(sim_happening::kind::lost, from, what.bytes.size());
     const std::int64_t round_trip_ns = 2 * link(from.site, to.site).latency_ns;
     what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, false, round_trip_ns);
   } else {
@@ -315,6 +320,7 @@ void sim_network::send_reset(socket& from) {
 // Asks the other site for a connection, once more.
 void sim_network::request(socket& client) {
   client.request_lost = !passes(client.site, client.other_site);
+  if (client.request_lost) record(sim_happening::kind::unanswered, client);
   client.requests++;
   const std::int64_t at_ns = client.request_lost ? now_ns_ + retransmission_timeout_ns(client.requests, true, 0)
                                                  : draw_arrival_ns(client.site, client.other_site, 40);
@@ -341,6 +347,7 @@ void sim_network::requested(socket& client) {
   server.other = client.id;
   server.other_site = client.site;
   client.other = server.id;
+  record(sim_happening::kind::connected, server);
   listener->queue.push_back(server.id);
   send(server, {.what = segment::kind::established});
   if (listener->owes_read || one_in(2)) raise(*listener, can_read);
@@ -362,12 +369,19 @@ void sim_network::refuse(socket& client) {
 // Nothing can be sent or will come any more.
 void sim_network::break_off(socket& s, int error) {
   trace(static_cast<std::uint64_t>(error) << 32 | s.id);
+  const bool is_heard = !s.closed && !s.severed;
+  if (is_heard) {
+    record(error == ETIMEDOUT      ? sim_happening::kind::timed_out
+           : error == ECONNREFUSED ? sim_happening::kind::refused
+                                   : sim_happening::kind::reset,
+           s);
+  }
   s.error = error;
   s.broken_by = error;
   s.connecting = false;
   s.broken = true;
   s.other = nobody;
-  if (s.closed || s.severed) return erase_if_done(s);
+  if (!is_heard) return erase_if_done(s);
   raise(s, can_read | can_write | ended | failed);
 }
 

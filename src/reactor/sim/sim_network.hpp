@@ -52,6 +52,7 @@
 #include "reactor/endpoint.hpp"
 #include "reactor/ready_batch.hpp"
 #include "reactor/sim/sim_link.hpp"
+#include "reactor/sim/sim_recorder.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -82,6 +83,10 @@ public:
   /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept { return hash_; }
 
+  /// Who is told what matters from now on; null: nobody.
+  void set_recorder(sim_recorder* told) noexcept { recorder_ = told; }
+  [[nodiscard]] sim_recorder* recorder() const noexcept { return recorder_; }
+
   // -- sites ---------------------------------------------------------------------------------------------------------
   /// Of no address: all are its own, and there is no other site.
   site_number add_site(std::vector<address> addresses);
@@ -91,6 +96,7 @@ public:
   void sever(site_number of, bool silently) noexcept;
   /// A new process may use the site; what was severed is answered by resets from now on.
   void restore(site_number of) noexcept { sites_[of]->has_power = sites_[of]->has_process = true; }
+  [[nodiscard]] bool has_process(site_number of) const noexcept { return sites_[of]->has_process; }
   [[nodiscard]] bool has_events(site_number of) const noexcept { return !sites_[of]->pending.empty(); }
   [[nodiscard]] std::uint64_t endpoints_of(site_number of) const noexcept { return sites_[of]->watched; }
 
@@ -216,6 +222,7 @@ private:
   void arrive(socket& s, segment what);
   void break_off(socket& s, int error);
   void next_arrival_at(socket& to);
+  void record(sim_happening::kind what, const socket& at, std::size_t bytes = 0) const noexcept;
 
   void raise(socket& s, unsigned what);
   void owe_read(socket& s);
@@ -233,6 +240,7 @@ private:
   static constexpr site_number no_site = ~site_number{0};
   [[nodiscard]] site_number site_of(site_number from, const address& to) const noexcept;
 
+  sim_recorder* recorder_ = nullptr;
   rng random_;
   rng program_random_;
   std::int64_t now_ns_ = start_ns;

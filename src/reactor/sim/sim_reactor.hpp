@@ -67,6 +67,8 @@ public:
   void check_invariants() const noexcept { network_->check_invariants(); }
 
   // -- for the world of a host ---------------------------------------------------------------------------------------
+  [[nodiscard]] sim_network& network() noexcept { return *network_; }
+  [[nodiscard]] sim_network::site_number site() const noexcept { return site_; }
   /// When the host wants to be turned next, in the time of the network: now if something waits for it already.
   [[nodiscard]] std::int64_t due_ns() const noexcept;
   /// From now on the host's clock is ahead of the network's by so much, and gains so much a second; it does not go back.
