@@ -67,7 +67,7 @@ void json_rows() {
   measure("json/write order of 2 items, nlohmann", 5'000, [&] { keep(tree.dump()); });
 }
 
-levity::task<bool> compact(std::string directory, std::uint64_t generation, const recovered& from) {
+levity::task<bool> write_compacted(std::string directory, std::uint64_t generation, const recovered& from) {
   const auto created = co_await create_log(directory, generation, from.next_sequence, 0);
   if (!created) co_return false;
   const auto written = co_await write_temporary_snapshot(directory, from.orders, generation, from.next_sequence, 0);
@@ -175,7 +175,7 @@ int main(int argc, char** argv) {
     if (!compact) return;
     const std::uint64_t generation = opened->generation + 1;
     const auto written = steady::now();
-    if (!result_of(compact(directory, generation, *opened), {})) {
+    if (!result_of(write_compacted(directory, generation, *opened), {})) {
       fmt::print(stderr, "compaction failed\n"), std::exit(1);
     }
     row("snapshot/write", seconds_since(written) * 1e3, "ms");

@@ -17,7 +17,7 @@
 namespace levity::inline v0::sim {
 namespace {
 
-const std::vector<std::string> names = {"orders", "payment", "inventory", "client"};
+const std::vector<std::string> host_names = {"orders", "payment", "inventory", "client"};
 
 fault_plan plan_of(std::string_view text) {
   auto read = fault_plan::parse(text);
@@ -115,8 +115,8 @@ TEST(fault_plan, what_is_drawn_keeps_to_the_options_for_a_thousand_seeds) {
   std::set<fault_kind> kinds;
   for (std::uint64_t seed = 1; seed <= 1000; seed++) {
     how.at_once_max = 1 + static_cast<unsigned>(seed % 2);
-    const fault_plan plan = fault_plan::draw(seed, names, how);
-    ASSERT_EQ(fault_plan::draw(seed, names, how), plan) << "seed " << seed;
+    const fault_plan plan = fault_plan::draw(seed, host_names, how);
+    ASSERT_EQ(fault_plan::draw(seed, host_names, how), plan) << "seed " << seed;
     ASSERT_EQ(plan_of(plan.to_string()), plan) << "seed " << seed;
     ASSERT_LE(plan.end(), how.horizon) << "seed " << seed;
     drawn += plan.faults.size();
@@ -152,18 +152,18 @@ TEST(fault_plan, only_kinds_with_a_weight_and_hosts_enough_are_drawn) {
   plan_options only_kill = how;
   only_kill.power = only_kill.pause = only_kill.part = only_kill.cut = only_kill.slow = only_kill.lose = only_kill.narrow = 0;
   only_kill.jump = only_kill.drift = 0;
-  const fault_plan kills = fault_plan::draw(1, names, only_kill);
+  const fault_plan kills = fault_plan::draw(1, host_names, only_kill);
   EXPECT_GT(kills.faults.size(), 50u);
   EXPECT_TRUE(std::ranges::all_of(kills.faults, [](const fault& one) { return one.what == fault_kind::kill; }));
   only_kill.kill = 0;
-  EXPECT_TRUE(fault_plan::draw(1, names, only_kill).faults.empty());
+  EXPECT_TRUE(fault_plan::draw(1, host_names, only_kill).faults.empty());
   how.mean_gap = 0s;
-  EXPECT_TRUE(fault_plan::draw(1, names, how).faults.empty());
+  EXPECT_TRUE(fault_plan::draw(1, host_names, how).faults.empty());
   EXPECT_TRUE(fault_plan::draw(1, std::vector<std::string>{}, {}).faults.empty());
 }
 
 TEST(fault_plan, the_plan_of_a_seed_is_the_same_on_every_compiler) {
-  EXPECT_EQ(fault_plan::draw(7, names, {.horizon = 20s}).to_string(),
+  EXPECT_EQ(fault_plan::draw(7, host_names, {.horizon = 20s}).to_string(),
             "5.967s slow client orders 3.577s 155ms; 11.19s lose payment orders 1.582s 25.7%; 13.367s kill inventory 651ms; "
             "15.149s kill orders 1.357s; 17.522s pause client 454ms; 18.38s kill payment 1.342s; "
             "19.78s part inventory client 88ms");
