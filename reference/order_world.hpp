@@ -70,7 +70,7 @@ inline levity::task<> order_once(levity::http::client* with, std::string key, le
     const levity::time_point sent = levity::clock::now();
     const auto got = co_await with->send(asked);
     told->slowest = std::max(told->slowest, levity::clock::now() - sent);
-    if (got && (got->status() == 201 || got->status() == 200)) {
+    if (got && got->ok()) {
       told->answers++;
       told->acknowledged[key] = std::string(got->find("Location").value_or(""));
       co_return;

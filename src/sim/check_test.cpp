@@ -186,7 +186,7 @@ TEST(check, always_that_is_false_outside_of_a_check_ends_the_process) {
   always(true, "this holds");
   sometimes(false, "nobody listens");
   reachable("nobody listens");
-  EXPECT_DEATH(always(false, "this does not"), "check_test.cpp:[0-9]+: sim::always: this does not");
+  EXPECT_DEATH(always(false, "this does not"), "check_test.cpp:[0-9]+: broken belief: this does not .sim::always");
 }
 
 TEST(check, what_is_never_true_in_any_seed_fails_the_check_at_its_end) {

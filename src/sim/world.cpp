@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::string_view scenario_name = "scenario";
 constexpr const char* scenario_address = "10.255.255.254:0";
-constexpr unsigned turn_tasks = 256;
+constexpr unsigned turn_tasks_max = 256;
 constexpr unsigned few_tasks = 8;
 constexpr int broken_off_code = 128 + SIGKILL;  // of a scenario
 constexpr std::uint64_t turn_cost_ns_max = 20'000;
@@ -139,7 +139,7 @@ bool world::state::turn_one() {
   }
   host::state& next = *ready[ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()))];
   network.trace(next.site);
-  next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks);
+  next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks_max);
   network.advance(network.now_ns() + static_cast<std::int64_t>(network.draw(turn_cost_ns_max)));
   return true;
 }
