@@ -17,6 +17,17 @@
 
 namespace levity::inline v0::sim {
 
+/// Takes what EXPECT_ and ASSERT_ find, but for what programs that were killed find on their way to their end: there everything
+/// fails.
+class heard_failures final : public ::testing::ScopedFakeTestPartResultReporter {
+public:
+  explicit heard_failures(::testing::TestPartResultArray* into)
+      : ScopedFakeTestPartResultReporter(INTERCEPT_ALL_THREADS, into) {}
+  void ReportTestPartResult(const ::testing::TestPartResult& result) override {
+    if (check_run::is_heard()) ScopedFakeTestPartResultReporter::ReportTestPartResult(result);
+  }
+};
+
 /// check() within a test. A replay line names the test that runs now, and what EXPECT_ and ASSERT_ find wrong in the scenario and
 /// the programs fails the seed instead of the test: so its plan is made smaller and its timeline shown, and the sentence becomes
 /// part of the message. They see to that when the scenario returns, so always() breaks a run off sooner.
@@ -36,9 +47,14 @@ inline ::testing::AssertionResult holds(check_options options, const std::functi
       }
     };
     try {
-      const ::testing::ScopedFakeTestPartResultReporter instead(
-          ::testing::ScopedFakeTestPartResultReporter::INTERCEPT_ALL_THREADS, &found);
-      scenario(run);
+      const heard_failures instead(&found);
+      try {
+        scenario(run);
+      } catch (...) {
+        run.end_programs();  // not when these are the test's own failures again
+        throw;
+      }
+      run.end_programs();
     } catch (...) {
       tell();
       throw;
