@@ -45,7 +45,8 @@ struct kernel_files final : file_backend {
   void submit(file_operation& operation) noexcept override { carry_out(operation); }
 };
 
-file_backend& files_here() noexcept {
+// Not inline: a coroutine must not keep the address of a thread's variable across an await.
+[[gnu::noinline]] file_backend& files_here() noexcept {
   executor* here = current_run().exec;
   if (here != nullptr) return here->files();
   if (files_of_host != nullptr) return *files_of_host;
