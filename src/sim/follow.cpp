@@ -212,7 +212,7 @@ task<> follow(world& in, fault_plan plan) {
     steps.push_back({each.at, 1, i});
     steps.push_back({each.at + each.lasts, each.lasts > duration::zero() ? 0U : 2U, i});
   }
-  std::ranges::stable_sort(steps, [](const step& a, const step& b) { return a.at != b.at ? a.at < b.at : a.rank < b.rank; });
+  std::ranges::sort(steps, {}, [](const step& each) { return std::tuple(each.at, each.rank, each.index); });
   damage done(in, plan);
   const time_point start = clock::now();
   for (const step& next : steps) {
