@@ -48,9 +48,7 @@ host::state::state(world& in, std::string of_name, const address& of, detail::si
       network(shared),
       site(number),
       storage(shared.draw(~std::uint64_t{0}), [&shared](std::uint64_t word) { shared.trace(word); }, first_fd_of(number)),
-      clocks{.base_ns = shared.now_ns(),
-             .own_ns = shared.now_ns(),
-             .wall_ns = detail::sim_reactor::wall_start_ns + shared.now_ns() - detail::sim_network::start_ns} {
+      clocks(detail::sim_reactor::right_clocks(shared)) {
   storage.faults = usual_disk();
   storage.wall_clock = [this] { return clocks.wall_at(network.now_ns()); };
 }
@@ -159,7 +157,7 @@ void host::set_clock(duration ahead, double gain_ppm) {
   of.ahead_ns = ahead.count();
   of.gain_ppb = std::llround(gain_ppm * 1000);
   const std::int64_t now_ns = of.network.now_ns();
-  of.clocks.set(now_ns, detail::sim_reactor::wall_start_ns + now_ns - detail::sim_network::start_ns + of.ahead_ns, of.gain_ppb);
+  of.clocks.set(now_ns, detail::sim_reactor::right_clocks(of.network).wall_ns + of.ahead_ns, of.gain_ppb);
   if (of.now != nullptr) of.now->clock().set_clocks(of.clocks);
 }
 

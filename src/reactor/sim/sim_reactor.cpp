@@ -12,9 +12,6 @@ namespace {
 
 constexpr std::uint64_t poll_cost_ns_max = 20'000;
 
-constexpr sim_clock clocks_of_one_alone{
-    .base_ns = sim_network::start_ns, .own_ns = sim_network::start_ns, .wall_ns = sim_reactor::wall_start_ns};
-
 void report_deadlock(std::int64_t now_ns, std::uint64_t sockets) noexcept {
   std::fprintf(stderr,
                "levity: the simulated program is deadlocked %.6f s after its start: every task waits (sockets open: %llu), "
@@ -29,7 +26,7 @@ std::unique_ptr<reactor> make_sim_reactor(std::uint64_t seed) { return std::make
 
 sim_reactor::sim_reactor(std::uint64_t seed)
     : reactor(sim_network::start_ns), own_(std::make_unique<sim_network>(seed)), network_(own_.get()), site_(own_->add_site({})),
-      clocks_(clocks_of_one_alone) {}
+      clocks_(right_clocks(*own_)) {}
 
 sim_reactor::sim_reactor(sim_network& shared, sim_network::site_number site, const sim_clock& clocks)
     : reactor(clocks.own_at(shared.now_ns())), network_(&shared), site_(site), clocks_(clocks) {}

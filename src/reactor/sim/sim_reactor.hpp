@@ -30,10 +30,17 @@ public:
   /// When a run begins, by the calendar: 2026-01-01T00:00:00Z.
   static constexpr std::int64_t wall_start_ns = 1'767'225'600'000'000'000;
 
+  /// Those that go with the network from now on, by the calendar, too.
+  [[nodiscard]] static sim_clock right_clocks(const sim_network& by) noexcept {
+    return {.base_ns = by.now_ns(), .own_ns = by.now_ns(), .wall_ns = wall_start_ns + by.now_ns() - sim_network::start_ns};
+  }
+
   /// Alone.
   explicit sim_reactor(std::uint64_t seed);
   /// Of a host in a world, which outlives it; with the clocks that the host has.
   sim_reactor(sim_network& shared, sim_network::site_number site, const sim_clock& clocks);
+  /// The same with clocks that are right.
+  sim_reactor(sim_network& shared, sim_network::site_number site) : sim_reactor(shared, site, right_clocks(shared)) {}
   ~sim_reactor() override;
 
   std::int64_t now_ns() noexcept override;

@@ -266,8 +266,8 @@ TEST(sim_reactor, a_program_never_sees_its_monotonic_clock_step) {
       {
         sim_network network(1);
         const sim_network::site_number site = network.add_site({*address::parse("10.0.0.1:0")});
-        sim_clock clocks{.base_ns = network.now_ns(), .own_ns = 5'000'000'000, .wall_ns = 77'000'000'000};
-        sim_reactor host(network, site, clocks);
+        sim_clock clocks = sim_reactor::right_clocks(network);
+        sim_reactor host(network, site);
         clocks.boot(network.now_ns(), 1'000'000'000);
         host.set_clocks(clocks);
       },
