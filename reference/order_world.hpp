@@ -32,16 +32,16 @@ inline std::function<int()> program(int (*main)(int, char**), std::vector<std::s
   };
 }
 
-/// Three hosts and the directories of each.
+/// Three hosts, each with its data in /data of its own disk.
 struct order_world {
-  order_world(std::uint64_t seed, const std::string& directory)
+  explicit order_world(std::uint64_t seed)
       : in(seed),
         orders(in.add_host("orders", "10.0.0.1")),
         payment(in.add_host("payment", "10.0.0.2")),
         inventory(in.add_host("inventory", "10.0.0.3")) {
-    payment.start(program(run_payment, {"--listen", ":7071", "--operate", ":7171", "--data", directory + "/payment"}));
-    inventory.start(program(run_inventory, {"--listen", ":7072", "--operate", ":7172", "--data", directory + "/inventory"}));
-    orders.start(program(run_orders, {"--listen", ":7070", "--data", directory + "/orders", "--payment", "http://payment:7071",
+    payment.start(program(run_payment, {"--listen", ":7071", "--operate", ":7171", "--data", "/data"}));
+    inventory.start(program(run_inventory, {"--listen", ":7072", "--operate", ":7172", "--data", "/data"}));
+    orders.start(program(run_orders, {"--listen", ":7070", "--data", "/data", "--payment", "http://payment:7071",
                                       "--inventory", "http://inventory:7072"}));
   }
 

@@ -9,8 +9,6 @@
 
 #include <gtest/gtest.h>
 
-#include "reference/test_support.hpp"
-
 namespace orders::test {
 namespace {
 
@@ -41,7 +39,7 @@ task<> hurt(order_world* w, levity::duration for_so_long) {
     co_await levity::sleep(std::chrono::milliseconds(50 + w->in.draw(500)));
     levity::sim::host& whom = *all[w->in.draw(3)];
     const auto pause = std::chrono::milliseconds(10 + w->in.draw(1000));
-    switch (w->in.draw(4)) {
+    switch (w->in.draw(5)) {
       case 0: {
         whom.kill();
         co_await levity::sleep(pause);
@@ -66,6 +64,11 @@ task<> hurt(order_world* w, levity::duration for_so_long) {
         co_await levity::sleep(pause);
         w->in.heal();
         break;
+      case 4:
+        whom.cut_power();
+        co_await levity::sleep(pause);
+        whom.restart();
+        break;
     }
   }
 }
@@ -73,8 +76,7 @@ task<> hurt(order_world* w, levity::duration for_so_long) {
 }  // namespace
 
 TEST(order_world, orders_are_placed_and_read_back) {
-  const temporary_directory directory;
-  order_world w(1, directory.path());
+  order_world w(1);
   ledger told;
   EXPECT_EQ(w.in.play([&]() -> task<> {
     levity::http::client client;
@@ -91,11 +93,10 @@ TEST(order_world, orders_are_placed_and_read_back) {
   EXPECT_LT(w.in.age(), 10s);
 }
 
-TEST(order_world, what_was_acknowledged_survives_kills_partitions_and_pauses) {
+TEST(order_world, what_was_acknowledged_survives_kills_losses_of_power_partitions_and_pauses) {
   for (std::uint64_t seed = 1; seed <= 10 && !testing::Test::HasFailure(); seed++) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    const temporary_directory directory;
-    order_world w(seed, directory.path());
+    order_world w(seed);
     ledger told;
     EXPECT_EQ(w.in.play([&]() -> task<> {
       levity::http::client client;
@@ -113,6 +114,17 @@ TEST(order_world, what_was_acknowledged_survives_kills_partitions_and_pauses) {
       co_await expect_all_there(&client, &told);
     }), 0);
   }
+}
+
+TEST(order_world, a_seed_is_the_same_world_in_every_process) {
+  // What a service writes of its process, into its lock file for one, must not differ from one process to the next.
+  order_world w(1);
+  w.in.play([&]() -> task<> {
+    levity::http::client client;
+    co_await until_ready(&client);
+  });
+  const auto owner = w.orders.read_file("/data/orders.lock");
+  EXPECT_EQ(owner.value_or("none"), "         1\n");
 }
 
 }  // namespace orders::test

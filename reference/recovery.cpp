@@ -7,7 +7,8 @@
 #include <variant>
 
 #include <fmt/format.h>
-#include <unistd.h>
+
+#include <levity/base/process_id.hpp>
 
 #include "reference/record_file.hpp"
 #include "reference/snapshot.hpp"
@@ -42,7 +43,7 @@ levity::task<outcome> put_aside(std::string path) {
 // What the lock file says of who has it: a process's number, in the width of the longest, so that every start writes as much.
 constexpr std::size_t owner_size = 11;
 
-std::string owner_text() { return fmt::format("{:>{}}\n", ::getpid(), owner_size - 1); }
+std::string owner_text() { return fmt::format("{:>{}}\n", levity::process_id(), owner_size - 1); }
 
 std::string read_owner(std::string_view text) {
   const auto begin = std::min(text.find_first_not_of(' '), text.size());

@@ -5,6 +5,7 @@
 #include "levity/base/address.hpp"
 #include "levity/base/clock.hpp"
 #include "levity/base/error.hpp"
+#include "levity/base/process_id.hpp"
 #include "levity/base/random_seed.hpp"
 #include "levity/base/unix_address.hpp"
 #include "levity/base/wall_clock.hpp"

@@ -25,6 +25,11 @@ simulated_signals::fate simulated_signals::raise(int signal) noexcept {
   return handles_ && (signal == SIGINT || signal == SIGTERM || signal == SIGQUIT) ? handled(signal) : by_default(signal);
 }
 
+simulated_signals::fate simulated_signals::raise_before_run(int signal) noexcept {
+  LEVITY_ASSERT(signal > 0 && signal < signals_max, "a signal is a number from 1 to 64");
+  return ended_by_ != 0 ? fate::ignored : by_default(signal);
+}
+
 // As the runtime does with those that it hears itself.
 simulated_signals::fate simulated_signals::handled(int signal) noexcept {
   if (signal == SIGQUIT) {

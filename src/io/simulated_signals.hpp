@@ -44,6 +44,10 @@ public:
   enum class fate : std::uint8_t { taken, cancels, printed, ignored, ends };
   /// Raises it, in a task or between two turns of the worker. `signal` is one.
   fate raise(int signal) noexcept;
+  /// Raises it before the program has come to lv::run: nobody takes it, so it is the kernel's default.
+  fate raise_before_run(int signal) noexcept;
+  /// Of lv::run's options, which come after it was made.
+  void set_handles(bool handles) noexcept { handles_ = handles; }
 
   /// 128 + n if a signal has cancelled the main task, else 0.
   [[nodiscard]] int code() const noexcept { return asked_ == 0 ? 0 : 128 + asked_; }
@@ -68,7 +72,7 @@ private:
   fate end(int signal) noexcept;
 
   executor& runs_;
-  const bool handles_;
+  bool handles_;
   int asked_ = 0;
   int ended_by_ = 0;
   std::array<std::uint64_t, signals_max> counts_{};

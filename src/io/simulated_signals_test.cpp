@@ -180,3 +180,28 @@ TEST(simulated_signals, a_real_run_has_none_of_them) {
     co_return;
   });
 }
+
+TEST(simulated_signals, before_the_program_runs_do_what_the_kernel_does_by_default) {
+  EXPECT_EQ(run_simulated(1, []() -> lv::task<> {
+    auto set = lv::signal_set::open({SIGUSR1}).value();
+    simulated_signals& signals = signals_here();
+    int told = 0;
+    signals.on_end = [&told](int signal) { told = signal; };
+    EXPECT_EQ(signals.raise_before_run(SIGCHLD), fate::ignored);
+    EXPECT_EQ(signals.raise_before_run(SIGTERM), fate::ends) << "nobody handles it yet";
+    EXPECT_EQ(told, SIGTERM);
+    EXPECT_EQ(signals.raise_before_run(SIGINT), fate::ignored) << "nobody is there";
+    signals.on_end = {};
+    co_return;
+  }), 0);
+}
+
+TEST(simulated_signals, are_left_to_the_kernels_default_where_the_program_says_so_later) {
+  EXPECT_EQ(run_simulated(1, []() -> lv::task<> {
+    simulated_signals& signals = signals_here();
+    signals.set_handles(false);
+    EXPECT_EQ(signals.raise(SIGTERM), fate::ends);
+    EXPECT_EQ(signals.code(), 0);
+    co_return;
+  }), 0);
+}

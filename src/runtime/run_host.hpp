@@ -9,6 +9,7 @@
 //
 //   lv::clock, lv::wall_clock, lv::random_seed   home(), as time_source
 //   tcp_listener::bind outside a task            home(), as host_network
+//   files outside a task, as a call asks         files(), as host_files
 //   lv::run, lv::run_with                        run()
 //   lv::runtime, lv::run within a task           refused: they would bring threads, or a second life
 //   udp_socket::bind, unix_listener::bind        refused as within a task of a simulated run
@@ -37,6 +38,9 @@ struct run_host {
   /// that main() has bound and not given away.
   virtual reactor& home() noexcept = 0;
 
+  /// Who carries out operations on the host's files, also for who asks outside of a task; null: the kernel.
+  virtual file_backend* files() noexcept { return nullptr; }
+
 protected:
   ~run_host() = default;
 };
@@ -55,6 +59,7 @@ public:
 private:
   run_host* const outer_host_;
   reactor* const outer_network_;
+  file_backend* const outer_files_;
   time_source* const outer_time_;
 };
 

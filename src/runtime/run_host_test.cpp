@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/host_files.hpp"
 #include "levity/levity.hpp"
 #include "levity/runtime/runtime.hpp"
 #include "reactor/sim/sim_reactor.hpp"
@@ -44,6 +45,7 @@ public:
     return exit_code(core.runs, core.signals->code(), outcome);
   }
   reactor& home() noexcept override { return core.runs.reactor_at(0); }
+  file_backend* files() noexcept override { return &core.files; }
 
   runtime_core core;
   runtime_options asked_for;
@@ -187,6 +189,16 @@ TEST(run_host, time_and_chance_of_its_main_are_its_own_before_run_within_and_aft
   };
   EXPECT_EQ(program(1), program(1));
   EXPECT_NE(program(2), program(1));
+}
+
+TEST(run_host, files_outside_of_its_tasks_are_its_own) {
+  fake_host host;
+  EXPECT_EQ(host_files(), nullptr);
+  {
+    const host_presence here(host);
+    EXPECT_EQ(host_files(), &host.core.files);
+  }
+  EXPECT_EQ(host_files(), nullptr);
 }
 
 TEST(run_host, a_listener_that_its_main_binds_is_in_its_network) {

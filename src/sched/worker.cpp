@@ -86,6 +86,8 @@ void worker::run() {
 bool worker::turn(unsigned tasks_max) noexcept {
   const presence here(*this, owner_, seeded_ ? &home() : nullptr);
   run_state& run = this_run;
+  run.id_next = turn_id_next_;  // what the turn before has left
+  run.id_end = turn_id_end_;
   if (std::exchange(asleep_, false)) {
     home().wheel.end_wait();
     parker_.finish();
@@ -113,6 +115,8 @@ bool worker::turn(unsigned tasks_max) noexcept {
   home().wake_at(home().wheel.begin_wait());
   const bool work = owner_.work_visible() || !pinned_.empty_approx() || !candidates_.empty();
   if (!parker_.prepare(true) || work) home().ring();
+  turn_id_next_ = run.id_next;
+  turn_id_end_ = run.id_end;
   return owner_.stopping();
 }
 

@@ -238,3 +238,30 @@ TEST(turn, of_a_seeded_scheduler_that_leaves_tasks_is_followed_by_no_sleep) {
   }
   EXPECT_EQ(order.size(), 24U);
 }
+
+namespace {
+
+lv::task<> takes_a_number(std::vector<std::uint32_t>* ids) {
+  ids->push_back(lv::detail::running_task().id);
+  co_return;
+}
+
+lv::task<> takes_numbers(std::vector<std::uint32_t>* ids) {
+  for (int i = 0; i < 200; i++) {
+    lv::scope one;
+    one.spawn(takes_a_number, ids);
+    co_await one.join();
+  }
+}
+
+}  // namespace
+
+// A world has many millions of turns, and numbers of 32 bits.
+TEST(turn, of_a_seeded_scheduler_uses_up_no_numbers_of_tasks) {
+  std::vector<std::uint32_t> ids;
+  turned_scheduler turned(9);
+  turned.adopt(takes_numbers(&ids));
+  turned.run_by_turns(1);
+  ASSERT_EQ(ids.size(), 200U);
+  for (std::size_t i = 1; i < ids.size(); i++) EXPECT_EQ(ids[i], ids[i - 1] + 1);
+}

@@ -17,6 +17,7 @@
 #include <span>
 
 #include "base/quoted_text.hpp"
+#include "io/host_files.hpp"
 #include "levity/io/file.hpp"
 #include "levity/io/signal_set.hpp"
 #include "service/suggestion.hpp"
@@ -435,6 +436,14 @@ std::vector<config_change> config_core::merge(void* fresh, const void* old, cons
 
 std::expected<std::string, config_end> config_core::read_file_blocking() const {
   if (file_.empty()) return std::string();
+  if (levity::detail::host_files() != nullptr) {  // before lv::run on a simulated host: its disk, not that of the machine
+    auto read = levity::detail::read_file_now(file_.c_str(), file_bytes_max);
+    if (read) return *std::move(read);
+    const auto why = static_cast<int>(-read.error());
+    if (why == ENOENT && !asked_for_file_) return std::string();
+    if (why == EFBIG) return std::unexpected(config_end{fmt::format("{}: {} has more than 16 MiB\n", program_, file_), 2});
+    return std::unexpected(config_end{fmt::format("{}: cannot read {}: {}\n", program_, file_, ::strerror(why)), 2});
+  }
   std::FILE* const opened = std::fopen(file_.c_str(), "re");
   if (opened == nullptr) {
     if (errno == ENOENT && !asked_for_file_) return std::string();

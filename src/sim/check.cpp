@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "levity/base/atomic.hpp"
 #include "sim/check_run.hpp"
 #include "sim/shrink.hpp"
 
@@ -30,6 +31,9 @@ struct wishes {
 namespace {
 
 constexpr std::size_t last_lines = 40;
+
+// How many checks this process has begun: their files must not have one name.
+constinit atomic<unsigned> checks{0};
 
 template <class Number>
 std::optional<Number> read_number(std::string_view text) {
@@ -164,6 +168,7 @@ private:
     } catch (...) {
       state.fail(failure_by_exception({}, state.in.age()));
     }
+    run.end_programs();
     return {state.failed, state.plan.value_or(fault_plan{}), state.in.trace_hash(), state.in.age()};
   }
 
@@ -173,7 +178,10 @@ private:
 
   check_result failed(std::uint64_t seed, const outcome& first) {
     const auto fails_so = [&](const outcome& other) { return other.failed && other.failed->is_same_as(*first.failed); };
-    const auto fails_with = [&](const fault_plan& plan) { return fails_so(run_once({.seed = seed, .plan = &plan})); };
+    const std::int64_t late_ns = detail::kernel_now_ns() + options_.shrink_time_max.count();  // of the machine's time
+    const auto fails_with = [&](const fault_plan& plan) {
+      return detail::kernel_now_ns() < late_ns && fails_so(run_once({.seed = seed, .plan = &plan}));
+    };
     // By its plan alone, as whoever replays it will meet it.
     timeline events(options_.timeline_events);
     const outcome again = run_once({.seed = seed, .plan = &first.plan, .events = &events});
@@ -265,7 +273,7 @@ private:
     std::filesystem::path folder = options_.trace_folder;
     if (folder.empty()) folder = std::filesystem::temp_directory_path(failed);
     if (failed) return {};
-    const std::filesystem::path path = folder / fmt::format("levity-sim-{}-{}.json", ::getpid(), seed);
+    const std::filesystem::path path = folder / fmt::format("levity-sim-{}-{}-{}.json", ::getpid(), number_, seed);
     std::ofstream file(path, std::ios::binary);
     file << events.json();
     file.close();
@@ -275,6 +283,7 @@ private:
   const check_options& options_;
   const std::function<void(check_run&)>& scenario_;
   const wishes wanted_;
+  const unsigned number_ = checks.fetch_add(1, std::memory_order_relaxed);  // only to be unlike others
   abort_line last_words_;
   property_tally tally_;
   unsigned seeds_run_ = 0;

@@ -158,7 +158,13 @@ void check_run::conclude(int code) {
     const host& here = world().here();
     state_->fail({fmt::format("the scenario has ended with exit code {}", code), "exit code", here.name(), world().age()});
   }
-  if (state_->failed) throw broken_off{};
+  if (!state_->failed) return;
+  end_programs();  // while what they refer to, in the scenario, is still there
+  throw broken_off{};
 }
+
+void check_run::end_programs() { state_->in.end_programs(); }
+
+bool check_run::is_heard() noexcept { return !detail::this_place().is_cut_off; }
 
 }  // namespace levity::sim

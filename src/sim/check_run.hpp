@@ -58,11 +58,11 @@ struct check_run::state : timeline_recorder {
   void fail(run_failure how);
 
   const run_setting setting;
-  sim::world in;
   std::optional<fault_plan> plan;
   std::optional<run_failure> failed;
   std::set<std::string, std::less<>> seen;  // properties that were true in this run
   event healed;                             // set while no plan is followed
+  sim::world in;                            // last, and so gone first: its programs may know of all of these
 };
 
 /// Of the exception that is being handled.

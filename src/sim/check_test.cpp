@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -359,6 +360,122 @@ TEST(check, a_process_that_is_aborted_tells_the_seed_and_how_to_meet_it_again) {
       },
       "levity: the seed and the fault plan of a check that this was: LEVITY_SIM_SEED=1 "
       "LEVITY_SIM_PLAN='[0-9.]+m?s [a-z]+ orders .*' [^ ]*sim_test --gtest_filter=one.test");
+}
+
+TEST(check, a_crash_or_an_exit_in_the_middle_of_it_tells_the_seed_too) {
+  testing::FLAGS_gtest_death_test_style = test::death_style();
+  const auto does = [](void (*wrong)()) {
+    (void)check(few(2), [&](check_run& run) {
+      run.play(
+          [](void (*does_it)()) -> task<> {
+            co_await sleep(1ms);
+            does_it();
+          },
+          wrong);
+    });
+  };
+  const char* const line = "levity: the seed and the fault plan of a check that this was: LEVITY_SIM_SEED=1";
+  EXPECT_EXIT(does([] { std::exit(3); }), testing::ExitedWithCode(3), line);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+    struct sigaction before {};
+    ::sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_DFL) continue;  // a sanitizer answers it
+    static int raised;
+    raised = signal;
+    EXPECT_EXIT(does([] { (void)std::raise(raised); }), testing::KilledBySignal(signal), line);
+  }
+}
+
+TEST(check, two_checks_of_a_process_write_two_traces) {
+  check_options how = few(20);
+  how.trace_folder = ::testing::TempDir();
+  how.shrink_runs_max = 0;
+  const check_result one = check(how, watches_orders);
+  const check_result other = check(how, watches_orders);
+  ASSERT_FALSE(one);
+  ASSERT_FALSE(other);
+  EXPECT_NE(one.trace_file, other.trace_file);
+  for (const std::string& each : {one.trace_file, other.trace_file}) {
+    EXPECT_TRUE(std::filesystem::remove(each)) << each;
+  }
+}
+
+TEST(check, the_least_plan_is_looked_for_no_longer_than_it_may_take) {
+  check_options how = few(20);
+  how.shrink_time_max = 0s;
+  const check_result result = check(how, watches_orders);
+  ASSERT_FALSE(result);
+  EXPECT_GT(result.plan.faults.size(), 1u) << "as it was drawn";
+}
+
+TEST(check, what_a_program_finds_on_its_way_to_its_end_is_nobodys_failure) {
+  static int ends;
+  ends = 0;
+  const auto scenario = [](check_run& run) {
+    host& orders = run.world().add_host("orders", "10.0.0.1");
+    run.world().add_host("payment", "10.0.0.2").start([] {
+      const int code = levity::run([]() -> task<> {
+        struct last_words {
+          ~last_words() {
+            ends++;
+            EXPECT_TRUE(false) << "payment";
+          }
+        } const said_at_last;
+        for (;;) co_await sleep(1s);
+      });
+      EXPECT_EQ(code, 0);
+      return code;
+    });
+    orders.start([] {
+      return levity::run([]() -> task<> {
+        struct last_words {
+          ~last_words() {
+            ends++;
+            EXPECT_TRUE(false) << "orders";
+          }
+        } const said_at_last;
+        for (;;) co_await sleep(1s);
+      });
+    });
+    run.world().play([](host* of) -> task<> {
+      co_await sleep(10s);
+      of->kill();
+      co_await sleep(10s);
+    }, &orders);
+  };
+  EXPECT_TRUE(holds({.seeds = 1, .twice_every = 0}, scenario));
+  EXPECT_EQ(ends, 2) << "one was killed, the other one ran to the end of the world";
+}
+
+TEST(check, programs_are_ended_before_a_run_is_broken_off_while_the_scenario_is_still_there) {
+  bool is_late = false;
+  check_options how = few(1);
+  how.plan.mean_gap = 0s;
+  const check_result result = check(how, [&](check_run& run) {
+    int lives = 0;
+    run.world().add_host("orders", "10.0.0.1").start([&lives] {
+      return levity::run([](int* count) -> task<> {
+        struct one {
+          int* of;
+          explicit one(int* counted) : of(counted) { ++*of; }
+          ~one() { --*of; }
+        } const here(count);
+        for (;;) co_await sleep(1s);
+      }, &lives);
+    });
+    try {
+      run.play([]() -> task<> {
+        co_await sleep(1s);
+        always(false, "all is well");
+        co_await sleep(1s);
+      });
+    } catch (...) {
+      is_late = is_late || lives != 0;
+      throw;
+    }
+  });
+  EXPECT_FALSE(result);
+  EXPECT_FALSE(is_late);
 }
 
 TEST(check, an_expectation_of_googletest_fails_the_seed_and_not_the_test) {

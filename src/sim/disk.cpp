@@ -26,7 +26,8 @@ namespace {
 constexpr std::uint64_t sector_bytes = 512;
 constexpr std::uint64_t file_max = std::uint64_t{16} << 40;  // as ext4's
 constexpr std::uint64_t transfer_max = 0x7ffff000;          // of one call, as the kernel's
-constexpr std::int32_t first_fd = 1'000'000;                // never taken for one of the kernel's
+constexpr std::int32_t fds_max = 1 << 20;
+constexpr std::uintptr_t direct_alignment = 512;
 constexpr unsigned umask_bits = 022;
 constexpr int links_max = 40;
 // What is pending beyond these the kernel has written by itself meanwhile.
@@ -35,6 +36,11 @@ constexpr std::size_t pending_max = 1 << 16;
 
 constexpr std::uint64_t down(std::uint64_t value, std::uint64_t to) noexcept { return value / to * to; }
 constexpr std::uint64_t up(std::uint64_t value, std::uint64_t to) noexcept { return (value + to - 1) / to * to; }
+
+// What O_DIRECT asks of a transfer.
+bool is_aligned(std::uint64_t offset, std::uint64_t size, const std::byte* bytes) noexcept {
+  return offset % sector_bytes == 0 && size % sector_bytes == 0 && reinterpret_cast<std::uintptr_t>(bytes) % direct_alignment == 0;
+}
 
 constexpr std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) noexcept {
   sum = (sum ^ word) * 0x9e3779b97f4a7c15;
@@ -184,9 +190,9 @@ void disk::note(const Words&... words) {
   trace_(sum);
 }
 
-disk::disk(std::uint64_t seed, trace_sink trace)
+disk::disk(std::uint64_t seed, trace_sink trace, std::int32_t first_fd)
     : chance_of_faults_(seed ^ 0x6661756c7473), chance_of_time_(seed ^ 0x74696d65), chance_of_crashes_(seed ^ 0x63726173686573),
-      trace_(std::move(trace)), next_fd_(first_fd) {
+      trace_(std::move(trace)), first_fd_(first_fd), next_fd_(first_fd) {
   root_ = std::make_shared<inode>(inodes_, ++last_inode_, S_IFDIR | 0755u);
   root_->links = 1;
   root_->parent = root_;
@@ -487,19 +493,24 @@ std::int64_t disk::open_found(const inode_ref& found, int flags, bool made) {
   file->syncs = (flags & (O_SYNC | O_DSYNC)) != 0;
   file->failures_seen = found->sync_failures;
   found->opens++;
+  // Not the lowest one that is free: a number that a program uses after its close shall be nobody's for long.
+  if (open_.size() == static_cast<std::size_t>(fds_max)) return -EMFILE;
+  for (;; next_fd_++) {
+    if (next_fd_ == first_fd_ + fds_max) next_fd_ = first_fd_;
+    if (!open_.contains(next_fd_)) break;
+  }
   const std::int32_t fd = next_fd_++;
   open_.emplace(fd, std::move(file));
   return fd;
 }
 
-// A buffer's address is not looked at: it would be another one in each run.
 std::int64_t disk::read(const file_operation& operation) {
   const open_file* from = opened(operation.fd);
   if (from == nullptr || !from->reads) return -EBADF;
   if (from->file->is_directory()) return -EISDIR;
   if (static_cast<std::int64_t>(operation.offset) < 0) return -EINVAL;
   std::uint64_t size = std::min(operation.size, transfer_max);
-  if (from->direct && (operation.offset % sector_bytes != 0 || size % sector_bytes != 0)) return -EINVAL;
+  if (from->direct && !is_aligned(operation.offset, size, operation.bytes)) return -EINVAL;
   const sparse_bytes& bytes = from->file->now;
   if (operation.offset >= bytes.size()) return 0;
   size = std::min(size, bytes.size() - operation.offset);
@@ -519,7 +530,7 @@ std::int64_t disk::write(const file_operation& operation) {
   std::uint64_t size = std::min(operation.size, transfer_max);
   if (static_cast<std::int64_t>(offset) < 0) return -EINVAL;
   if (to->appends) offset = file.now.size();
-  if (to->direct && (offset % sector_bytes != 0 || size % sector_bytes != 0)) return -EINVAL;
+  if (to->direct && !is_aligned(offset, size, operation.bytes)) return -EINVAL;
   if (size == 0) return 0;
   if (faults.read_only) return -EROFS;
   if (offset >= file_max) return -EFBIG;
@@ -1004,17 +1015,30 @@ void disk::stand_up() {
 
 // ---- from outside ---------------------------------------------------------------------------------------------------------
 
+bool disk::is_pending(const inode_ref& folder, std::string_view name) const {
+  return std::ranges::any_of(name_ops_, [&](const name_op& op) {
+    return std::ranges::any_of(op.effects, [&](const name_op::effect& each) { return each.folder == folder && each.name == name; });
+  });
+}
+
 void disk::install(std::string_view path, std::string_view text) {
   inode_ref folder = root_;
   for (path = without_slashes(path); !path.empty();) {
     const std::string_view name = path.substr(0, path.find('/'));
     const std::string_view rest = without_slashes(path.substr(name.size()));
     inode_ref next = child_of(folder, name);
+    // What the program has done to other names stays as it is; what it has done to this one comes first.
+    const bool is_entangled = is_pending(folder, name);
     if (next == nullptr) {
       next = make({folder, std::string(name), place::kind::name, false}, rest.empty() ? S_IFREG | 0644u : S_IFDIR | 0755u);
     }
     LEVITY_ASSERT(next->is_directory() != rest.empty(), "a file is installed where a directory is, or below a file");
-    settle_names(folder, last_change_);
+    if (is_entangled) {
+      settle_names(folder, last_change_);
+    } else if (!name_ops_.empty() && name_ops_.back().number == last_change_ && is_pending(folder, name)) {
+      name_ops_.back().apply();
+      name_ops_.pop_back();
+    }
     folder = std::move(next);
     path = rest;
   }

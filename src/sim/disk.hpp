@@ -72,7 +72,8 @@ public:
   using trace_sink = std::function<void(std::uint64_t)>;
 
   /// `trace` is told a word for each effect: two runs did the same if and only if (up to 2^-64) they told the same words.
-  explicit disk(std::uint64_t seed, trace_sink trace = {});
+  /// Its descriptors are 2^20 numbers from `first_fd` on.
+  explicit disk(std::uint64_t seed, trace_sink trace = {}, std::int32_t first_fd = 1'000'000);
   disk(const disk&) = delete;
   disk& operator=(const disk&) = delete;
   ~disk();
@@ -166,6 +167,7 @@ private:
   void changed_data(inode& file, std::uint64_t offset, std::uint64_t size);
   void add(inode& file, change made);
   void add(name_op made);
+  [[nodiscard]] bool is_pending(const inode_ref& folder, std::string_view name) const;
   void let_go(const inode_ref& unnamed);
   void settle_bytes(inode& file, std::uint64_t covers);
   void settle_names(const inode_ref& folder, std::uint64_t covers);
@@ -194,6 +196,7 @@ private:
   std::uint64_t last_change_ = 0;
   std::uint64_t last_inode_ = 0;
   std::uint64_t pages_ = 0;  // of all files that have a name or a descriptor
+  const std::int32_t first_fd_;
   std::int32_t next_fd_;
   crash_tally tally_;
   std::map<std::uint64_t, inode*> inodes_;  // all that live

@@ -9,6 +9,7 @@
 #include "io/sync_queue.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/clock.hpp"
+#include "levity/task/detail/scope_state.hpp"
 
 namespace levity::inline v0::sim {
 
@@ -52,11 +53,19 @@ void disk_backend::submit(file_operation& operation) noexcept {
   }
 }
 
+// Whether the timer can be armed for it here.
+bool disk_backend::has_time(const file_operation& operation) const noexcept {
+  if (rings_) return true;
+  const detail::executor* const here = detail::current_run().exec;
+  if (here == nullptr || (armed_on_ != nullptr && armed_on_ != here)) return false;
+  return operation.task == nullptr || operation.task->scope->exec == here;
+}
+
 void disk_backend::begin(file_operation& operation) {
   started one{&operation, false, 0, {}};
-  const bool has_time = rings_ || detail::current_run().exec != nullptr;  // the next sync after a hang has none
-  const std::int64_t takes_ns = operation.task != nullptr && has_time ? disk_->draw_latency(operation) : 0;
-  if (operation.task == nullptr || (takes_ns == 0 && !disk_->hangs())) return end(std::move(one));
+  const bool has_time = this->has_time(operation);
+  if (!has_time && !disk_->hangs()) return end(std::move(one));
+  const std::int64_t takes_ns = has_time ? disk_->draw_latency(operation) : 0;
   if (syncs(operation)) {
     one.result = disk_->begin_sync(operation.fd, one.ticket);
     one.done = one.result != 0;
@@ -105,6 +114,9 @@ void disk_backend::arm() {
     armed_on_->disarm(alarm_);
   }
   armed_on_ = detail::current_run().exec;
+  const detail::task_record* const waits = first->second.operation->task;
+  LEVITY_ASSERT(armed_on_ != nullptr && (waits == nullptr || waits->scope->exec == armed_on_),
+                "the alarm of a simulated disk is armed by its own host");
   alarm_.due_ns = first->first.first;
   armed_on_->arm(alarm_);
 }
@@ -147,6 +159,10 @@ void disk_backend::cut_off() noexcept {
     const auto one = started_.extract(started_.begin());
     over(*one.mapped().operation, -EIO);
   }
+}
+
+std::int64_t disk_backend::perform_now(const file_operation& operation) noexcept {
+  return disk_ == nullptr ? -EIO : disk_->perform(operation);
 }
 
 std::int64_t disk_backend::size_of(std::int32_t fd) noexcept { return disk_ == nullptr ? -EIO : disk_->size_of(fd); }

@@ -9,7 +9,9 @@
 //   over           its task is woken            its time has come; go_on(), after a hang; cut_off(), with EIO and without effect
 //
 // One timer stands for all of them: it is armed on the executor of the task that submits, for the end that comes first. What takes
-// no time, or what nobody waits for (a file that is closed late), is over when submit() returns.
+// no time is over by the next turn, not before submit() returns, as with a kernel's threads. It is over at once only where there is
+// no executor of the host to arm the timer on: for main(), within blocking(f), and for what goes on when somebody else, the
+// scenario, lets a disk that hangs go on.
 //
 // A disk has one user at a time. Once cut off, by a crash or by the end of its process, it answers EIO to everything and knows the
 // disk no more, which may have its next user by then.
@@ -34,6 +36,7 @@ public:
   ~disk_backend();
 
   void submit(detail::file_operation& operation) noexcept override;
+  std::int64_t perform_now(const detail::file_operation& operation) noexcept override;
   std::int64_t size_of(std::int32_t fd) noexcept override;
   std::int64_t status_of(std::int32_t fd, unsigned wanted, struct statx& into) noexcept override;
   std::int64_t try_lock(std::int32_t fd) noexcept override;
@@ -60,6 +63,7 @@ private:
   void end(started ended);
   void carry_out(started& one);
   void over(detail::file_operation& operation, std::int64_t result);
+  [[nodiscard]] bool has_time(const detail::file_operation& operation) const noexcept;
   void arm();
   static std::int64_t ring(detail::timer_node& node) noexcept;
 

@@ -28,9 +28,9 @@ using namespace std::chrono_literals;
 using levity::sim::disk;
 using levity::sim::disk_backend;
 
-// As run_with(), on that disk.
+// As run_with(), on that disk; what nobody waits for at the end, the end of the process cuts off.
 template <class F, class... Args>
-void run_on(levity::detail::file_backend& files, std::uint64_t seed, F f, Args... args) {
+void run_on(disk_backend& files, std::uint64_t seed, F f, Args... args) {
   const lv::runtime_options options{.backend = lv::runtime_options::sockets::sim, .seed = seed};
   levity::detail::runtime_core core(options, &files);
   levity::detail::main_outcome outcome;
@@ -39,6 +39,7 @@ void run_on(levity::detail::file_backend& files, std::uint64_t seed, F f, Args..
   core.runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
   core.runs.run_here();
   EXPECT_EQ(core.runs.root().failure, nullptr);
+  files.cut_off();
 }
 
 constexpr lv::file_options made{.read = true, .write = true, .create = true};
@@ -258,6 +259,63 @@ TEST(disk_backend, a_disk_that_hangs_goes_on_when_it_is_released_and_fails_when_
       EXPECT_EQ(files.under_way(), 0u);
     }
   }
+}
+
+lv::task<> counts_turns(std::vector<std::string>* told) {
+  auto file = co_await lv::file::open("/file", made);
+  lv::scope beside;
+  beside.spawn([](std::vector<std::string>* to) -> lv::task<> {
+    to->push_back("another");
+    co_return;
+  }, told);
+  EXPECT_TRUE(file && (co_await file->write_at(0, "text")).has_value());
+  told->push_back("written");
+  co_await beside.join();
+}
+
+TEST(disk_backend, what_takes_no_time_lets_others_run_before_it_is_over) {
+  std::set<std::vector<std::string>> orders;
+  for (std::uint64_t seed = 1; seed <= 40; seed++) {
+    disk on(seed);
+    disk_backend files(on);
+    std::vector<std::string> told;
+    run_on(files, seed, counts_turns, &told);
+    orders.insert(told);
+  }
+  EXPECT_TRUE(orders.contains(std::vector<std::string>{"another", "written"}));
+}
+
+lv::task<> lets_a_lock_go(disk* on, int* still_held) {
+  auto waiting = co_await lv::file::open("/lock", made);
+  {
+    auto first = co_await lv::file::open("/lock", made);
+    EXPECT_TRUE(first && first->try_lock());
+  }  // closed, and nobody waits for that
+  *still_held += waiting->try_lock() ? 0 : 1;  // it may have had its effect before it is over
+  co_await lv::sleep(20ms);
+  EXPECT_TRUE(waiting->try_lock());
+  on->hang();
+  waiting = lv::file();
+  auto again = lv::scope();
+  again.spawn([](disk* of) -> lv::task<> {
+    co_await lv::sleep(1s);
+    of->go_on();
+  }, on);
+  auto third = co_await lv::file::open("/lock", made);
+  EXPECT_TRUE(third && third->try_lock()) << "what was closed before it is closed";
+  co_await again.join();
+}
+
+TEST(disk_backend, a_file_that_is_closed_late_takes_its_time_too) {
+  int still_held = 0;
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    disk on(seed);
+    on.install("/lock", "");
+    on.faults.latency = levity::duration(10'000'000);
+    disk_backend files(on);
+    run_on(files, 1, lets_a_lock_go, &on, &still_held);
+  }
+  EXPECT_GT(still_held, 3);
 }
 
 std::uint64_t hash_of_run(std::uint64_t seed) {

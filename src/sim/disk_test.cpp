@@ -748,6 +748,70 @@ TEST(disk, one_that_is_read_only_refuses_every_change_with_EROFS) {
   EXPECT_EQ(by.contents("/d/file"), "text");
 }
 
+TEST(disk, what_is_installed_makes_nothing_else_durable) {
+  int lost = 0;
+  for (std::uint64_t seed = 1; seed <= 50; seed++) {
+    disk on(seed);
+    const calls by(on);
+    on.install("/d/before", "text");
+    by.close(by.open("/d/pending", O_WRONLY | O_CREAT));
+    EXPECT_EQ(by.rename("/d/before", "/d/after"), 0);
+    on.install("/d/installed", "more");
+    on.crash();
+    EXPECT_EQ(by.contents("/d/installed"), "more");
+    lost += on.contents("/d/pending") ? 0 : 1;
+    EXPECT_NE(on.contents("/d/before").has_value(), on.contents("/d/after").has_value());
+  }
+  EXPECT_GT(lost, 5);
+}
+
+TEST(disk, what_is_installed_where_names_are_pending_survives) {
+  for (std::uint64_t seed = 1; seed <= 50; seed++) {
+    disk on(seed);
+    const calls by(on);
+    on.install("/d/file", "old");
+    EXPECT_EQ(by.unlink("/d/file"), 0);
+    on.install("/d/file", "new");
+    EXPECT_EQ(by.make_directory("/e"), 0);
+    on.install("/e/file", "in a directory that is not durable");
+    on.crash();
+    EXPECT_EQ(by.contents("/d/file"), "new");
+    EXPECT_EQ(by.contents("/e/file"), "in a directory that is not durable");
+  }
+}
+
+TEST(disk, descriptors_of_two_disks_differ_and_a_number_rests_before_it_is_given_again) {
+  disk one(1);
+  disk other(1, {}, 1'000'000 + (1 << 20));
+  const calls by_one(one);
+  const calls by_other(other);
+  const std::int64_t kept = by_one.open("/kept", O_RDWR | O_CREAT);
+  EXPECT_EQ(kept, 1'000'000);
+  EXPECT_EQ(by_other.open("/kept", O_RDWR | O_CREAT), 1'000'000 + (1 << 20));
+  EXPECT_EQ(by_other.write(kept, 0, "x"), -EBADF);
+  std::int64_t last = 0;
+  for (int i = 0; i < (1 << 20) + 10; i++) {
+    last = by_one.open("/kept", O_RDONLY);
+    ASSERT_GT(last, kept);
+    ASSERT_LT(last, 1'000'000 + (1 << 20));
+    by_one.close(last);
+  }
+  EXPECT_LT(last, kept + 20) << "from the beginning again";
+}
+
+TEST(disk, a_direct_transfer_is_aligned_in_the_file_in_size_and_in_memory) {
+  disk on(1);
+  const calls by(on);
+  alignas(512) static char bytes[2048] = {};
+  const std::int64_t fd = by.open("/file", O_RDWR | O_CREAT | O_DIRECT);
+  EXPECT_EQ(by.write(fd, 0, std::string_view(bytes, 1024)), 1024);
+  EXPECT_EQ(by.write(fd, 0, std::string_view(bytes + 8, 1024)), -EINVAL);
+  EXPECT_EQ(by.write(fd, 8, std::string_view(bytes, 1024)), -EINVAL);
+  EXPECT_EQ(by.write(fd, 0, std::string_view(bytes, 1000)), -EINVAL);
+  EXPECT_EQ(by.read(fd, 0, std::span(bytes, 512)), 512);
+  EXPECT_EQ(by.read(fd, 0, std::span(bytes + 256, 512)), -EINVAL);
+}
+
 // ---- determinism ------------------------------------------------------------------------------------------------------------
 
 std::uint64_t hash_of(std::uint64_t seed) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -16,7 +17,7 @@
 namespace levity::inline v0::sim {
 namespace {
 
-enum class amount_unit : std::uint8_t { none, time, share, rate, gain };
+enum class amount_unit : std::uint8_t { none, time, share, rate, gain, count };
 
 struct kind_row {
   fault_kind what;
@@ -39,7 +40,15 @@ constexpr std::array kinds = {
     kind_row{fault_kind::narrow, "narrow", true, amount_unit::rate, &plan_options::narrow, "4s narrow orders payment 2s 10000B/s"},
     kind_row{fault_kind::jump, "jump", false, amount_unit::time, &plan_options::jump, "4s jump orders 2s -300ms"},
     kind_row{fault_kind::drift, "drift", false, amount_unit::gain, &plan_options::drift, "4s drift orders 2s 200ppm"},
+    kind_row{fault_kind::full, "full", false, amount_unit::none, &plan_options::full, "4s full orders 2s"},
+    kind_row{fault_kind::badsync, "badsync", false, amount_unit::count, &plan_options::badsync, "4s badsync orders 2s 3"},
+    kind_row{fault_kind::slowdisk, "slowdisk", false, amount_unit::time, &plan_options::slowdisk, "4s slowdisk orders 2s 50ms"},
 };
+
+constexpr std::int64_t gain_ppb_max = 100'000'000;  // as host::set_clock() has it
+constexpr std::int64_t syncs_max = 1'000'000'000;
+// Ends of a fault are sums, which must not overflow.
+constexpr std::int64_t time_ns_max = std::int64_t{1} << 61;
 
 const kind_row& row_of(fault_kind what) noexcept {
   const auto* found = std::ranges::find(kinds, what, &kind_row::what);
@@ -67,11 +76,32 @@ std::int64_t draw_amount(rng& from, fault_kind what, const plan_options& how) {
   switch (what) {
     case fault_kind::slow: return draw_time(from, std::min<duration>(1ms, how.latency_max), how.latency_max).count();
     case fault_kind::lose: return (1 + below(from, std::max<std::int64_t>(std::llround(how.loss_max * 1000), 1))) * 1000;
-    case fault_kind::narrow: return static_cast<std::int64_t>(how.bytes_per_second_min * (1 + from.below(100)));
+    case fault_kind::narrow: {
+      const std::uint64_t times = 1 + from.below(100);
+      const auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+      return static_cast<std::int64_t>(how.bytes_per_second_min > most / times ? most : how.bytes_per_second_min * times);
+    }
     case fault_kind::jump: return either_way(from, draw_time(from, std::min<duration>(1ms, how.jump_max), how.jump_max).count());
     case fault_kind::drift:
       return either_way(from, (1 + below(from, std::max<std::int64_t>(std::llround(how.drift_ppm_max), 1))) * 1000);
+    case fault_kind::badsync: return 1 + below(from, std::min<std::int64_t>(how.bad_syncs_max, syncs_max));
+    case fault_kind::slowdisk:
+      return draw_time(from, std::min<duration>(1ms, how.disk_latency_max), how.disk_latency_max).count();
     default: return 0;
+  }
+}
+
+// A kind whose bound is 0 would be drawn as nothing, or as something that its text cannot say.
+bool is_bounded_to_nothing(fault_kind what, const plan_options& how) noexcept {
+  switch (what) {
+    case fault_kind::slow: return how.latency_max == duration::zero();
+    case fault_kind::lose: return how.loss_max * 1000 < 0.5;
+    case fault_kind::narrow: return how.bytes_per_second_min == 0;
+    case fault_kind::jump: return how.jump_max == duration::zero();
+    case fault_kind::drift: return how.drift_ppm_max < 0.5;
+    case fault_kind::badsync: return how.bad_syncs_max == 0;
+    case fault_kind::slowdisk: return how.disk_latency_max == duration::zero();
+    default: return false;
   }
 }
 
@@ -95,6 +125,7 @@ std::string amount_text(amount_unit unit, std::int64_t amount) {
     case amount_unit::share: return fmt::format(" {}%", decimal_text(amount, 4));
     case amount_unit::rate: return fmt::format(" {}B/s", amount);
     case amount_unit::gain: return fmt::format(" {}ppm", decimal_text(amount, 3));
+    case amount_unit::count: return fmt::format(" {}", amount);
   }
   return {};
 }
@@ -114,13 +145,15 @@ std::optional<std::int64_t> read_amount(amount_unit unit, std::string_view text)
     case amount_unit::rate:
       read = number("B/s", 0);
       return read && *read > 0 ? read : std::nullopt;
-    case amount_unit::gain: return number("ppm", 3);
+    case amount_unit::gain:
+      read = number("ppm", 3);
+      return read && *read >= -gain_ppb_max && *read <= gain_ppb_max ? read : std::nullopt;
+    case amount_unit::count:
+      read = number("", 0);
+      return read && *read > 0 && *read <= syncs_max ? read : std::nullopt;
   }
   return std::nullopt;
 }
-
-// Ends of a fault are sums, which must not overflow.
-constexpr std::int64_t time_ns_max = std::int64_t{1} << 61;
 
 std::optional<duration> read_span(std::string_view text) {
   const auto read = read_time(text);
@@ -173,17 +206,23 @@ std::expected<fault, std::string> read_fault(const std::vector<std::string>& wor
 fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hosts, const plan_options& how) {
   LEVITY_ASSERT(how.from >= duration::zero() && how.mean_gap >= duration::zero() && how.shortest >= duration::zero() &&
                     how.longest >= how.shortest && how.latency_max >= duration::zero() && how.jump_max >= duration::zero() &&
-                    how.loss_max >= 0 && how.loss_max <= 1 && how.drift_ppm_max >= 0,
-                "no option of a fault plan is negative, a loss lies between 0 and 1, and longest is no less than shortest");
+                    how.loss_max >= 0 && how.loss_max <= 1 && how.drift_ppm_max >= 0 &&
+                    how.drift_ppm_max * 1000 <= static_cast<double>(gain_ppb_max) && how.disk_latency_max >= duration::zero() &&
+                    how.from <= duration(time_ns_max) && how.horizon <= duration(time_ns_max),
+                "no option of a fault plan is negative, a loss lies between 0 and 1, a clock gains a tenth at most, longest is no "
+                "less than shortest, and the horizon lies within 70 years");
   fault_plan made;
   unsigned weights = 0;
-  const auto weight_of = [&](const kind_row& row) { return row.of_two && hosts.size() < 2 ? 0U : how.*row.weight; };
+  const auto weight_of = [&](const kind_row& row) {
+    return (row.of_two && hosts.size() < 2) || is_bounded_to_nothing(row.what, how) ? 0U : how.*row.weight;
+  };
   for (const kind_row& row : kinds) weights += weight_of(row);
   if (weights == 0 || how.mean_gap == duration::zero()) return made;
   rng random(seed ^ 0x706c616e);  // so that it is not the sequence of the world
+  const duration twice_mean_gap = how.mean_gap > duration(time_ns_max / 2) ? duration(time_ns_max) : 2 * how.mean_gap;
   duration at = how.from;
   for (;;) {
-    at += draw_time(random, std::min<duration>(1ms, how.mean_gap), 2 * how.mean_gap);
+    at += draw_time(random, std::min<duration>(1ms, how.mean_gap), twice_mean_gap);
     if (at > how.horizon || how.horizon - at < how.shortest) return made;
     fault next{.at = at};
     next.lasts = draw_time(random, how.shortest, std::min(how.longest, how.horizon - at));

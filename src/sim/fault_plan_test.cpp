@@ -59,6 +59,7 @@ TEST(fault_plan, a_text_in_its_own_words_is_written_as_it_was) {
            "0s power a 1ns; 1us pause a 1.001us; 10us cut a b 999ns",
            "4s slow a b 2s 50ms; 4s lose a b 2s 0.0001%; 4s lose a b 2s 100%; 4s narrow a b 2s 10000B/s",
            "4s jump a 2s -300ms; 4s jump a 2s 3s; 4s drift a 2s 200ppm; 4s drift a 2s -0.001ppm",
+           "4s full a 2s; 4s badsync a 2s 3; 4s slowdisk a 2s 50ms; 4s drift a 2s 100000ppm",
            R"(1s kill "two words" 1s; 1s kill "" 1s; 1s kill "a;b" 1s; 1s kill "say \"a\\b\"" 1s; 1s kill "new\nline" 1s)",
        }) {
     EXPECT_EQ(plan_of(text).to_string(), text);
@@ -89,7 +90,7 @@ TEST(fault_plan, an_error_says_what_is_wrong_and_how_it_is_written) {
             "like 2.5s, 300ms or 10us");
   EXPECT_EQ(error_of("1s kill orders 1s; 2s"),
             "the fault plan cannot be read: in \"2s\" nothing is said to happen; the kinds are kill, power, pause, part, cut, "
-            "slow, lose, narrow, jump and drift");
+            "slow, lose, narrow, jump, drift, full, badsync and slowdisk");
   EXPECT_NE(error_of("2s burn orders 1s").find("\"burn\" is no kind of fault; the kinds are kill, power"), std::string::npos);
   EXPECT_NE(error_of("4s part orders 2s").find("there are 4 words and part takes 5; write it like \"4s part orders payment 2s\""),
             std::string::npos);
@@ -98,6 +99,9 @@ TEST(fault_plan, an_error_says_what_is_wrong_and_how_it_is_written) {
   const std::string_view lose = "\"101%\" is not what lose takes; write it like \"4s lose orders payment 2s 12.5%\"";
   EXPECT_NE(error_of("4s lose a b 2s 101%").find(lose), std::string::npos);
   EXPECT_NE(error_of("4s narrow a b 2s 0B/s").find("is not what narrow takes"), std::string::npos);
+  EXPECT_NE(error_of("4s drift a 2s 100000.001ppm").find("is not what drift takes"), std::string::npos);
+  EXPECT_NE(error_of("4s badsync a 2s 0").find("is not what badsync takes; write it like \"4s badsync orders 2s 3\""),
+            std::string::npos);
   EXPECT_NE(error_of("4s jump a 2s 5").find("is not what jump takes"), std::string::npos);
   EXPECT_NE(error_of("4s kill \"orders 2s").find("a quoted name does not end"), std::string::npos);
 }
@@ -110,6 +114,7 @@ TEST(fault_plan, what_is_drawn_keeps_to_the_options_for_a_thousand_seeds) {
   how.shortest = 20ms;
   how.longest = 3s;
   how.hosts = {"orders", "payment", "inventory"};
+  how.full = how.badsync = 3;
   std::size_t drawn = 0;
   std::size_t together_max = 0;
   std::set<fault_kind> kinds;
@@ -135,7 +140,7 @@ TEST(fault_plan, what_is_drawn_keeps_to_the_options_for_a_thousand_seeds) {
       together_max = std::max(together_max, together);
     }
   }
-  EXPECT_EQ(kinds.size(), 10u);
+  EXPECT_EQ(kinds.size(), 13u);
   EXPECT_EQ(together_max, 2u);
   EXPECT_GT(drawn, 5000u);
 }
@@ -151,7 +156,7 @@ TEST(fault_plan, only_kinds_with_a_weight_and_hosts_enough_are_drawn) {
   }
   plan_options only_kill = how;
   only_kill.power = only_kill.pause = only_kill.part = only_kill.cut = only_kill.slow = only_kill.lose = only_kill.narrow = 0;
-  only_kill.jump = only_kill.drift = 0;
+  only_kill.jump = only_kill.drift = only_kill.slowdisk = 0;
   const fault_plan kills = fault_plan::draw(1, host_names, only_kill);
   EXPECT_GT(kills.faults.size(), 50u);
   EXPECT_TRUE(std::ranges::all_of(kills.faults, [](const fault& one) { return one.what == fault_kind::kill; }));
@@ -162,11 +167,40 @@ TEST(fault_plan, only_kinds_with_a_weight_and_hosts_enough_are_drawn) {
   EXPECT_TRUE(fault_plan::draw(1, std::vector<std::string>{}, {}).faults.empty());
 }
 
+TEST(fault_plan, a_kind_whose_bound_is_nothing_is_not_drawn_and_no_bound_is_too_much) {
+  plan_options nothing;
+  nothing.mean_gap = 100ms;
+  nothing.longest = 100ms;
+  nothing.latency_max = nothing.jump_max = nothing.disk_latency_max = 0s;
+  nothing.loss_max = nothing.drift_ppm_max = 0;
+  nothing.bytes_per_second_min = 0;
+  nothing.bad_syncs_max = 0;
+  nothing.badsync = 5;
+  plan_options all = nothing;
+  all.latency_max = all.jump_max = all.disk_latency_max = duration::max() / 2;
+  all.loss_max = 1;
+  all.drift_ppm_max = 100'000;
+  all.bytes_per_second_min = std::numeric_limits<std::uint64_t>::max();
+  all.bad_syncs_max = std::numeric_limits<unsigned>::max();
+  std::set<fault_kind> kinds;
+  for (std::uint64_t seed = 1; seed <= 200; seed++) {
+    for (const fault& one : fault_plan::draw(seed, host_names, nothing).faults) kinds.insert(one.what);
+    const fault_plan most = fault_plan::draw(seed, host_names, all);
+    ASSERT_EQ(plan_of(most.to_string()), most) << "seed " << seed;
+  }
+  using enum fault_kind;
+  EXPECT_EQ(kinds, (std::set<fault_kind>{kill, power, pause, part, cut}));
+  std::size_t drawn = 0;
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    drawn += fault_plan::draw(seed, host_names, {.mean_gap = duration::max()}).faults.size();
+  }
+  EXPECT_EQ(drawn, 0u) << "a fault in some hundred years";
+}
+
 TEST(fault_plan, the_plan_of_a_seed_is_the_same_on_every_compiler) {
   EXPECT_EQ(fault_plan::draw(7, host_names, {.horizon = 20s}).to_string(),
-            "5.967s slow client orders 3.577s 155ms; 11.19s lose payment orders 1.582s 25.7%; 13.367s kill inventory 651ms; "
-            "15.149s kill orders 1.357s; 17.522s pause client 454ms; 18.38s kill payment 1.342s; "
-            "19.78s part inventory client 88ms");
+            "5.967s lose client orders 3.577s 9.3%; 11.19s lose payment orders 1.582s 25.7%; 13.367s kill inventory 651ms; "
+            "15.149s kill orders 1.357s; 17.522s part client orders 454ms");
 }
 
 }  // namespace levity::sim

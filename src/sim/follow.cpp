@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -13,6 +14,8 @@
 
 namespace levity::inline v0::sim {
 namespace {
+
+constexpr double gain_ppm_most = 100'000;  // as host::set_clock() has it
 
 using host_pair = std::pair<const host*, const host*>;  // from, to
 
@@ -38,9 +41,15 @@ public:
       case fault_kind::kill:
       case fault_kind::power:
         was_ended_[index] = hurt.is_running();
-        if (!was_ended_[index]) return;
+        // A machine loses its power whatever runs on it: its disk has not forgotten yet what a kill has left unsynced.
         return what.what == fault_kind::kill ? hurt.kill() : hurt.cut_power();
       case fault_kind::pause: return hurt.pause();
+      case fault_kind::badsync: {
+        settle(what);
+        disk_faults more = hurt.disk();
+        more.syncs_fail_next = sum_of(more.syncs_fail_next, what.amount);
+        return hurt.set_disk(more);
+      }
       default: return settle(what);
     }
   }
@@ -77,7 +86,8 @@ private:
 
   // What holds now for whom this fault is about.
   void settle(const fault& about) {
-    if (about.other.empty()) return settle_clock(in_.at(about.host));
+    if (about.what == fault_kind::jump || about.what == fault_kind::drift) return settle_clock(in_.at(about.host));
+    if (about.other.empty()) return settle_disk(in_.at(about.host));
     const host& a = in_.at(about.host);
     const host& b = in_.at(about.other);
     if (about.what == fault_kind::part || about.what == fault_kind::cut) return settle_cuts(a, b);
@@ -85,15 +95,30 @@ private:
     settle_link(b, a);
   }
 
-  void settle_cuts(const host& a, const host& b) const {
-    in_.heal(a, b);
+  struct cuts {
+    bool there;
+    bool back;
+  };
+
+  // What was cut before stays so: by the scenario, for reasons of its own.
+  void settle_cuts(const host& a, const host& b) {
+    if (a.name() > b.name()) return settle_cuts(b, a);  // of each pair one entry
+    const cuts before = cut_.try_emplace(host_pair(&a, &b), cuts{in_.is_cut(a, b), in_.is_cut(b, a)}).first->second;
+    cuts now = before;
+    bool is_whole = true;
     for_all_on([&](const fault& one) {
-      const bool is_this_way = one.host == a.name() && one.other == b.name();
+      if (one.what != fault_kind::part && one.what != fault_kind::cut) return;
+      const bool is_there = one.host == a.name() && one.other == b.name();
       const bool is_back = one.host == b.name() && one.other == a.name();
-      if (one.what == fault_kind::part && (is_this_way || is_back)) in_.part(a, b);
-      if (one.what == fault_kind::cut && is_this_way) in_.cut(a, b);
-      if (one.what == fault_kind::cut && is_back) in_.cut(b, a);
+      if (!is_there && !is_back) return;
+      is_whole = false;
+      now.there = now.there || is_there || one.what == fault_kind::part;
+      now.back = now.back || is_back || one.what == fault_kind::part;
     });
+    in_.heal(a, b);
+    if (now.there) in_.cut(a, b);
+    if (now.back) in_.cut(b, a);
+    if (is_whole) cut_.erase(host_pair(&a, &b));
   }
 
   void settle_link(const host& from, const host& to) {
@@ -115,22 +140,62 @@ private:
     if (is_whole) whole_.erase(host_pair(&from, &to));
   }
 
-  void settle_clock(host& of) const {
-    std::int64_t ahead_ns = 0;
-    std::int64_t gain_ppb = 0;
+  struct clock_setting {
+    duration ahead;
+    double gain_ppm;
+  };
+
+  void settle_clock(host& of) {
+    const clock_setting before = clock_.try_emplace(&of, clock_setting{of.clock_ahead(), of.clock_gain_ppm()}).first->second;
+    clock_setting now = before;
+    bool is_right = true;
     for_all_on([&](const fault& one) {
       if (one.host != of.name()) return;
-      if (one.what == fault_kind::jump) ahead_ns += one.amount;
-      if (one.what == fault_kind::drift) gain_ppb += one.amount;
+      if (one.what == fault_kind::jump) now.ahead += duration(one.amount);
+      if (one.what == fault_kind::drift) now.gain_ppm += static_cast<double>(one.amount) / 1000;
+      is_right = is_right && one.what != fault_kind::jump && one.what != fault_kind::drift;
     });
-    of.set_clock(duration(ahead_ns), static_cast<double>(gain_ppb) / 1000);
+    of.set_clock(now.ahead, std::clamp(now.gain_ppm, -gain_ppm_most, gain_ppm_most));  // two may be too much together
+    if (is_right) clock_.erase(&of);
+  }
+
+  void settle_disk(host& of) {
+    const disk_faults before = disk_.try_emplace(&of, of.disk()).first->second;
+    disk_faults now = of.disk();
+    now.capacity_bytes = before.capacity_bytes;
+    now.latency = before.latency;
+    now.sync_latency = before.sync_latency;
+    bool is_whole = true;
+    bool fails_syncs = false;
+    for_all_on([&](const fault& one) {
+      if (one.host != of.name()) return;
+      if (one.what == fault_kind::full) now.capacity_bytes = 0;
+      if (one.what == fault_kind::slowdisk) {
+        now.latency += duration(one.amount);
+        now.sync_latency += duration(one.amount);
+      }
+      fails_syncs = fails_syncs || one.what == fault_kind::badsync;
+      is_whole = is_whole && one.what != fault_kind::full && one.what != fault_kind::slowdisk && one.what != fault_kind::badsync;
+    });
+    if (!fails_syncs) now.syncs_fail_next = std::min(now.syncs_fail_next, before.syncs_fail_next);
+    of.set_disk(now);
+    if (is_whole) disk_.erase(&of);
+  }
+
+  static std::uint32_t sum_of(std::uint32_t count, std::int64_t more) noexcept {
+    constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
+    return static_cast<std::uint32_t>(more > most - count ? most : count + more);
   }
 
   world& in_;
   const fault_plan& plan_;
   std::vector<bool> is_on_;
   std::vector<bool> was_ended_;             // of a kill: the host ran, so it is started again
-  std::map<host_pair, link_options> whole_;  // of links that are hurt: as they were
+  // Of what is hurt: as it was. Looked up, never walked through.
+  std::map<host_pair, link_options> whole_;
+  std::map<host_pair, cuts> cut_;
+  std::map<const host*, clock_setting> clock_;
+  std::map<const host*, disk_faults> disk_;
 };
 
 struct step {

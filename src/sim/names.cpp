@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "sim/world_observer.hpp"
+
 namespace levity::inline v0::sim {
 namespace {
 
@@ -14,7 +16,9 @@ constexpr std::uint64_t answer_ns_spread = 2'000'000;
 
 detail::simulated_names::answer names::ask(std::string_view name) {
   answer said;
-  said.after_ns = answer_ns_min + static_cast<std::int64_t>(network_.draw(answer_ns_spread));
+  said.after_ns = answer_ns_min;
+  // Of a program that was killed nothing reaches the world, not even what it draws.
+  if (!detail::this_place().is_cut_off) said.after_ns += static_cast<std::int64_t>(network_.draw(answer_ns_spread));
   const auto found = known_.find(name);
   if (found == known_.end()) {
     said.addresses = std::unexpected(io_error{io_failure::not_found, 0, "looking up a name"});

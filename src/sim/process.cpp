@@ -2,6 +2,10 @@
 
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <memory>
 #include <source_location>
 #include <stdexcept>
@@ -16,16 +20,19 @@ namespace {
 
 constexpr unsigned turn_tasks = 1000;
 constexpr unsigned end_turns_max = 100'000;
+constexpr int aborted_code = 128 + SIGABRT;
+constexpr unsigned refused_max = 2;
 
-std::unique_ptr<detail::reactor> make_home(detail::sim_network& network, detail::sim_network::site_number site) {
-  return std::make_unique<detail::sim_reactor>(network, site);
+std::unique_ptr<detail::reactor> make_home(detail::sim_network& network, detail::sim_network::site_number site,
+                                           const detail::sim_clock& clocks) {
+  return std::make_unique<detail::sim_reactor>(network, site, clocks);
 }
 
 }  // namespace
 
-process::process(detail::sim_network& network, detail::sim_network::site_number site, std::uint64_t seed, disk& storage,
-                 detail::simulated_names& names)
-    : files_(storage), core_(detail::simulated_parts{make_home(network, site), seed, &files_, &names}),
+process::process(const std::string& host, detail::sim_network& network, detail::sim_network::site_number site,
+                 const detail::sim_clock& clocks, std::uint64_t seed, disk& storage, detail::simulated_names& names)
+    : host_(host), files_(storage), core_(detail::simulated_parts{make_home(network, site, clocks), seed, &files_, &names}),
       home_(static_cast<detail::sim_reactor&>(core_.runs.reactor_at(0))) {
   core_.runs.turn_here(0);  // from here on it is asleep, and rings when it is woken
 }
@@ -33,6 +40,12 @@ process::process(detail::sim_network& network, detail::sim_network::site_number 
 process::~process() {
   LEVITY_ASSERT(phase_ == phase::fresh || phase_ == phase::ended, "a process that goes away has ended");
   if (program_) program_->join();
+  if (home_.endpoints_approx() == 0) return;
+  std::fprintf(stderr,
+               "levity: the program of host \"%s\" has ended and left %llu of its sockets open, in a static variable or in one of "
+               "the scenario; a simulated program closes what it opens before its main() returns\n",
+               host_.c_str(), static_cast<unsigned long long>(home_.endpoints_approx()));
+  std::abort();
 }
 
 // ---- the program -----------------------------------------------------------------------------------------------------
@@ -45,7 +58,7 @@ void process::begin(std::function<int()> program) {
     wait_for(side::program);
     {
       const detail::host_presence here(*this);
-      code_ = program();
+      code_ = call(program);
     }
     phase_ = phase::ended;
     give_to(side::world);
@@ -58,11 +71,37 @@ void process::begin(task<> main, const detail::main_outcome& outcome) {
   take(std::move(main), outcome);
 }
 
-// On the program's thread.
-int process::run(const runtime_options&, task<> main, const detail::main_outcome& outcome) {
-  if (has_run_) {
-    throw std::runtime_error("levity cannot start: a simulated host runs one lv::run in the life of a program, and this is another");
+// On the program's thread. What leaves main() ends a process by std::terminate; here others live in it.
+int process::call(const std::function<int()>& program) {
+  const auto tell = [this](const char* what) {
+    if (!home_.network().has_process(home_.site())) return;  // it was killed: nothing that it does is to be known
+    std::fprintf(stderr, "levity: main() of the program of host \"%s\" has ended by an exception, and so with exit code %d: %s\n",
+                 host_.c_str(), aborted_code, what);
+  };
+  try {
+    return program();
+  } catch (const std::exception& it) {
+    tell(it.what());
+  } catch (...) {
+    tell("one that is no std::exception");
   }
+  return aborted_code;
+}
+
+// On the program's thread.
+int process::run(const runtime_options& options, task<> main, const detail::main_outcome& outcome) {
+  if (has_run_) {
+    if (++refused_ > refused_max) {
+      std::fprintf(stderr,
+                   "levity: the program of host \"%s\" calls lv::run again and again, and a simulated host runs one in the life of "
+                   "a program; return from main() when lv::run has returned\n",
+                   host_.c_str());
+      std::abort();
+    }
+    throw std::runtime_error(
+        "levity cannot start: a simulated host runs one lv::run in the life of a program, and this is another");
+  }
+  core_.signals->set_handles(options.handle_signals);
   take(std::move(main), outcome);
   give_to(side::world);
   wait_for(side::program);
@@ -99,6 +138,14 @@ void process::turn(unsigned tasks_max) {
     over = core_.runs.turn_here(tasks_max);
   }
   if (over) stop_running(detail::exit_code(core_.runs, core_.signals->code(), *outcome_));
+}
+
+void process::raise(int signal) {
+  if (phase_ == phase::running) {
+    core_.signals->raise(signal);
+  } else if (phase_ == phase::begun) {
+    core_.signals->raise_before_run(signal);
+  }
 }
 
 void process::stop_running(int code) {

@@ -1,6 +1,7 @@
 #include "levity/sim/world.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -38,6 +39,20 @@ address read_address(std::string_view text) {
   return *read;
 }
 
+// What a machine cannot have alone: addresses of every one.
+bool is_nobodys(const address& at) {
+  const std::string text = at.to_string();
+  for (const std::string_view each : {"127.", "0.", "[::1]:", "[::]:", "[::ffff:127.", "[::ffff:0."}) {
+    if (text.starts_with(each)) return true;
+  }
+  return false;
+}
+
+void check_link(const link_options& how) {
+  LEVITY_ASSERT(how.loss >= 0 && how.loss <= 1 && how.latency >= duration::zero() && how.jitter >= duration::zero(),
+                "loss lies between 0 and 1, latency and jitter are not negative");
+}
+
 }  // namespace
 
 struct world::state {
@@ -46,7 +61,6 @@ struct world::state {
   host& add(std::string name, const address& at) {
     const site_number site = network.add_site({at});
     auto made = std::make_unique<host::state>(outer, std::move(name), at, network, site);
-    made->over.set();
     known.set(made->name, {at});
     hosts.push_back(std::unique_ptr<host>(new host(std::move(made))));
     if (auto* by = detail::observer_of(network); by != nullptr) by->named(site, hosts.back()->name());
@@ -63,16 +77,19 @@ struct world::state {
     link.latency_ns = how.latency.count();
     link.jitter_ns = how.jitter.count();
     link.bytes_per_second = how.bytes_per_second;
-    link.lost_per_million = static_cast<std::uint32_t>(how.loss * 1e6);
+    link.lost_per_million = static_cast<std::uint32_t>(std::llround(how.loss * 1e6));
   }
   void set(detail::sim_link& link) const noexcept { set(link, for_all); }
 
   [[nodiscard]] std::uint64_t next_seed() { return network.draw(~std::uint64_t{0}) | 1; }
 
   void settle(host::state& of);
+  void start_now(host::state& of);
   void end_now(host::state& of);
+  void end_all();
+  [[nodiscard]] bool waits_too_long() const;
   bool turn_one();
-  void report_deadlock();
+  void report_deadlock(bool too_long);
   int play(task<> scenario, const detail::main_outcome& outcome);
 
   world& outer;
@@ -81,6 +98,8 @@ struct world::state {
   names known;
   std::unique_ptr<timeline_recorder> records;  // for record_into()
   link_options for_all;
+  duration limit = 24h;
+  std::int64_t scenario_ran_ns = 0;  // last
   std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
   std::vector<host::state*> ready;           // of turn_one()
 };
@@ -90,18 +109,25 @@ void world::state::settle(host::state& of) {
   if (of.is_to_end) end_now(of);
   if (!of.is_to_start) return;
   of.is_to_start = false;
+  start_now(of);
+  if (of.is_to_end) end_now(of);  // by a signal, or by its own main()
+}
+
+void world::state::start_now(host::state& of) {
   network.restore(of.site);
-  of.now = std::make_unique<process>(network, of.site, next_seed(), of.storage, known);
-  of.now->clock().set_clock(of.ahead_ns, of.gain_ppb);
+  of.switch_on();
+  of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), of.storage, known);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
   detail::tell(network, of.site, happened::start, "starts");
   of.now->begin(of.program);
+  if (!of.is_paused) of.raise_waiting();
 }
 
 void world::state::end_now(host::state& of) {
   of.is_to_end = false;
-  if (!of.now->has_ended() && !of.now->end(*of.last_code)) {
-    std::fprintf(stderr, "levity: the program of host \"%s\" was killed, and these of its tasks do not end when they are cancelled\n",
+  if (!of.now->has_ended() && !of.now->end(of.ending_code)) {
+    std::fprintf(stderr,
+                 "levity: the program of host \"%s\" was killed, and these of its tasks do not end when they are cancelled\n",
                  of.name.c_str());
     of.now->print_tasks();
     std::abort();
@@ -109,22 +135,31 @@ void world::state::end_now(host::state& of) {
   of.now.reset();
 }
 
+// By index here and in turn_one(): what runs may add hosts.
+void world::state::end_all() {
+  for (std::size_t i = 0; i < hosts.size(); i++) {
+    host::state& of = *hosts[i]->state_;
+    of.end(broken_off_code, false);
+    if (of.is_to_end) end_now(of);
+  }
+}
+
 // One turn of one host, or time moves on to when somebody has something to do. False: it never will.
 bool world::state::turn_one() {
   std::int64_t next_ns = network.next_arrival_ns();
   ready.clear();
-  for (const auto& each : hosts) {
-    host::state& of = *each->state_;
+  for (std::size_t i = 0; i < hosts.size(); i++) {
+    host::state& of = *hosts[i]->state_;
     settle(of);
     if (of.now == nullptr) continue;
     if (of.now->has_ended()) {  // without a kill
-      of.last_code = of.now->exit_code();
-      detail::tell(network, of.site, happened::exit, "ends with exit code " + std::to_string(*of.last_code));
+      const int code = of.now->exit_code();
+      detail::tell(network, of.site, happened::exit, "ends with exit code " + std::to_string(code));
       network.sever(of.site, false);
       of.now->cut_off_files();
       of.storage.end_process();
       of.now.reset();
-      of.over.set();  // may wake who was looked at before
+      of.end_life(code);  // may wake who was looked at before
       return true;
     }
     if (of.is_paused) continue;
@@ -138,17 +173,35 @@ bool world::state::turn_one() {
     return true;
   }
   host::state& next = *ready[ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()))];
+  if (next.is_scenario()) scenario_ran_ns = network.now_ns();
   network.trace(next.site);
   next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks_max);
   network.advance(network.now_ns() + static_cast<std::int64_t>(network.draw(turn_cost_ns_max)));
   return true;
 }
 
-void world::state::report_deadlock() {
-  std::fprintf(stderr,
-               "levity: the simulated world is deadlocked %.6f s after its start: every task of every host waits, and no timer, "
-               "segment or connection is on its way that could wake one (seed %llu)\n",
-               static_cast<double>(network.now_ns() - detail::sim_network::start_ns) / 1e9, static_cast<unsigned long long>(seed));
+// The scenario waits for what is no time, and has for longer than the limit: others that go on, by intervals of theirs, hide that
+// nobody will ever answer it.
+bool world::state::waits_too_long() const {
+  const host::state& here = *hosts.front()->state_;
+  return here.now != nullptr && network.now_ns() - scenario_ran_ns > limit.count() &&
+         here.now->due_ns() == detail::timer_wheel::never_ns;
+}
+
+void world::state::report_deadlock(bool too_long) {
+  const double age_s = static_cast<double>(network.now_ns() - detail::sim_network::start_ns) / 1e9;
+  const auto of_seed = static_cast<unsigned long long>(seed);
+  if (too_long) {
+    std::fprintf(stderr,
+                 "levity: the simulated world is deadlocked %.6f s after its start: its scenario has waited for more than %.6f s, "
+                 "and for no time; see world::set_limit() if what it waits for may take so long (seed %llu)\n",
+                 age_s, static_cast<double>(limit.count()) / 1e9, of_seed);
+  } else {
+    std::fprintf(stderr,
+                 "levity: the simulated world is deadlocked %.6f s after its start: every task of every host waits, and no timer, "
+                 "segment or connection is on its way that could wake one (seed %llu)\n",
+                 age_s, of_seed);
+  }
   for (const auto& each : hosts) {
     const host::state& of = *each->state_;
     std::fprintf(stderr, "levity: host \"%s\"%s\n", of.name.c_str(),
@@ -160,21 +213,28 @@ void world::state::report_deadlock() {
 int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   const detail::frame_magazine_scope frames;  // for all turns: each would fill and flush one of its own
   host::state& here = *hosts.front()->state_;
+  LEVITY_ASSERT(here.now == nullptr, "a world plays one scenario at a time");
   network.restore(here.site);
-  here.now = std::make_unique<process>(network, here.site, next_seed(), here.storage, known);
+  here.now = std::make_unique<process>(here.name, network, here.site, here.clocks, next_seed(), here.storage, known);
+  here.begin_life();
   here.now->begin(std::move(scenario), outcome);
-  here.over.reset();
-  here.last_code.reset();
-  while (!here.last_code) {
+  scenario_ran_ns = network.now_ns();
+  while (here.is_running()) {
     detail::world_observer* const by = detail::observer_of(network);
     if (by != nullptr && by->wants_end(network.now_ns())) here.end(broken_off_code, false);
-    if (turn_one() || here.last_code) continue;
+    const bool too_long = here.is_running() && waits_too_long();
+    if ((!too_long && turn_one()) || !here.is_running()) continue;
     using detail::world_observer;
     const auto is = by == nullptr ? world_observer::deadlock_is::fatal : by->deadlocked(network.now_ns());
-    if (is != world_observer::deadlock_is::known) report_deadlock();
+    if (is != world_observer::deadlock_is::known) report_deadlock(too_long);
     if (is == world_observer::deadlock_is::fatal) std::abort();
   }
-  return *here.last_code;
+  // Who was killed at last ends in this call, not in a later one. Who was started begins in the next one.
+  for (std::size_t i = 0; i < hosts.size(); i++) {
+    host::state& of = *hosts[i]->state_;
+    if (of.is_to_end) end_now(of);
+  }
+  return here.of_program->code.value_or(0);
 }
 
 world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) {
@@ -183,15 +243,28 @@ world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) 
 
 world::~world() {
   state_->network.set_recorder(nullptr);
-  for (const auto& each : state_->hosts) {
-    host::state& of = *each->state_;
-    of.end(0, false);
-    if (of.is_to_end) state_->end_now(of);
-  }
+  state_->end_all();
+}
+
+void world::end_programs() {
+  LEVITY_ASSERT(state_->hosts.front()->state_->now == nullptr, "all programs are ended outside of play()");
+  // Nobody is told: it is the end of the world, not of its story.
+  detail::sim_recorder* const told = state_->network.recorder();
+  state_->network.set_recorder(nullptr);
+  state_->end_all();
+  state_->network.set_recorder(told);
+}
+
+void world::set_limit(duration how_long) {
+  LEVITY_ASSERT(how_long >= duration::zero(), "a limit is not negative");
+  state_->limit = how_long;
 }
 
 host& world::add_host(std::string name, std::string_view at) {
   const address read = read_address(at);
+  if (is_nobodys(read)) {
+    throw std::invalid_argument("\"" + std::string(at) + "\" is no address of one host among others; write 10.0.0.1");
+  }
   for (const auto& each : state_->hosts) {
     if (each->name() == name) throw std::invalid_argument("there is a host \"" + name + "\" already");
     if (each->at().to_string() == read.to_string()) {
@@ -225,12 +298,12 @@ host::state& world::state_of(const host& of) const noexcept {
 }
 
 void world::set_link(const host& from, const host& to, const link_options& how) {
-  LEVITY_ASSERT(how.loss >= 0 && how.loss <= 1 && how.latency >= duration::zero() && how.jitter >= duration::zero(),
-                "loss lies between 0 and 1, latency and jitter are not negative");
+  check_link(how);
   state_->set(state_->network.link(state_of(from).site, state_of(to).site), how);
 }
 
 void world::set_links(const link_options& how) {
+  check_link(how);
   state_->for_all = how;
   for (const auto& from : state_->hosts) {
     for (const auto& to : state_->hosts) {
@@ -248,6 +321,10 @@ link_options world::link(const host& from, const host& to) const {
 }
 
 void world::cut(const host& from, const host& to) { state_->network.link(state_of(from).site, state_of(to).site).cut = true; }
+
+bool world::is_cut(const host& from, const host& to) const {
+  return state_->network.link(state_of(from).site, state_of(to).site).cut;
+}
 
 void world::part(const host& a, const host& b) {
   cut(a, b);

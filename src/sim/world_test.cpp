@@ -5,14 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "io/host_files.hpp"
 #include "levity/levity.hpp"
 #include "levity/resolve/connect.hpp"
 #include "levity/resolve/resolver.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 
 namespace levity::inline v0::sim {
 namespace {
@@ -85,7 +88,8 @@ task<tcp_stream> reach(const char* at) {
 
 /// A world with one server.
 struct small_world {
-  explicit small_world(std::uint64_t seed, int (*program)() = bind_then_run) : in(seed), server(in.add_host("server", server_address)) {
+  explicit small_world(std::uint64_t seed, int (*program)() = bind_then_run)
+      : in(seed), server(in.add_host("server", server_address)) {
     server.start(program);
   }
 
@@ -350,7 +354,7 @@ TEST(world, a_paused_program_answers_when_it_goes_on) {
 TEST(world, a_clock_that_gains_wakes_its_program_early) {
   world in(14);
   host& fast = in.add_host("fast", "10.0.0.2");
-  fast.set_clock(1h, 100'000);  // a tenth
+  fast.set_clock(1h, 100'000);
   fast.start([] {
     return run([]() -> task<int> {
       const time_point begun = clock::now();
@@ -363,19 +367,93 @@ TEST(world, a_clock_that_gains_wakes_its_program_early) {
   EXPECT_LT(in.age(), 10s + 10ms);
 }
 
-TEST(world, a_clock_that_jumps_fires_what_is_due_then) {
-  small_world w(15, [] {
-    return run([]() -> task<int> {
-      co_await sleep(1h);
-      co_return 9;
-    });
+namespace {
+
+// What the clocks of a program said, every 100 ms; the wall clock as the time since the world's beginning.
+struct looks {
+  struct one {
+    duration own;
+    duration wall;
+  };
+  std::vector<one> all;
+};
+looks* looked = nullptr;
+
+int look_at_clocks() {
+  return run([]() -> task<> {
+    for (;;) {
+      looked->all.push_back({clock::now().time_since_epoch(),
+                             wall_clock::now().time_since_epoch() - duration(detail::sim_reactor::wall_start_ns)});
+      co_await sleep(100ms);
+    }
   });
+}
+
+}  // namespace
+
+TEST(world, a_wall_clock_steps_both_ways_and_lv_clock_goes_on) {
+  looks seen;
+  looked = &seen;
+  small_world w(15, look_at_clocks);
+  w.server.set_clock(-1h);
+  EXPECT_EQ(w.server.clock_ahead(), -1h);
   w.in.play([&]() -> task<> {
     co_await sleep(1s);
     w.server.set_clock(2h);
-    EXPECT_EQ(co_await w.server.ended(), 9);
+    co_await sleep(1s);
+    w.server.set_clock(-10s);
+    co_await sleep(1s);
   });
-  EXPECT_LT(w.in.age(), 1s + 10ms);
+  ASSERT_GE(seen.all.size(), 25u) << "no timer was late for it";
+  EXPECT_LE(seen.all.size(), 32u) << "nor early";
+  EXPECT_LT(seen.all.front().wall, -1h + 1s) << "behind from the start";
+  EXPECT_GT(seen.all[seen.all.size() / 2].wall, 2h);
+  EXPECT_LT(seen.all.back().wall, 0s);
+  for (std::size_t i = 1; i < seen.all.size(); i++) {
+    const duration passed = seen.all[i].own - seen.all[i - 1].own;
+    EXPECT_GE(passed, 100ms);
+    EXPECT_LT(passed, 110ms);
+  }
+}
+
+TEST(world, lv_clock_begins_somewhere_at_each_boot_and_goes_on_over_a_kill) {
+  std::set<duration> boots;
+  for (std::uint64_t seed = 1; seed <= 5; seed++) {
+    looks seen;
+    looked = &seen;
+    small_world w(seed, look_at_clocks);
+    w.in.play([&]() -> task<> {
+      co_await sleep(1s);
+      w.server.set_clock(0s, 50'000);
+      co_await sleep(1s);
+      w.server.kill();
+      const std::size_t count = seen.all.size();
+      const duration last = seen.all.back().own;
+      co_await sleep(1s);
+      w.server.restart();
+      co_await sleep(1s);
+      EXPECT_GT(seen.all.size(), count);
+      EXPECT_GE(seen.all[count].own - last, 1s);
+      EXPECT_LT(seen.all[count].own - last, 1200ms);
+      w.server.cut_power();
+      const std::size_t count_again = seen.all.size();
+      w.server.restart();
+      co_await sleep(1s);
+      EXPECT_GT(seen.all.size(), count_again);
+      boots.insert(seen.all.front().own);
+      boots.insert(seen.all[count_again].own);
+    });
+  }
+  EXPECT_EQ(boots.size(), 10u);
+}
+
+TEST(world, no_clock_gains_more_than_a_tenth) {
+  EXPECT_DEATH(
+      {
+        world in(1);
+        in.add_host("fast", "10.0.0.2").set_clock(0s, 100'001);
+      },
+      "a clock gains or loses a tenth at most");
 }
 
 TEST(world, what_a_killed_program_does_at_its_end_reaches_nobody) {
@@ -561,6 +639,311 @@ TEST(world, a_disk_fails_as_it_is_told_to) {
   });
 }
 
+namespace {
+
+int write_durably_once() {
+  return run([]() -> task<int> {
+    auto made = co_await file::open("/log", {.write = true, .create = true});
+    co_await sleep(500ms);
+    co_return made && co_await made->write_durably_at(0, "a line") ? 0 : 1;
+  });
+}
+
+}  // namespace
+
+TEST(world, a_disk_that_thaws_by_the_scenarios_word_leaves_no_alarm_with_the_scenario) {
+  small_world w(21, write_durably_once);
+  w.in.play([&]() -> task<> {
+    co_await sleep(250ms);
+    w.server.freeze_disk();
+    co_await sleep(1s);
+    EXPECT_TRUE(w.server.is_running());
+    w.server.thaw_disk();  // the write is over, and its sync begins
+  });  // and the scenario's executor is gone
+  w.in.play([&]() -> task<> {
+    EXPECT_EQ(co_await w.server.ended(), 0);
+    EXPECT_EQ(w.server.read_file("/log").value_or(""), "a line");
+    w.server.restart();
+    co_await sleep(250ms);
+    w.server.freeze_disk();
+    co_await sleep(1s);
+    w.server.thaw_disk();
+    w.server.kill();
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGKILL);
+  });
+}
+
+TEST(world, a_disk_takes_its_time_unless_it_is_told_not_to) {
+  for (const bool is_quick : {false, true}) {
+    small_world w(22, [] {
+      return run([]() -> task<int> {
+        const time_point begun = clock::now();
+        auto made = co_await file::open("/log", {.write = true, .create = true});
+        if (!made || !co_await made->write_durably_at(0, "a line")) co_return -1;
+        co_return static_cast<int>((clock::now() - begun) / 100us);
+      });
+    });
+    if (is_quick) w.server.set_disk({});
+    w.in.play([&]() -> task<> {
+      const int tenths = co_await w.server.ended();
+      EXPECT_GE(tenths, is_quick ? 0 : 5);
+      EXPECT_LE(tenths, is_quick ? 4 : 65);
+    });
+  }
+}
+
+TEST(world, files_outside_of_tasks_are_those_of_the_host) {
+  small_world w(23, [] {
+    const int code = run([]() -> task<int> {
+      auto made = co_await file::open("/kept", {.write = true, .create = true});
+      if (!made) co_return 1;
+      const auto asks = [](file* it) { return it->size().has_value() && it->try_lock().has_value(); };
+      const bool is_known = co_await blocking(asks, &*made);
+      if (!is_known) co_return 2;
+      co_await blocking([](file* it) { const file gone = std::move(*it); }, &*made);
+      auto again = co_await file::open("/kept", {.write = true});
+      co_return again && again->try_lock() ? 0 : 3;  // the lock has gone with the close
+    });
+    return code;
+  });
+  w.in.play([&]() -> task<> { EXPECT_EQ(co_await w.server.ended(), 0); });
+}
+
+TEST(world, a_file_that_main_reads_before_it_runs_is_on_the_disk_of_its_host) {
+  small_world w(36, [] {
+    const auto read = detail::read_file_now("/etc/service.toml", 100);
+    return read && *read == "limit = 7" ? 7 : 1;
+  });
+  w.server.install_file("/etc/service.toml", "limit = 7");
+  w.in.play([&]() -> task<> { EXPECT_EQ(co_await w.server.ended(), 7); });
+}
+
+TEST(world, who_waits_for_an_end_is_told_that_one_and_not_the_next) {
+  small_world w(24);
+  w.in.play([&]() -> task<> {
+    scope beside;
+    int code = 0;
+    beside.spawn([](host* of, int* told) -> task<> { *told = co_await of->ended(); }, &w.server, &code);
+    co_await sleep(1s);
+    w.server.kill();
+    w.server.restart();
+    EXPECT_TRUE(w.server.is_running());
+    EXPECT_FALSE(w.server.exit_code());
+    co_await beside.join();
+    EXPECT_EQ(code, 128 + SIGKILL);
+    co_await reach(service);
+    // Over and over, before it has begun.
+    for (int i = 0; i < 3; i++) {
+      w.server.kill();
+      w.server.restart();
+    }
+    w.server.kill();
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGKILL);
+  });
+}
+
+TEST(world, who_is_killed_at_last_has_ended_when_play_returns) {
+  static bool is_unwound;
+  is_unwound = false;
+  small_world w(25, [] {
+    return run([]() -> task<> {
+      struct last {
+        ~last() { is_unwound = true; }
+      } const one;
+      co_await sleep(1h);
+    });
+  });
+  w.in.play([&]() -> task<> {
+    co_await sleep(1s);
+    w.server.kill();
+  });
+  EXPECT_TRUE(is_unwound);
+}
+
+TEST(world, all_programs_are_ended_where_a_test_says_so) {
+  int lives = 0;
+  {
+    small_world w(26);
+    host& other = w.in.add_host("other", "10.0.0.2");
+    other.start([&lives] {
+      return run([](int* count) -> task<> {
+        struct one {
+          int* of;
+          explicit one(int* counted) : of(counted) { ++*of; }
+          ~one() { --*of; }
+        } const here(count);
+        co_await sleep(1h);
+      }, &lives);
+    });
+    w.in.play([]() -> task<> { co_await sleep(1s); });
+    EXPECT_EQ(lives, 1);
+    w.in.end_programs();
+    EXPECT_EQ(lives, 0);
+    EXPECT_FALSE(w.server.is_running());
+    w.server.restart();
+    EXPECT_EQ(w.in.play([]() -> task<int> {
+      co_await reach(service);
+      co_return 4;
+    }), 4);
+  }
+}
+
+TEST(world, hosts_may_be_added_in_the_middle_of_a_turn) {
+  world in(27);
+  static world* of_program;
+  of_program = &in;
+  in.add_host("maker", "10.0.0.2").start([] {
+    for (int i = 3; i < 40; i++) {  // on the way to lv::run, while the world looks through its hosts
+      of_program->add_host("host " + std::to_string(i), "10.0.0." + std::to_string(i));
+    }
+    return 0;
+  });
+  in.play([&]() -> task<> { EXPECT_EQ(co_await in.at("maker").ended(), 0); });
+  EXPECT_EQ(in.hosts().size(), 38u);
+}
+
+TEST(world, what_starts_and_ends_programs_is_not_for_the_scenarios_host) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  for (void (*const wrong)(host&) : {+[](host& of) { of.kill(); }, +[](host& of) { of.cut_power(); }, +[](host& of) { of.pause(); },
+                                     +[](host& of) { of.signal(SIGTERM); }, +[](host& of) { of.start([] { return 0; }); },
+                                     +[](host& of) { of.restart(); }}) {
+    EXPECT_DEATH(
+        {
+          world in(1);
+          wrong(in.here());
+        },
+        "scenario");
+  }
+}
+
+namespace {
+
+int end_by_signals_of_the_kernel() {
+  return run_with({.handle_signals = false}, []() -> task<> { co_await sleep(1h); });
+}
+
+int take_signals() {
+  return run([]() -> task<int> {
+    auto signals = signal_set::open({SIGUSR1});
+    if (!signals) co_return 1;
+    (void)co_await signals->next();
+    co_return 5;
+  });
+}
+
+}  // namespace
+
+TEST(world, a_program_that_leaves_signals_to_the_kernel_is_ended_by_them) {
+  small_world w(28, end_by_signals_of_the_kernel);
+  w.in.play([&]() -> task<> {
+    co_await sleep(1s);
+    w.server.signal(SIGTERM);
+    EXPECT_EQ(w.server.exit_code(), 128 + SIGTERM) << "at once";
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGTERM);
+  });
+}
+
+TEST(world, a_signal_waits_until_its_program_runs) {
+  small_world w(29, [] { return run([]() -> task<> { co_await sleep(1h); }); });
+  w.in.play([&]() -> task<> {
+    w.server.kill();
+    w.server.restart();
+    w.server.signal(SIGTERM);  // it has not begun
+    w.server.signal(SIGTERM);  // and has one of each
+    EXPECT_TRUE(w.server.is_running());
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGTERM);
+    w.server.restart();
+    co_await sleep(1s);
+    w.server.pause();
+    w.server.signal(SIGTERM);
+    co_await sleep(1s);
+    EXPECT_TRUE(w.server.is_running());
+    w.server.resume();
+    EXPECT_EQ(co_await w.server.ended(), 128 + SIGTERM);
+    w.server.signal(SIGTERM);  // nobody is there
+  });
+}
+
+TEST(world, a_signal_to_a_program_on_its_way_to_lv_run_ends_it) {
+  static host* of_program;
+  small_world w(30, [] {
+    of_program->signal(SIGTERM);
+    return run([]() -> task<> { co_await sleep(1h); });
+  });
+  of_program = &w.server;
+  w.in.play([&]() -> task<> { EXPECT_EQ(co_await w.server.ended(), 128 + SIGTERM); });
+  EXPECT_LT(w.in.age(), 1s);
+  w.in.add_host("other", "10.0.0.2").start(take_signals);
+  w.in.play([&]() -> task<> {
+    co_await sleep(100ms);
+    w.in.at("other").signal(SIGUSR1);
+    EXPECT_EQ(co_await w.in.at("other").ended(), 5);
+  });
+}
+
+TEST(world, a_main_that_throws_ends_as_a_process_would_and_is_named) {
+  for (const bool runs_before : {false, true}) {
+    world in(31);
+    host& server = in.add_host("server", server_address);
+    server.start([runs_before]() -> int {
+      if (runs_before) (void)run([]() -> task<> { co_return; });
+      throw std::runtime_error("no good");
+    });
+    testing::internal::CaptureStderr();
+    in.play([&]() -> task<> { EXPECT_EQ(co_await server.ended(), 128 + SIGABRT); });
+    const std::string told = testing::internal::GetCapturedStderr();
+    const std::string_view line = "host \"server\" has ended by an exception, and so with exit code 134: no good";
+    EXPECT_NE(told.find(line), std::string::npos) << told;
+  }
+}
+
+TEST(world, a_socket_that_outlives_its_program_ends_the_test_with_a_line) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      {
+        small_world w(32, [] {
+          static std::optional<tcp_listener> kept;
+          return run([]() -> task<int> {
+            auto made = tcp_listener::bind(":7000");
+            if (!made) co_return 1;
+            kept.emplace(std::move(*made));
+            co_return 0;
+          });
+        });
+        w.in.play([&]() -> task<> { (void)co_await w.server.ended(); });
+      },
+      "the program of host \"server\" has ended and left 1 of its sockets open");
+}
+
+TEST(world, a_program_that_runs_again_and_again_ends_the_test_with_a_line) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      {
+        small_world w(33, [] {
+          while (run([]() -> task<int> { co_return 1; }) != 0) continue;
+          return 0;
+        });
+        w.in.play([&]() -> task<> { (void)co_await w.server.ended(); });
+      },
+      "the program of host \"server\" calls lv::run again and again");
+}
+
+TEST(world, a_scenario_that_waits_for_ever_beside_a_service_with_an_interval_is_deadlocked) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto waits = [](duration limit) {
+    small_world w(34, [] {
+      return run([]() -> task<> {
+        for (;;) co_await sleep(1min);
+      });
+    });
+    if (limit > duration::zero()) w.in.set_limit(limit);
+    w.in.play([&]() -> task<> { (void)co_await w.server.ended(); });
+  };
+  EXPECT_DEATH(waits(0s), "deadlocked 864[0-9]+[.][0-9]+ s after its start: its scenario has waited for more than 86400.*seed 34"
+                          "(.|\n)*host \"scenario\"(.|\n)*event");
+  EXPECT_DEATH(waits(1h), "deadlocked 36[0-9]+[.][0-9]+ s after its start");
+}
+
 TEST(world, a_name_is_what_the_world_says) {
   small_world w(18);
   w.in.set_name("lies", {"10.0.0.77", "10.0.0.1"});
@@ -588,6 +971,54 @@ TEST(world, hosts_have_names_and_addresses_of_their_own) {
   EXPECT_THROW(in.add_host("one", "10.0.0.2"), std::invalid_argument);
   EXPECT_THROW(in.add_host("two", "10.0.0.1"), std::invalid_argument);
   EXPECT_THROW(in.add_host("two", "ten"), std::invalid_argument);
+  for (const char* const nobodys : {"127.0.0.1", "127.1.2.3", "0.0.0.0", "::1", "::", "[::1]"}) {
+    EXPECT_THROW(in.add_host("two", nobodys), std::invalid_argument) << nobodys;
+  }
+  in.add_host("two", "128.0.0.1");
+  in.add_host("three", "fd00::1");
+}
+
+TEST(world, a_loss_is_what_it_was_set_to) {
+  world in(1);
+  host& a = in.add_host("a", "10.0.0.1");
+  host& b = in.add_host("b", "10.0.0.2");
+  for (int millionths = 0; millionths <= 1'000'000; millionths += 997) {
+    in.set_link(a, b, {.loss = millionths / 1e6});
+    ASSERT_EQ(in.link(a, b).loss, millionths / 1e6);
+  }
+  EXPECT_DEATH(in.set_links({.loss = 1.1}), "loss lies between 0 and 1");
+  EXPECT_FALSE(in.is_cut(a, b));
+  in.cut(a, b);
+  EXPECT_TRUE(in.is_cut(a, b));
+  EXPECT_FALSE(in.is_cut(b, a));
+  in.heal(a, b);
+  EXPECT_FALSE(in.is_cut(a, b));
+}
+
+TEST(world, a_program_that_was_killed_draws_nothing_from_the_world) {
+  std::set<std::uint64_t> hashes;
+  for (const int last_questions : {0, 1, 7}) {
+    static int asks;
+    asks = last_questions;
+    small_world w(35, [] {
+      return run([]() -> task<> {
+        try {
+          co_await sleep(1h);
+        } catch (const cancelled&) {
+        }
+        co_await shield([]() -> task<> {
+          for (int i = 0; i < asks; i++) (void)co_await resolve("server", "7000");
+        }());
+      });
+    });
+    w.in.play([&]() -> task<> {
+      co_await sleep(1s);
+      w.server.kill();
+      co_await sleep(1s);
+    });
+    hashes.insert(w.in.trace_hash());
+  }
+  EXPECT_EQ(hashes.size(), 1u);
 }
 
 }  // namespace levity::sim

@@ -36,7 +36,9 @@ struct direct_alignment {
 /// Operations run on the runtime's ring thread (io_uring), or on threads where the kernel refuses io_uring; the calling worker
 /// never blocks. A cancelled task waits for the operation that is in flight, because the kernel may still use its buffer; the
 /// operation's own outcome is returned. A read of at most 256 KiB that the page cache holds is made at once, on the worker,
-/// for the price of the system call; one that has to wait is handed over. In a simulated runtime they run inline, in order.
+/// for the price of the system call; one that has to wait is handed over. In a program that is simulated alone they are the
+/// kernel's and run inline, in order; on a host of a simulated world (levity/sim/world.hpp) they are those of its disk, take
+/// virtual time, and end in an order that is drawn.
 class file {
 public:
   file() noexcept;

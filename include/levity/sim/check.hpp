@@ -50,6 +50,7 @@ struct check_options {
   plan_options plan{};                 ///< how the fault plan of each seed is drawn
   unsigned twice_every = 50;           ///< the first of so many seeds is run twice, to see that it is the same; 0: none is
   unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan
+  duration shrink_time_max = 2min;     ///< of the machine's time, for the same
   std::size_t timeline_events = 10'000;  ///< that are kept of the last run
   std::string arguments{};             ///< of the program that runs this check alone: "--gtest_filter=orders.are_kept"
   std::string trace_folder{};          ///< where the timeline of a failure is written; empty: that of temporary files
@@ -91,6 +92,17 @@ public:
     task<int> (*const played)(check_run*, F, Args...) = &check_run::play_beside_plan<F, Args...>;
     conclude(world().play(played, this, std::move(scenario), std::move(args)...));
   }
+
+  /// Kills every program that runs and has it ended when this call returns; not within play(). play() does so before it breaks a
+  /// run off, check() when the scenario has returned. So who refers a program to variables of the scenario by reference
+  ///
+  ///     run.world().add_host("orders", "10.0.0.1").start([&] { return run_orders(of_the_scenario); });
+  ///
+  /// calls it in the end, or makes these variables before the check: else a program is ended when they are gone.
+  void end_programs();
+
+  /// Whether what the calling code finds is of anybody's concern: false in a program that was killed, on its way to its end.
+  [[nodiscard]] static bool is_heard() noexcept;
 
   /// Waits until all of the plan that play() follows is over; a task of the scenario.
   task<> healed();
@@ -139,8 +151,8 @@ private:
 /// Runs `scenario` for each seed, on this thread, until one fails. It has failed when always() was false, fail() was called, an
 /// exception has left it, the world has become older than the limit or come to a standstill, a property has never been true
 /// (sometimes()), or a second run of the same seed was another one. A seed that fails is run again and again with parts of its
-/// plan, and finally with a timeline. Where the process is aborted, a line on standard error tells the seed and how to meet it
-/// again.
+/// plan, and finally with a timeline. Where the process is aborted, crashes (unless somebody else handles that signal, as a
+/// sanitizer does) or exits in the middle of it, a line on standard error tells the seed and how to meet it again.
 ///
 /// The scenario must depend on nothing but its run: no clock of the machine, no std::random_device, no order of addresses, no
 /// thread, and no variable that keeps something from one run to the next.

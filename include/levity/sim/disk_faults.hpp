@@ -17,7 +17,7 @@ struct disk_faults {
   std::uint32_t syncs_fail_next = 0;   ///< likewise
   std::uint64_t capacity_bytes = std::uint64_t{16} << 30;  ///< taken in pages of 4096 bytes
   bool read_only = false;              ///< EROFS for whatever would change it
-  duration latency{};                  ///< of what is no sync; 0: over at once
+  duration latency{};                  ///< of what is no sync; 0: over by the next turn
   duration latency_jitter{};           ///< drawn from 0 to this, on top of it
   duration sync_latency{};             ///< of a sync
   duration sync_latency_jitter{};      ///< on top of it

@@ -15,7 +15,23 @@
 
 #include "levity/sim/check.hpp"
 
-namespace levity::inline v0::sim {
+namespace levity::inline v0 {
+namespace detail {
+
+/// Takes what EXPECT_ and ASSERT_ find, but for what programs that were killed find on their way to their end: there everything
+/// fails.
+class heard_failures final : public ::testing::ScopedFakeTestPartResultReporter {
+public:
+  explicit heard_failures(::testing::TestPartResultArray* into)
+      : ScopedFakeTestPartResultReporter(INTERCEPT_ALL_THREADS, into) {}
+  void ReportTestPartResult(const ::testing::TestPartResult& result) override {
+    if (sim::check_run::is_heard()) ScopedFakeTestPartResultReporter::ReportTestPartResult(result);
+  }
+};
+
+}  // namespace detail
+
+namespace sim {
 
 /// check() within a test. A replay line names the test that runs now, and what EXPECT_ and ASSERT_ find wrong in the scenario and
 /// the programs fails the seed instead of the test: so its plan is made smaller and its timeline shown, and the sentence becomes
@@ -36,9 +52,14 @@ inline ::testing::AssertionResult holds(check_options options, const std::functi
       }
     };
     try {
-      const ::testing::ScopedFakeTestPartResultReporter instead(
-          ::testing::ScopedFakeTestPartResultReporter::INTERCEPT_ALL_THREADS, &found);
-      scenario(run);
+      const detail::heard_failures instead(&found);
+      try {
+        scenario(run);
+      } catch (...) {
+        run.end_programs();  // not when these are the test's own failures again
+        throw;
+      }
+      run.end_programs();
     } catch (...) {
       tell();
       throw;
@@ -48,4 +69,5 @@ inline ::testing::AssertionResult holds(check_options options, const std::functi
   return result ? ::testing::AssertionSuccess() << result.message : ::testing::AssertionFailure() << result.message;
 }
 
-}  // namespace levity::sim
+}  // namespace sim
+}  // namespace levity

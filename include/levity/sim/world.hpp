@@ -43,17 +43,18 @@ public:
   /// Kills every program that runs still.
   ~world();
 
-  /// A host of that name and address (no port). Throws std::invalid_argument if one of them is taken, or the address is none. Before
-  /// play(), or in it.
+  /// A host of that name and address (no port). Throws std::invalid_argument if one of them is taken, or the address is none that
+  /// one machine can have among others (127.0.0.1, 0.0.0.0). Before play(), or in it.
   host& add_host(std::string name, std::string_view at);
   /// The host of that name (asserted).
   [[nodiscard]] host& at(std::string_view name) const;
   /// All but the scenario's, in the order in which they were added.
   [[nodiscard]] std::vector<host*> hosts() const;
 
-  /// Runs `scenario(args...)`, a task, on a host of its own, "scenario" at 10.255.255.254, while the hosts run their programs; returns its
-  /// exit code as lv::run does, once it and all it has spawned has ended. Programs that run still stay as they are, for another
-  /// play(). Ends the process with a dump of all hosts' tasks when everything waits for ever.
+  /// Runs `scenario(args...)`, a task, on a host of its own, "scenario" at 10.255.255.254, while the hosts run their programs;
+  /// returns its exit code as lv::run does, once it and all it has spawned has ended. Programs that run still stay as they are, for
+  /// another play(); those that were killed have ended. Ends the process with a dump of all hosts' tasks when everything waits for
+  /// ever, or the scenario does (set_limit()).
   template <class F, class... Args>
   int play(F scenario, Args... args) {
     if constexpr (detail::makes_task<F, Args...>()) {
@@ -62,17 +63,26 @@ public:
     }
     std::unreachable();  // was refused above
   }
-  /// The host of the scenario, for conditions between it and others. It cannot be killed.
+  /// The host of the scenario, for conditions between it and others. It runs no program, so none can be started, paused, signalled
+  /// or killed there (asserted). Its lv::clock is the world's age and a constant.
   [[nodiscard]] host& here() const noexcept;
+  /// How long a scenario may wait for something else than time, while it does nothing itself: 24 h unless it is said. Then play()
+  /// says that it is deadlocked, although services with intervals of their own go on for ever. A scenario that sleeps is not meant,
+  /// however long, nor one that asks again and again: for those there is check_options::limit.
+  void set_limit(duration how_long);
+  /// Kills every program that runs, and has it ended when this call returns. Not within play(); nothing of it is in a timeline. The
+  /// destructor does it, too; by then what programs refer to by reference may be gone.
+  void end_programs();
 
   /// From now on, for what is sent from one to the other. Asserts that loss is 0 to 1 and nothing negative.
   void set_link(const host& from, const host& to, const link_options& how);
-  /// The same for all pairs of hosts, also of those that are added later; but not the scenario's.
+  /// The same for all pairs of hosts, also of those that are added later; but not the scenario's. Asserts the same.
   void set_links(const link_options& how);
   /// How bytes get from one to the other now.
   [[nodiscard]] link_options link(const host& from, const host& to) const;
   /// Nothing gets from one to the other until heal(). What is sent meanwhile is sent again, as after a loss.
   void cut(const host& from, const host& to);
+  [[nodiscard]] bool is_cut(const host& from, const host& to) const;  ///< by cut() or part(), and not healed
   /// In both directions.
   void part(const host& a, const host& b);
   /// Undoes cut() and part() of this pair.

@@ -11,7 +11,6 @@ namespace levity::inline v0::detail {
 namespace {
 
 constexpr std::uint64_t poll_cost_ns_max = 20'000;
-constexpr std::int64_t billion = 1'000'000'000;
 
 void report_deadlock(std::int64_t now_ns, std::uint64_t sockets) noexcept {
   std::fprintf(stderr,
@@ -26,42 +25,38 @@ void report_deadlock(std::int64_t now_ns, std::uint64_t sockets) noexcept {
 std::unique_ptr<reactor> make_sim_reactor(std::uint64_t seed) { return std::make_unique<sim_reactor>(seed); }
 
 sim_reactor::sim_reactor(std::uint64_t seed)
-    : reactor(sim_network::start_ns), own_(std::make_unique<sim_network>(seed)), network_(own_.get()), site_(own_->add_site({})) {}
+    : reactor(sim_network::start_ns), own_(std::make_unique<sim_network>(seed)), network_(own_.get()), site_(own_->add_site({})),
+      clocks_(right_clocks(*own_)) {}
 
-sim_reactor::sim_reactor(sim_network& shared, sim_network::site_number site)
-    : reactor(shared.now_ns()), network_(&shared), site_(site) {}
+sim_reactor::sim_reactor(sim_network& shared, sim_network::site_number site, const sim_clock& clocks)
+    : reactor(clocks.own_at(shared.now_ns())), network_(&shared), site_(site), clocks_(clocks) {}
 
 sim_reactor::~sim_reactor() = default;
 
 // ---- time ------------------------------------------------------------------------------------------------------------
 
 std::int64_t sim_reactor::now_ns() noexcept {
-  if (left_time_) return base_own_ns_;
-  const std::int64_t passed_ns = network_->now_ns() - base_ns_;
-  if (gain_ppb_ == 0) return base_own_ns_ + passed_ns;
-  return base_own_ns_ + passed_ns + static_cast<std::int64_t>(static_cast<__int128>(passed_ns) * gain_ppb_ / billion);
+  return left_time_ ? clocks_.own_ns + left_by_ns_ : clocks_.own_at(network_->now_ns());
 }
 
-std::int64_t sim_reactor::wall_ns() noexcept { return wall_start_ns + (now_ns() - sim_network::start_ns); }
+std::int64_t sim_reactor::wall_ns() noexcept {
+  return left_time_ ? clocks_.wall_ns + left_by_ns_ : clocks_.wall_at(network_->now_ns());
+}
 
-void sim_reactor::set_clock(std::int64_t ahead_ns, std::int64_t gain_ppb) noexcept {
-  base_own_ns_ = std::max(now_ns(), network_->now_ns() + ahead_ns);
-  base_ns_ = network_->now_ns();
-  gain_ppb_ = gain_ppb;
+void sim_reactor::set_clocks(const sim_clock& clocks) noexcept {
+  if (left_time_) return;
+  LEVITY_ASSERT(clocks.own_at(network_->now_ns()) == now_ns(), "a monotonic clock is not set while a program runs by it");
+  clocks_ = clocks;
 }
 
 void sim_reactor::leave_time(std::int64_t to_ns) noexcept {
-  base_own_ns_ = std::max(now_ns(), to_ns);
+  left_by_ns_ = std::max(now_ns(), to_ns) - clocks_.own_ns;
   left_time_ = true;
 }
 
 std::int64_t sim_reactor::due_ns() const noexcept {
   if (rung_.load(std::memory_order_relaxed) || network_->has_events(site_)) return network_->now_ns();
-  if (due_ns_ == timer_wheel::never_ns) return due_ns_;
-  const std::int64_t own_ns = due_ns_ - base_own_ns_;
-  if (gain_ppb_ == 0) return base_ns_ + own_ns;
-  // Rounded up: woken a moment too early it would only look at its clock and sleep again.
-  return base_ns_ + static_cast<std::int64_t>(static_cast<__int128>(own_ns) * billion / (billion + gain_ppb_)) + 1;
+  return due_ns_ == timer_wheel::never_ns ? due_ns_ : clocks_.network_at(due_ns_);
 }
 
 // ---- polling ---------------------------------------------------------------------------------------------------------
@@ -74,8 +69,10 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
   LEVITY_DEBUG_ASSERT(held.held(), "a reactor is polled by who holds its lease");
   sim_network& net = *network_;
   const bool rung = rung_.exchange(false, std::memory_order_acquire);  // E70 acquire.
-  net.trace(static_cast<std::uint64_t>(until_ns));
-  net.trace(static_cast<std::uint64_t>(net.now_ns()));
+  if (own_ != nullptr || net.has_process(site_)) {  // of a program that was killed nothing is to be known, nor how long it takes
+    net.trace(static_cast<std::uint64_t>(until_ns));
+    net.trace(static_cast<std::uint64_t>(net.now_ns()));
+  }
   if (own_ == nullptr) {
     net.deliver_pending(site_, ready);
     return;

@@ -4,7 +4,8 @@
 //
 // Time. Of a program that is simulated alone time stands still while tasks run. A poll that finds nothing jumps to the next
 // arrival or to its limit; a poll that does not wait moves the clock by a few microseconds, so that a task that is always ready
-// cannot stop it. The calendar begins at a fixed moment and goes with it. The host of a world never waits in a poll: its world moves the clock, and asks when it wants to be woken.
+// cannot stop it. The calendar begins at a fixed moment and goes with it. The host of a world never waits in a poll: its world
+// moves the clock, and asks when it wants to be woken; its clocks are a sim_clock.
 //
 // Edges
 //   E70  ring() -> poll: what the ringing thread did before is visible to who polls. Nothing else here is shared: a simulated
@@ -19,6 +20,7 @@
 
 #include "levity/base/atomic.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/sim/sim_clock.hpp"
 #include "reactor/sim/sim_network.hpp"
 
 namespace levity::inline v0::detail {
@@ -28,10 +30,17 @@ public:
   /// When a run begins, by the calendar: 2026-01-01T00:00:00Z.
   static constexpr std::int64_t wall_start_ns = 1'767'225'600'000'000'000;
 
+  /// Those that go with the network from now on, by the calendar, too.
+  [[nodiscard]] static sim_clock right_clocks(const sim_network& by) noexcept {
+    return {.base_ns = by.now_ns(), .own_ns = by.now_ns(), .wall_ns = wall_start_ns + by.now_ns() - sim_network::start_ns};
+  }
+
   /// Alone.
   explicit sim_reactor(std::uint64_t seed);
-  /// Of a host in a world, which outlives it.
-  sim_reactor(sim_network& shared, sim_network::site_number site);
+  /// Of a host in a world, which outlives it; with the clocks that the host has.
+  sim_reactor(sim_network& shared, sim_network::site_number site, const sim_clock& clocks);
+  /// The same with clocks that are right.
+  sim_reactor(sim_network& shared, sim_network::site_number site) : sim_reactor(shared, site, right_clocks(shared)) {}
   ~sim_reactor() override;
 
   std::int64_t now_ns() noexcept override;
@@ -71,8 +80,8 @@ public:
   [[nodiscard]] sim_network::site_number site() const noexcept { return site_; }
   /// When the host wants to be turned next, in the time of the network: now if something waits for it already.
   [[nodiscard]] std::int64_t due_ns() const noexcept;
-  /// From now on the host's clock is ahead of the network's by so much, and gains so much a second; it does not go back.
-  void set_clock(std::int64_t ahead_ns, std::int64_t gain_ppb) noexcept;
+  /// From now on the host has these clocks. lv::clock is what it was, or the program would see it step (asserted).
+  void set_clocks(const sim_clock& clocks) noexcept;
   /// The host is cut off, and its clock with it: it moves on by itself, to `to_ns` of its own time.
   void leave_time(std::int64_t to_ns) noexcept;
   /// The time of its own at which it wants to be woken.
@@ -85,10 +94,8 @@ private:
   atomic<bool> rung_{false};
   std::int64_t due_ns_ = timer_wheel::never_ns;  // in its own time
 
-  // Own time = base_own_ns_ + (network's time - base_ns_) * (1 + gain).
-  std::int64_t base_ns_ = sim_network::start_ns;
-  std::int64_t base_own_ns_ = sim_network::start_ns;
-  std::int64_t gain_ppb_ = 0;
+  sim_clock clocks_;
+  std::int64_t left_by_ns_ = 0;  // how far it has gone by itself since the moment of clocks_
   bool left_time_ = false;
 };
 

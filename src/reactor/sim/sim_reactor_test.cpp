@@ -240,4 +240,38 @@ TEST(sim_reactor, a_deadlock_names_every_task_and_what_it_waits_for) {
   }), "\"the taker\" spawned at [^\n]* waits: channel receive(.|\n)*\"main\" waits: join(.|\n)*levity: 2 tasks");
 }
 
+TEST(sim_reactor, of_a_host_has_the_clocks_it_is_given_and_leaves_the_worlds_time_with_both) {
+  sim_network network(1);
+  const sim_network::site_number site = network.add_site({*address::parse("10.0.0.1:0")});
+  sim_clock clocks{.base_ns = network.now_ns(), .own_ns = 5'000'000'000, .wall_ns = 77'000'000'000};
+  sim_reactor host(network, site, clocks);
+  EXPECT_EQ(host.now_ns(), 5'000'000'000);
+  EXPECT_EQ(host.wall_ns(), 77'000'000'000);
+  network.advance(network.now_ns() + 1'000'000'000);
+  clocks.set(network.now_ns(), 9'000'000'000, 0);
+  host.set_clocks(clocks);
+  EXPECT_EQ(host.now_ns(), 6'000'000'000);
+  EXPECT_EQ(host.wall_ns(), 9'000'000'000);
+  host.wake_at(8'000'000'000);
+  EXPECT_EQ(host.due_ns(), network.now_ns() + 2'000'000'000);
+  host.leave_time(16'000'000'000);
+  EXPECT_EQ(host.now_ns(), 16'000'000'000);
+  EXPECT_EQ(host.wall_ns(), 19'000'000'000);
+  network.advance(network.now_ns() + 1'000'000'000);
+  EXPECT_EQ(host.now_ns(), 16'000'000'000) << "the world's time is not its own any more";
+}
+
+TEST(sim_reactor, a_program_never_sees_its_monotonic_clock_step) {
+  EXPECT_DEATH(
+      {
+        sim_network network(1);
+        const sim_network::site_number site = network.add_site({*address::parse("10.0.0.1:0")});
+        sim_clock clocks = sim_reactor::right_clocks(network);
+        sim_reactor host(network, site);
+        clocks.boot(network.now_ns(), 1'000'000'000);
+        host.set_clocks(clocks);
+      },
+      "a monotonic clock is not set while a program runs by it");
+}
+
 }  // namespace levity::detail

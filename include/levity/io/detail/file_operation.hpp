@@ -50,6 +50,8 @@ struct file_backend {
 
   // What is asked of an open file at once, without a wait; any thread. The kernel answers where nobody else does. A count, 0 or a
   // negative errno.
+  /// What an operation comes to that is made in place, in no time; it has no task and does not complete.
+  virtual std::int64_t perform_now(const file_operation& operation) noexcept;
   /// Bytes in the file.
   virtual std::int64_t size_of(std::int32_t fd) noexcept;
   /// The members of a struct statx that `wanted` names.
