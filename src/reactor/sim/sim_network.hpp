@@ -138,6 +138,8 @@ public:
   /// tcp(7), between sites; other options are taken and ignored.
   io_result<void> set_option(endpoint& watched, int level, int option, int value) noexcept;
 
+  /// Also those that nobody holds any more; for tests.
+  [[nodiscard]] std::size_t sockets() const noexcept { return sockets_.size(); }
   void check_invariants() const noexcept;
 
 private:
