@@ -130,6 +130,7 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
 void sim_network::next_arrival_at(socket& to) {
   if (to.inbound.empty() || to.inbound.front().arrival_ns > now_ns_) return;
   const number id = to.id;
+  const bool passes_by = to.inbound.front().what == segment::kind::credit;
   if (to.inbound.front().lost || !sites_[to.site]->has_power) {
     if (send_again(to)) return;
   } else {
@@ -145,7 +146,7 @@ void sim_network::next_arrival_at(socket& to) {
   }
   // What has come meanwhile had to wait for this one.
   segment& next = still->inbound.front();
-  next.since_ns = now_ns_;
+  if (!passes_by) next.since_ns = now_ns_;
   if (next.arrival_ns <= now_ns_) push_arrival(now_ns_, id);
 }
 
@@ -341,19 +342,19 @@ void sim_network::erase_if_done(socket& s) noexcept {
     if (both_severed || peer == nullptr || (s.fin_sent && s.fin_received)) erase(s);
     return;
   }
-  if (peer != nullptr && peer->other == s.id && !peer->over) {
-    if (!is_left(*peer) || !s.inbound.empty() || !peer->inbound.empty()) return;
-    erase(*peer);
+  if (peer != nullptr && peer->other == s.id) {
+    if (!peer->over && (!is_left(*peer) || !s.inbound.empty() || !peer->inbound.empty())) return;
+    if (is_left(*peer)) erase(*peer);
   }
   erase(s);
 }
 
-// Between sites: it sends nothing any more. Its other half, which nobody may hold any more, goes away.
+// Between sites: it sends nothing any more. Its other half goes away, if nobody holds it any more; it itself does not.
 void sim_network::end(socket& s) noexcept {
   s.over = true;
   s.timer_ns = no_time;
   socket* peer = find(s.other);
-  if (peer != nullptr && peer->other == s.id) erase_if_done(*peer);
+  if (peer != nullptr && peer->other == s.id && is_left(*peer)) erase(*peer);
 }
 
 // Of a connection that nobody will accept.

@@ -626,6 +626,16 @@ TEST(sim_network, an_orphan_whose_peer_is_gone_goes_too_although_the_reset_was_l
   EXPECT_EQ(c.net.sockets(), 1U);
 }
 
+TEST(sim_network, two_who_have_closed_leave_nothing_although_one_was_not_told_of_a_reset) {
+  connection c;
+  c.cut_to(c.b);
+  c.close(c.client, true);  // the reset is lost
+  c.heal();
+  EXPECT_EQ(c.net.sockets(), 3U) << "somebody has to answer the server";
+  c.close(c.server);
+  EXPECT_EQ(c.net.sockets(), 1U);
+}
+
 // ---- addresses and links ---------------------------------------------------------------------------------------------
 
 TEST(sim_network, a_listener_on_every_ipv6_address_takes_ipv4_unless_it_says_no) {
