@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "levity/base/assert.hpp"
@@ -1152,7 +1153,7 @@ void sim_network::check_invariants() const noexcept {
                   "a socket with an event is listed once");
     const socket* peer = find(each->other);
     if (crosses(*each)) {
-      LEVITY_ASSERT(each->over || each->listener || each->connecting || peer != nullptr,
+      LEVITY_ASSERT(each->over || each->severed || each->listener || each->connecting || peer != nullptr,
                     "a connection between sites has both of its halves");
       LEVITY_ASSERT(!can_ask(*each) || !has_to_ask(*each) || each->timer_ns != no_time, "who has to ask has a timer");
       LEVITY_ASSERT(!is_left(*each) || (peer != nullptr && !peer->over), "who is held by nobody stays for a peer that may send");

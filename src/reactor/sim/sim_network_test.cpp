@@ -518,6 +518,27 @@ TEST(sim_network, options_of_a_severed_socket_reach_nobody) {
   EXPECT_EQ(c.write(*c.client, std::string(100, 'x')), 100U);
 }
 
+TEST(sim_network, who_is_killed_while_it_connects_leaves_nothing) {
+  two_sites w;
+  endpoint* listener = w.listen();
+  w.cut_to(w.a);
+  endpoint* client = w.start();
+  for (const std::int64_t later_ns : {std::int64_t{0}, 1 * ms}) {  // before the request has come, and after it
+    w.pass(later_ns);
+    w.net.sever(w.a, false);
+    w.net.check_invariants();
+    w.close(client);
+    w.net.restore(w.a);
+    client = w.start();
+  }
+  w.net.sever(w.a, true);
+  w.net.check_invariants();
+  w.close(client);
+  w.pass(70 * s);
+  EXPECT_EQ(w.accept(*listener), nullptr);
+  EXPECT_EQ(w.net.sockets(), 1U);
+}
+
 // ---- loss of power ---------------------------------------------------------------------------------------------------
 
 TEST(sim_network, nothing_of_the_life_before_a_loss_of_power_is_sent_but_resets) {
