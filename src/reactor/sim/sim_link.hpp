@@ -14,7 +14,9 @@ struct sim_link {
   std::uint32_t lost_per_million = 0;    // packets that the sender has to send again
   bool cut = false;                      // all of them
 
-  std::int64_t busy_until_ns = 0;        // the network's: when what was sent before is out
+  // The network's: when what was sent before is out, as was reckoned with so many bytes per second.
+  std::int64_t busy_until_ns = 0;
+  std::uint64_t busy_rate = 0;
 };
 
 /// How long a sender waits before it sends a packet for the `attempt`th time again, 1 the first, as Linux does: 200 ms at least
@@ -29,5 +31,14 @@ constexpr std::int64_t retransmission_timeout_ns(unsigned attempt, bool connects
 /// Retransmissions after which Linux gives up: net.ipv4.tcp_syn_retries, about 127 s, and tcp_retries2, about a quarter of an hour.
 constexpr unsigned connect_retries = 6;
 constexpr unsigned data_retries = 15;
+
+/// How often Linux asks for the last word of a handshake (tcp_synack_retries), and how long a connection waits for it: about 63 s.
+constexpr unsigned handshake_retries = 5;
+constexpr std::int64_t handshake_max_ns = 63'000'000'000;
+
+/// tcp(7): a connection with SO_KEEPALIVE that sets nothing else is asked after two hours, nine times, 75 s apart.
+constexpr int keep_alive_idle_s = 7200;
+constexpr int keep_alive_interval_s = 75;
+constexpr int keep_alive_probes = 9;
 
 }  // namespace levity::detail

@@ -1,15 +1,16 @@
 #include "reactor/sim/sim_network.hpp"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "levity/base/assert.hpp"
-#include "reactor/timer_wheel.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -22,6 +23,7 @@ constexpr std::uint64_t slow_latency_ns_spread = 5'000'000;
 constexpr std::size_t window_min = 4096;
 constexpr std::size_t window_max = 64 * 1024;
 constexpr std::uint16_t first_free_port = 32'768;
+constexpr std::int64_t second_ns = 1'000'000'000;
 
 // What a socket's pending event says.
 constexpr unsigned can_read = 1;
@@ -51,7 +53,7 @@ address with_port(const address& host, std::uint16_t port) noexcept {
 
 }  // namespace
 
-sim_network::sim_network(std::uint64_t seed) : random_(seed), program_random_(~seed) {}
+sim_network::sim_network(std::uint64_t seed) : seed_(seed), random_(seed) {}
 
 sim_network::~sim_network() = default;
 
@@ -77,10 +79,19 @@ std::uint64_t sim_network::draw(std::uint64_t bound) noexcept {
   return drawn;
 }
 
-std::uint64_t sim_network::draw_for_program() noexcept {
-  const std::uint64_t drawn = program_random_();
-  trace(drawn);
+std::uint64_t sim_network::draw_for_program(site_number at) noexcept {
+  site& of = *sites_[at];
+  const std::uint64_t drawn = of.has_process ? of.program_random() : of.dead_random();
+  trace_at(at, drawn);
   return drawn;
+}
+
+std::uint64_t sim_network::draw_at(site_number at, std::uint64_t bound) noexcept {
+  return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
+}
+
+void sim_network::trace_at(site_number at, std::uint64_t word) noexcept {
+  if (sites_[at]->has_process) trace(word);
 }
 
 // A transfer of at most `most` bytes, often cut short.
@@ -88,8 +99,15 @@ std::size_t sim_network::draw_size(std::size_t most) noexcept {
   return one_in(4) ? 1 + static_cast<std::size_t>(draw(most)) : most;
 }
 
-std::int64_t sim_network::next_arrival_ns() const noexcept {
-  return arrivals_.empty() ? timer_wheel::never_ns : arrivals_.top().at_ns;
+// Questions that need not be asked any more are none: else nobody could tell a deadlock while one is left.
+std::int64_t sim_network::next_arrival_ns() noexcept {
+  const auto is_void = [&](const arrival& each) {
+    const socket* to = find(each.to);
+    if (each.what == due::timer) return to == nullptr || to->timer_ns != each.at_ns;
+    return each.what == due::request && to != nullptr && crosses(*to) && !to->connecting;
+  };
+  while (!arrivals_.empty() && is_void(arrivals_.top())) arrivals_.pop();
+  return arrivals_.empty() ? no_time : arrivals_.top().at_ns;
 }
 
 void sim_network::advance(std::int64_t to_ns) noexcept {
@@ -99,10 +117,12 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
     arrivals_.pop();
     socket* to = find(next.to);
     if (to == nullptr) continue;
-    if (next.is_request) {
-      requested(*to);
-    } else {
-      next_arrival_at(*to);
+    switch (next.what) {
+      case due::segments: next_arrival_at(*to); break;
+      case due::request: requested(*to); break;
+      case due::timer:
+        if (to->timer_ns == next.at_ns) look(*to);
+        break;
     }
   }
 }
@@ -110,23 +130,63 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
 // The first segment on its way to a socket is due. It may have been dropped since: then another one is first, or none.
 void sim_network::next_arrival_at(socket& to) {
   if (to.inbound.empty() || to.inbound.front().arrival_ns > now_ns_) return;
-  if (segment& first = to.inbound.front(); first.lost || !sites_[to.site]->has_power) {
-    socket* from = find(first.from);
-    if (from == nullptr || from->dark || ++first.attempts > data_retries) {
-      to.inbound.clear();
-      if (from != nullptr && !from->dark) break_off(*from, ETIMEDOUT);
-      return;
-    }
-    set_off(*from, to, first);
-    return push_arrival(first.arrival_ns, to.id);
+  const number id = to.id;
+  const bool passes_by = to.inbound.front().what == segment::kind::credit;
+  if (to.inbound.front().lost || !sites_[to.site]->has_power) {
+    if (send_again(to)) return;
+  } else {
+    segment what = std::move(to.inbound.front());
+    to.inbound.pop_front();
+    arrive(to, std::move(what));
+  }
+  socket* still = find(id);
+  if (still == nullptr) return;
+  if (still->inbound.empty()) {
+    if (crosses(*still)) erase_if_done(*still);
+    return;
+  }
+  // What has come meanwhile had to wait for this one.
+  segment& next = still->inbound.front();
+  if (!passes_by) next.since_ns = now_ns_;
+  if (next.arrival_ns <= now_ns_) push_arrival(now_ns_, id);
+}
+
+// The first segment on its way to a socket has not come there. False: it is gone, and what is behind it may come.
+bool sim_network::send_again(socket& to) {
+  segment& first = to.inbound.front();
+  using kind = segment::kind;
+  if (crosses(to) && (first.what == kind::rst || first.what == kind::credit || first.what == kind::established)) {
+    to.inbound.pop_front();
+    return false;
   }
   const number id = to.id;
-  segment what = std::move(to.inbound.front());
-  to.inbound.pop_front();
-  arrive(to, std::move(what));
-  // What has come meanwhile had to wait for this one.
-  socket* still = find(id);
-  if (still != nullptr && !still->inbound.empty() && still->inbound.front().arrival_ns <= now_ns_) push_arrival(now_ns_, id);
+  socket* from = find(first.from);
+  if (from == nullptr || from->over) {
+    to.inbound.clear();
+    if (to.awaiting) {
+      abandon(to);
+    } else if (crosses(to)) {
+      erase_if_done(to);
+    }
+    return true;
+  }
+  const bool confirms = first.what == kind::confirmed;
+  const bool too_long = !confirms && from->user_timeout_ns > 0 && now_ns_ - first.since_ns >= from->user_timeout_ns;
+  if (++first.attempts > (confirms ? handshake_retries : data_retries) || too_long) {
+    if (confirms) {
+      // The server's kernel forgets the half; the client believes that it is connected until it says something.
+      to.inbound.pop_front();
+      if (to.awaiting) abandon(to);
+      return false;
+    }
+    to.inbound.clear();
+    break_off(*from, ETIMEDOUT);
+    if (socket* still = find(id); still != nullptr && crosses(*still)) erase_if_done(*still);
+    return true;
+  }
+  set_off(*from, to, first);
+  push_arrival(first.arrival_ns, id);
+  return true;
 }
 
 // ---- sites -----------------------------------------------------------------------------------------------------------
@@ -138,7 +198,21 @@ sim_network::site_number sim_network::add_site(std::vector<address> addresses) {
   sites_.push_back(std::make_unique<site>());
   sites_.back()->addresses = std::move(addresses);
   sites_.back()->to.resize(count + 1);
+  begin_life(count);
   return count;
+}
+
+// Not by a draw: a host that starts once more leaves what the network draws as it is.
+void sim_network::begin_life(site_number of) noexcept {
+  site& begun = *sites_[of];
+  const std::uint64_t life = (std::uint64_t{of} << 32 | begun.lives++) * 0xbf58476d1ce4e5b9;
+  begun.program_random = rng(~seed_ ^ life);
+  begun.dead_random = rng(seed_ ^ ~life);
+}
+
+void sim_network::restore(site_number of) noexcept {
+  sites_[of]->has_power = sites_[of]->has_process = true;
+  begin_life(of);
 }
 
 void sim_network::sever(site_number of, bool silently) noexcept {
@@ -146,18 +220,31 @@ void sim_network::sever(site_number of, bool silently) noexcept {
   trace(std::uint64_t{of} << 1 | (silently ? 1 : 0));
   if (silently) gone.has_power = false;
   gone.has_process = false;
-  const std::vector<number> all = std::exchange(gone.sockets, {});
+  const std::vector<number> all = gone.sockets;
   for (const number id : all) {
     socket* found = find(id);
-    if (found == nullptr || found->severed || found->closed) continue;
+    if (found == nullptr) continue;
     socket& s = *found;
+    if (s.closed || s.severed) {  // its process was gone before; now its kernel is, too
+      if (!silently) continue;
+      darken(s);
+      erase_if_done(s);
+      continue;
+    }
+    if (s.awaiting) {
+      if (silently) darken(s);
+      abandon(s);
+      continue;
+    }
     if (s.listener) {
       for (const number queued : std::exchange(s.queue, {})) {
-        socket* waits = find(queued);
-        if (waits == nullptr) continue;
-        if (!silently) send_reset(*waits);
-        waits->closed = true;
-        erase_if_done(*waits);
+        socket& waits = *find(queued);
+        if (silently) {
+          darken(waits);
+        } else if (!waits.over) {
+          send_reset(waits);
+        }
+        abandon(waits);
       }
       listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
       s.listener = false;
@@ -165,12 +252,13 @@ void sim_network::sever(site_number of, bool silently) noexcept {
       // As a process that ends: what it has not read makes a reset of it.
       if (s.unread_bytes() > 0) {
         send_reset(s);
+        if (crosses(s)) end(s);
       } else if (!s.fin_sent) {
         send(s, {.what = segment::kind::fin});
       }
     }
     s.severed = true;
-    s.dark = silently;
+    if (silently) darken(s);
     s.broken = true;
     s.broken_by = ECONNRESET;
     s.connecting = false;
@@ -179,12 +267,26 @@ void sim_network::sever(site_number of, bool silently) noexcept {
   }
 }
 
+// Its site loses power: what was on the wire arrives, what had to be sent again will not be, and nothing behind it counts.
+void sim_network::darken(socket& s) noexcept {
+  s.severed = true;
+  s.dark = true;
+  s.over = true;
+  if (!crosses(s)) return;
+  if (socket* peer = find(s.other)) {
+    peer->inbound.erase(std::ranges::find_if(peer->inbound, [](const segment& each) { return each.lost; }), peer->inbound.end());
+  }
+  end(s);
+}
+
 // ---- sockets ---------------------------------------------------------------------------------------------------------
 
 sim_network::socket& sim_network::create(site_number at) {
   auto made = std::make_unique<socket>();
   made->id = next_id_++;
   made->site = at;
+  made->other_site = at;
+  made->heard_ns = now_ns_;
   // Most windows are wide, some are so narrow that every message is cut.
   made->window = window_min + static_cast<std::size_t>(draw(one_in(4) ? window_min : window_max));
   socket& result = *made;
@@ -231,16 +333,44 @@ void sim_network::erase(socket& s) noexcept {
   sockets_.erase(s.id);
 }
 
-// An orphan that nobody will hear of again goes away. What was severed answers for itself as long as its peer is there.
+// Who is held by nobody goes away when nobody will hear of it again; see the preface.
 void sim_network::erase_if_done(socket& s) noexcept {
-  if (s.watch != nullptr || !(s.closed || s.severed)) return;
-  if (s.other == nobody || find(s.other) == nullptr || (s.fin_sent && s.fin_received)) erase(s);
+  if (!is_left(s)) return;
+  socket* peer = find(s.other);
+  if (!crosses(s)) {
+    const bool both_severed = peer != nullptr && s.severed && peer->severed && is_left(*peer);
+    if (both_severed) erase(*peer);
+    if (both_severed || peer == nullptr || (s.fin_sent && s.fin_received)) erase(s);
+    return;
+  }
+  if (peer != nullptr && peer->other == s.id) {
+    if (!peer->over && (!is_left(*peer) || !s.inbound.empty() || !peer->inbound.empty())) return;
+    if (is_left(*peer)) erase(*peer);
+  }
+  erase(s);
+}
+
+// Between sites: it sends nothing any more. Its other half goes away, if nobody holds it any more; it itself does not.
+void sim_network::end(socket& s) noexcept {
+  s.over = true;
+  s.timer_ns = no_time;
+  socket* peer = find(s.other);
+  if (peer != nullptr && peer->other == s.id && is_left(*peer)) erase(*peer);
+}
+
+// Of a connection that nobody will accept.
+void sim_network::abandon(socket& s) noexcept {
+  s.awaiting = false;
+  s.closed = true;
+  if (!crosses(s)) return erase(s);
+  end(s);
+  erase_if_done(s);
 }
 
 // ---- the network -----------------------------------------------------------------------------------------------------
 
-void sim_network::push_arrival(std::int64_t at_ns, number to, bool is_request) {
-  arrivals_.push({at_ns, draw(1 << 20), next_serial_++, to, is_request});
+void sim_network::push_arrival(std::int64_t at_ns, number to, due what) {
+  arrivals_.push({at_ns, draw(1 << 20), next_serial_++, to, what});
 }
 
 // Whether a packet that is sent now gets there.
@@ -259,6 +389,14 @@ std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std:
   }
   sim_link& by = link(from, to);
   std::int64_t out_ns = now_ns_;
+  // What waits to get out does so as fast as the link now is.
+  if (const std::uint64_t before = std::exchange(by.busy_rate, by.bytes_per_second); before != by.busy_rate) {
+    const std::int64_t left_ns = std::max(by.busy_until_ns - now_ns_, std::int64_t{0});
+    const bool is_kept = before > 0 && by.busy_rate > 0;
+    by.busy_until_ns = now_ns_ + (is_kept ? static_cast<std::int64_t>(static_cast<double>(left_ns) * static_cast<double>(before) /
+                                                                      static_cast<double>(by.busy_rate))
+                                          : 0);
+  }
   if (by.bytes_per_second > 0) {
     out_ns = std::max(out_ns, by.busy_until_ns) +
              static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
@@ -275,11 +413,15 @@ void sim_network::record(sim_happening::kind what, const socket& at, std::size_t
 // Says when it arrives, or when it is sent again.
 void sim_network::set_off(socket& from, socket& to, segment& what) {
   what.lost = !passes(from.site, to.site);
+  what.out_ns = now_ns_;
   if (what.lost) {
     record(sim_happening::kind::lost, from, what.bytes.size());
     const std::int64_t round_trip_ns = 2 * link(from.site, to.site).latency_ns;
-    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, false, round_trip_ns);
+    const bool connects = what.what == segment::kind::confirmed;
+    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, connects, round_trip_ns);
+    if (from.user_timeout_ns > 0 && !connects) what.arrival_ns = std::min(what.arrival_ns, what.since_ns + from.user_timeout_ns);
   } else {
+    what.credit += std::exchange(from.credit_owed, 0);
     what.arrival_ns = draw_arrival_ns(from.site, to.site, what.bytes.size() + 40);
   }
   what.arrival_ns = std::max(what.arrival_ns, now_ns_ + 1);
@@ -289,32 +431,111 @@ void sim_network::send(socket& from, segment what) {
   if (what.what == segment::kind::fin) from.fin_sent = true;
   socket* there = find(from.other);
   if (there == nullptr || from.dark) return;
+  const bool far = crosses(from);
+  if (far && from.over) return;
   what.from = from.id;
+  what.since_ns = now_ns_;
   set_off(from, *there, what);
+  if (far && what.lost && what.what == segment::kind::established) return;  // the client asks again
   what.arrival_ns = std::max(what.arrival_ns, there->last_arrival_ns + 1);
-  there->last_arrival_ns = what.arrival_ns;
+  if (!what.lost) {
+    there->last_arrival_ns = what.arrival_ns;
+    // Whatever comes from a client confirms the connection, too.
+    if (!there->inbound.empty()) {
+      if (segment& first = there->inbound.front(); first.lost && first.what == segment::kind::confirmed) {
+        first.lost = false;
+        first.out_ns = now_ns_;
+        first.arrival_ns = what.arrival_ns;
+      }
+    }
+  }
   const std::int64_t arrival_ns = what.arrival_ns;
   there->inbound.push_back(std::move(what));
   push_arrival(arrival_ns, there->id);
 }
 
-// A reset overtakes, or not, what is still on its way; never only a part: an end of stream must stand for all bytes. It is sent once.
-void sim_network::send_reset(socket& from) {
+// Of bytes that were read.
+void sim_network::send_credit(socket& from, std::size_t bytes) {
+  if (!crosses(from)) return send(from, {.what = segment::kind::credit, .credit = bytes});
   socket* there = find(from.other);
-  if (there == nullptr || !passes(from.site, there->site)) return;
+  if (there == nullptr || from.over) return;
+  from.credit_owed += bytes;
+  if (passes(from.site, there->site)) {
+    push_credit(from, *there);
+  } else {
+    record(sim_happening::kind::lost, from);
+  }
+}
+
+// All that is owed, between sites, by a packet that passes. It does not wait for what was lost before.
+void sim_network::push_credit(socket& from, socket& to) {
+  segment what{.what = segment::kind::credit, .out_ns = now_ns_, .credit = std::exchange(from.credit_owed, 0), .from = from.id};
+  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, 40), now_ns_ + 1);
+  const auto before = std::ranges::find_if(to.inbound, [](const segment& each) { return each.lost; });
+  if (before != to.inbound.begin()) what.arrival_ns = std::max(what.arrival_ns, std::prev(before)->arrival_ns + 1);
+  if (before == to.inbound.end()) {
+    what.arrival_ns = std::max(what.arrival_ns, to.last_arrival_ns + 1);
+    to.last_arrival_ns = what.arrival_ns;
+  }
+  const std::int64_t arrival_ns = what.arrival_ns;
+  to.inbound.insert(before, std::move(what));
+  push_arrival(arrival_ns, to.id);
+}
+
+// Once. False: it was lost.
+bool sim_network::send_reset(socket& from) {
+  socket* there = find(from.other);
+  if (there == nullptr) return true;
+  if (!passes(from.site, there->site)) return false;
+  push_reset(from, *there);
+  return true;
+}
+
+// A reset overtakes, or not, what is still on its way; never only a part: an end of stream must stand for all bytes.
+void sim_network::push_reset(socket& from, socket& to) {
+  const auto is_reset = [](const segment& each) { return each.what == segment::kind::rst; };
+  if (crosses(from) && std::ranges::any_of(to.inbound, is_reset)) return;
   const auto stops = [](const segment& each) { return each.lost; };
-  if (one_in(2) || std::ranges::any_of(there->inbound, stops)) {
-    std::erase_if(there->inbound, [](const segment& each) {
+  if (one_in(2) || std::ranges::any_of(to.inbound, stops)) {
+    std::erase_if(to.inbound, [](const segment& each) {
       return each.what == segment::kind::data || each.what == segment::kind::fin || each.lost;
     });
   }
-  segment what{.what = segment::kind::rst, .from = from.id};
-  what.arrival_ns = std::max(draw_arrival_ns(from.site, there->site, 40), now_ns_ + 1);
-  if (!there->inbound.empty()) what.arrival_ns = std::max(what.arrival_ns, there->inbound.back().arrival_ns + 1);
-  there->last_arrival_ns = what.arrival_ns;
+  segment what{.what = segment::kind::rst, .out_ns = now_ns_, .from = from.id};
+  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, 40), now_ns_ + 1);
+  if (!to.inbound.empty()) what.arrival_ns = std::max(what.arrival_ns, to.inbound.back().arrival_ns + 1);
+  to.last_arrival_ns = what.arrival_ns;
   const std::int64_t arrival_ns = what.arrival_ns;
-  there->inbound.push_back(std::move(what));
-  push_arrival(arrival_ns, there->id);
+  to.inbound.push_back(std::move(what));
+  push_arrival(arrival_ns, to.id);
+}
+
+// To a segment that has just come. Who does not get the answer asks for it.
+void sim_network::answer_by_reset(socket& s) {
+  const bool is_told = send_reset(s);
+  socket* sender = crosses(s) ? find(s.other) : nullptr;
+  if (sender == nullptr || sender->over) return;
+  if (!is_told) {
+    sender->unsure = true;
+    sender->unsure_ns = now_ns_;
+  }
+  arm(*sender);
+}
+
+// A segment that has just come, between sites. Not a segment of its own: only whether it is lost matters.
+void sim_network::acknowledge(socket& s) {
+  socket* sender = crosses(s) ? find(s.other) : nullptr;
+  if (sender == nullptr || sender->over) return;
+  if (passes(s.site, sender->site)) {
+    sender->unsure = false;
+    sender->unanswered = 0;
+    sender->heard_ns = now_ns_;
+    if (s.credit_owed > 0) push_credit(s, *sender);
+  } else {
+    sender->unsure = true;
+    sender->unsure_ns = now_ns_;
+  }
+  arm(*sender);
 }
 
 // Asks the other site for a connection, once more.
@@ -324,22 +545,39 @@ void sim_network::request(socket& client) {
   client.requests++;
   const std::int64_t at_ns = client.request_lost ? now_ns_ + retransmission_timeout_ns(client.requests, true, 0)
                                                  : draw_arrival_ns(client.site, client.other_site, 40);
-  push_arrival(std::max(at_ns, now_ns_ + 1), client.id, true);
+  push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
+}
+
+// The request, or the answer to it, was lost: once more, after a while.
+void sim_network::ask_later(socket& client) {
+  client.request_lost = true;
+  push_arrival(now_ns_ + retransmission_timeout_ns(client.requests, true, 0), client.id, due::request);
 }
 
 void sim_network::requested(socket& client) {
-  if (!client.connecting || client.closed || client.severed || client.other != nobody) return;
+  const bool far = crosses(client);
+  if (!client.connecting || client.closed || client.severed || (!far && client.other != nobody)) return;
   trace(client.id);
   if (client.request_lost) {
     if (client.requests > connect_retries) return break_off(client, ETIMEDOUT);
     return request(client);
   }
+  if (client.other != nobody) {  // it has been here before, and has not heard of that
+    socket* half = find(client.other);
+    const socket* asked = half != nullptr && half->awaiting ? find(half->listens) : nullptr;
+    if (asked != nullptr && asked->listener) {
+      const auto answers = [](const segment& each) { return each.what == segment::kind::established; };
+      if (std::ranges::none_of(client.inbound, answers)) send(*half, {.what = segment::kind::established});
+      return ask_later(client);
+    }
+    // What it was answered for is gone.
+    std::erase_if(client.inbound, [&](const segment& each) { return each.from == client.other; });
+    client.other = nobody;
+    if (half != nullptr) abandon(*half);
+  }
   socket* listener = sites_[client.other_site]->has_process ? listener_at(client.other_site, client.peer) : nullptr;
   const bool is_full = listener != nullptr && listener->queue.size() >= listener->backlog;
-  if (is_full && client.site != client.other_site) {  // no answer: the client asks again
-    client.request_lost = true;
-    return push_arrival(now_ns_ + retransmission_timeout_ns(client.requests, true, 0), client.id, true);
-  }
+  if (is_full && far) return ask_later(client);  // no answer
   if (listener == nullptr || is_full) return refuse(client);
   socket& server = create(listener->site);
   server.local = client.peer;
@@ -347,18 +585,46 @@ void sim_network::requested(socket& client) {
   server.other = client.id;
   server.other_site = client.site;
   client.other = server.id;
+  if (far) {
+    server.awaiting = true;
+    server.listens = listener->id;
+    server.timer_ns = now_ns_ + handshake_max_ns;
+    push_arrival(server.timer_ns, server.id, due::timer);
+    send(server, {.what = segment::kind::established});
+    return ask_later(client);
+  }
   record(sim_happening::kind::connected, server);
   listener->queue.push_back(server.id);
   send(server, {.what = segment::kind::established});
   if (listener->owes_read || one_in(2)) raise(*listener, can_read);
 }
 
+// The last word of a handshake has come.
+void sim_network::confirm(socket& half, segment what) {
+  if (!half.awaiting) return;
+  socket* listener = find(half.listens);
+  if (listener == nullptr || !listener->listener) {
+    answer_by_reset(half);
+    return abandon(half);
+  }
+  if (listener->queue.size() >= listener->backlog) {  // not heard, as a kernel does: there will be another one
+    what.lost = true;
+    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, true, 0);
+    push_arrival(what.arrival_ns, half.id);
+    half.inbound.push_front(std::move(what));
+    return;
+  }
+  half.awaiting = false;
+  half.timer_ns = no_time;
+  acknowledge(half);
+  record(sim_happening::kind::connected, half);
+  listener->queue.push_back(half.id);
+  if (listener->owes_read || one_in(2)) raise(*listener, can_read);
+}
+
 // By its site, on behalf of a socket that is not there.
 void sim_network::refuse(socket& client) {
-  if (!passes(client.other_site, client.site)) {
-    client.request_lost = true;
-    return push_arrival(now_ns_ + retransmission_timeout_ns(client.requests, true, 0), client.id, true);
-  }
+  if (!passes(client.other_site, client.site)) return ask_later(client);
   segment what{.what = segment::kind::rst};
   what.arrival_ns = std::max(draw_arrival_ns(client.other_site, client.site, 40), client.last_arrival_ns + 1);
   client.last_arrival_ns = what.arrival_ns;
@@ -369,6 +635,7 @@ void sim_network::refuse(socket& client) {
 // Nothing can be sent or will come any more.
 void sim_network::break_off(socket& s, int error) {
   trace(static_cast<std::uint64_t>(error) << 32 | s.id);
+  if (std::exchange(s.awaiting, false)) s.closed = true;
   const bool is_heard = !s.closed && !s.severed;
   if (is_heard) {
     record(error == ETIMEDOUT      ? sim_happening::kind::timed_out
@@ -380,26 +647,55 @@ void sim_network::break_off(socket& s, int error) {
   s.broken_by = error;
   s.connecting = false;
   s.broken = true;
-  s.other = nobody;
+  if (crosses(s)) {
+    end(s);
+  } else {
+    s.other = nobody;
+  }
   if (!is_heard) return erase_if_done(s);
   raise(s, can_read | can_write | ended | failed);
 }
 
 void sim_network::arrive(socket& s, segment what) {
   trace(static_cast<std::uint64_t>(what.what) << 32 | s.id);
+  const bool far = crosses(s);
+  if (far) {
+    if (s.over) {
+      if (what.what != segment::kind::rst) answer_by_reset(s);
+      return erase_if_done(s);
+    }
+    if (what.what != segment::kind::rst) {
+      s.heard_ns = now_ns_;
+      s.unanswered = 0;
+      if (what.out_ns > s.unsure_ns) s.unsure = false;
+      if (what.what != segment::kind::credit && what.credit > 0) take_credit(s, what.credit);
+    }
+  }
   // Who has closed, or has lost its process, wants nothing more.
   const auto answers_reset = [&] {
     if (!s.closed && !s.severed) return false;
-    send_reset(s);
-    s.other = nobody;
+    if (far) {
+      answer_by_reset(s);
+      end(s);
+    } else {
+      send_reset(s);
+      s.other = nobody;
+    }
     erase_if_done(s);
     return true;
   };
   switch (what.what) {
     case segment::kind::established:
+      if (far && !s.connecting && !s.severed) return;
       s.connecting = false;
       if (answers_reset()) return;
+      if (far) {
+        send(s, {.what = segment::kind::confirmed});
+        arm(s);
+      }
       return raise(s, can_write);
+    case segment::kind::confirmed:
+      return confirm(s, std::move(what));
     case segment::kind::data:
       if (answers_reset()) return;
       if (s.unread_from == s.unread.size()) {
@@ -407,22 +703,117 @@ void sim_network::arrive(socket& s, segment what) {
         s.unread_from = 0;
       }
       s.unread.insert(s.unread.end(), what.bytes.begin(), what.bytes.end());
+      if (far) acknowledge(s);
       if (s.owes_read || one_in(2)) raise(s, can_read);
       return;
     case segment::kind::credit:
       if (s.severed) return;
-      LEVITY_ASSERT(s.unacknowledged >= what.credit, "a peer reads no more than was sent");
-      s.unacknowledged -= what.credit;
-      if (s.owes_write) raise(s, can_write);
-      return;
+      return take_credit(s, what.credit);
     case segment::kind::fin:
       if (s.dark && answers_reset()) return;
       s.fin_received = true;
-      if (s.closed) return erase_if_done(s);
+      if (far) acknowledge(s);
+      if (s.closed || s.severed) return erase_if_done(s);
       return raise(s, can_read | ended | (s.fin_sent ? failed : 0));
     case segment::kind::rst:
       return break_off(s, s.connecting ? ECONNREFUSED : s.fin_received && !s.fin_sent ? EPIPE : ECONNRESET);
   }
+}
+
+void sim_network::take_credit(socket& s, std::size_t bytes) {
+  LEVITY_ASSERT(s.unacknowledged >= bytes, "a peer reads no more than was sent");
+  s.unacknowledged -= bytes;
+  if (s.owes_write) raise(s, can_write);
+  arm(s);
+}
+
+// ---- questions, between sites ----------------------------------------------------------------------------------------
+
+bool sim_network::can_ask(const socket& s) noexcept {
+  return crosses(s) && !s.over && !s.listener && !s.connecting && !s.awaiting && !s.closed && !s.severed;
+}
+
+// Bytes that are on their way are sent again by themselves.
+bool sim_network::is_on_its_way(const socket& from) const noexcept {
+  const socket* to = find(from.other);
+  return to != nullptr && std::ranges::any_of(to->inbound, [](const segment& each) {
+    return each.what == segment::kind::data || each.what == segment::kind::fin || each.what == segment::kind::confirmed;
+  });
+}
+
+bool sim_network::has_to_ask(const socket& s) const noexcept {
+  return s.unsure || (s.owes_write && !s.fin_sent && s.unacknowledged >= s.window && !is_on_its_way(s));
+}
+
+std::int64_t sim_network::next_retry_ns(const socket& s) noexcept {
+  const std::int64_t round_trip_ns = 2 * link(s.site, s.other_site).latency_ns;
+  std::int64_t at_ns = now_ns_ + retransmission_timeout_ns(s.retries + 1, false, round_trip_ns);
+  if (s.user_timeout_ns > 0) at_ns = std::min(at_ns, s.stalled_ns + s.user_timeout_ns);
+  return std::max(at_ns, now_ns_ + 1);
+}
+
+std::int64_t sim_network::next_probe_ns(const socket& s) noexcept {
+  return s.unanswered == 0 ? s.heard_ns + s.idle_s * second_ns : s.probed_ns + s.interval_s * second_ns;
+}
+
+// Whoever changes what a socket has to ask about says so here.
+void sim_network::arm(socket& s) {
+  if (!can_ask(s)) return;
+  if (!has_to_ask(s)) {
+    s.retry_ns = no_time;
+    s.retries = 0;
+  } else if (s.retry_ns == no_time) {
+    s.stalled_ns = now_ns_;
+    s.retry_ns = next_retry_ns(s);
+  }
+  std::int64_t at_ns = s.retry_ns;
+  if (s.keeps_alive) {
+    const std::int64_t probe_ns = next_probe_ns(s);
+    at_ns = std::min(at_ns, probe_ns > now_ns_ ? probe_ns : now_ns_ + s.idle_s * second_ns);
+  }
+  // A timer that comes too early looks, and comes again.
+  if (at_ns >= s.timer_ns) return;
+  s.timer_ns = at_ns;
+  push_arrival(at_ns, s.id, due::timer);
+}
+
+// Its timer has come.
+void sim_network::look(socket& s) {
+  s.timer_ns = no_time;
+  if (s.awaiting) return abandon(s);  // nobody has confirmed it
+  if (!can_ask(s)) return;
+  if (has_to_ask(s)) {
+    if (s.retry_ns <= now_ns_) {
+      const bool too_long = s.user_timeout_ns > 0 && now_ns_ - s.stalled_ns >= s.user_timeout_ns;
+      if (s.unanswered >= data_retries || too_long) return break_off(s, ETIMEDOUT);
+      s.retries++;
+      ask(s);
+      s.retry_ns = next_retry_ns(s);
+    }
+  } else if (s.keeps_alive && next_probe_ns(s) <= now_ns_ && !is_on_its_way(s)) {
+    const bool too_long = s.user_timeout_ns > 0 ? s.unanswered > 0 && now_ns_ - s.heard_ns >= s.user_timeout_ns
+                                                : s.unanswered >= static_cast<unsigned>(s.probes);
+    if (too_long) {
+      send_reset(s);
+      return break_off(s, ETIMEDOUT);
+    }
+    s.probed_ns = now_ns_;
+    ask(s);
+  }
+  arm(s);
+}
+
+// A packet of no bytes and the answer to it, drawn at once.
+void sim_network::ask(socket& s) {
+  s.unanswered++;
+  if (!passes(s.site, s.other_site) || !passes(s.other_site, s.site)) return;
+  socket* peer = find(s.other);
+  LEVITY_ASSERT(peer != nullptr, "a connection between sites has both of its halves");
+  if (peer->over) return push_reset(*peer, s);
+  s.unanswered = 0;
+  s.unsure = false;
+  s.heard_ns = now_ns_;
+  if (peer->credit_owed > 0) push_credit(*peer, s);
 }
 
 // ---- events ----------------------------------------------------------------------------------------------------------
@@ -450,6 +841,7 @@ void sim_network::owe_read(socket& s) {
 void sim_network::owe_write(socket& s) {
   s.owes_write = true;
   if (more_to_write(s)) raise(s, can_write | flags(s));
+  arm(s);
 }
 
 unsigned sim_network::flags(const socket& s) noexcept {
@@ -458,8 +850,8 @@ unsigned sim_network::flags(const socket& s) noexcept {
 
 void sim_network::deliver(socket& s, ready_batch& ready) noexcept {
   unsigned what = std::exchange(s.pending, 0) | flags(s);
-  if (one_in(32)) what |= can_read | can_write;  // for nothing: allowed
-  trace(static_cast<std::uint64_t>(what) << 32 | s.id);
+  if (draw_at(s.site, 32) == 0) what |= can_read | can_write;  // for nothing: allowed
+  trace_at(s.site, static_cast<std::uint64_t>(what) << 32 | s.id);
   endpoint& watched = *s.watch;
   if ((what & (ended | failed)) != 0) watched.hung_up.store(true, std::memory_order_relaxed);
   if ((what & (can_read | ended | failed)) != 0) {
@@ -478,9 +870,9 @@ bool sim_network::deliver_pending(site_number to, ready_batch& ready) noexcept {
   std::vector<number>& pending = sites_[to]->pending;
   bool delivered = false;
   while (!pending.empty() && ready.room() >= 2) {
-    if (delivered && one_in(8)) return true;
+    if (delivered && draw_at(to, 8) == 0) return true;
     delivered = true;
-    const auto pick = static_cast<std::size_t>(draw(pending.size()));
+    const auto pick = static_cast<std::size_t>(draw_at(to, pending.size()));
     const number id = pending[pick];
     pending[pick] = pending.back();
     pending.pop_back();
@@ -505,21 +897,23 @@ sim_network::site_number sim_network::site_of(site_number from, const address& t
   return no_site;
 }
 
-bool sim_network::taken(site_number at, const address& wanted, bool reuse_port) const noexcept {
+bool sim_network::taken(site_number at, const address& wanted, bool reuse_port, bool takes_v4) const noexcept {
   return std::any_of(listeners_.begin(), listeners_.end(), [&](number id) {
     const socket& other = *find(id);
-    if (other.site != at || other.local.port() != wanted.port() || other.local.is_v6() != wanted.is_v6()) return false;
+    if (other.site != at || other.local.port() != wanted.port()) return false;
+    const bool is_same_family = other.local.is_v6() == wanted.is_v6();
+    if (!is_same_family && !(wanted.is_v6() ? takes_v4 : other.takes_v4)) return false;
     if (reuse_port && other.reuse_port) return false;
-    return is_wildcard(wanted) || is_wildcard(other.local) || same_host(wanted, other.local);
+    return !is_same_family || is_wildcard(wanted) || is_wildcard(other.local) || same_host(wanted, other.local);
   });
 }
 
 // A port nobody listens on; 0 if there is none.
-std::uint16_t sim_network::free_port(site_number at, const address& host) noexcept {
+std::uint16_t sim_network::free_port(site_number at, const address& host, bool takes_v4) noexcept {
   constexpr unsigned ports = 65'536 - first_free_port;
   for (unsigned tries = 0; tries < ports; tries++) {
     const auto port = static_cast<std::uint16_t>(first_free_port + sites_[at]->next_port++ % ports);
-    if (!taken(at, with_port(host, port), false)) return port;
+    if (!taken(at, with_port(host, port), false, takes_v4)) return port;
   }
   return 0;
 }
@@ -529,7 +923,11 @@ sim_network::socket* sim_network::listener_at(site_number at, const address& wan
   std::vector<number> found;
   for (const number id : listeners_) {
     const socket& each = *find(id);
-    if (each.site != at || each.local.port() != wanted.port() || each.local.is_v6() != wanted.is_v6()) continue;
+    if (each.site != at || each.local.port() != wanted.port()) continue;
+    if (each.local.is_v6() != wanted.is_v6()) {
+      if (each.takes_v4) found.push_back(id);
+      continue;
+    }
     if (is_wildcard(each.local) || is_wildcard(wanted) || same_host(each.local, wanted)) found.push_back(id);
   }
   return found.empty() ? nullptr : find(found[static_cast<std::size_t>(draw(found.size()))]);
@@ -543,17 +941,19 @@ io_result<endpoint*> sim_network::listen(site_number at, reactor& home, const li
   if (!is_own(at, wanted) || !sites_[at]->has_process) {
     return std::unexpected(error_at(wanted, EADDRNOTAVAIL, "listening on ", doing));
   }
+  const bool takes_v4 = wanted.is_v6() && is_wildcard(wanted) && !request.ipv6_only;
   if (wanted.port() == 0) {
-    const std::uint16_t port = free_port(at, wanted);
+    const std::uint16_t port = free_port(at, wanted, takes_v4);
     if (port == 0) return std::unexpected(error_at(wanted, EADDRINUSE, "listening on ", doing));
     wanted = with_port(wanted, port);
-  } else if (taken(at, wanted, request.reuse_port)) {
+  } else if (taken(at, wanted, request.reuse_port, takes_v4)) {
     return std::unexpected(error_at(wanted, EADDRINUSE, "listening on ", doing));
   }
   socket& made = create(at);
   made.listener = true;
   made.local = wanted;
   made.reuse_port = request.reuse_port;
+  made.takes_v4 = takes_v4;
   made.backlog = static_cast<std::size_t>(std::max(request.backlog, 0)) + 1;  // as a kernel counts
   listeners_.push_back(made.id);
   return watch(made, home);
@@ -614,7 +1014,7 @@ io_result<std::size_t> sim_network::try_read(endpoint& watched, std::span<std::b
     std::memcpy(into.data(), s.unread.data() + s.unread_from, moved);
     s.unread_from += moved;
     trace(moved);
-    send(s, {.what = segment::kind::credit, .credit = moved});
+    send_credit(s, moved);
     if (moved < into.size()) owe_read(s);
     return moved;
   }
@@ -661,7 +1061,11 @@ io_result<std::size_t> sim_network::try_write(endpoint& watched, std::span<const
     send(s, std::move(first));
   }
   send(s, std::move(sent));
-  if (moved < asked) owe_write(s);
+  if (moved < asked) {
+    owe_write(s);
+  } else {
+    arm(s);
+  }
   return moved;
 }
 
@@ -678,27 +1082,30 @@ void sim_network::close(endpoint& watched, bool abort) noexcept {
   LEVITY_ASSERT(!watched.reading.has_waiter_approx() && !watched.writing.has_waiter_approx(),
                 "a socket is closed when no task waits on it");
   socket& s = of(watched);
-  trace(std::uint64_t{s.id} << 1 | (abort ? 1 : 0));
+  if (!s.severed) trace_at(s.site, std::uint64_t{s.id} << 1 | (abort ? 1 : 0));
   unwatch(s);
   if (s.severed) return erase_if_done(s);
   if (s.listener) {
     // Who waits in the queue is reset; who is on the way to it will be refused.
     for (const number id : s.queue) {
       socket& queued = *find(id);
-      send_reset(queued);
-      erase(queued);
+      if (!queued.over) send_reset(queued);
+      abandon(queued);
     }
     return erase(s);
   }
   s.closed = true;
   if (s.connecting) {
     // The request may not have arrived: then it finds nobody. Else the acknowledgement is answered by a reset.
-    if (s.other == nobody) erase(s);
+    if (s.other == nobody) return erase(s);
+    if (crosses(s)) erase_if_done(s);
     return;
   }
   if (abort || s.unread_bytes() > 0) {
-    send_reset(s);
-    return erase(s);
+    if (!s.over) send_reset(s);
+    if (!crosses(s)) return erase(s);
+    end(s);
+    return erase_if_done(s);
   }
   if (!s.fin_sent && !s.broken) send(s, {.what = segment::kind::fin});
   erase_if_done(s);
@@ -710,13 +1117,29 @@ address sim_network::peer_address(const endpoint& watched) const noexcept { retu
 
 io_result<void> sim_network::set_option(endpoint& watched, int level, int option, int value) noexcept {
   socket& s = of(watched);
+  if (s.severed) return {};
+  if (level == IPPROTO_TCP) {
+    switch (option) {
+      case TCP_USER_TIMEOUT: s.user_timeout_ns = std::int64_t{std::max(value, 0)} * 1'000'000; break;
+      case TCP_KEEPIDLE: s.idle_s = std::max(value, 1); break;
+      case TCP_KEEPINTVL: s.interval_s = std::max(value, 1); break;
+      case TCP_KEEPCNT: s.probes = std::max(value, 1); break;
+      default: return {};
+    }
+    arm(s);
+    return {};
+  }
   if (level != SOL_SOCKET) return {};
   const auto window = static_cast<std::size_t>(std::clamp(value, 1, 1 << 20));
-  if (option == SO_SNDBUF) {
+  if (option == SO_KEEPALIVE) {
+    s.keeps_alive = value != 0;
+    arm(s);
+  } else if (option == SO_SNDBUF) {
     s.window = window;
     if (s.owes_write) owe_write(s);
   } else if (socket* peer = option == SO_RCVBUF ? find(s.other) : nullptr) {
     peer->window = std::min(peer->window, window);
+    arm(*peer);
   }
   return {};
 }
@@ -729,8 +1152,14 @@ void sim_network::check_invariants() const noexcept {
     LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), id) == 1),
                   "a socket with an event is listed once");
     const socket* peer = find(each->other);
-    if (peer == nullptr || peer->broken || each->broken || peer->closed) continue;
-    std::size_t outstanding = peer->unread_bytes();
+    if (crosses(*each)) {
+      LEVITY_ASSERT(each->over || each->severed || each->listener || each->connecting || peer != nullptr,
+                    "a connection between sites has both of its halves");
+      LEVITY_ASSERT(!can_ask(*each) || !has_to_ask(*each) || each->timer_ns != no_time, "who has to ask has a timer");
+      LEVITY_ASSERT(!is_left(*each) || (peer != nullptr && !peer->over), "who is held by nobody stays for a peer that may send");
+    }
+    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) continue;
+    std::size_t outstanding = peer->unread_bytes() + peer->credit_owed;
     bool reset = false;
     for (const segment& on_way : peer->inbound) {
       outstanding += on_way.bytes.size();

@@ -69,10 +69,8 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
   LEVITY_DEBUG_ASSERT(held.held(), "a reactor is polled by who holds its lease");
   sim_network& net = *network_;
   const bool rung = rung_.exchange(false, std::memory_order_acquire);  // E70 acquire.
-  if (own_ != nullptr || net.has_process(site_)) {  // of a program that was killed nothing is to be known, nor how long it takes
-    net.trace(static_cast<std::uint64_t>(until_ns));
-    net.trace(static_cast<std::uint64_t>(net.now_ns()));
-  }
+  net.trace_at(site_, static_cast<std::uint64_t>(until_ns));
+  net.trace_at(site_, static_cast<std::uint64_t>(net.now_ns()));
   if (own_ == nullptr) {
     net.deliver_pending(site_, ready);
     return;

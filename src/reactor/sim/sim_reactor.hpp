@@ -45,7 +45,7 @@ public:
 
   std::int64_t now_ns() noexcept override;
   std::int64_t wall_ns() noexcept override;
-  std::uint64_t draw_seed() noexcept override { return network_->draw_for_program(); }
+  std::uint64_t draw_seed() noexcept override { return network_->draw_for_program(site_); }
 
   void poll(const poll_lease& held, std::int64_t until_ns, ready_batch& ready) noexcept override;
   void ring() noexcept override;
@@ -64,7 +64,7 @@ public:
   bool lends_descriptor(const endpoint&) const noexcept override { return false; }
   address local_address(const endpoint& socket) const noexcept override;
   address peer_address(const endpoint& socket) const noexcept override;
-  /// SO_SNDBUF and SO_RCVBUF set the window; other options are taken and ignored.
+  /// Of those that sim_network knows; others are taken and ignored.
   io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept override;
   std::uint64_t endpoints_approx() const noexcept override;
 
