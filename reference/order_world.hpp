@@ -33,9 +33,9 @@ inline std::function<int()> program(int (*main)(int, char**), std::vector<std::s
 }
 
 /// Three hosts, each with its data in /data of its own disk.
-struct order_world {
-  explicit order_world(std::uint64_t seed)
-      : in(seed),
+struct order_hosts {
+  explicit order_hosts(levity::sim::world& of)
+      : in(of),
         orders(in.add_host("orders", "10.0.0.1")),
         payment(in.add_host("payment", "10.0.0.2")),
         inventory(in.add_host("inventory", "10.0.0.3")) {
@@ -45,10 +45,15 @@ struct order_world {
                                       "--inventory", "http://inventory:7072"}));
   }
 
-  levity::sim::world in;
+  levity::sim::world& in;
   levity::sim::host& orders;
   levity::sim::host& payment;
   levity::sim::host& inventory;
+};
+
+/// The same, with a world of their own.
+struct order_world : private levity::sim::world, public order_hosts {
+  explicit order_world(std::uint64_t seed) : levity::sim::world(seed), order_hosts(static_cast<levity::sim::world&>(*this)) {}
 };
 
 /// What customers were told.
