@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "reference/recovery.hpp"
+#include "reference/result_of.hpp"
 #include "reference/test_support.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -22,7 +23,7 @@ using test::temporary_directory;
 new_order one_tea() { return *pack_contents("me", std::array{order_item{"tea", 1}}); }
 
 void with_store(const temporary_directory& in, unsigned workers, levity::task<> (*does)(store*)) {
-  store kept(recover(in.path()).value(), in.path());
+  store kept(result_of(recover(in.path())).value(), in.path());
   levity::test::run_tasks(workers, [](store* runs, levity::task<> (*part)(store*)) -> levity::task<> {
     levity::scope writers;
     writers.spawn([](store* writes) { return writes->run(); }, runs);
@@ -93,7 +94,7 @@ levity::task<> until_waiting(store* kept, std::size_t requests) {
 
 TEST(order_cache, what_a_load_read_before_a_change_is_given_to_nobody_after_it) {
   const temporary_directory directory;
-  store kept(recover(directory.path()).value(), directory.path());
+  store kept(result_of(recover(directory.path())).value(), directory.path());
   levity::test::run_tasks(2, [](store* runs) -> levity::task<> {
     order_cache cache(*runs, nullptr, {.get_time_max = 60s});
     std::uint32_t first = 0;

@@ -23,6 +23,7 @@
 
 #include "reference/group_commit.hpp"
 #include "reference/recovery.hpp"
+#include "reference/result_of.hpp"
 #include "reference/snapshot.hpp"
 
 namespace {
@@ -127,8 +128,8 @@ bool play(script& script, book& orders) {
       const std::uint64_t generation = log.rotate(0);
       commit();
       if (what / 8 % 2 == 0) {
-        require(write_temporary_snapshot(directory(), orders, generation, first, 0).has_value(), "snapshot written");
-        if (what / 16 % 2 == 0) require(publish_snapshot(directory(), generation).has_value(), "snapshot published");
+        require(result_of(write_temporary_snapshot(directory(), orders, generation, first, 0)).has_value(), "snapshot written");
+        if (what / 16 % 2 == 0) require(result_of(publish_snapshot(directory(), generation)).has_value(), "snapshot published");
       }
     }
     require(!log.check_invariants(), "group commit invariants");
@@ -208,12 +209,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
 
   const std::uint64_t before = hash_of_logs();
-  auto opened = recover(directory());
+  auto opened = result_of(recover(directory()));
   if (!opened) {
     require(!whole, "a history that nobody harmed was refused: " + opened.error());
     require(opened.error().size() > 20 && opened.error().back() == '.', "an error is one sentence");
     require(hash_of_logs() == before, "a refusal changes no file");
-    opened = recover(directory(), {.cut_damage = true});
+    opened = result_of(recover(directory(), {.cut_damage = true}));
     require(opened.has_value(), "giving damage up succeeds: " + (opened ? "" : opened.error()));
     require(!opened->warnings.empty(), "giving damage up is reported");
   }
@@ -234,17 +235,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(opened->orders.apply(log.append(create), create).has_value(), "the next order applies");
   const std::uint64_t longer_digest = opened->orders.digest();
   const std::uint64_t offset = opened->log_offset;
-  file_descriptor appended_to = std::move(opened->log);
+  named_file appended_to = std::move(opened->log);
   *opened = recovered{};
 
-  auto again = recover(directory());
+  auto again = result_of(recover(directory()));
   require(again.has_value(), "a recovered directory recovers: " + (again ? "" : again.error()));
   require(again->warnings.empty(), "a recovered directory gives no warning");
   require(again->orders.digest() == digest && again->next_sequence == next, "and the same book");
   *again = recovered{};
 
-  require(write_at(appended_to, "log", offset, log.take_batch()->bytes).has_value(), "the log takes the order");
-  auto third = recover(directory());
+  require(result_of(appended_to.write_at(offset, log.take_batch()->bytes)).has_value(), "the log takes the order");
+  auto third = result_of(recover(directory()));
   require(third && third->orders.digest() == longer_digest && third->warnings.empty(), "and the order is there");
   return 0;
 }

@@ -7,36 +7,46 @@
 #include <string_view>
 
 #include "reference/log_format.hpp"
-#include "reference/posix_file.hpp"
+#include "reference/named_file.hpp"
 
 namespace orders {
 
-/// Reads a log or snapshot from its beginning, one MiB of memory at a time. Errors of `expected` are I/O errors; what
-/// the bytes say is told by end().
+/// Reads a log or snapshot from its beginning, one MiB of memory at a time: next() gives what is there, without a task for each
+/// record, and read_on() brings more.
+///
+///     for (bool more = true; more;) {
+///       while (const auto raw = file.next()) use(*raw);
+///       const auto read = co_await file.read_on();
+///       if (!read) co_return std::unexpected(read.error());
+///       more = *read;
+///     }
+///
+/// Errors of `expected` are I/O errors; what the bytes say is told by end().
 class record_file {
 public:
-  static std::expected<record_file, std::string> open(std::string path);
+  static levity::task<std::expected<record_file, std::string>> open(std::string path);
 
-  const std::string& path() const noexcept { return path_; }
+  const std::string& path() const noexcept { return file_.path(); }
   std::uint64_t size() const noexcept { return size_; }
   /// The first bytes, as many as a file header has if the file has them.
   std::string_view head() const noexcept { return head_; }
 
   /// Records begin after the file header.
   void start(std::uint64_t generation, std::uint64_t next_sequence) noexcept;
-  /// Views into the record last until the next call. Nothing at the end of the valid prefix: position() and end() say
-  /// where and why.
-  std::expected<std::optional<raw_record>, std::string> next();
+  /// Views into the record last until the next read_on(). Nothing: more must be read, or this is the end of the valid prefix.
+  std::optional<raw_record> next() noexcept;
+  /// After next() gave nothing. False: the valid prefix ends here; position() and end() say where and why. Throws `cancelled` if
+  /// the task was.
+  levity::task<std::expected<bool, std::string>> read_on();
 
   std::uint64_t position() const noexcept { return window_at_ + window_done_; }
   scan_end end() const noexcept { return end_; }
   std::uint64_t next_sequence() const noexcept { return next_sequence_; }
   /// Every byte from `offset` on.
-  std::expected<std::string, std::string> bytes_from(std::uint64_t offset) const;
+  levity::task<std::expected<std::string, std::string>> bytes_from(std::uint64_t offset);
 
 private:
-  std::string path_;
-  file_descriptor file_;
+  named_file file_;
   std::uint64_t size_ = 0;
   std::string head_;
   std::string window_;

@@ -1,4 +1,4 @@
-// recovery.hpp — from a data directory to a book that may be served, before the service serves.
+// recovery.hpp — from a data directory to a book that may be served, inside the main task and before the service serves.
 //
 //   lock       flock on orders.lock: two processes on one directory would write over each other
 //   clean      *.tmp are removed: no name promises anything about them
@@ -10,6 +10,9 @@
 //
 // Damage (a promise that the files no longer keep) is an error that names file, offset and remedy; no log or
 // snapshot is changed then. With cut_damage everything from the damage on is given up, but kept beside as *.damaged.
+//
+// Who is told to end meanwhile ends: between two windows of a file a cancelled recovery is broken off, which leaves what a kill at
+// that point leaves, and that is what every recovery begins with. No record has a task of its own: tasks are for windows.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +20,10 @@
 #include <string>
 #include <vector>
 
+#include <levity/levity.hpp>
+
 #include "reference/book.hpp"
-#include "reference/posix_file.hpp"
+#include "reference/named_file.hpp"
 
 namespace orders {
 
@@ -28,10 +33,10 @@ struct recovery_options {
 };
 
 struct recovered {
-  file_descriptor lock;  // keep it open as long as the directory is used
+  named_file lock;  // keep it open as long as the directory is used
   book orders;
 
-  file_descriptor log;  // open for writing; all before log_offset is durable
+  named_file log;  // open for writing; all before log_offset is durable
   std::uint64_t generation = 1;
   std::uint64_t log_offset = 0;
   std::uint64_t next_sequence = 1;
@@ -42,7 +47,8 @@ struct recovered {
   std::uint64_t orders_from_snapshot = 0;
 };
 
-/// Makes the directory if it does not exist. Blocks. Errors: one sentence with cause and remedy.
-std::expected<recovered, std::string> recover(const std::string& directory, const recovery_options& options = {});
+/// Makes the directory if it does not exist. Errors: one sentence with cause and remedy; the lock is given up then. Throws
+/// `cancelled` if the task was.
+levity::task<std::expected<recovered, std::string>> recover(std::string directory, recovery_options options = {});
 
 }  // namespace orders

@@ -7,12 +7,12 @@
 #include <functional>
 #include <map>
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "reference/result_of.hpp"
 #include "reference/snapshot.hpp"
 #include "reference/test_support.hpp"
 
@@ -41,10 +41,10 @@ public:
   void commit() {
     while (const commit_batch* batch = log_.take_batch()) {
       if (batch->opens_log) {
-        state_.log = open_file(log_path(directory_, batch->generation), write_and_create).value();
+        state_.log = result_of(named_file::open(log_path(directory_, batch->generation), {.write = true, .create = true})).value();
         state_.log_offset = 0;
       }
-      ASSERT_TRUE(write_at(state_.log, "log", state_.log_offset, batch->bytes));
+      ASSERT_TRUE(result_of(state_.log.write_at(state_.log_offset, batch->bytes)));
       state_.log_offset += batch->bytes.size();
       log_.committed();
     }
@@ -54,9 +54,8 @@ public:
   }
 
 private:
-  static constexpr int write_and_create = O_WRONLY | O_CREAT;
   static recovered open(const std::string& directory) {
-    auto opened = recover(directory);
+    auto opened = result_of(recover(directory));
     if (!opened) throw std::runtime_error(opened.error());
     return std::move(*opened);
   }
@@ -100,22 +99,22 @@ std::uint64_t whole_records(const history& history, std::size_t size) {
 TEST(recovery, an_empty_directory_becomes_an_empty_service) {
   temporary_directory directory;
   {
-    auto fresh = recover(directory.path() + "/a/b");
+    auto fresh = result_of(recover(directory.path() + "/a/b"));
     ASSERT_TRUE(fresh) << fresh.error();
     EXPECT_EQ(fresh->orders.size(), 0U);
     EXPECT_EQ(fresh->next_sequence, 1U);
     EXPECT_EQ(fresh->log_offset, file_header_size);
   }
-  auto again = recover(directory.path() + "/a/b");
+  auto again = result_of(recover(directory.path() + "/a/b"));
   ASSERT_TRUE(again) << again.error();
   EXPECT_TRUE(again->warnings.empty());
 }
 
 TEST(recovery, a_second_process_is_refused_with_the_first_ones_number) {
   temporary_directory directory;
-  auto first = recover(directory.path());
+  auto first = result_of(recover(directory.path()));
   ASSERT_TRUE(first);
-  auto second = recover(directory.path());
+  auto second = result_of(recover(directory.path()));
   ASSERT_FALSE(second);
   EXPECT_NE(second.error().find("in use by process " + std::to_string(::getpid())), std::string::npos) << second.error();
 }
@@ -154,7 +153,7 @@ TEST(recovery, a_log_cut_at_every_byte_of_its_last_4_kib_keeps_every_record_befo
     const std::uint64_t records = whole_records(known, size);
     const bool torn = known.ends[records - 1] != size;
     {
-      auto opened = recover(copy.path());
+      auto opened = result_of(recover(copy.path()));
       ASSERT_TRUE(opened) << size << ": " << opened.error();
       ASSERT_EQ(opened->next_sequence, records + 1) << size;
       ASSERT_EQ(opened->orders.digest(), known.digest_after.at(records)) << size;
@@ -165,7 +164,7 @@ TEST(recovery, a_log_cut_at_every_byte_of_its_last_4_kib_keeps_every_record_befo
         ++cuts;
       }
     }
-    auto again = recover(copy.path());
+    auto again = result_of(recover(copy.path()));
     ASSERT_TRUE(again);
     ASSERT_TRUE(again->warnings.empty()) << "a cut is made once";
     ASSERT_EQ(again->orders.digest(), known.digest_after.at(records));
@@ -187,7 +186,7 @@ TEST(recovery, a_flipped_bit_in_the_last_4_kib_loses_nothing_before_it_and_refus
     const std::uint64_t records = whole_records(known, at);
     const bool last_batch = known.batch_of[records] == known.batch_of.back();
     {
-      auto opened = recover(copy.path());
+      auto opened = result_of(recover(copy.path()));
       ASSERT_EQ(opened.has_value(), last_batch) << at;
       if (!opened) {
         ASSERT_NE(opened.error().find("is damaged at offset " + std::to_string(records == 0 ? 64 : known.ends[records - 1])),
@@ -197,7 +196,7 @@ TEST(recovery, a_flipped_bit_in_the_last_4_kib_loses_nothing_before_it_and_refus
         ++refused;
       }
     }
-    auto opened = recover(copy.path(), {.cut_damage = true});
+    auto opened = result_of(recover(copy.path(), {.cut_damage = true}));
     ASSERT_TRUE(opened) << opened.error();
     ASSERT_EQ(opened->next_sequence, records + 1);
     ASSERT_EQ(opened->orders.digest(), known.digest_after.at(records)) << at;
@@ -224,7 +223,7 @@ TEST(recovery, after_a_closing_mark_even_a_bit_of_the_last_batch_counts_as_damag
   std::string bytes = read_file(path);
   bytes[bytes.size() - record_header_size - 3] ^= 1;
   write_file(path, bytes);
-  auto opened = recover(directory.path());
+  auto opened = result_of(recover(directory.path()));
   ASSERT_FALSE(opened);
   EXPECT_NE(opened.error().find("acknowledged records follow"), std::string::npos) << opened.error();
 }
@@ -241,7 +240,7 @@ TEST(recovery, a_file_that_grew_before_its_data_came_is_cut_at_the_zeros) {
   const std::string bytes = read_file(path);
   for (const std::size_t zeros : {1U, 23U, 24U, 25U, 5000U}) {
     write_file(path, bytes + std::string(zeros, '\0'));
-    auto opened = recover(directory.path());
+    auto opened = result_of(recover(directory.path()));
     ASSERT_TRUE(opened) << opened.error();
     EXPECT_EQ(opened->orders.digest(), digest);
     ASSERT_EQ(opened->warnings.size(), 1U);
@@ -279,7 +278,7 @@ TEST(recovery, power_loss_may_keep_any_sectors_of_the_last_batch) {
     write_file(log_path(directory.path(), 1), left);
     std::uint64_t digest = 0;
     {
-      auto opened = recover(directory.path());
+      auto opened = result_of(recover(directory.path()));
       ASSERT_TRUE(opened) << opened.error();
       ASSERT_GE(opened->next_sequence, durable_sequence + 1);
       if (opened->next_sequence == durable_sequence + 1) {
@@ -335,16 +334,16 @@ void compact_in_steps(const std::string& directory, small_service& service, bool
   look("2 snapshot written");
   if (service.log().durable_sequence() < writer.included_through()) service.commit();
   look("3 log durable");
-  ASSERT_TRUE(publish_snapshot(directory, generation));
+  ASSERT_TRUE(result_of(publish_snapshot(directory, generation)));
   look("4 published");
   // Old files go in any order.
   const std::string old_log = read_file(log_path(directory, generation - 1));
-  ASSERT_TRUE(remove_file(log_path(directory, generation - 1)));
+  ASSERT_TRUE(result_of(remove_file(log_path(directory, generation - 1))));
   look("5a log removed");
   write_file(log_path(directory, generation - 1), old_log);
-  ASSERT_TRUE(remove_file(snapshot_path(directory, generation - 1)));
+  ASSERT_TRUE(result_of(remove_file(snapshot_path(directory, generation - 1))));
   look("5b snapshot removed");
-  ASSERT_TRUE(remove_older(directory, generation));
+  ASSERT_TRUE(result_of(remove_older(directory, generation)));
   look("5 old removed");
 }
 
@@ -359,7 +358,7 @@ TEST(recovery, a_crash_after_any_step_of_a_compaction_loses_nothing) {
       std::filesystem::remove(copy.path() + "/orders.lock");
       std::uint64_t digest = 0, next = 0;
       {
-        auto opened = recover(copy.path());
+        auto opened = result_of(recover(copy.path()));
         ASSERT_TRUE(opened) << opened.error();
         ASSERT_EQ(opened->next_sequence, service.log().durable_sequence() + 1);
         ASSERT_FALSE(opened->orders.check_invariants()) << *opened->orders.check_invariants();
@@ -378,7 +377,7 @@ TEST(recovery, a_crash_after_any_step_of_a_compaction_loses_nothing) {
         survivor.run(2, 4);
         digest = survivor.orders().digest();
       }
-      auto last = recover(copy.path());
+      auto last = result_of(recover(copy.path()));
       ASSERT_TRUE(last) << last.error();
       ASSERT_EQ(last->orders.digest(), digest);
       ++states;
@@ -389,8 +388,8 @@ TEST(recovery, a_crash_after_any_step_of_a_compaction_loses_nothing) {
       if (HasFatalFailure()) return;
     }
     EXPECT_GT(states, 50U);
-    EXPECT_EQ(list_directory(directory.path())->logs, std::vector<std::uint64_t>{4});
-    EXPECT_EQ(list_directory(directory.path())->snapshots, std::vector<std::uint64_t>{4});
+    EXPECT_EQ(result_of(list_directory(directory.path()))->logs, std::vector<std::uint64_t>{4});
+    EXPECT_EQ(result_of(list_directory(directory.path()))->snapshots, std::vector<std::uint64_t>{4});
   }
 }
 
@@ -401,8 +400,8 @@ std::uint64_t long_directory(const std::string& directory) {
   service.log().rotate(0);
   const std::uint64_t first = service.log().next_sequence();
   service.commit();
-  EXPECT_TRUE(write_temporary_snapshot(directory, service.orders(), 2, first, 0));
-  EXPECT_TRUE(publish_snapshot(directory, 2));
+  EXPECT_TRUE(result_of(write_temporary_snapshot(directory, service.orders(), 2, first, 0)));
+  EXPECT_TRUE(result_of(publish_snapshot(directory, 2)));
   service.run(5, 10);
   service.log().rotate(0);
   service.run(5, 10);
@@ -417,15 +416,15 @@ TEST(recovery, a_snapshot_that_does_not_hold_is_replaced_by_the_files_before_it_
   bytes[bytes.size() / 2] ^= 1;
   write_file(path, bytes);
   {
-    auto opened = recover(directory.path());
+    auto opened = result_of(recover(directory.path()));
     ASSERT_TRUE(opened) << opened.error();
     EXPECT_EQ(opened->orders.digest(), digest);
     ASSERT_EQ(opened->warnings.size(), 1U);
     EXPECT_EQ(read_file(path + ".damaged"), bytes);
   }
   write_file(path, bytes);
-  ASSERT_TRUE(remove_file(log_path(directory.path(), 1)));
-  auto refused = recover(directory.path());
+  ASSERT_TRUE(result_of(remove_file(log_path(directory.path(), 1))));
+  auto refused = result_of(recover(directory.path()));
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().find("no older one"), std::string::npos) << refused.error();
 }
@@ -436,26 +435,26 @@ TEST(recovery, every_flipped_bit_of_a_snapshot_is_found) {
   group_commit log{1, 1};
   test::random_orders random{8};
   for (int i = 0; i < 20; ++i) random.step(original, log);
-  ASSERT_TRUE(write_temporary_snapshot(directory.path(), original, 2, 21, 0));
-  ASSERT_TRUE(publish_snapshot(directory.path(), 2));
+  ASSERT_TRUE(result_of(write_temporary_snapshot(directory.path(), original, 2, 21, 0)));
+  ASSERT_TRUE(result_of(publish_snapshot(directory.path(), 2)));
   const std::string path = snapshot_path(directory.path(), 2);
   const std::string bytes = read_file(path);
   book loaded;
-  ASSERT_TRUE(load_snapshot(path, 2, loaded));
+  ASSERT_TRUE(result_of(load_snapshot(path, 2, loaded)));
   EXPECT_EQ(loaded.digest(), original.digest());
   for (std::size_t at = 0; at < bytes.size(); ++at) {
     std::string changed = bytes;
     changed[at] = static_cast<char>(changed[at] ^ 1 << at % 8);
     write_file(path, changed);
     book part;
-    ASSERT_FALSE(load_snapshot(path, 2, part)) << at;
+    ASSERT_FALSE(result_of(load_snapshot(path, 2, part))) << at;
     write_file(path, std::string_view(bytes).substr(0, at));
     book shorter;
-    ASSERT_FALSE(load_snapshot(path, 2, shorter)) << at;
+    ASSERT_FALSE(result_of(load_snapshot(path, 2, shorter))) << at;
   }
   write_file(path, bytes + '\0');
   book longer;
-  EXPECT_FALSE(load_snapshot(path, 2, longer));
+  EXPECT_FALSE(result_of(load_snapshot(path, 2, longer)));
 }
 
 TEST(recovery, a_missing_or_shortened_file_in_the_middle_is_refused) {
@@ -486,17 +485,17 @@ TEST(recovery, a_missing_or_shortened_file_in_the_middle_is_refused) {
     long_directory(directory.path());
     each.act(directory.path());
     {
-      auto opened = recover(directory.path());
+      auto opened = result_of(recover(directory.path()));
       ASSERT_FALSE(opened);
       EXPECT_NE(opened.error().find("--cut-damage"), std::string::npos) << opened.error();
     }
-    auto forced = recover(directory.path(), {.cut_damage = true});
+    auto forced = result_of(recover(directory.path(), {.cut_damage = true}));
     ASSERT_TRUE(forced) << forced.error();
     EXPECT_FALSE(forced->warnings.empty());
     EXPECT_FALSE(forced->orders.check_invariants());
     const std::uint64_t digest = forced->orders.digest();
     *forced = recovered{};
-    auto again = recover(directory.path());
+    auto again = result_of(recover(directory.path()));
     ASSERT_TRUE(again) << again.error();
     EXPECT_TRUE(again->warnings.empty());
     EXPECT_EQ(again->orders.digest(), digest);
@@ -512,27 +511,27 @@ TEST(recovery, a_log_that_ends_before_what_its_snapshot_knows_is_refused) {
   service.commit();
   const std::uint64_t header_only = service.offset();
   service.run(5, 10);
-  ASSERT_TRUE(write_temporary_snapshot(directory.path(), service.orders(), 2, first, 0));
-  ASSERT_TRUE(publish_snapshot(directory.path(), 2));
+  ASSERT_TRUE(result_of(write_temporary_snapshot(directory.path(), service.orders(), 2, first, 0)));
+  ASSERT_TRUE(result_of(publish_snapshot(directory.path(), 2)));
   temporary_directory copy;
   copy.copy_from(directory.path());
   {
-    auto opened = recover(copy.path());
+    auto opened = result_of(recover(copy.path()));
     ASSERT_TRUE(opened) << opened.error();
     EXPECT_EQ(opened->orders.digest(), service.orders().digest());
   }
   std::filesystem::resize_file(log_path(copy.path(), 2), header_only);
-  auto refused = recover(copy.path());
+  auto refused = result_of(recover(copy.path()));
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().find("but the snapshot knows"), std::string::npos) << refused.error();
   // Once given up it is not refused again.
   std::uint64_t digest = 0;
   {
-    auto forced = recover(copy.path(), {.cut_damage = true});
+    auto forced = result_of(recover(copy.path(), {.cut_damage = true}));
     ASSERT_TRUE(forced) << forced.error();
     digest = forced->orders.digest();
   }
-  auto again = recover(copy.path());
+  auto again = result_of(recover(copy.path()));
   ASSERT_TRUE(again) << again.error();
   EXPECT_TRUE(again->warnings.empty());
   EXPECT_EQ(again->orders.digest(), digest);
@@ -545,7 +544,7 @@ TEST(recovery, foreign_files_and_old_temporaries_do_no_harm) {
   write_file(directory.path() + "/orders.0000000009.log.bak", "somebody's copy");
   write_file(directory.path() + "/notes.txt", "hello");
   write_file(temporary_path(snapshot_path(directory.path(), 9)), "half");
-  auto opened = recover(directory.path());
+  auto opened = result_of(recover(directory.path()));
   ASSERT_TRUE(opened) << opened.error();
   EXPECT_EQ(opened->orders.digest(), digest);
   EXPECT_FALSE(std::filesystem::exists(temporary_path(snapshot_path(directory.path(), 9))));
@@ -553,9 +552,83 @@ TEST(recovery, foreign_files_and_old_temporaries_do_no_harm) {
 }
 
 TEST(recovery, a_directory_that_cannot_be_written_says_so) {
-  auto opened = recover("/proc/orders");
+  auto opened = result_of(recover("/proc/orders"));
   ASSERT_FALSE(opened);
   EXPECT_NE(opened.error().find("/proc/orders"), std::string::npos);
+}
+
+// Several windows of a log; the digest of the book.
+std::uint64_t large_directory(const std::string& directory) {
+  small_service service{directory};
+  while (service.offset() < std::uint64_t{5} << 20) service.run(1, 1000);
+  return service.orders().digest();
+}
+
+TEST(recovery, who_is_told_to_end_meanwhile_ends_and_leaves_what_the_next_one_recovers) {
+  temporary_directory directory;
+  const std::uint64_t digest = large_directory(directory.path());
+  const std::string bytes = read_file(log_path(directory.path(), 1));
+  int broken_off = 0;
+  constexpr std::uint64_t seeds = 16;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    SCOPED_TRACE(seed);
+    levity::runtime_options options = without_threads();
+    options.seed = seed;
+    bool has_ended = false;
+    levity::run_with(options, [](const std::string* path, std::uint64_t turns, bool* ended) -> levity::task<> {
+      levity::scope parts;
+      parts.spawn("recovery", [](const std::string* of, bool* done) -> levity::task<> {
+        const auto opened = co_await recover(*of);
+        EXPECT_TRUE(opened) << opened.error();
+        *done = true;
+      }, path, ended);
+      for (std::uint64_t i = 0; i < turns; ++i) co_await levity::yield();
+      parts.cancel();
+      co_await parts.join();
+    }, &directory.path(), seed % 8, &has_ended);
+    broken_off += has_ended ? 0 : 1;
+    ASSERT_TRUE(read_file(log_path(directory.path(), 1)) == bytes) << "a recovery that is broken off changes nothing";
+  }
+  EXPECT_GT(broken_off, 4);
+  const auto opened = result_of(recover(directory.path()));
+  ASSERT_TRUE(opened) << opened.error();
+  EXPECT_EQ(opened->orders.digest(), digest);
+}
+
+TEST(recovery, whoever_carries_files_out_the_same_orders_are_read_and_the_lock_is_given_up_at_the_end) {
+  temporary_directory directory;
+  const std::uint64_t digest = large_directory(directory.path());
+  for (const levity::file_means means : {levity::file_means::automatic, levity::file_means::blocking}) {
+    levity::runtime_options options;
+    options.workers = 2;
+    options.handle_signals = false;
+    options.files = means;
+    for (int round = 0; round < 5; ++round) {
+      // All of it is gone before the runtime ends, and who comes next finds no lock.
+      const auto found = result_of([](const std::string* path) -> levity::task<std::expected<std::uint64_t, std::string>> {
+        auto opened = co_await recover(*path);
+        if (!opened) co_return std::unexpected(std::move(opened.error()));
+        co_return opened->orders.digest();
+      }(&directory.path()), options);
+      ASSERT_TRUE(found) << found.error();
+      EXPECT_EQ(*found, digest);
+    }
+  }
+}
+
+TEST(recovery, a_directory_is_the_same_with_a_slash_behind_it) {
+  temporary_directory directory;
+  std::uint64_t digest = 0;
+  {
+    small_service service{directory.path() + "/"};
+    service.run(3, 5);
+    digest = service.orders().digest();
+  }
+  for (const char* end : {"/", "", "//"}) {
+    const auto opened = result_of(recover(directory.path() + end));
+    ASSERT_TRUE(opened) << opened.error();
+    EXPECT_EQ(opened->orders.digest(), digest);
+  }
 }
 
 TEST(recovery, a_killed_writer_leaves_every_order_it_acknowledged) {
@@ -583,7 +656,7 @@ TEST(recovery, a_killed_writer_leaves_every_order_it_acknowledged) {
     ::waitpid(child, nullptr, 0);
     while (::read(acknowledged[0], &promised, sizeof promised) == static_cast<ssize_t>(sizeof promised)) {}
     ::close(acknowledged[0]);
-    auto opened = recover(directory.path());
+    auto opened = result_of(recover(directory.path()));
     ASSERT_TRUE(opened) << opened.error();
     EXPECT_GE(opened->next_sequence, promised + 1);
     EXPECT_FALSE(opened->orders.check_invariants());

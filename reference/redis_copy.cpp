@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "reference/wall_time.hpp"
+
 namespace orders {
 namespace {
 
@@ -17,9 +19,7 @@ constexpr levity::duration command_time_max = std::chrono::milliseconds(200);
 std::string key_of(std::uint64_t id) { return "order:" + order_id_text(id); }
 
 // Two processes may look at one copy, so its moment is by the wall clock.
-std::int64_t wall_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+std::int64_t wall_ms() { return wall_ns() / 1'000'000; }
 
 }  // namespace
 

@@ -83,8 +83,7 @@ levity::task<> health(served_by* by, const http::server* server, http::response*
 
 levity::task<> stats(served_by* by, http::response* out) {
   out->set("Content-Type", "application/json");
-  write_stats(out->body_buffer(), by->figures);
-  co_return;
+  co_await write_stats(out->body_buffer(), by->figures);
 }
 
 using probe = levity::service::health_answer (*)(served_by&);

@@ -83,13 +83,13 @@ config_description<settings> describe() {
 
 }  // namespace
 
-std::expected<settings_in_force, levity::service::config_end> read_settings(int argc, char** argv) {
+levity::task<std::expected<settings_in_force, levity::service::config_end>> read_settings(int argc, char** argv) {
   auto from = levity::service::config_sources::of_process(argc, argv, "ORDERS_");
   for (std::string& word : from.arguments) {
     if (word.starts_with("--") && word != "--print-config")
       std::replace(word.begin() + 2, word.begin() + static_cast<std::ptrdiff_t>(std::min(word.find('='), word.size())), '-', '_');
   }
-  return levity::service::config<settings>::load(describe(), from);
+  co_return co_await levity::service::config<settings>::load_inside(describe(), std::move(from));
 }
 
 booking_options booking_options_of(const settings& from) {

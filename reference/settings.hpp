@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include <levity/levity.hpp>
 #include <levity/service/config.hpp>
 #include <levity/service/log.hpp>
 
@@ -33,8 +34,8 @@ struct settings {
 
 using settings_in_force = std::unique_ptr<levity::service::config<settings>>;
 
-/// Those of this process. Blocks: for main. Flags may be written with hyphens: --compact-at is compact_at.
-std::expected<settings_in_force, levity::service::config_end> read_settings(int argc, char** argv);
+/// Those of this process. Flags may be written with hyphens: --compact-at is compact_at.
+levity::task<std::expected<settings_in_force, levity::service::config_end>> read_settings(int argc, char** argv);
 
 /// What follows from them for the bookings. Addresses have been checked.
 booking_options booking_options_of(const settings& from);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 #include <levity/http/server.hpp>
@@ -79,7 +80,8 @@ levity::task<> run_life(const std::string* directory, other_side* other, booking
   levity::scope outer{levity::on_failure::report};
   outer.spawn([](http::server* serves, levity::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server, &listener);
 
-  store kept(recover(*directory).value(), *directory);
+  auto found = co_await recover(*directory);
+  store kept(std::move(found.value()), *directory);
   levity::scope writers;
   writers.spawn([](store* runs) { return runs->run(); }, &kept);
   options.payment = http::url::parse(root).value();
@@ -228,7 +230,8 @@ TEST(settlement, a_failure_that_nobody_expects_loses_no_booking) {
     levity::scope outer{levity::on_failure::report};
     outer.spawn([](http::server* serves, levity::tcp_listener* from) { return serves->serve(std::move(*from)); }, &server,
                 &listener);
-    store kept(recover(*path).value(), *path);
+    auto found = co_await recover(*path);
+    store kept(std::move(found.value()), *path);
     levity::scope writers;
     writers.spawn([](store* runs) { return runs->run(); }, &kept);
     http::client client;

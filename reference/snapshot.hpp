@@ -30,10 +30,13 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <vector>
+
+#include <levity/levity.hpp>
 
 #include "reference/book.hpp"
 #include "reference/log_format.hpp"
-#include "reference/posix_file.hpp"
+#include "reference/named_file.hpp"
 
 namespace orders {
 
@@ -69,30 +72,32 @@ struct snapshot_info {
   std::uint64_t orders = 0;
 };
 
-/// Fills `into`, which must be empty. After an error, `into` holds a part and is worthless. Errors: one sentence.
-std::expected<snapshot_info, std::string> load_snapshot(const std::string& path, std::uint64_t generation, book& into);
+/// Fills `into`, which must be empty. After an error, `into` holds a part and is worthless. Errors: one sentence. Throws
+/// `cancelled` if the task was.
+levity::task<std::expected<snapshot_info, std::string>> load_snapshot(std::string path, std::uint64_t generation, book& into);
 
-// The steps of a compaction with blocking I/O, for tools and tests; the service takes the same steps with files that
-// suspend (store.hpp).
+// The steps of a compaction. The first three are recovery's and the tests': the service takes them between requests (store.hpp).
+// Errors: one sentence.
 
 /// Step 1. The log must be durable and end before `first_sequence`.
-std::expected<file_descriptor, std::string> create_log(const std::string& directory, std::uint64_t generation,
-                                                       std::uint64_t first_sequence, std::int64_t now_ns);
-/// Steps 2 and 3. The log must be durable through book.last_sequence().
-std::expected<void, std::string> write_temporary_snapshot(const std::string& directory, const book& book,
-                                                          std::uint64_t generation, std::uint64_t first_sequence,
-                                                          std::int64_t now_ns);
+levity::task<std::expected<named_file, std::string>> create_log(std::string directory, std::uint64_t generation,
+                                                                std::uint64_t first_sequence, std::int64_t now_ns);
+/// Steps 2 and 3. The log must be durable through book.last_sequence(); the book does not change meanwhile.
+levity::task<std::expected<void, std::string>> write_temporary_snapshot(std::string directory, const book& book,
+                                                                        std::uint64_t generation, std::uint64_t first_sequence,
+                                                                        std::int64_t now_ns);
 /// Step 4.
-std::expected<void, std::string> publish_snapshot(const std::string& directory, std::uint64_t generation);
-/// Step 5.
-std::expected<void, std::string> remove_older(const std::string& directory, std::uint64_t generation);
+levity::task<std::expected<void, std::string>> publish_snapshot(std::string directory, std::uint64_t generation);
+/// Step 5. Throws `cancelled` if the task was.
+levity::task<std::expected<void, std::string>> remove_older(std::string directory, std::uint64_t generation);
 
-/// What the names in a data directory say, sorted by generation.
+/// What the names in a data directory say, sorted.
 struct directory_listing {
-  std::vector<std::uint64_t> logs;
-  std::vector<std::uint64_t> snapshots;
+  std::vector<std::uint64_t> logs;       // generations
+  std::vector<std::uint64_t> snapshots;  // generations
   std::vector<std::string> temporaries;  // paths
 };
-std::expected<directory_listing, std::string> list_directory(const std::string& directory);
+/// Errors: one sentence. Throws `cancelled` if the task was.
+levity::task<std::expected<directory_listing, std::string>> list_directory(std::string directory);
 
 }  // namespace orders

@@ -2,9 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdint>
-#include <fstream>
 #include <iterator>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,12 +17,18 @@
 namespace orders {
 namespace {
 
-std::uint64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t total = 0;
+// 0 where nobody says.
+levity::task<std::uint64_t> resident_bytes() {
+  auto file = co_await levity::file::open("/proc/self/statm", {.read = true});
+  if (!file) co_return 0;
+  std::array<char, 128> text;
+  const auto got = co_await file->read_at(0, std::as_writable_bytes(std::span(text)));
+  // In pages: all that is mapped, of it resident, and more.
+  const std::string_view line(text.data(), static_cast<std::size_t>(got.value_or(0)));
+  const std::size_t blank = std::min(line.find(' '), line.size());
   std::uint64_t resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::from_chars(std::min(line.data() + blank + 1, line.data() + line.size()), line.data() + line.size(), resident);
+  co_return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 void write_services(std::string& out, const std::vector<bookings::figures>& all) {
@@ -57,7 +67,8 @@ void write_versions(std::string& out, const levity::service::canary& versions) {
 
 }  // namespace
 
-void write_stats(std::string& out, const stats_sources& from) {
+levity::task<> write_stats(std::string& out, const stats_sources& from) {
+  const std::uint64_t rss_bytes = co_await resident_bytes();
   const order_cache::figures cache = from.cache->look();
   const std::vector<bookings::figures> services = from.books != nullptr ? from.books->look() : std::vector<bookings::figures>{};
   std::uint64_t calls = 0;
@@ -68,7 +79,7 @@ void write_stats(std::string& out, const stats_sources& from) {
   }
   fmt::format_to(std::back_inserter(out),
                  R"({{"tasks":{},"cache_gets":{},"cache_get_p99_us":{},"outside_calls":{},"outside_failures":{},"rss_bytes":{})",
-                 levity::live_tasks(), cache.gets, cache.get_p99_us, calls, failures, resident_bytes());
+                 levity::live_tasks(), cache.gets, cache.get_p99_us, calls, failures, rss_bytes);
   write_services(out, services);
   fmt::format_to(std::back_inserter(out), R"(,"cache":{{"hit_ratio":{:.4f},"from_redis":{},"stale":{}}})", cache.hit_ratio,
                  cache.from_redis, cache.stale);

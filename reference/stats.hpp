@@ -12,6 +12,7 @@
 
 #include <string>
 
+#include <levity/levity.hpp>
 #include <levity/service/canary.hpp>
 
 #include "reference/bookings.hpp"
@@ -28,7 +29,7 @@ struct stats_sources {
   levity::service::canary* versions = nullptr;
 };
 
-/// Appends the object. Inside tasks.
-void write_stats(std::string& out, const stats_sources& from);
+/// Appends the object.
+levity::task<> write_stats(std::string& out, const stats_sources& from);
 
 }  // namespace orders

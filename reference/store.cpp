@@ -1,40 +1,33 @@
 #include "reference/store.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "reference/posix_file.hpp"
 #include "reference/snapshot.hpp"
+#include "reference/wall_time.hpp"
 
 namespace orders {
 namespace {
 
 problem unavailable(std::string detail) { return {503, "Service Unavailable", std::move(detail), {}}; }
 
-// What blocks, for a thread that may.
-
-std::expected<void, std::string> prepare_log(const std::string& directory, std::uint64_t generation) {
-  auto created = open_file(log_path(directory, generation), O_WRONLY | O_CREAT | O_TRUNC);
-  if (!created) return std::unexpected(std::move(created.error()));
-  return sync_directory(directory);
+// Step 1, before anybody writes to it. One of that name is left of a compaction that did not come so far.
+levity::task<std::expected<void, std::string>> prepare_log(std::string directory, std::uint64_t generation) {
+  const auto created =
+      co_await named_file::open(log_path(directory, generation), {.write = true, .create = true, .truncate = true});
+  if (!created) co_return std::unexpected(created.error());
+  co_return co_await sync_directory(std::move(directory));
 }
 
-std::expected<void, std::string> publish_and_tidy(const std::string& directory, std::uint64_t generation) {
-  if (auto renamed = publish_snapshot(directory, generation); !renamed) return renamed;
-  return remove_older(directory, generation);
-}
-
-std::expected<void, std::string> remove_unfinished(const std::string& path) {
-  if (::access(path.c_str(), F_OK) != 0) return {};
-  return remove_file(path);
+// Steps 4 and 5.
+levity::task<std::expected<void, std::string>> publish_and_tidy(std::string directory, std::uint64_t generation) {
+  auto renamed = co_await publish_snapshot(directory, generation);
+  if (!renamed) co_return renamed;
+  co_return co_await remove_older(std::move(directory), generation);
 }
 
 }  // namespace
@@ -46,14 +39,9 @@ store::store(recovered state, std::string directory, store_options options)
       book_(std::move(state.orders)),
       commit_(state.generation, state.next_sequence),
       compact_above_(options.compact_log_size_min),
+      log_(std::move(state.log).release()),
       log_generation_(state.generation),
-      log_offset_(state.log_offset) {
-  // The writer opens the log by name: the recovery's descriptor belongs to a time before the runtime.
-}
-
-std::int64_t store::now_ns() const noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+      log_offset_(state.log_offset) {}
 
 // ---- requests --------------------------------------------------------------------------------------------------------
 
@@ -87,7 +75,7 @@ levity::task<std::expected<store::placed, problem>> store::place(const new_order
   placed answer;
   {
     const std::lock_guard guard{lock_};
-    auto decided = book_.place(wanted, key, now_ns());
+    auto decided = book_.place(wanted, key, wall_ns());
     if (!decided) co_return std::unexpected(std::move(decided.error()));
     if (const auto* existing = std::get_if<order_view>(&*decided)) {
       answer = {*existing, true};
@@ -112,7 +100,7 @@ levity::task<std::expected<order_view, problem>> store::change(std::uint64_t id,
   {
     const std::lock_guard guard{lock_};
     if (auto may = may_write(); !may) co_return std::unexpected(std::move(may.error()));
-    auto decided = book_.change(id, wanted, now_ns());
+    auto decided = book_.change(id, wanted, wall_ns());
     if (decided) {
       append_and_apply(*decided, seen);
       answer = *book_.find(id);
@@ -397,7 +385,7 @@ levity::task<std::expected<std::uint64_t, std::string>> store::compact() {
     const std::lock_guard guard{lock_};
     next = commit_.generation() + 1;
   }
-  auto made = co_await levity::blocking(prepare_log, directory_, next);
+  auto made = co_await prepare_log(directory_, next);
   if (!made) co_return std::unexpected(std::move(made.error()));
 
   // 1': writes go there from a batch boundary on. Not after the closing mark: nobody would write the header then.
@@ -408,12 +396,12 @@ levity::task<std::expected<std::uint64_t, std::string>> store::compact() {
     const std::lock_guard guard{lock_};
     rotates = !stopping_ && failure_.empty();
     if (rotates) {
-      commit_.rotate(now_ns());
+      commit_.rotate(wall_ns());
       first_sequence = commit_.next_sequence();
     }
   }
   if (!rotates) {
-    auto removed = co_await levity::blocking(remove_file, log_path(directory_, next));
+    auto removed = co_await remove_file(log_path(directory_, next));
     if (!removed) co_return std::unexpected(std::move(removed.error()));
     co_return 0;
   }
@@ -421,10 +409,10 @@ levity::task<std::expected<std::uint64_t, std::string>> store::compact() {
   co_await rotated_.wait();
 
   // 2 to 4, and away with what a snapshot left unfinished.
-  snapshot_writer writer{next, first_sequence, now_ns()};
+  snapshot_writer writer{next, first_sequence, wall_ns()};
   auto written = co_await write_snapshot(next, writer);
   if (written && *written > 0) co_return written;
-  auto removed = co_await levity::blocking(remove_unfinished, temporary_path(snapshot_path(directory_, next)));
+  auto removed = co_await remove_file(temporary_path(snapshot_path(directory_, next)));
   if (written && !removed) co_return std::unexpected(std::move(removed.error()));
   co_return written;
 }
@@ -456,7 +444,7 @@ levity::task<std::expected<std::uint64_t, std::string>> store::write_snapshot(st
   flush();  // a mark may be the last of it, and hurries nobody
   if (auto kept = co_await durable(writer.included_through()); !kept) co_return 0;
   if (auto synced = co_await file->sync_data(); !synced) co_return failed(synced.error());
-  auto published = co_await levity::blocking(publish_and_tidy, directory_, generation);
+  auto published = co_await publish_and_tidy(directory_, generation);
   if (!published) co_return std::unexpected(std::move(published.error()));
   co_return offset;
 }

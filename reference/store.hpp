@@ -44,7 +44,7 @@
 //       the .tmp outside the lock; yield. One million orders are 4,000 slices.
 //   3   wait until durable_sequence >= included_through, then fdatasync of the .tmp
 //   4   rename, fsync of the directory
-//   5   unlink the older files: by the blocking pool, since freeing a large file may take long
+//   5   unlink the older files, as 1 to 4 where files are worked at: freeing a large one may take long and keeps no worker
 //   An error in 1 to 4: the .tmp is removed, the service goes on with both logs, one warning; the next try comes when the
 //   log has doubled. Recovery reads any chain of logs (snapshot.hpp has what a crash leaves after each step).
 //
@@ -84,6 +84,7 @@
 
 #include "reference/book.hpp"
 #include "reference/group_commit.hpp"
+#include "reference/named_file.hpp"
 #include "reference/recovery.hpp"
 #include "reference/snapshot.hpp"
 
@@ -179,11 +180,10 @@ private:
   void give_up(std::string sentence);
   void tell_failure();
   void wake_durable();
-  std::int64_t now_ns() const noexcept;
 
   const std::string directory_;
   const store_options options_;
-  file_descriptor lock_file_;
+  named_file lock_file_;
 
   std::mutex lock_;  // never held over an await
   // Guarded by lock_.

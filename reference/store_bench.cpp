@@ -19,6 +19,7 @@
 
 #include "reference/group_commit.hpp"
 #include "reference/recovery.hpp"
+#include "reference/result_of.hpp"
 #include "reference/snapshot.hpp"
 
 namespace {
@@ -66,6 +67,16 @@ void json_rows() {
   measure("json/write order of 2 items, nlohmann", 5'000, [&] { keep(tree.dump()); });
 }
 
+levity::task<bool> write_compacted(std::string directory, std::uint64_t generation, const recovered& from) {
+  const auto created = co_await create_log(directory, generation, from.next_sequence, 0);
+  if (!created) co_return false;
+  const auto written = co_await write_temporary_snapshot(directory, from.orders, generation, from.next_sequence, 0);
+  if (!written) co_return false;
+  const auto published = co_await publish_snapshot(directory, generation);
+  if (!published) co_return false;
+  co_return (co_await remove_older(directory, generation)).has_value();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -78,7 +89,7 @@ int main(int argc, char** argv) {
   std::mt19937_64 random{1};
   const std::size_t rss_before = rss_bytes();
   {
-    auto opened = recover(directory);
+    auto opened = result_of(recover(directory));
     if (!opened) return fmt::print(stderr, "{}\n", opened.error()), 1;
     book& book = opened->orders;
     group_commit log{opened->generation, opened->next_sequence};
@@ -115,7 +126,7 @@ int main(int argc, char** argv) {
         }
       }
       while (const commit_batch* batch = i % 64 == 63 || i + 1 == count ? log.take_batch() : nullptr) {
-        if (!write_at(opened->log, "log", opened->log_offset, batch->bytes)) return 1;
+        if (!result_of(opened->log.write_at(opened->log_offset, batch->bytes))) return 1;
         opened->log_offset += batch->bytes.size();
         log.committed();
       }
@@ -154,7 +165,7 @@ int main(int argc, char** argv) {
   const auto restart = [&](std::string_view name, bool compact) {
     const auto start = steady::now();
     const std::clock_t cpu_start = std::clock();
-    auto opened = recover(directory);
+    auto opened = result_of(recover(directory), {});
     const double took = seconds_since(start);
     const double cpu_s = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
     if (!opened) fmt::print(stderr, "{}\n", opened.error()), std::exit(1);
@@ -164,9 +175,7 @@ int main(int argc, char** argv) {
     if (!compact) return;
     const std::uint64_t generation = opened->generation + 1;
     const auto written = steady::now();
-    if (!create_log(directory, generation, opened->next_sequence, 0) ||
-        !write_temporary_snapshot(directory, opened->orders, generation, opened->next_sequence, 0) ||
-        !publish_snapshot(directory, generation) || !remove_older(directory, generation)) {
+    if (!result_of(write_compacted(directory, generation, *opened), {})) {
       fmt::print(stderr, "compaction failed\n"), std::exit(1);
     }
     row("snapshot/write", seconds_since(written) * 1e3, "ms");

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "reference/result_of.hpp"
 #include "reference/test_support.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -47,7 +48,7 @@ struct told {
 };
 
 store make_store(const std::string& directory, store_options options = {}) {
-  auto state = recover(directory);
+  auto state = result_of(recover(directory));
   if (!state) throw std::runtime_error(state.error());
   EXPECT_TRUE(state->warnings.empty()) << state->warnings.front();
   return store{std::move(*state), directory, options};
@@ -55,7 +56,7 @@ store make_store(const std::string& directory, store_options options = {}) {
 
 // Everything that was told is in what recovery finds.
 void expect_kept(const std::string& directory, const told& all) {
-  const auto found = recover(directory);
+  const auto found = result_of(recover(directory));
   ASSERT_TRUE(found) << found.error();
   ASSERT_EQ(found->orders.check_invariants(), std::nullopt);
   for (const auto& [id, contents] : all.contents_of) {

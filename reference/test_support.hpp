@@ -7,10 +7,12 @@
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -75,6 +77,27 @@ private:
   rlimit before_{};
   sighandler_t outer_;
 };
+
+/// What a program came to.
+struct said {
+  int code = 0;
+  std::string text;  // on standard error, without what the runtime says of a machine that is busy
+};
+
+inline said run_program(int (*program)(int, char**), std::vector<std::string> words) {
+  words.insert(words.begin(), "program");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  testing::internal::CaptureStderr();
+  said made;
+  made.code = program(static_cast<int>(words.size()), argv.data());
+  std::istringstream lines(testing::internal::GetCapturedStderr());
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("levity: ")) made.text += line + '\n';
+  }
+  return made;
+}
 
 class random_orders {
 public:

@@ -15,7 +15,6 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -30,6 +29,7 @@
 #include "reference/recovery.hpp"
 #include "reference/service.hpp"
 #include "reference/store.hpp"
+#include "reference/wall_time.hpp"
 
 namespace http = levity::http;
 
@@ -228,24 +228,28 @@ bool read_settings(int argc, char** argv, settings& wanted) {
   return true;
 }
 
+levity::task<int> live(const settings* wanted) {
+  auto recovered = co_await orders::recover(wanted->data, {false, orders::wall_ns()});
+  if (!recovered) {
+    std::fprintf(stderr, "orders_before: %s\n", recovered.error().c_str());
+    co_return 1;
+  }
+  for (const std::string& warning : recovered->warnings) std::fprintf(stderr, "orders_before: %s\n", warning.c_str());
+  auto listener = levity::tcp_listener::bind(wanted->listen);
+  if (!listener) {
+    std::fprintf(stderr, "orders_before: cannot listen at %s: %s\n", wanted->listen.c_str(), listener.error().message().c_str());
+    co_return 1;
+  }
+  std::fprintf(stderr, "orders_before: listening at http://%s\n", listener->local_address().to_string().c_str());
+  orders::store store{std::move(*recovered), wanted->data};
+  co_await serve(&*listener, &store, wanted);
+  co_return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   settings wanted;
   if (!read_settings(argc, argv, wanted)) return 2;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  auto recovered = orders::recover(wanted.data, {false, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()});
-  if (!recovered) {
-    std::fprintf(stderr, "orders_before: %s\n", recovered.error().c_str());
-    return 1;
-  }
-  for (const std::string& warning : recovered->warnings) std::fprintf(stderr, "orders_before: %s\n", warning.c_str());
-  auto listener = levity::tcp_listener::bind(wanted.listen);
-  if (!listener) {
-    std::fprintf(stderr, "orders_before: cannot listen at %s: %s\n", wanted.listen.c_str(), listener.error().message().c_str());
-    return 1;
-  }
-  std::fprintf(stderr, "orders_before: listening at http://%s\n", listener->local_address().to_string().c_str());
-  orders::store store{std::move(*recovered), wanted.data};
-  return levity::run(serve, &*listener, &store, &wanted);
+  return levity::run(live, &wanted);
 }

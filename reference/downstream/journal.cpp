@@ -4,16 +4,17 @@
 #include <iterator>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "reference/posix_file.hpp"
+#include "reference/named_file.hpp"
 
 namespace orders {
 namespace {
+
+using outcome = std::expected<void, std::string>;
 
 constexpr std::size_t checksum_digits = 16;
 
@@ -28,13 +29,17 @@ bool read_line(std::string_view line, std::string_view& text) {
 
 }  // namespace
 
-std::expected<journal_start, std::string> open_journal(const std::string& path) {
-  auto file = open_file(path, O_RDWR | O_CREAT);
-  if (!file) return std::unexpected(std::move(file.error()));
-  const auto size = size_of(*file, path);
-  if (!size) return std::unexpected(size.error());
+levity::task<std::expected<journal_start, std::string>> open_journal(std::string path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  auto file = co_await named_file::open(std::move(path), {.read = true, .write = true, .create = true});
+  if (!file) co_return std::unexpected(std::move(file.error()));
+  const auto size = co_await file->size();
+  if (!size) co_return std::unexpected(size.error());
   std::string bytes;
-  if (auto read = read_at(*file, path, 0, static_cast<std::size_t>(*size), bytes); !read) return std::unexpected(read.error());
+  outcome done = co_await file->read_at(0, static_cast<std::size_t>(*size), bytes);
+  if (!done) co_return std::unexpected(std::move(done.error()));
+  co_await levity::yield();  // who was told to end meanwhile does
 
   journal_start start;
   std::string_view rest = bytes;
@@ -47,15 +52,12 @@ std::expected<journal_start, std::string> open_journal(const std::string& path) 
   }
   start.cut_bytes = rest.size();
   start.size = *size - rest.size();
-  if (start.cut_bytes > 0) {
-    if (auto cut = truncate_file(*file, path, start.size); !cut) return std::unexpected(cut.error());
-  }
+  if (start.cut_bytes > 0) done = co_await file->truncate(start.size);
   // What was read may be in the page cache only, and is about to be told to others.
-  if (auto synced = sync_file(*file, path); !synced) return std::unexpected(synced.error());
-  const std::size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  if (auto synced = sync_directory(directory); !synced) return std::unexpected(synced.error());
-  return start;
+  if (done) done = co_await file->sync();
+  if (done) done = co_await sync_directory(directory);
+  if (!done) co_return std::unexpected(std::move(done.error()));
+  co_return std::move(start);
 }
 
 journal::ticket journal::append(std::string_view line) { return take_ticket(line, true); }

@@ -30,8 +30,8 @@ struct journal_start {
   std::uint64_t cut_bytes = 0;  ///< what came behind
 };
 
-/// Reads a journal, or makes an empty one; what does not hold is cut off. Blocks: before the runtime. Errors: one sentence.
-std::expected<journal_start, std::string> open_journal(const std::string& path);
+/// Reads a journal, or makes an empty one; what does not hold is cut off. Errors: one sentence.
+levity::task<std::expected<journal_start, std::string>> open_journal(std::string path);
 
 /// Writes a journal. append() and durable() from any task; run() by one task of the same runtime, which the journal outlives.
 class journal {

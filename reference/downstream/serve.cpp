@@ -3,10 +3,10 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 
 #include <fmt/format.h>
+
+#include "reference/named_file.hpp"
 
 namespace http = levity::http;
 
@@ -106,13 +106,21 @@ std::optional<downstream_options> read_downstream_options(int argc, char** argv,
       return std::nullopt;
     }
   }
-  std::error_code error;
-  std::filesystem::create_directories(wanted.data, error);
-  if (error) {
-    std::fprintf(stderr, "%s: cannot make the directory \"%s\": %s\n", name, wanted.data.c_str(), error.message().c_str());
-    return std::nullopt;
-  }
   return wanted;
+}
+
+levity::task<std::expected<journal_start, int>> open_downstream(const char* name, std::string data, std::string path) {
+  const auto made = co_await make_directories(data);
+  if (!made) {
+    std::fprintf(stderr, "%s: cannot make the directory \"%s\": %s\n", name, data.c_str(), cause_of(made.error()).c_str());
+    co_return std::unexpected(2);
+  }
+  auto start = co_await open_journal(path);
+  if (!start) {
+    std::fprintf(stderr, "%s: %s\n", name, start.error().c_str());
+    co_return std::unexpected(1);
+  }
+  co_return std::move(*start);
 }
 
 void send_problem(http::response& out, const problem& what) {
@@ -129,18 +137,19 @@ void send_json(http::response& out, http::status status, std::string_view body) 
   out.set_body(body);
 }
 
-int serve_downstream(const char* name, const downstream_options& options, downstream& at, http::server& routes) {
+levity::task<int> serve_downstream(const char* name, const downstream_options& options, downstream& at, http::server& routes) {
   auto customers = levity::tcp_listener::bind(options.listen);
   auto operators = levity::tcp_listener::bind(options.operate);
   if (!customers || !operators) {
     const std::string& where = !customers ? options.listen : options.operate;
     const auto& error = !customers ? customers.error() : operators.error();
     std::fprintf(stderr, "%s: cannot listen at %s: %s\n", name, where.c_str(), error.message().c_str());
-    return 1;
+    co_return 1;
   }
   std::fprintf(stderr, "%s: the operator is listened to at http://%s\n", name, operators->local_address().to_string().c_str());
   std::fprintf(stderr, "%s: listening at http://%s\n", name, customers->local_address().to_string().c_str());
-  return levity::run(serve_all, &*customers, &*operators, &at, &routes);
+  co_await serve_all(&*customers, &*operators, &at, &routes);
+  co_return 0;
 }
 
 }  // namespace orders

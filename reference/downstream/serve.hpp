@@ -1,9 +1,12 @@
 // serve.hpp — what both downstreams have in common around their state: options, weather, an operator's port, an end in order.
 #pragma once
 
+#include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <levity/http/problem.hpp>
 #include <levity/http/server.hpp>
@@ -24,6 +27,10 @@ struct downstream_options {
 
 /// --listen, --operate, --data, --service-time MS, --jitter MS, --seed N; a complaint on standard error and nothing otherwise.
 std::optional<downstream_options> read_downstream_options(int argc, char** argv, const char* name, downstream_options defaults);
+
+/// Makes the directory of the options and opens the journal `path` in it. Otherwise a complaint on standard error, and the error is
+/// the exit code.
+levity::task<std::expected<journal_start, int>> open_downstream(const char* name, std::string data, std::string path);
 
 /// What a downstream is, apart from what it keeps.
 struct downstream {
@@ -52,6 +59,7 @@ void send_problem(levity::http::response& out, const problem& what);
 void send_json(levity::http::response& out, levity::http::status status, std::string_view body);
 
 /// Opens both ports, says so on standard error, serves until it is told to end. The exit code.
-int serve_downstream(const char* name, const downstream_options& options, downstream& at, levity::http::server& routes);
+levity::task<int> serve_downstream(const char* name, const downstream_options& options, downstream& at,
+                                   levity::http::server& routes);
 
 }  // namespace orders

@@ -10,7 +10,7 @@
 namespace levity::inline v0 {
 namespace {
 
-thread_local detail::time_source* this_time_source = nullptr;
+constinit thread_local detail::time_source* installed = nullptr;
 
 }  // namespace
 
@@ -25,12 +25,14 @@ std::int64_t kernel_now_ns() noexcept {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-time_source* exchange_time_source(time_source* source) noexcept { return std::exchange(this_time_source, source); }
+time_source* exchange_time_source(time_source* source) noexcept { return std::exchange(installed, source); }
+
+time_source* this_time_source() noexcept { return installed; }
 
 }  // namespace detail
 
 clock::time_point clock::now() noexcept {
-  const std::int64_t ns = this_time_source == nullptr ? detail::kernel_now_ns() : this_time_source->now_ns();
+  const std::int64_t ns = installed == nullptr ? detail::kernel_now_ns() : installed->now_ns();
   return time_point{duration{ns}};
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "http/request_parser.hpp"
 #include "http/response_writer.hpp"
 #include "levity/base/assert.hpp"
+#include "levity/base/wall_clock.hpp"
 #include "levity/http/problem.hpp"
 #include "levity/http/refusal.hpp"
 #include "levity/io/close_gracefully.hpp"
@@ -311,7 +311,7 @@ private:
 
   task<> close_in_order() { (void)co_await close_gracefully(peer_); }
 
-  std::string_view date() noexcept { return date_.at(std::time(nullptr)); }
+  std::string_view date() noexcept { return date_.at(levity::detail::wall_seconds()); }
 
   state& serves_;
   Stream peer_;

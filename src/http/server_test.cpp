@@ -12,6 +12,7 @@
 
 #include "levity/http/problem.hpp"
 #include "levity/levity.hpp"
+#include "tests/support/run_simulated.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace {
@@ -111,6 +112,18 @@ TEST(http_server, answers_a_request) {
     EXPECT_NE(answer.find("Content-Length: 5\r\n"), std::string::npos) << answer;
     EXPECT_NE(answer.find("Date: "), std::string::npos);
   });
+}
+
+TEST(http_server, in_a_simulated_run_dates_its_answers_by_the_calendar_of_that) {
+  const client talks = [](lv::address at) -> lv::task<> {
+    constexpr const char* dates[] = {"Date: Thu, 01 Jan 2026 00:00:", "Date: Thu, 01 Jan 2026 01:00:"};
+    for (const char* date : dates) {
+      const std::string answer = co_await ask(at, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+      EXPECT_NE(answer.find(date), std::string::npos) << answer;
+      co_await lv::sleep(1h);
+    }
+  };
+  EXPECT_EQ(lv::test::run_simulated(42, with_server, talks, http::server_options{}), 0);
 }
 
 TEST(http_server, parameters_of_a_path_are_decoded_once_it_is_matched) {

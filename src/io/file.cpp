@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "io/host_files.hpp"
 #include "io/sync_queue.hpp"
 #include "levity/memory/frame_pool.hpp"
 #include "levity/task/detail/scope_state.hpp"
@@ -37,7 +38,45 @@ io_error error_of(const file_operation& operation) noexcept {
   return io_error::from_errno(code, name_of(operation));
 }
 
+constinit thread_local file_backend* files_of_host = nullptr;
+
+// For who asks on a thread that runs no tasks.
+struct kernel_files final : file_backend {
+  void submit(file_operation& operation) noexcept override { carry_out(operation); }
+};
+
+// Not inline: a coroutine must not keep the address of a thread's variable across an await.
+[[gnu::noinline]] file_backend& files_here() noexcept {
+  executor* here = current_run().exec;
+  if (here != nullptr) return here->files();
+  if (files_of_host != nullptr) return *files_of_host;
+  static constinit kernel_files kernels;
+  return kernels;
+}
+
 }  // namespace
+
+file_backend* host_files() noexcept { return files_of_host; }
+
+file_backend* exchange_host_files(file_backend* files) noexcept { return std::exchange(files_of_host, files); }
+
+std::int64_t file_backend::perform_now(const file_operation& operation) noexcept { return perform(operation); }
+
+std::int64_t file_backend::size_of(std::int32_t fd) noexcept {
+  struct stat status;
+  return kernel::fstat(fd, &status) == 0 ? std::int64_t{status.st_size} : -errno;
+}
+
+std::int64_t file_backend::status_of(std::int32_t fd, unsigned wanted, struct statx& into) noexcept {
+  return kernel::statx(fd, "", AT_EMPTY_PATH, wanted, &into) == 0 ? 0 : -errno;
+}
+
+std::int64_t file_backend::try_lock(std::int32_t fd) noexcept {
+  for (;;) {
+    if (kernel::flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
 
 std::int64_t perform(const file_operation& operation) noexcept {
   std::int64_t result = -1;
@@ -281,19 +320,59 @@ io_result<std::uint64_t> file_transfer::await_resume() const noexcept {
   return moved_;
 }
 
+std::expected<std::string, std::int64_t> read_file_now(const char* path, std::size_t size_max) {
+  constexpr std::size_t piece = 64 << 10;
+  file_backend& files = files_here();
+  file_operation next;
+  next.what = file_operation::kind::open;
+  next.path = path;
+  next.flags = O_RDONLY;
+  const std::int64_t fd = files.perform_now(next);
+  if (fd < 0) return std::unexpected(fd);
+  const auto close = [&files, fd] {
+    file_operation last;
+    last.what = file_operation::kind::close;
+    last.fd = static_cast<std::int32_t>(fd);
+    (void)files.perform_now(last);
+  };
+  std::string text;
+  try {
+    for (;;) {
+      const std::size_t before = text.size();
+      text.resize(before + piece);
+      file_operation part;
+      part.what = file_operation::kind::read;
+      part.fd = static_cast<std::int32_t>(fd);
+      part.bytes = reinterpret_cast<std::byte*>(text.data() + before);
+      part.size = piece;
+      part.offset = before;
+      const std::int64_t got = files.perform_now(part);
+      text.resize(before + static_cast<std::size_t>(std::max<std::int64_t>(got, 0)));
+      if (got > 0 && text.size() <= size_max) continue;
+      close();
+      if (got < 0) return std::unexpected(got);
+      if (got > 0) return std::unexpected(-EFBIG);
+      return text;
+    }
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
 void close_later(std::int32_t fd) noexcept {
   file_operation last;
   last.what = file_operation::kind::close;
   last.fd = fd;
   executor* here = current_run().exec;
   if (here == nullptr) {
-    perform(last);
+    files_here().perform_now(last);
     return;
   }
   try {
     here->files().submit(*new (frame_allocate(sizeof last)) file_operation(last));
   } catch (const std::bad_alloc&) {
-    perform(last);  // rather a wait here than a descriptor that nobody closes
+    here->files().perform_now(last);  // rather a wait here than a descriptor that nobody closes
   }
 }
 
@@ -377,9 +456,16 @@ file_action file::truncate(std::uint64_t size) noexcept { return {file_operation
 file_action file::close() noexcept { return {file_operation::kind::close, std::exchange(fd_, -1)}; }
 
 io_result<std::uint64_t> file::size() const noexcept {
-  struct stat status;
-  if (kernel::fstat(fd_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
-  return std::unexpected(io_error::from_errno(errno, "file size"));
+  const std::int64_t bytes = files_here().size_of(fd_);
+  if (bytes >= 0) return static_cast<std::uint64_t>(bytes);
+  return std::unexpected(io_error::from_errno(static_cast<int>(-bytes), "file size"));
+}
+
+io_result<void> file::try_lock() noexcept {
+  if (fd_ < 0) return std::unexpected(io_error{io_failure::closed, 0, "file lock"});
+  const std::int64_t locked = files_here().try_lock(fd_);
+  if (locked == 0) return {};
+  return std::unexpected(io_error::from_errno(static_cast<int>(-locked), "file lock"));
 }
 
 io_result<direct_alignment> file::alignment() const noexcept {
@@ -389,8 +475,8 @@ io_result<direct_alignment> file::alignment() const noexcept {
 #else
   constexpr unsigned wanted = STATX_BASIC_STATS;
 #endif
-  if (kernel::statx(fd_, "", AT_EMPTY_PATH, wanted, &status) != 0) {
-    return std::unexpected(io_error::from_errno(errno, "file alignment"));
+  if (const std::int64_t told = files_here().status_of(fd_, wanted, status); told != 0) {
+    return std::unexpected(io_error::from_errno(static_cast<int>(-told), "file alignment"));
   }
 #ifdef STATX_DIOALIGN
   if ((status.stx_mask & STATX_DIOALIGN) != 0) {

@@ -55,6 +55,23 @@ int run_by(means by, F f, Args... args) {
 
 class files : public testing::TestWithParam<means> {};
 
+lv::task<> lock_twice(std::string path) {
+  const lv::file_options how{.read = true, .write = true, .create = true};
+  auto first = co_await lv::file::open(path, how);
+  auto second = co_await lv::file::open(path, how);
+  EXPECT_TRUE(first.has_value() && second.has_value());
+  if (!first || !second) co_return;
+  EXPECT_TRUE(first->try_lock().has_value());
+  EXPECT_TRUE(first->try_lock().has_value()) << "it holds the lock already";
+  const auto refused = second->try_lock();
+  EXPECT_TRUE(!refused && refused.error() == lv::io_failure::would_block);
+  EXPECT_TRUE((co_await second->write_at(0, "text")).has_value()) << "a lock keeps nobody from writing";
+  EXPECT_TRUE((co_await first->close()).has_value());
+  const auto closed = first->try_lock();
+  EXPECT_TRUE(!closed && closed.error() == lv::io_failure::closed);
+  EXPECT_TRUE(second->try_lock().has_value());
+}
+
 lv::task<> model_run(std::string path, std::uint64_t seed, int operations) {
   auto file = co_await lv::file::open(path, {.read = true, .write = true, .create = true});
   EXPECT_TRUE(file.has_value()) << file.error().message();
@@ -102,6 +119,11 @@ lv::task<> model_run(std::string path, std::uint64_t seed, int operations) {
 }
 
 }  // namespace
+
+TEST_P(files, a_lock_is_held_by_one_until_it_is_closed) {
+  const temporary_folder folder;
+  run_by(GetParam(), lock_twice, folder.file("lock"));
+}
 
 TEST_P(files, do_what_a_string_in_memory_does) {
   const temporary_folder folder;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "io/event_wait.hpp"
+#include "io/simulated_signals.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "platform/signal_counts.hpp"
 #include "reactor/reactor.hpp"
@@ -22,9 +23,11 @@ const wait_reason signal_reason{"signal", &event_wait::take_back, nullptr, nullp
 }  // namespace
 
 signal_set::signal_set(signal_set&& other) noexcept
-    : bell_(std::exchange(other.bell_, nullptr)), wanted_(std::move(other.wanted_)), turn_(other.turn_) {}
+    : simulated_(std::exchange(other.simulated_, nullptr)), bell_(std::exchange(other.bell_, nullptr)),
+      wanted_(std::move(other.wanted_)), turn_(other.turn_) {}
 
 signal_set& signal_set::operator=(signal_set&& other) noexcept {
+  std::swap(simulated_, other.simulated_);
   std::swap(bell_, other.bell_);
   std::swap(wanted_, other.wanted_);
   std::swap(turn_, other.turn_);
@@ -34,20 +37,37 @@ signal_set& signal_set::operator=(signal_set&& other) noexcept {
 io_result<signal_set> signal_set::open(std::initializer_list<int> signals) {
   executor* here = current_run().exec;
   LEVITY_ASSERT(here != nullptr, "a set of signals is opened inside a task");
-  if (here->simulated()) return std::unexpected(io_error{io_failure::unsupported, 0, waiting});
   signal_set set;
+  set.simulated_ = here->signals();
   set.wanted_.reserve(signals.size());
   for (const int signal : signals) {
-    const io_result<void> subscribed = subscribe_signal(signal);
+    const io_result<void> subscribed = set.subscribe(signal);
     if (!subscribed) return std::unexpected(subscribed.error());
-    set.wanted_.push_back({signal, signal_count(signal)});
+    set.wanted_.push_back({signal, set.count_of(signal)});
+  }
+  if (const io_result<void> opened = set.open_bell(); !opened) return std::unexpected(opened.error());
+  return set;
+}
+
+io_result<void> signal_set::subscribe(int signal) noexcept {
+  return simulated_ != nullptr ? simulated_->subscribe(signal) : subscribe_signal(signal);
+}
+
+std::uint64_t signal_set::count_of(int signal) const noexcept {
+  return simulated_ != nullptr ? simulated_->count(signal) : signal_count(signal);
+}
+
+io_result<void> signal_set::open_bell() {
+  if (simulated_ != nullptr) {
+    bell_ = &simulated_->open_bell();
+    return {};
   }
   const io_result<int> fd = open_signal_bell();
   if (!fd) return std::unexpected(fd.error());
-  const io_result<endpoint*> watched = here->home_reactor().adopt(*fd);
+  const io_result<endpoint*> watched = current_run().exec->home_reactor().adopt(*fd);
   if (!watched) return std::unexpected(watched.error());
-  set.bell_ = *watched;
-  return set;
+  bell_ = *watched;
+  return {};
 }
 
 task<io_result<int>> signal_set::next() {
@@ -56,7 +76,7 @@ task<io_result<int>> signal_set::next() {
     bell_->reading.clear();
     for (std::size_t i = 0; i < wanted_.size(); i++) {
       wanted& each = wanted_[(turn_ + i) % wanted_.size()];
-      const std::uint64_t count = signal_count(each.signal);
+      const std::uint64_t count = count_of(each.signal);
       if (count == each.seen) continue;
       each.seen = count;
       turn_ += i + 1;
@@ -69,9 +89,21 @@ task<io_result<int>> signal_set::next() {
 }
 
 void signal_set::close() noexcept {
-  for (const wanted& each : wanted_) unsubscribe_signal(each.signal);
+  for (const wanted& each : wanted_) {
+    if (simulated_ != nullptr) {
+      simulated_->unsubscribe(each.signal);
+    } else {
+      unsubscribe_signal(each.signal);
+    }
+  }
   wanted_.clear();
-  if (endpoint* open = std::exchange(bell_, nullptr)) open->home->close(*open, false);
+  endpoint* open = std::exchange(bell_, nullptr);
+  if (open == nullptr) return;
+  if (simulated_ != nullptr) {
+    simulated_->close_bell(*open);
+  } else {
+    open->home->close(*open, false);
+  }
 }
 
 }  // namespace levity

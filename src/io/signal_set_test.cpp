@@ -182,12 +182,3 @@ TEST(signal_set, takes_the_signals_of_the_runtime_while_it_lives) {
   });
   EXPECT_EQ(code, 128 + SIGTERM);
 }
-
-TEST(signal_set, a_simulated_run_has_none) {
-  lv::runtime_options options;
-  options.backend = lv::runtime_options::sockets::sim;
-  lv::run_with(options, []() -> lv::task<> {
-    EXPECT_EQ(lv::signal_set::open({SIGUSR1}).error(), io_failure::unsupported);
-    co_return;
-  });
-}

@@ -15,6 +15,7 @@
 #include "levity/task/yield.hpp"
 #include "levity/time/sleep.hpp"
 #include "platform/syscall.hpp"
+#include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -78,6 +79,14 @@ io_result<tcp_listener> tcp_listener::bind(address at, const listen_options& opt
   tcp_listener listener;
   listener.options_ = options;
   executor* here = current_run().exec;
+  if (reactor* network = here == nullptr ? host_network() : nullptr) {
+    listener.shards_.reserve(1);
+    const io_result<endpoint*> only = network->listen(request);
+    if (!only) return std::unexpected(only.error());
+    listener.shards_.push_back(*only);
+    listener.at_ = network->local_address(**only);
+    return listener;
+  }
   if (here == nullptr) {
     const io_result<int> fd = open_listening_socket(request);
     if (!fd) return std::unexpected(fd.error());

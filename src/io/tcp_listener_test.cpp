@@ -16,7 +16,9 @@
 
 #include "levity/levity.hpp"
 #include "platform/fault_plan.hpp"
+#include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -307,4 +309,27 @@ TEST(tcp_listener, bound_before_the_runtime_it_says_where_while_another_thread_b
     from->close();
     EXPECT_EQ(from->local_address().port(), 0);
   }, &listener, at);
+}
+
+TEST(tcp_listener, on_a_thread_of_a_simulated_host_is_bound_in_its_network_before_any_task_runs) {
+  struct of_host {
+    explicit of_host(lv::detail::reactor& home) : before(lv::detail::exchange_host_network(&home)) {}
+    ~of_host() { lv::detail::exchange_host_network(before); }
+    lv::detail::reactor* const before;
+  };
+  lv::detail::sim_reactor home(1);
+  const of_host here(home);
+  {
+    auto listener = lv::tcp_listener::bind("10.0.0.1:80");  // no address of this machine's, and a port that takes rights
+    ASSERT_TRUE(listener) << listener.error().message();
+    EXPECT_EQ(listener->local_address(), lv::address::parse("10.0.0.1:80").value());
+    EXPECT_EQ(home.endpoints_approx(), 1U);
+    EXPECT_EQ(lv::tcp_listener::bind("10.0.0.1:80").error(), io_failure::address_in_use);
+    const auto any = lv::tcp_listener::bind("10.0.0.1:0", {.sharding = accept_sharding::reuse_port});
+    ASSERT_TRUE(any);
+    EXPECT_NE(any->local_address().port(), 0);
+    EXPECT_EQ(lv::udp_socket::bind("127.0.0.1:0").error(), io_failure::unsupported);
+    EXPECT_EQ(lv::unix_listener::bind("@nobody").error(), io_failure::unsupported);
+  }
+  EXPECT_EQ(home.endpoints_approx(), 0U);
 }

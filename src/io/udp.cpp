@@ -10,6 +10,7 @@
 #include "platform/datagram.hpp"
 #include "platform/socket.hpp"
 #include "platform/syscall.hpp"
+#include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -58,7 +59,8 @@ io_result<udp_socket> udp_socket::bind(std::string_view at, udp_options options)
 }
 
 io_result<udp_socket> udp_socket::bind(const address& at, udp_options options) noexcept {
-  if (current_run().exec != nullptr && current_run().exec->simulated()) {
+  const executor* here = current_run().exec;
+  if (here != nullptr ? here->simulated() : host_network() != nullptr) {
     return std::unexpected(io_error{io_failure::unsupported, 0, "binding a datagram socket"});
   }
   const io_result<int> fd = open_datagram_socket(at, options.reuse_port);

@@ -14,6 +14,7 @@
 #include "platform/socket.hpp"
 #include "platform/syscall.hpp"
 #include "platform/unix_socket.hpp"
+#include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
 
 namespace levity::inline v0 {
@@ -52,7 +53,9 @@ io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_
   constexpr const char* doing = "listening at a Unix socket";
   if (at.is_empty()) return std::unexpected(io_error{io_failure::invalid, 0, doing});
   const executor* here = current_run().exec;
-  if (here != nullptr && here->simulated()) return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+  if (here != nullptr ? here->simulated() : host_network() != nullptr) {
+    return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+  }
   const io_result<int> fd = open_unix_socket(SOCK_STREAM);
   if (!fd) return std::unexpected(fd.error());
   unix_listener listener;

@@ -14,7 +14,6 @@
 namespace levity::inline v0::detail {
 namespace {
 
-constexpr int signals_max = 65;
 constexpr const char* doing = "subscribing to a signal";
 
 // Constant-initialised: a handler may run at any time.
@@ -40,6 +39,17 @@ extern "C" void levity_signal_handler(int signal) {
   errno = saved;
 }
 
+io_result<int> the_bell() noexcept {
+  int fd = bell.load(std::memory_order_relaxed);
+  if (fd >= 0) return fd;
+  fd = kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
+  bell.store(fd, std::memory_order_relaxed);
+  return fd;
+}
+
+}  // namespace
+
 bool can_be_caught(int signal) noexcept {
   switch (signal) {
     case SIGKILL:
@@ -54,17 +64,6 @@ bool can_be_caught(int signal) noexcept {
     default: return signal > 0 && signal < signals_max;
   }
 }
-
-io_result<int> the_bell() noexcept {
-  int fd = bell.load(std::memory_order_relaxed);
-  if (fd >= 0) return fd;
-  fd = kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (fd < 0) return std::unexpected(io_error::from_errno(errno, doing));
-  bell.store(fd, std::memory_order_relaxed);
-  return fd;
-}
-
-}  // namespace
 
 io_result<void> subscribe_signal(int signal) noexcept {
   if (!can_be_caught(signal)) return std::unexpected(io_error{io_failure::invalid, EINVAL, doing});

@@ -20,6 +20,12 @@
 
 namespace levity::inline v0::detail {
 
+/// Signals are numbers from 1 to below this.
+inline constexpr int signals_max = 65;
+
+/// Whether a program may take it: it is a signal, and neither one that cannot be caught nor one that tells of a fault.
+[[nodiscard]] bool can_be_caught(int signal) noexcept;
+
 /// Counts `signal` from now on instead of what it did before, until as many unsubscribe() have been called. invalid: it is no
 /// signal, cannot be caught, or tells of a fault of the program.
 io_result<void> subscribe_signal(int signal) noexcept;

@@ -23,7 +23,7 @@
 #include "platform/fault_plan.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 
 namespace levity::inline v0::detail {
 namespace {

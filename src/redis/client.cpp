@@ -18,7 +18,7 @@ struct client::state {
       : how(std::make_shared<const options>(std::move(with))), sessions(std::make_shared<detail::session_pool>(how)) {
     const unsigned count = std::max(how->trunks, 1U);
     trunks.reserve(count);
-    for (unsigned i = 0; i < count; i++) trunks.push_back(std::make_shared<detail::trunk>(how, i));
+    for (unsigned i = 0; i < count; i++) trunks.push_back(std::make_shared<detail::trunk>(how));
   }
 
   const std::shared_ptr<const options> how;

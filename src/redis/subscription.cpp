@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "levity/base/random_seed.hpp"
 #include "levity/task/cancel.hpp"
 #include "levity/task/yield.hpp"
 #include "levity/time/deadline.hpp"
@@ -49,7 +50,7 @@ subscription::state::state(std::shared_ptr<const options> with, topics to)
     : how(std::move(with)),
       channels_(to.channels.begin(), to.channels.end()),
       patterns_(to.patterns.begin(), to.patterns.end()),
-      backoff_(how->backoff_first, how->backoff_max, static_cast<std::uint64_t>(clock::now().time_since_epoch().count())) {}
+      backoff_(how->backoff_first, how->backoff_max, random_seed()) {}
 
 topics subscription::state::all() const {
   return {{channels_.begin(), channels_.end()}, {patterns_.begin(), patterns_.end()}};

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "levity/base/random_seed.hpp"
 #include "levity/base/spin_lock.hpp"
 #include "levity/task/detach.hpp"
 #include "levity/task/scope.hpp"
@@ -55,11 +56,10 @@ private:
   error why_ = error::of_io({io_failure::closed, 0, waiting}, true);
 };
 
-trunk::trunk(std::shared_ptr<const options> how, unsigned index)
+trunk::trunk(std::shared_ptr<const options> how)
     : commands(std::max(how->in_flight_max, 1U)),
       options_(std::move(how)),
-      backoff_(options_->backoff_first, options_->backoff_max,
-               static_cast<std::uint64_t>(clock::now().time_since_epoch().count()) + index) {}
+      backoff_(options_->backoff_first, options_->backoff_max, random_seed()) {}
 
 trunk::~trunk() = default;
 

@@ -41,7 +41,7 @@ namespace levity::inline v0::redis::detail {
 
 class trunk {
 public:
-  trunk(std::shared_ptr<const options> how, unsigned index);
+  explicit trunk(std::shared_ptr<const options> how);
   ~trunk();
 
   /// Sends a command and waits for its reply, for as long as `how` says.

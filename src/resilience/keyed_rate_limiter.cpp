@@ -8,6 +8,7 @@
 
 #include "base/spin_guard.hpp"
 #include "levity/base/cache_line.hpp"
+#include "levity/base/random_seed.hpp"
 #include "levity/base/spin_lock.hpp"
 
 namespace levity::inline v0::detail {
@@ -61,9 +62,7 @@ struct alignas(cache_line_bytes) keyed_buckets::shard {
 keyed_buckets::keyed_buckets(const keyed_rate_limiter_options& options)
     : rule_(gcra::at(options.per_second, options.burst)),
       mode_(options.mode),
-      seed_(options.seed != 0
-                ? options.seed
-                : fingerprint_of(static_cast<std::uint64_t>(kernel_now_ns()), reinterpret_cast<std::uintptr_t>(this))) {
+      seed_(options.seed != 0 ? options.seed : random_seed()) {
   const std::size_t keys = std::clamp<std::size_t>(options.keys_max, 1, std::size_t{1} << 26);
   shard_bits_ = static_cast<unsigned>(std::bit_width(std::clamp(options.shards, 1U, 256U) - 1));
   const std::size_t sets = (2 * keys + set::places - 1) / set::places;

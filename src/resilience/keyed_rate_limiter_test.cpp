@@ -10,6 +10,7 @@
 #include "levity/resilience/admission.hpp"
 #include "levity/resilience/token_bucket.hpp"
 #include "tests/support/moments.hpp"
+#include "tests/support/run_simulated.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -206,6 +207,22 @@ TEST(keyed_rate_limiter, gives_each_token_to_one_thread) {
     co_await all.join();
     EXPECT_EQ(taken.load(std::memory_order_relaxed), 64U * 50);
   });
+}
+
+TEST(keyed_rate_limiter, without_a_seed_of_its_own_has_one_that_follows_from_a_simulated_runs) {
+  const auto seed_in = [](std::uint64_t run) {
+    std::uint64_t seed = 0;
+    EXPECT_EQ(lv::test::run_simulated(run, [](std::uint64_t* into) -> lv::task<> {
+      *into = lv::detail::keyed_buckets(lv::keyed_rate_limiter_options{}).seed();
+      co_return;
+    }, &seed), 0);
+    return seed;
+  };
+  EXPECT_EQ(seed_in(1), seed_in(1));
+  EXPECT_NE(seed_in(1), seed_in(2));
+  const lv::detail::keyed_buckets one{lv::keyed_rate_limiter_options{}};
+  const lv::detail::keyed_buckets other{lv::keyed_rate_limiter_options{}};
+  EXPECT_NE(one.seed(), other.seed());
 }
 
 }  // namespace

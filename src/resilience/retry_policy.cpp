@@ -1,9 +1,9 @@
 #include "levity/resilience/retry_policy.hpp"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
+#include "levity/base/random_seed.hpp"
 #include "levity/base/rng.hpp"
 
 namespace levity::inline v0 {
@@ -17,16 +17,11 @@ retry_policy::options clamped(retry_policy::options how) noexcept {
   return how;
 }
 
-std::uint64_t of_the_process() {
-  std::random_device chance;
-  return std::uint64_t{chance()} << 32 | chance();
-}
-
 void count(atomic<std::uint64_t>& in) noexcept { in.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace
 
-retry_policy::retry_policy(const options& how) : how_(clamped(how)), seed_(how.seed ? *how.seed : of_the_process()) {}
+retry_policy::retry_policy(const options& how) : how_(clamped(how)), seed_(how.seed ? *how.seed : random_seed()) {}
 
 duration retry_policy::backoff_max(int number) const noexcept {
   duration most = std::min(how_.base, how_.cap);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "levity/base/rng.hpp"
+#include "tests/support/run_simulated.hpp"
 
 namespace lv = levity;
 using namespace std::chrono_literals;
@@ -130,6 +131,20 @@ TEST(retry_policy, repeats_within_all_of_its_bounds) {
       }
     }
   }
+}
+
+TEST(retry_policy, without_a_seed_of_its_own_waits_as_the_seed_of_a_simulated_run_has_it) {
+  const auto waits_of = [](std::uint64_t seed) {
+    std::vector<lv::duration> waits;
+    EXPECT_EQ(lv::test::run_simulated(seed, [](std::vector<lv::duration>* into) -> lv::task<> {
+      lv::retry_policy policy;
+      for (int number = 0; number < 8; number++) into->push_back(policy.draw_backoff(number));
+      co_return;
+    }, &waits), 0);
+    return waits;
+  };
+  EXPECT_EQ(waits_of(1), waits_of(1));
+  EXPECT_NE(waits_of(1), waits_of(2));
 }
 
 }  // namespace

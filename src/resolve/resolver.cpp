@@ -21,10 +21,12 @@
 #include <system_error>
 
 #include "base/system_thread.hpp"
+#include "io/simulated_names.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/record.hpp"
+#include "levity/time/sleep.hpp"
 #include "platform/syscall.hpp"
 #include "platform/thread.hpp"
 #include "resolve/query.hpp"
@@ -103,6 +105,30 @@ std::optional<io_result<std::vector<address>>> answer_at_once(const std::string&
     return std::vector{address::from_bytes(bytes, v6, port)};
   }
   return std::nullopt;
+}
+
+// What a made-up world says; of services it knows numbers.
+task<io_result<std::vector<address>>> ask_world(simulated_names& names, std::string host, std::string service,
+                                                address_family family) {
+  std::uint16_t port = 0;
+  const auto [end, failed] = std::from_chars(service.data(), service.data() + service.size(), port);
+  if (failed != std::errc{} || end != service.data() + service.size()) {
+    co_return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+  }
+  const simulated_names::answer said = names.ask(host);
+  try {
+    co_await sleep(duration{said.after_ns});
+  } catch (const cancelled& why) {
+    co_return std::unexpected(to_io_error(why.reason(), doing));
+  }
+  if (!said.addresses) co_return std::unexpected(said.addresses.error());
+  std::vector<address> found;
+  for (const address& each : *said.addresses) {
+    if (family == (each.is_v6() ? address_family::v4 : address_family::v6)) continue;
+    found.push_back(address::from_bytes(each.bytes(), each.is_v6(), port));
+  }
+  if (found.empty()) co_return std::unexpected(io_error{io_failure::not_found, 0, doing});
+  co_return found;
 }
 
 }  // namespace
@@ -292,7 +318,11 @@ resolver& resolver::system() {
 
 task<io_result<std::vector<address>>> resolver::resolve(std::string host, std::string service, address_family family) {
   if (auto known = answer_at_once(host, service, family)) co_return std::move(*known);
-  if (current_run().exec->simulated()) co_return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+  if (current_run().exec->simulated()) {
+    simulated_names* const names = current_run().exec->names();
+    if (names == nullptr) co_return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+    co_return co_await ask_world(*names, std::move(host), std::move(service), family);
+  }
   try {
     std::call_once(shared_->starting, [this] { shared_->start(); });
   } catch (const std::system_error& refused) {

@@ -15,8 +15,9 @@
 #include "platform/signal_counts.hpp"
 #include "platform/signals.hpp"
 #include "platform/thread.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "runtime/refusal.hpp"
+#include "runtime/run_host.hpp"
 #include "runtime/runtime_core.hpp"
 #include "sched/scheduler.hpp"
 
@@ -63,7 +64,9 @@ bool end_while_heard(signal_watch& signals, scheduler& runs, bool& asked) {
 }
 
 // Adopts the main task and waits for the end of everything.
-int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool here, signal_watch* signals) {
+int run_to_end(runtime_core& core, task<> main, const main_outcome& outcome, signal_watch* signals) {
+  scheduler& runs = core.runs;
+  const bool here = core.simulated;
   int code = 0;
   if (!here) {
     runs.on_empty = [signals] {
@@ -74,8 +77,10 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
   auto frame = std::move(main).release_frame();
   if (here) {
     static_cast<sim_reactor&>(runs.reactor_at(0)).on_deadlock = [&runs] { print_tasks(runs, STDERR_FILENO); };
+    core.signals->on_quit = [&runs] { print_tasks(runs, STDERR_FILENO); };
     runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
     runs.run_here();
+    code = core.signals->code();
   } else {
     try {
       runs.root().adopt(frame, frame.promise(), "main", std::source_location{});
@@ -93,31 +98,38 @@ int run_to_end(scheduler& runs, task<> main, const main_outcome& outcome, bool h
     }
     if (signals == nullptr || apart_call::left_behind_approx() == 0 || !end_while_heard(*signals, runs, asked)) runs.join();
   }
-  scope_state& root = runs.root();
-  if (root.failure != nullptr) {
-    runs.unobserved(root.failure, executor::failed::task, "main", std::source_location{});
-    return 1;
+  return exit_code(runs, code, outcome);
+}
+
+void refuse_embedded(const runtime_options& options) {
+  if (!options.embedded) return;
+  throw std::runtime_error("levity cannot start: lv::run is asked for runtime_options::embedded, which is for a lv::runtime in a "
+                           "loop of your own; leave it out");
+}
+
+int run_on_host(run_host& host, const runtime_options& options, task<> main, const main_outcome& outcome) {
+  if (current_run().exec != nullptr) {
+    throw std::runtime_error("levity cannot start: lv::run is called inside a task of a simulated host, which has one runtime; "
+                             "co_await the task instead");
   }
-  return code != 0 && root.child_cancelled ? code : outcome.code;
+  return host.run(options, std::move(main), outcome);
 }
 
 int run_on_new_runtime(const runtime_options& options, task<> main, const main_outcome& outcome) {
-  if (options.embedded) {
-    throw std::runtime_error("levity cannot start: lv::run is asked for runtime_options::embedded, which is for a lv::runtime in a "
-                             "loop of your own; leave it out");
-  }
   const bool simulated = options.backend == runtime_options::sockets::sim;
   // Blocks them before any thread exists, and until the last one, which may yet send what was written, has ended.
   std::optional<signal_watch> signals;
   if (!simulated && options.handle_signals) signals.emplace();
   runtime_core core(options);
-  return run_to_end(core.runs, std::move(main), outcome, simulated, signals ? &*signals : nullptr);
+  return run_to_end(core, std::move(main), outcome, signals ? &*signals : nullptr);
 }
 
 }  // namespace
 
 int run_main(const runtime_options& options, task<> main, const main_outcome& outcome) {
   try {
+    refuse_embedded(options);
+    if (run_host* const host = this_run_host()) return run_on_host(*host, options, std::move(main), outcome);
     return run_on_new_runtime(options, std::move(main), outcome);
   } catch (const std::runtime_error& refused) {
     // There is no runtime: what a task throws ends with the task.

@@ -8,6 +8,7 @@
 #include "levity/base/assert.hpp"
 #include "levity/task/scope.hpp"
 #include "platform/syscall.hpp"
+#include "runtime/run_host.hpp"
 #include "runtime/runtime_core.hpp"
 
 namespace levity::inline v0 {
@@ -25,6 +26,10 @@ void let_go(scope_state& root) noexcept { root.children_ended(nullptr, 1); }
 }  // namespace
 
 runtime::runtime(const runtime_options& options) {
+  if (this_run_host() != nullptr) {
+    throw std::runtime_error("levity cannot start: a lv::runtime lives among threads, and a simulated host has none besides its "
+                             "main(); use lv::run");
+  }
   if (options.backend == runtime_options::sockets::sim) {
     throw std::runtime_error("levity cannot simulate a runtime that threads from outside use; simulate with lv::run_with");
   }

@@ -13,7 +13,7 @@
 #include "platform/ring_host.hpp"
 #include "reactor/epoll_reactor.hpp"
 #include "reactor/ring/ring_reactor.hpp"
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 #include "runtime/limit.hpp"
 
 namespace levity::inline v0::detail {
@@ -133,15 +133,31 @@ scheduler_options set_up(const runtime_options& options, stall_listener& stalls)
   return made;
 }
 
+scheduler_options set_up(simulated_parts& parts, stall_listener& stalls) {
+  scheduler_options made;
+  made.stalls = &stalls;
+  made.reactors.push_back(std::move(parts.home));
+  made.seed = parts.seed | 1;
+  return made;
+}
+
 }  // namespace
 
-runtime_core::runtime_core(const runtime_options& options)
+runtime_core::runtime_core(const runtime_options& options, file_backend* other)
     : embedded(options.embedded),
       simulated(options.backend == runtime_options::sockets::sim),
       runs(set_up(options, stalls)),
       files(runs, options.files, simulated),
       listed(runs, simulated) {
-  runs.use_files(files);
+  runs.use_files(other != nullptr ? *other : static_cast<file_backend&>(files));
+  if (simulated) runs.use_signals(signals.emplace(runs, options.handle_signals));
+}
+
+runtime_core::runtime_core(simulated_parts parts)
+    : embedded(true), simulated(true), runs(set_up(parts, stalls)), files(runs, file_means::automatic, true), listed(runs, true) {
+  runs.use_files(parts.files != nullptr ? *parts.files : static_cast<file_backend&>(files));
+  runs.use_signals(signals.emplace(runs, true));
+  runs.use_names(parts.names);
 }
 
 }  // namespace levity::detail

@@ -84,8 +84,8 @@ public:
   void start();
   /// Runs the only worker on the calling thread until the root scope is empty.
   void run_here();
-  /// One turn of the only worker on the calling thread: runs what is ready and returns when nothing is, or after `tasks_max`
-  /// tasks. True: the root scope is empty, there will be nothing more.
+  /// One turn of the only worker on the calling thread: runs what is ready, of a seeded run in its order and its time, and returns
+  /// when nothing is, or after `tasks_max` tasks. True: the root scope is empty, there will be nothing more.
   bool turn_here(unsigned tasks_max) noexcept { return first().turn(tasks_max); }
   /// Waits for the worker threads.
   void join();
@@ -94,6 +94,10 @@ public:
   void end_calls() noexcept { blocking_.end(); }
   /// Who carries file operations out; set before start, outlives the tasks.
   void use_files(file_backend& files) noexcept { files_ = &files; }
+  /// Those of a seeded run; set before start, outlive the tasks.
+  void use_signals(simulated_signals& signals) noexcept { signals_ = &signals; }
+  /// Who knows names in a seeded run; null: nobody. Set before start, outlives the tasks.
+  void use_names(simulated_names* names) noexcept { names_ = names; }
   /// Called once, on some worker, when the root scope has become empty.
   std::function<void()> on_empty;
 
@@ -112,6 +116,8 @@ public:
   std::uint64_t live_tasks_approx() noexcept override;
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
+  simulated_signals* signals() noexcept override { return signals_; }
+  simulated_names* names() noexcept override { return names_; }
   bool simulated() const noexcept override { return seeded(); }
   scope_state& root_scope() noexcept override { return *root_; }
   void cancel_later(scope_state& scope) noexcept override;
@@ -273,6 +279,8 @@ private:
   std::unique_ptr<registry[]> registries_;
   blocking_pool blocking_;
   file_backend* files_ = nullptr;
+  simulated_signals* signals_ = nullptr;
+  simulated_names* names_ = nullptr;
   scope_state* root_ = nullptr;
   atomic<bool> stopping_{false};
   atomic<std::uint32_t> foreign_{0};  // threads that are inside without being ours

@@ -84,21 +84,25 @@ void worker::run() {
 
 // Between two turns the worker counts as asleep in its reactor: who wakes it rings that, and the caller sees its descriptor.
 bool worker::turn(unsigned tasks_max) noexcept {
-  const presence here(*this, owner_, nullptr);
+  const presence here(*this, owner_, seeded_ ? &home() : nullptr);
   run_state& run = this_run;
+  run.id_next = turn_id_next_;  // what the turn before has left
+  run.id_end = turn_id_end_;
   if (std::exchange(asleep_, false)) {
     home().wheel.end_wait();
     parker_.finish();
     searching_ = !idle_.leave(index());
   }
   poll_now(home().now_ns());
+  if (seeded_) note_time(home().now_ns());
+  const auto next = [this, &run] { return seeded_ ? seeded_task() : next_ready(run); };
   bool more = true;
   for (unsigned count = 0; more && count < tasks_max; count++) {
     settle_ends(run);
-    ready_task* task = next_ready(run);
+    ready_task* task = next();
     if (task == nullptr) {
       poll_now(home().now_ns());
-      task = next_ready(run);
+      task = next();
     }
     if (task != nullptr) run_ready(run, task);
     more = task != nullptr;
@@ -109,8 +113,10 @@ bool worker::turn(unsigned tasks_max) noexcept {
   asleep_ = true;
   idle_.enter(index(), false);
   home().wake_at(home().wheel.begin_wait());
-  const bool work = owner_.work_visible() || !pinned_.empty_approx();
+  const bool work = owner_.work_visible() || !pinned_.empty_approx() || !candidates_.empty();
   if (!parker_.prepare(true) || work) home().ring();
+  turn_id_next_ = run.id_next;
+  turn_id_end_ = run.id_end;
   return owner_.stopping();
 }
 

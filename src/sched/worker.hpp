@@ -295,6 +295,8 @@ private:
   bool goes_round_ = false;            // it found nothing to run, and did not sleep since there is something
   bool tidying_ = false;               // memory that nobody uses is being given back, see sleep()
   bool asleep_ = false;                // between two turns that others call
+  std::uint32_t turn_id_next_ = 0;     // numbers for tasks that the turn before has left, up to turn_id_end_
+  std::uint32_t turn_id_end_ = 0;
   unsigned turn_ = 0;                  // whose the next fair turn is
   std::uint64_t tells_at_ = 0;         // how many tasks were run then, see go_on_cancelling()
   std::int64_t tells_at_ns_ = 0;       // or when

@@ -17,6 +17,7 @@
 #include <span>
 
 #include "base/quoted_text.hpp"
+#include "io/host_files.hpp"
 #include "levity/io/file.hpp"
 #include "levity/io/signal_set.hpp"
 #include "service/suggestion.hpp"
@@ -94,6 +95,21 @@ parsed<std::vector<std::string>> values_of(const toml::node& node, const config_
     values.push_back(each.as_string()->get());
   }
   return values;
+}
+
+// All of a file; too_large where that is more than one of settings may have.
+task<io_result<std::string>> read_all(file* from) {
+  std::string text;
+  for (;;) {
+    constexpr std::size_t piece = 64 << 10;
+    const std::size_t before = text.size();
+    if (before > file_bytes_max) co_return std::unexpected(io_error{io_failure::too_large});
+    text.resize(before + piece);
+    const auto got = co_await from->read_at(before, std::as_writable_bytes(std::span(text).subspan(before)));
+    if (!got && got.error() != io_failure::eof) co_return std::unexpected(got.error());
+    text.resize(before + got.value_or(0));
+    if (text.size() == before) co_return std::move(text);
+  }
 }
 
 }  // namespace
@@ -420,6 +436,14 @@ std::vector<config_change> config_core::merge(void* fresh, const void* old, cons
 
 std::expected<std::string, config_end> config_core::read_file_blocking() const {
   if (file_.empty()) return std::string();
+  if (levity::detail::host_files() != nullptr) {  // before lv::run on a simulated host: its disk, not that of the machine
+    auto read = levity::detail::read_file_now(file_.c_str(), file_bytes_max);
+    if (read) return *std::move(read);
+    const auto why = static_cast<int>(-read.error());
+    if (why == ENOENT && !asked_for_file_) return std::string();
+    if (why == EFBIG) return std::unexpected(config_end{fmt::format("{}: {} has more than 16 MiB\n", program_, file_), 2});
+    return std::unexpected(config_end{fmt::format("{}: cannot read {}: {}\n", program_, file_, ::strerror(why)), 2});
+  }
   std::FILE* const opened = std::fopen(file_.c_str(), "re");
   if (opened == nullptr) {
     if (errno == ENOENT && !asked_for_file_) return std::string();
@@ -438,26 +462,31 @@ std::expected<std::string, config_end> config_core::read_file_blocking() const {
   return text;
 }
 
+task<std::expected<std::string, config_end>> config_core::read_file() const {
+  if (file_.empty()) co_return std::string();
+  auto opened = co_await file::open(file_, {.read = true});
+  if (!opened) {
+    const int why = opened.error().code();
+    if (why == ENOENT && !asked_for_file_) co_return std::string();
+    co_return std::unexpected(config_end{fmt::format("{}: cannot read {}: {}\n", program_, file_, ::strerror(why)), 2});
+  }
+  const auto text = co_await read_all(&*opened);
+  if (text) co_return *text;
+  if (text.error() != io_failure::too_large) {
+    co_return std::unexpected(config_end{fmt::format("{}: cannot read {}\n", program_, file_), 2});
+  }
+  co_return std::unexpected(config_end{fmt::format("{}: {} has more than 16 MiB\n", program_, file_), 2});
+}
+
 task<std::expected<std::string, std::string>> read_config_file(std::string path, bool may_lack) {
   if (path.empty()) co_return std::unexpected(std::string("there is no file of settings to read again"));
   auto opened = co_await file::open(path, {.read = true});
   if (!opened && may_lack && opened.error().code() == ENOENT) co_return std::string();
   if (!opened) co_return std::unexpected(fmt::format("{}: {}", path, opened.error().message()));
-  std::string text;
-  for (;;) {
-    constexpr std::size_t piece = 64 << 10;
-    const std::size_t before = text.size();
-    if (before > file_bytes_max) co_return std::unexpected(fmt::format("{}: it has more than 16 MiB", path));
-    text.resize(before + piece);
-    const auto got = co_await opened->read_at(before, std::as_writable_bytes(std::span(text).subspan(before)));
-    if (!got && got.error() == io_failure::eof) {
-      text.resize(before);
-      co_return text;
-    }
-    if (!got) co_return std::unexpected(fmt::format("{}: {}", path, got.error().message()));
-    text.resize(before + *got);
-    if (*got == 0) co_return text;
-  }
+  auto text = co_await read_all(&*opened);
+  if (text) co_return std::move(*text);
+  if (text.error() == io_failure::too_large) co_return std::unexpected(fmt::format("{}: it has more than 16 MiB", path));
+  co_return std::unexpected(fmt::format("{}: {}", path, text.error().message()));
 }
 
 task<> on_each_signal(int signal, std::function<task<>()> act) {

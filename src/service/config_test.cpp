@@ -7,11 +7,19 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "io/host_files.hpp"
+#include "levity/io/detail/file_operation.hpp"
 #include "levity/levity.hpp"
 #include "tests/support/run_tasks.hpp"
 
@@ -242,6 +250,32 @@ TEST(config, a_file_that_was_asked_for_must_be_there_and_the_usual_one_need_not)
   EXPECT_EQ(asked.error().text, "orders: cannot read /nowhere/orders.toml: No such file or directory\n");
   from = {.default_file = "/nowhere/orders.toml"};
   EXPECT_TRUE(config<settings>::load(described(), from));
+}
+
+loaded load_inside(config_sources from) {
+  loaded read;
+  run_tasks(1, [](loaded* into, config_sources of) -> lv::task<> {
+    *into = co_await config<settings>::load_inside(described(), std::move(of));
+  }, &read, std::move(from));
+  return read;
+}
+
+TEST(config, a_main_task_loads_what_main_would) {
+  const temporary_file file("offset = 7\n");
+  const loaded read = load_inside({.arguments = {"--config", file.path, "--ratio", "0.25"}});
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ((*read)->get()->offset, 7);
+  EXPECT_EQ((*read)->get()->ratio, 0.25);
+  EXPECT_TRUE(load_inside({.default_file = "/nowhere/orders.toml"}));
+  EXPECT_EQ(load_inside({.arguments = {"--config", "/nowhere/orders.toml"}}).error().text,
+            "orders: cannot read /nowhere/orders.toml: No such file or directory\n");
+  EXPECT_EQ(load_inside({.arguments = {"--config", "/tmp"}}).error().text, "orders: cannot read /tmp\n");
+  file.write("offset = 1\nnonsense = 1\n");
+  const config_sources wrong{.arguments = {"--config", file.path}};
+  EXPECT_EQ(load_inside(wrong).error().text, config<settings>::load(described(), wrong).error().text);
+  EXPECT_EQ(load_inside({.arguments = {"--help"}}).error().code, 0);
+  file.write(std::string((16 << 20) + 1, '#'));
+  EXPECT_EQ(load_inside(wrong).error().text, config<settings>::load(described(), wrong).error().text);
 }
 
 TEST(config, a_variable_that_is_nearly_a_setting_is_remarked_and_no_error) {
@@ -479,3 +513,72 @@ TEST(config, a_signal_reloads_the_file_and_a_bad_one_is_told_of) {
 }
 
 }  // namespace
+
+namespace {
+
+// The disk of a host that is made up, as a thread finds it before lv::run.
+class files_in_memory final : public lv::detail::file_backend {
+public:
+  files_in_memory() : before_(lv::detail::exchange_host_files(this)) {}
+  files_in_memory(const files_in_memory&) = delete;
+  files_in_memory& operator=(const files_in_memory&) = delete;
+  ~files_in_memory() { lv::detail::exchange_host_files(before_); }
+
+  void submit(lv::detail::file_operation& operation) noexcept override {
+    ADD_FAILURE() << "nobody is there to wait";
+    lv::detail::complete(operation, -EIO);
+  }
+  std::int64_t perform_now(const lv::detail::file_operation& operation) noexcept override {
+    using kind = lv::detail::file_operation::kind;
+    switch (operation.what) {
+      case kind::open:
+        opened_ = texts.find(operation.path);
+        is_open = opened_ != texts.end();
+        return is_open ? 1'000'000 : -ENOENT;
+      case kind::close: is_open = false; return 0;
+      case kind::read: {
+        if (fails) return -EIO;
+        const std::string& text = opened_->second;
+        const std::size_t from = std::min<std::size_t>(operation.offset, text.size());
+        const std::size_t size = std::min<std::size_t>({operation.size, text.size() - from, 1000});  // a short one now and then
+        std::memcpy(operation.bytes, text.data() + from, size);
+        return static_cast<std::int64_t>(size);
+      }
+      default: return -EINVAL;
+    }
+  }
+
+  std::map<std::string, std::string> texts;
+  bool fails = false;
+  bool is_open = false;
+
+private:
+  std::map<std::string, std::string>::const_iterator opened_;
+  lv::detail::file_backend* const before_;
+};
+
+}  // namespace
+
+TEST(config, is_read_from_the_disk_of_its_host_before_there_are_tasks) {
+  files_in_memory disk;
+  const std::string here = "/nowhere on this machine/orders.toml";
+  disk.texts[here] = "offset = 7\n# " + std::string(3000, 'x') + "\n";
+  config_sources from;
+  from.arguments = {"--config", here};
+  const auto read = config<settings>::load(described(), from);
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ((*read)->get()->offset, 7);
+  EXPECT_FALSE(disk.is_open);
+
+  disk.fails = true;
+  const auto failed = config<settings>::load(described(), from);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().text, "orders: cannot read " + here + ": Input/output error\n");
+  EXPECT_FALSE(disk.is_open);
+  disk.fails = false;
+  disk.texts[here] = std::string((16 << 20) + 1, '#');
+  EXPECT_EQ(config<settings>::load(described(), from).error().text, "orders: " + here + " has more than 16 MiB\n");
+  disk.texts.clear();
+  EXPECT_EQ(config<settings>::load(described(), from).error().text,
+            "orders: cannot read " + here + ": No such file or directory\n");
+}

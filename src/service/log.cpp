@@ -7,11 +7,14 @@
 #include <utility>
 
 #include "base/spin_guard.hpp"
+#include "levity/base/wall_clock.hpp"
 #include "levity/io/standard_stream.hpp"
 #include "levity/service/trace_context.hpp"
 
 namespace levity::inline v0::service {
 namespace {
+
+constexpr char in_the_program = 0;
 
 // Days since 1970 as a date of the Gregorian calendar: Howard Hinnant's days algorithm (2014), for years from 1970 on.
 struct date {
@@ -267,12 +270,13 @@ log::~log() = default;
 
 std::int64_t log::wall_ns() const noexcept {
   if (options_.wall_ns != nullptr) return options_.wall_ns();
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return wall_clock::now().time_since_epoch().count();
 }
 
 // Whether the place has said its share of this second. `suppressed`: how many it could not say in an earlier one.
 bool log::is_silent(const std::source_location& at, std::uint64_t second, std::uint32_t& suppressed) noexcept {
-  const auto file = reinterpret_cast<std::uintptr_t>(at.file_name());
+  // How far from something else in the program, whose place differs from run to run: so the same sites share one each time.
+  const auto file = reinterpret_cast<std::uintptr_t>(at.file_name()) - reinterpret_cast<std::uintptr_t>(&in_the_program);
   const std::uint64_t key = mixed(file * 0x9e3779b97f4a7c15 + (std::uint64_t{at.line()} << 12) + at.column()) | 1;
   constexpr std::size_t looks = 8;
   site* mine = nullptr;

@@ -223,6 +223,19 @@ void simulate(F main) {
   EXPECT_EQ(lv::run_with({.backend = lv::runtime_options::sockets::sim, .seed = 42}, main), 0);
 }
 
+TEST(log, without_a_clock_of_its_own_goes_by_the_calendar_of_its_world) {
+  simulate([]() -> lv::task<> {
+    log_options options = plain();
+    options.wall_ns = nullptr;
+    lv::service::log log(options);
+    co_await lv::sleep(25h);
+    log.info("late");
+    const auto lines = lines_of(log.take_rest());
+    EXPECT_EQ(lines.size(), 1U);
+    EXPECT_NE(lines[0].find("2026-01-02T01:00:00"), std::string::npos) << lines[0];
+  });
+}
+
 TEST(log, every_line_is_written_dropped_or_lost_and_drops_are_told_of) {
   simulate([]() -> lv::task<> {
     for (int round = 0; round < 20; round++) {

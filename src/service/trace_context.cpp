@@ -1,8 +1,7 @@
 #include "levity/service/trace_context.hpp"
 
-#include <random>
-
 #include "base/spin_guard.hpp"
+#include "levity/base/random_seed.hpp"
 
 namespace levity::inline v0::service {
 namespace {
@@ -55,11 +54,6 @@ void draw(std::array<std::uint8_t, size>& bytes, rng& chance) noexcept {
       for (std::size_t i = 0; i < 8; i++) bytes[at + i] = static_cast<std::uint8_t>(word >> (8 * i));
     }
   } while (is_zero(bytes));
-}
-
-std::uint64_t entropy() {
-  std::random_device device;
-  return static_cast<std::uint64_t>(device()) << 32 | device();
 }
 
 }  // namespace
@@ -122,7 +116,7 @@ bool is_request_id(std::string_view text) noexcept {
   return true;
 }
 
-id_source::id_source() : chance_(entropy()) {}
+id_source::id_source() : chance_(random_seed()) {}
 
 std::string id_source::request_id() {
   std::array<std::uint8_t, 16> bytes{};

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "levity/levity.hpp"
+#include "tests/support/run_simulated.hpp"
 #include "tests/support/run_tasks.hpp"
 
 namespace lv = levity;
@@ -96,6 +97,19 @@ TEST(id_source, the_same_seed_gives_the_same_ids_and_entropy_gives_others) {
   for (int i = 0; i < 10'000; i++) seen.insert(one.request_id());
   EXPECT_EQ(seen.size(), 10'000U);
   EXPECT_TRUE(lv::service::is_request_id(*seen.begin()));
+}
+
+TEST(id_source, in_a_simulated_run_gives_what_follows_from_its_seed) {
+  const auto id_of = [](std::uint64_t seed) {
+    std::string id;
+    EXPECT_EQ(lv::test::run_simulated(seed, [](std::string* into) -> lv::task<> {
+      *into = id_source().request_id();
+      co_return;
+    }, &id), 0);
+    return id;
+  };
+  EXPECT_EQ(id_of(1), id_of(1));
+  EXPECT_NE(id_of(1), id_of(2));
 }
 
 TEST(id_source, follows_a_trace_that_can_be_read_and_begins_one_otherwise) {

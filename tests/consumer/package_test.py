@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOUSE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("LEVITY_BUILD_DIR", os.path.join(HOUSE, "build", "gcc-release"))
-ROOMS = ("cache", "http", "redis", "resilience", "resolve", "service")
+ROOMS = ("cache", "http", "redis", "resilience", "resolve", "service", "sim")
 
 
 def cached(name):

@@ -13,6 +13,7 @@ What stands behind `cpp` says more:
     hangs: REGEX      example() does not end, and the dump that SIGQUIT asks for has REGEX
     asan: REGEX       the same as prints, where the program is built with the address sanitizer
     refused: REGEX    the compiler refuses the block with such a message
+    given             all blocks see it, as what stands in such a comment
 
 `g++12` before one of them: only there; other compilers compile the block.
 """
@@ -21,7 +22,7 @@ import re
 import sys
 from pathlib import Path
 
-ROLES = ("run", "prints", "hangs", "asan", "refused")
+ROLES = ("run", "prints", "hangs", "asan", "refused", "given")
 
 BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #undef NDEBUG
@@ -42,6 +43,8 @@ BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #include <levity/service/health.hpp>
 #include <levity/service/log.hpp>
 #include <levity/service/trace_context.hpp>
+#include <levity/sim/check.hpp>
+#include <levity/sim/world.hpp>
 
 #include <unistd.h>
 
@@ -110,10 +113,14 @@ def blocks_of(text):
     while at < len(lines):
         if (found := re.match(r"```cpp ?(.*)$", lines[at])) is not None:
             end = lines.index("```", at)
-            blocks.append(Block(at + 2, found.group(1).strip(), "\n".join(lines[at + 1:end])))
+            block = Block(at + 2, found.group(1).strip(), "\n".join(lines[at + 1:end]))
+            if block.role == "given":
+                given.append((block.line, f"inline namespace given_{block.line} {{\n{block.text}\n}}\n"))
+            else:
+                blocks.append(block)
             at = end
         at += 1
-    return given, blocks
+    return sorted(given), blocks
 
 
 def quoted(text):

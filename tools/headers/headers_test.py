@@ -19,7 +19,7 @@ DEAR = ("algorithm", "chrono", "format", "fstream", "functional", "future", "iom
         "unordered_map", "unordered_set")
 # Where the standard library has no cheaper door.
 FALLBACKS = (("levity/base/clock.hpp", "chrono"), ("levity/task/stop.hpp", "stop_token"))
-OPTIONAL = tuple(f"levity/{room}/" for room in ("cache", "http", "model", "redis", "resilience", "resolve", "service"))
+OPTIONAL = tuple(f"levity/{room}/" for room in ("cache", "http", "model", "redis", "resilience", "resolve", "service", "sim"))
 # What stands behind the doors to the system's locks where a build explores: for sources, and for levity/model.
 EXPLORED = tuple(f"levity/base/{name}.hpp" for name in ("explored_mutex", "explored_condition"))
 

@@ -36,19 +36,31 @@ using namespace std::chrono_literals;
 
 namespace detail {
 
-/// Where this thread's time comes from; a simulated runtime installs its own for the thread that runs it.
+/// Nanoseconds of CLOCK_MONOTONIC, whatever the thread's time source is.
+std::int64_t kernel_now_ns() noexcept;
+/// Nanoseconds of CLOCK_REALTIME, likewise.
+std::int64_t kernel_wall_ns() noexcept;
+/// 64 bits of the kernel's entropy, likewise.
+std::uint64_t kernel_seed() noexcept;
+
+/// Where this thread's time comes from, and its chance: what a program takes from its world without waiting for it. A simulated run
+/// installs its own for the thread that runs it, a simulated host also for the one that runs its main().
 struct time_source {
+  /// Of levity::clock.
   virtual std::int64_t now_ns() noexcept = 0;
+  /// Of levity::wall_clock: nanoseconds since 1970.
+  virtual std::int64_t wall_ns() noexcept { return kernel_wall_ns(); }
+  /// What random_seed() answers.
+  virtual std::uint64_t draw_seed() noexcept { return kernel_seed(); }
 
 protected:
   ~time_source() = default;
 };
 
-/// Nanoseconds of CLOCK_MONOTONIC, whatever the thread's time source is.
-std::int64_t kernel_now_ns() noexcept;
-
-/// Installs `source` (null: the kernel's clock) for this thread and returns what was there.
+/// Installs `source` (null: the kernel's clocks and chance) for this thread and returns what was there.
 time_source* exchange_time_source(time_source* source) noexcept;
+/// What is installed on this thread. Not inline: a coroutine must not keep the address of a thread's variable across an await.
+[[nodiscard]] time_source* this_time_source() noexcept;
 
 }  // namespace detail
 }  // namespace levity

@@ -36,7 +36,9 @@ struct direct_alignment {
 /// Operations run on the runtime's ring thread (io_uring), or on threads where the kernel refuses io_uring; the calling worker
 /// never blocks. A cancelled task waits for the operation that is in flight, because the kernel may still use its buffer; the
 /// operation's own outcome is returned. A read of at most 256 KiB that the page cache holds is made at once, on the worker,
-/// for the price of the system call; one that has to wait is handed over. In a simulated runtime they run inline, in order.
+/// for the price of the system call; one that has to wait is handed over. In a program that is simulated alone they are the
+/// kernel's and run inline, in order; on a host of a simulated world (levity/sim/world.hpp) they are those of its disk, take
+/// virtual time, and end in an order that is drawn.
 class file {
 public:
   file() noexcept;
@@ -95,6 +97,11 @@ public:
   /// What the device asks of direct I/O, for an aligned_buffer; 4096 where the kernel does not say (before Linux 6.1), which does
   /// for nearly all. unsupported: this file takes none. Asks at once.
   [[nodiscard]] io_result<direct_alignment> alignment() const noexcept;
+  /// Locks it for this object, against whoever else would lock the same file, of this process or another: flock(2), exclusive.
+  /// Held until it is closed or the process ends, by a crash too, so that no lock is left behind; asked for again it is held still.
+  /// Nobody is kept from reading and writing: it guards what all agree on, such as a directory by a file in it. would_block:
+  /// somebody else holds it. closed: this is no open file. At once, except over a network's file system. Any thread.
+  [[nodiscard]] io_result<void> try_lock() noexcept;
   /// Whether it was opened and neither closed nor moved from.
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
   /// The descriptor, which stays this file's; -1 when it is closed. A sync that is made on it past this object may take a failure

@@ -12,6 +12,7 @@ namespace levity::inline v0 {
 
 namespace detail {
 struct endpoint;
+class simulated_signals;
 }  // namespace detail
 
 /// Signals of this process, as values for a task:
@@ -24,7 +25,8 @@ struct endpoint;
 /// takes SIGTERM ends by its own hand. The last set of a signal restores what was. Several sets may name one signal; each sees
 /// it. As the kernel's own, signals that come faster than they are taken become one.
 ///
-/// A signal that the program has blocked in all its threads does not arrive. Move-only; next() by one task at a time.
+/// A signal that the program has blocked in all its threads does not arrive. In a simulated run signals are those of its world:
+/// none comes that the world does not send. Move-only; next() by one task at a time.
 class signal_set {
 public:
   signal_set() = default;
@@ -32,8 +34,7 @@ public:
   signal_set& operator=(signal_set&& other) noexcept;
   ~signal_set() { close(); }
 
-  /// Inside a task. `invalid` for what cannot be caught (SIGKILL, SIGSTOP) or tells of a fault (SIGSEGV and its like);
-  /// `unsupported` in a simulated runtime.
+  /// Inside a task. `invalid` for what cannot be caught (SIGKILL, SIGSTOP) or tells of a fault (SIGSEGV and its like).
   static io_result<signal_set> open(std::initializer_list<int> signals);
 
   /// The number of the next signal. Cancelled or out of time it has taken none.
@@ -48,6 +49,11 @@ private:
     std::uint64_t seen;
   };
 
+  [[nodiscard]] io_result<void> subscribe(int signal) noexcept;
+  [[nodiscard]] std::uint64_t count_of(int signal) const noexcept;
+  [[nodiscard]] io_result<void> open_bell();
+
+  detail::simulated_signals* simulated_ = nullptr;  // whose signals these are; null: the process's
   detail::endpoint* bell_ = nullptr;
   std::vector<wanted> wanted_;  // those that were subscribed to
   std::size_t turn_ = 0;        // where the next look begins: none of them keeps the others back

@@ -54,7 +54,7 @@ struct keyed_rate_limiter_options {
   unsigned shards = 16;
   /// observe: every call is let through; those that would have been refused take no token and are counted.
   policy_mode mode = policy_mode::enforce;
-  /// Where fingerprints begin. 0: drawn from the clock and the address, so that nobody outside can choose keys which collide.
+  /// Where fingerprints begin. 0: lv::random_seed(), so that nobody outside can choose keys which collide.
   std::uint64_t seed = 0;
 };
 

@@ -29,7 +29,7 @@ public:
     duration base = std::chrono::milliseconds(25);           ///< the most to wait before the first repetition; then twice as much
     duration cap = std::chrono::seconds(1);                  ///< and never more
     duration retry_after_max = std::chrono::seconds(30);     ///< who asks to be left alone for longer is not asked again
-    /// Where the waits are drawn from. Empty: from the process's random numbers, else every process of a fleet would draw the same.
+    /// Where the waits are drawn from. Empty: lv::random_seed(), else every process of a fleet would draw the same.
     std::optional<std::uint64_t> seed;
   };
   /// What was decided, since it was made. Taken one after the other, so not of one moment.

@@ -56,7 +56,8 @@ public:
   /// Numbers are answered at once, without thread or network. Outcomes: not_found (no such name, or no address of the family),
   /// timed_out (no server answered, or a deadline passed), unavailable (the servers could not answer now), invalid (no name at
   /// all), cancelled. A cancelled task leaves at once.
-  /// In a simulated runtime names fail with io_failure::unsupported: a seed cannot say what a server answers. Numbers go.
+  /// On a host of a simulated world (lv::sim) that answers for the names. In a program that is simulated alone they fail with
+  /// io_failure::unsupported. Numbers go in both.
   [[nodiscard]] task<io_result<std::vector<address>>> resolve(std::string host, std::string service,
                                                               address_family family = address_family::any);
 

@@ -40,7 +40,8 @@ struct runtime_options {
   bool embedded = false;
 
   /// SIGINT and SIGTERM cancel the main task (a second one ends the process at once), SIGQUIT prints all tasks; one that
-  /// a signal_set names goes to the set instead. Off: the signals stay as they are.
+  /// a signal_set names goes to the set instead. Off: the signals stay as they are. In a simulated run these are signals of its
+  /// world; those of the process stay as they are.
   bool handle_signals = true;
 
   /// Where sockets live.

@@ -57,8 +57,8 @@ task<> run_for_outside(task<T> inner, awaited_outside<T>* outside) {
 /// primitives and sockets of its own one. After fork() the child must not touch a runtime of its parent.
 class runtime {
 public:
-  /// Throws std::runtime_error, which says what is missing, when the kernel refuses a thread or a descriptor, or an
-  /// option is out of range.
+  /// Throws std::runtime_error, which says what is missing, when the kernel refuses a thread or a descriptor, an option is out of
+  /// range, or it is to be a simulated one or within a simulated host.
   explicit runtime(const runtime_options& options = {});
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;

@@ -88,6 +88,7 @@ public:
   [[nodiscard]] const std::vector<std::string>& remarks() const noexcept { return remarks_; }
   [[nodiscard]] std::string origin_of(std::string_view name) const;
   [[nodiscard]] std::expected<std::string, config_end> read_file_blocking() const;
+  [[nodiscard]] task<std::expected<std::string, config_end>> read_file() const;
 
 private:
   struct given {
@@ -125,11 +126,19 @@ public:
     if (auto begun = made->core_.begin(from); !begun) return std::unexpected(std::move(begun.error()));
     auto text = made->core_.read_file_blocking();
     if (!text) return std::unexpected(std::move(text.error()));
-    T first{};
-    if (auto read = made->fill(first, *text); !read) return std::unexpected(config_end{read.error() + "\n", 2});
-    if (made->core_.wants_print()) return std::unexpected(config_end{made->core_.print(&first), 0});
-    (void)made->now_.set(std::move(first));
+    if (auto started = made->start(*text); !started) return std::unexpected(std::move(started.error()));
     return made;
+  }
+
+  /// The same for a main task, which waits for the file as any task does: by the runtime's files, so in a simulated run by those.
+  static task<std::expected<std::unique_ptr<config>, config_end>> load_inside(config_description<T> described,
+                                                                              config_sources from) {
+    auto made = std::unique_ptr<config>(new config(described));
+    if (auto begun = made->core_.begin(from); !begun) co_return std::unexpected(std::move(begun.error()));
+    auto text = co_await made->core_.read_file();
+    if (!text) co_return std::unexpected(std::move(text.error()));
+    if (auto started = made->start(*text); !started) co_return std::unexpected(std::move(started.error()));
+    co_return std::move(made);
   }
 
   /// The settings now; what is returned does not change. A lock for a few instructions.
@@ -177,6 +186,13 @@ private:
   config(const config_description<T>& described, const T& defaults)
       : described_(described), core_(described.fields(), described.program(), described.summary(), &defaults), now_(defaults) {}
 
+  std::expected<void, config_end> start(std::string_view text) {
+    T first{};
+    if (auto read = fill(first, text); !read) return std::unexpected(config_end{read.error() + "\n", 2});
+    if (core_.wants_print()) return std::unexpected(config_end{core_.print(&first), 0});
+    (void)now_.set(std::move(first));
+    return {};
+  }
   std::expected<void, std::string> fill(T& whole, std::string_view text) { return fill_by(core_, whole, text); }
   std::expected<void, std::string> fill_by(detail::config_core& core, T& whole, std::string_view text) {
     if (auto read = core.fill(&whole, text); !read) return read;

@@ -78,7 +78,7 @@ struct log_options {
   std::uint32_t per_site_per_second = 100; ///< lines that one place in the code may write; 0: any number
   duration linger = std::chrono::milliseconds(2);  ///< for so long lines are gathered before they are written
   bool with_place = false;                 ///< file and line of the call in each line
-  std::int64_t (*wall_ns)() noexcept = nullptr;  ///< the time since 1970, in a simulated run by lv::clock; null: the system's
+  std::int64_t (*wall_ns)() noexcept = nullptr;  ///< the time since 1970; null: lv::wall_clock's
 };
 
 /// A value in a line. A view, for the call alone.

@@ -63,7 +63,7 @@ class id_source {
 public:
   /// From a seed: the same ids again, for tests and simulations.
   explicit id_source(std::uint64_t seed) noexcept : chance_(seed) {}
-  /// From the system's entropy: unlike those of any other process.
+  /// From lv::random_seed(): unlike those of any other process; in a simulated run, from its seed.
   id_source();
 
   /// An id for a request: 32 hexadecimal digits.

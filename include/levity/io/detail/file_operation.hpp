@@ -8,6 +8,8 @@
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/promise.hpp"
 
+struct statx;
+
 namespace levity::inline v0::detail {
 
 class sync_queue;
@@ -45,6 +47,17 @@ struct file_operation : blocking_job {
 /// Who carries file operations out. submit() from any thread of the runtime; the operation completes exactly once.
 struct file_backend {
   virtual void submit(file_operation& operation) noexcept = 0;
+
+  // What is asked of an open file at once, without a wait; any thread. The kernel answers where nobody else does. A count, 0 or a
+  // negative errno.
+  /// What an operation comes to that is made in place, in no time; it has no task and does not complete.
+  virtual std::int64_t perform_now(const file_operation& operation) noexcept;
+  /// Bytes in the file.
+  virtual std::int64_t size_of(std::int32_t fd) noexcept;
+  /// The members of a struct statx that `wanted` names.
+  virtual std::int64_t status_of(std::int32_t fd, unsigned wanted, struct statx& into) noexcept;
+  /// Locks the file for this descriptor until it is closed: flock(2), exclusive.
+  virtual std::int64_t try_lock(std::int32_t fd) noexcept;
 
 protected:
   ~file_backend() = default;

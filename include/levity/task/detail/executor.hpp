@@ -14,6 +14,8 @@ namespace levity::inline v0::detail {
 
 struct reactor;
 struct file_backend;
+class simulated_signals;
+struct simulated_names;
 class worker;
 
 /// A call that blocks, for a thread that may. Lives in a frame; gone when its call returns.
@@ -76,6 +78,10 @@ struct executor {
   virtual void offload(blocking_job& job) noexcept = 0;
   /// Who carries file operations out.
   virtual file_backend& files() noexcept = 0;
+  /// The signals of a world that is made up; null: those of the process.
+  virtual simulated_signals* signals() noexcept { return nullptr; }
+  /// Who knows names in a world that is made up; null: nobody does, or the world is real.
+  virtual simulated_names* names() noexcept { return nullptr; }
 
   /// Whether its world is made up from a seed: what comes from the real one has no place in it.
   virtual bool simulated() const noexcept = 0;

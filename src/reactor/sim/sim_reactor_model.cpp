@@ -1,4 +1,4 @@
-#include "reactor/sim_reactor.hpp"
+#include "reactor/sim/sim_reactor.hpp"
 
 #include <memory>
 

@@ -1,0 +1,73 @@
+#pragma once
+
+// For tests by GoogleTest, and for them alone: nothing else of levity includes it, and only whoever does needs GoogleTest.
+//
+//     TEST(orders, are_kept) {
+//       EXPECT_TRUE(lv::sim::holds({.seeds = 200}, [](lv::sim::check_run& run) { ... }));
+//     }
+
+#include <gtest/gtest-spi.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "levity/sim/check.hpp"
+
+namespace levity::inline v0 {
+namespace detail {
+
+/// Takes what EXPECT_ and ASSERT_ find, but for what programs that were killed find on their way to their end: there everything
+/// fails.
+class heard_failures final : public ::testing::ScopedFakeTestPartResultReporter {
+public:
+  explicit heard_failures(::testing::TestPartResultArray* into)
+      : ScopedFakeTestPartResultReporter(INTERCEPT_ALL_THREADS, into) {}
+  void ReportTestPartResult(const ::testing::TestPartResult& result) override {
+    if (sim::check_run::is_heard()) ScopedFakeTestPartResultReporter::ReportTestPartResult(result);
+  }
+};
+
+}  // namespace detail
+
+namespace sim {
+
+/// check() within a test. A replay line names the test that runs now, and what EXPECT_ and ASSERT_ find wrong in the scenario and
+/// the programs fails the seed instead of the test: so its plan is made smaller and its timeline shown, and the sentence becomes
+/// part of the message. They see to that when the scenario returns, so always() breaks a run off sooner.
+inline ::testing::AssertionResult holds(check_options options, const std::function<void(check_run&)>& scenario) {
+  if (const ::testing::TestInfo* now = ::testing::UnitTest::GetInstance()->current_test_info();
+      options.arguments.empty() && now != nullptr) {
+    options.arguments = std::string("--gtest_filter=") + now->test_suite_name() + "." + now->name();
+  }
+  const check_result result = check(options, [&](check_run& run) {
+    ::testing::TestPartResultArray found;
+    const auto tell = [&] {
+      for (int i = 0; i < found.size(); i++) {
+        const ::testing::TestPartResult& each = found.GetTestPartResult(i);
+        if (!each.failed()) continue;
+        const std::string file = each.file_name() != nullptr ? each.file_name() : "?";
+        return run.fail(each.summary(), file + ":" + std::to_string(each.line_number()));
+      }
+    };
+    try {
+      const detail::heard_failures instead(&found);
+      try {
+        scenario(run);
+      } catch (...) {
+        run.end_programs();  // not when these are the test's own failures again
+        throw;
+      }
+      run.end_programs();
+    } catch (...) {
+      tell();
+      throw;
+    }
+    tell();
+  });
+  return result ? ::testing::AssertionSuccess() << result.message : ::testing::AssertionFailure() << result.message;
+}
+
+}  // namespace sim
+}  // namespace levity

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "levity/base/clock.hpp"
+
+namespace levity::inline v0::sim {
+
+/// What a timeline tells of.
+enum class happened : std::uint8_t {
+  note,        ///< by note()
+  plan,        ///< a fault of a plan that is followed
+  start,       ///< of a program
+  exit,        ///< of a program
+  connection,  ///< made, refused, reset, given up
+  segment,     ///< lost, or a request for a connection that nobody answers
+  property,    ///< always() that was false, or sometimes() and reachable() that were true for the first time
+};
+
+/// What mattered of what happened in a world: the last events of a run, in their order. Filled by world::record_into(); to be read
+/// by people, or by a program that draws it. One thread.
+class timeline {
+public:
+  /// Something that happened.
+  struct event {
+    duration at{};                         ///< the age of the world
+    std::string host{};                    ///< where; empty: in the world itself
+    happened what = happened::note;        ///< of what kind it is
+    std::string text{};                    ///< in words
+    duration lasts{};                      ///< of a fault: until it is over
+
+    friend bool operator==(const event&, const event&) = default;
+  };
+
+  /// Keeps the last `events_max`; what came before is dropped, and counted.
+  explicit timeline(std::size_t events_max = 10'000) : events_max_(events_max) {}
+
+  /// Appends one.
+  void add(event next);
+  /// What is kept, the oldest first.
+  [[nodiscard]] const std::deque<event>& events() const noexcept { return events_; }
+  /// How many there were before that.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
+
+  /// A line for each of the last `events_max`: when, where, what.
+  ///
+  ///     2.500000 s  orders    plan: 2.5s kill orders 300ms
+  [[nodiscard]] std::string text(std::size_t events_max = ~std::size_t{0}) const;
+  /// All of them as a trace of events in JSON, for https://ui.perfetto.dev or chrome://tracing: a track for each host.
+  [[nodiscard]] std::string json() const;
+
+private:
+  std::size_t events_max_;
+  std::deque<event> events_;
+  std::uint64_t dropped_ = 0;
+};
+
+/// Leaves a sentence in the timeline of the world in which the calling code runs, be it a task of a host, of the scenario or a
+/// program's main(); without one it does nothing. For what would be read beside faults and connections.
+void note(std::string_view text);
+
+}  // namespace levity::sim

@@ -1,0 +1,27 @@
+#pragma once
+
+// abort_line: what a process says that comes to its end while a check runs: aborted by an assertion of levity or of the program, by
+// a wild pointer, by exit() in a program. It is written beforehand, for who handles a signal can write no more.
+
+#include <string_view>
+
+namespace levity::inline v0::sim {
+
+/// While it lives its line answers exit(), SIGABRT, and, where nobody else does, SIGSEGV, SIGBUS, SIGFPE and SIGILL; then comes
+/// whoever answered before. Of several at a time only the first speaks. The handlers run on a stack of their own on the thread that
+/// made it.
+class abort_line {
+public:
+  abort_line();
+  abort_line(const abort_line&) = delete;
+  abort_line& operator=(const abort_line&) = delete;
+  ~abort_line();
+
+  /// From now on; what is too long is cut off. The thread that made it.
+  void say(std::string_view line) noexcept;
+
+private:
+  bool speaks_ = false;
+};
+
+}  // namespace levity::sim

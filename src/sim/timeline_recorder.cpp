@@ -1,0 +1,47 @@
+#include "sim/timeline_recorder.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "reactor/sim/sim_network.hpp"
+
+namespace levity::inline v0::sim {
+
+std::string timeline_recorder::name_of(unsigned site) const { return site < names_.size() ? names_[site] : std::string(); }
+
+duration timeline_recorder::age_at(std::int64_t at_ns) noexcept { return duration(at_ns - detail::sim_network::start_ns); }
+
+void timeline_recorder::named(unsigned site, std::string_view name) {
+  if (site >= names_.size()) names_.resize(site + 1);
+  names_[site] = name;
+}
+
+void timeline_recorder::record(const detail::sim_happening& what) noexcept {
+  if (into_ == nullptr) return;
+  using kind = detail::sim_happening::kind;
+  const std::string other = name_of(what.other);
+  const std::string peer = other.empty() ? what.peer.to_string() : fmt::format("{} ({})", other, what.peer.to_string());
+  std::string text;
+  switch (what.what) {
+    case kind::connected: text = fmt::format("is connected to by {}", peer); break;
+    case kind::refused: text = fmt::format("is refused a connection by {}", peer); break;
+    case kind::reset: text = fmt::format("has a connection reset by {}", peer); break;
+    case kind::timed_out: text = fmt::format("gives up {}, which does not answer", peer); break;
+    case kind::lost: text = fmt::format("has a packet of {} bytes to {} lost", what.bytes, peer); break;
+    case kind::unanswered: text = fmt::format("hears nothing of {} when it asks for a connection", peer); break;
+  }
+  const bool is_packet = what.what == kind::lost || what.what == kind::unanswered;
+  tell(is_packet ? happened::segment : happened::connection, what.at, what.at_ns, text, {});
+}
+
+void timeline_recorder::tell(happened what, unsigned site, std::int64_t at_ns, std::string_view text, duration lasts) {
+  if (into_ != nullptr) into_->add({age_at(at_ns), name_of(site), what, std::string(text), lasts});
+}
+
+bool timeline_recorder::always_failed(unsigned site, std::int64_t at_ns, std::string_view what, const std::source_location& where) {
+  tell(happened::property, site, at_ns, fmt::format("always \"{}\" is false at {}:{}", what, where.file_name(), where.line()), {});
+  return false;
+}
+
+}  // namespace levity::sim
