@@ -87,8 +87,9 @@ void play_a_day(levity::sim::check_run& run) {
 }  // namespace
 
 TEST(order_check, what_was_acknowledged_is_there_once_and_paid_whatever_happens) {
-  EXPECT_TRUE(levity::sim::holds({.seeds = 20, .plan = {.horizon = 20s, .mean_gap = 1s, .longest = 3s, .hosts = {"orders", "payment", "inventory"}}},
-                                 play_a_day));
+  const levity::sim::plan_options plan{
+      .horizon = 20s, .mean_gap = 1s, .longest = 3s, .hosts = {"orders", "payment", "inventory"}};
+  EXPECT_TRUE(levity::sim::holds({.seeds = 20, .plan = plan}, play_a_day));
 }
 
 }  // namespace orders::test

@@ -81,7 +81,8 @@ int run_sink() {
 task<tcp_stream> reach(const char* at) {
   for (;;) {
     auto stream = co_await tcp_stream::connect(at);
-    if (stream && co_await says_back(&*stream, "hello")) co_return std::move(*stream);
+    const bool answers = stream && co_await says_back(&*stream, "hello");
+    if (answers) co_return std::move(*stream);
     co_await sleep(10ms);
   }
 }
@@ -516,7 +517,7 @@ fingerprint life_of_a_world(std::uint64_t seed, duration pause = 10ms, std::stri
     return run([]() -> task<> {
       for (;;) {
         auto stream = co_await reach(service);
-        while (co_await says_back(&stream, "tick")) co_await sleep(5ms);
+        for (bool answers = true; answers; answers = co_await says_back(&stream, "tick")) co_await sleep(5ms);
       }
     });
   });

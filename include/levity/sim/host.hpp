@@ -25,8 +25,8 @@ public:
   host(const host&) = delete;
   host& operator=(const host&) = delete;
 
-  [[nodiscard]] const std::string& name() const noexcept;
-  [[nodiscard]] const address& at() const noexcept;
+  [[nodiscard]] const std::string& name() const noexcept;  ///< as it was added; other hosts look it up
+  [[nodiscard]] const address& at() const noexcept;        ///< its address, port 0
 
   // What starts, ends, pauses and signals programs is asserted not to be called on the scenario's own host, world::here().
 
@@ -82,7 +82,7 @@ public:
   /// What is in a file, as a program on the host would read it; nothing if there is none.
   [[nodiscard]] std::optional<std::string> read_file(std::string_view path) const;
 
-  [[nodiscard]] bool is_running() const noexcept;
+  [[nodiscard]] bool is_running() const noexcept;  ///< a program of it has begun and not ended, though it may be paused
   /// Of the program that ran last; nothing while it runs, or before the first one.
   [[nodiscard]] std::optional<int> exit_code() const noexcept;
   /// Waits until the program that runs now has ended, whatever has been started since then; returns its exit code. That of the last

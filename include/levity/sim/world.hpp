@@ -37,6 +37,7 @@ class timeline;
 /// share static variables.
 class world {
 public:
+  /// Without hosts, but for the scenario's. Throws std::bad_alloc.
   explicit world(std::uint64_t seed);
   world(const world&) = delete;
   world& operator=(const world&) = delete;
@@ -96,7 +97,7 @@ public:
   /// From now on looking `name` up fails, after so long.
   void fail_name(std::string name, io_failure with, duration after = duration::zero());
 
-  [[nodiscard]] std::uint64_t seed() const noexcept;
+  [[nodiscard]] std::uint64_t seed() const noexcept;  ///< that it was made from
   /// How long it exists, in its own time.
   [[nodiscard]] duration age() const noexcept;
   /// A number below `bound`, not 0, from the world's seed: for scenarios.
