@@ -13,8 +13,20 @@ public:
   shrinker(fault_plan failing, const std::function<bool(const fault_plan&)>& fails, unsigned runs_max)
       : best_(std::move(failing)), fails_(fails), runs_max_(runs_max) {}
 
+  // What a fault was needed for may be gone when others are shorter or have moved: as long as one goes, all is tried again.
+  void search() {
+    drop_faults();
+    for (std::size_t before = 0; before != best_.faults.size();) {
+      shorten();
+      move();
+      before = best_.faults.size();
+      if (before > 1) drop_faults();
+    }
+  }
+
   shrunk_plan result() && { return {std::move(best_), runs_}; }
 
+private:
   // The plan without a part of it; parts get smaller until they are single faults.
   void drop_faults() {
     if (try_instead({})) return;  // it fails by itself
@@ -53,7 +65,6 @@ public:
     }
   }
 
-private:
   [[nodiscard]] bool has_runs() const { return runs_ < runs_max_; }
 
   bool try_instead(fault_plan other) {
@@ -112,9 +123,7 @@ private:
 
 shrunk_plan shrink(fault_plan failing, const std::function<bool(const fault_plan&)>& fails, unsigned runs_max) {
   shrinker work(std::move(failing), fails, runs_max);
-  work.drop_faults();
-  work.shorten();
-  work.move();
+  work.search();
   return std::move(work).result();
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
 // shrink: the least of a fault plan that still brings a failure about. First fewer faults, by delta debugging (Zeller and
-// Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002), then shorter ones, then rounder times.
+// Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002), then shorter ones, then rounder times; and
+// again from the beginning as long as fewer will do.
 
 #include <functional>
 

@@ -72,6 +72,16 @@ TEST(shrink, times_become_short_and_round_as_far_as_it_still_fails) {
   EXPECT_EQ(least.plan.to_string(), "5s kill orders 900ms");
 }
 
+TEST(shrink, a_fault_that_is_not_needed_any_more_when_another_has_moved_goes_too) {
+  const auto fails = [](const fault_plan& plan) {
+    const fault* const one = find(plan, "host9");
+    return one != nullptr && (one->at < 1s || find(plan, "host4") != nullptr);
+  };
+  const shrunk_plan least = shrink(twenty_faults(), fails, 300);
+  ASSERT_EQ(least.plan.faults.size(), 1u) << least.plan.to_string();
+  EXPECT_EQ(least.plan.faults[0].host, "host9");
+}
+
 TEST(shrink, what_fails_without_any_fault_has_none_left_after_one_run) {
   const shrunk_plan least = shrink(twenty_faults(), [](const fault_plan&) { return true; }, 200);
   EXPECT_TRUE(least.plan.faults.empty());
