@@ -73,6 +73,11 @@ void sim_network::trace_bytes(const std::byte* bytes, std::size_t size) noexcept
   for (std::size_t i = 0; i < size; i++) trace(std::to_integer<std::uint64_t>(bytes[i]));
 }
 
+void sim_network::trace_text(std::string_view text) noexcept {
+  trace(text.size());
+  trace_bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
+}
+
 std::uint64_t sim_network::draw(std::uint64_t bound) noexcept {
   const std::uint64_t drawn = random_.below(bound);
   trace(drawn);
@@ -370,6 +375,7 @@ void sim_network::abandon(socket& s) noexcept {
 // ---- the network -----------------------------------------------------------------------------------------------------
 
 void sim_network::push_arrival(std::int64_t at_ns, number to, due what) {
+  trace(static_cast<std::uint64_t>(at_ns));
   arrivals_.push({at_ns, draw(1 << 20), next_serial_++, to, what});
 }
 

@@ -58,6 +58,7 @@
 #include <memory>
 #include <queue>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -98,6 +99,7 @@ public:
   std::uint64_t draw_for_program(site_number at) noexcept;
   bool one_in(std::uint64_t n) noexcept { return draw(n) == 0; }
   void trace(std::uint64_t word) noexcept;
+  void trace_text(std::string_view text) noexcept;
   /// As draw() and trace(), for what a process on a site does: without one neither the seed nor the trace hears of it.
   std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept;
   void trace_at(site_number at, std::uint64_t word) noexcept;
