@@ -242,6 +242,11 @@ world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) 
 }
 
 world::~world() {
+  if (std::getenv("LEVITY_SIM_PRINT_HASHES") != nullptr) {
+    std::printf("levity: the world of seed %llu came to %016llx after %lld ns\n", static_cast<unsigned long long>(seed()),
+                static_cast<unsigned long long>(trace_hash()), static_cast<long long>(age().count()));
+    std::fflush(stdout);
+  }
   state_->network.set_recorder(nullptr);
   state_->end_all();
 }
