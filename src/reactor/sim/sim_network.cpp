@@ -120,6 +120,7 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
   while (!arrivals_.empty() && arrivals_.top().at_ns <= now_ns_) {
     const arrival next = arrivals_.top();
     arrivals_.pop();
+    arrived_++;
     socket* to = find(next.to);
     if (to == nullptr) continue;
     switch (next.what) {

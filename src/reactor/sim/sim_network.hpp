@@ -106,6 +106,9 @@ public:
   /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept { return hash_; }
 
+  /// How many segments, requests and timers have been due so far.
+  [[nodiscard]] std::uint64_t arrived() const noexcept { return arrived_; }
+
   /// Who is told what matters from now on; null: nobody.
   void set_recorder(sim_recorder* told) noexcept { recorder_ = told; }
   [[nodiscard]] sim_recorder* recorder() const noexcept { return recorder_; }
@@ -328,6 +331,7 @@ private:
   std::uint64_t hash_ = 0;
   number next_id_ = 1;
   std::uint64_t next_serial_ = 0;
+  std::uint64_t arrived_ = 0;
   std::vector<std::unique_ptr<site>> sites_;
   std::unordered_map<number, std::unique_ptr<socket>> sockets_;  // never iterated where the order could matter
   std::vector<number> listeners_;
