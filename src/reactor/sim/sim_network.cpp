@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -47,6 +48,11 @@ bool is_loopback(const address& at) noexcept {
 
 bool same_host(const address& a, const address& b) noexcept { return std::ranges::equal(bytes_of(a), bytes_of(b)); }
 
+// The same word on every machine.
+std::uint64_t in_one_order(std::uint64_t word) noexcept {
+  return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
+}
+
 address with_port(const address& host, std::uint16_t port) noexcept {
   return address::from_bytes(host.bytes(), host.is_v6(), port);
 }
@@ -59,18 +65,18 @@ sim_network::~sim_network() = default;
 
 // ---- time and chance -------------------------------------------------------------------------------------------------
 
-void sim_network::trace(std::uint64_t word) noexcept {
-  hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
-  hash_ ^= hash_ >> 29;
-}
-
+// Their number is traced beside them.
 void sim_network::trace_bytes(const std::byte* bytes, std::size_t size) noexcept {
-  for (; size >= 8; bytes += 8, size -= 8) {
-    std::uint64_t word = 0;
-    for (int i = 0; i < 8; i++) word |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-    trace(word);
+  constexpr std::size_t word_size = sizeof(std::uint64_t);
+  for (; size >= word_size; bytes += word_size, size -= word_size) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes, word_size);
+    trace(in_one_order(word));
   }
-  for (std::size_t i = 0; i < size; i++) trace(std::to_integer<std::uint64_t>(bytes[i]));
+  if (size == 0) return;
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, size);
+  trace(in_one_order(word));
 }
 
 void sim_network::trace_text(std::string_view text) noexcept {
@@ -78,25 +84,11 @@ void sim_network::trace_text(std::string_view text) noexcept {
   trace_bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
 }
 
-std::uint64_t sim_network::draw(std::uint64_t bound) noexcept {
-  const std::uint64_t drawn = random_.below(bound);
-  trace(drawn);
-  return drawn;
-}
-
 std::uint64_t sim_network::draw_for_program(site_number at) noexcept {
   site& of = *sites_[at];
   const std::uint64_t drawn = of.has_process ? of.program_random() : of.dead_random();
   trace_at(at, drawn);
   return drawn;
-}
-
-std::uint64_t sim_network::draw_at(site_number at, std::uint64_t bound) noexcept {
-  return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
-}
-
-void sim_network::trace_at(site_number at, std::uint64_t word) noexcept {
-  if (sites_[at]->has_process) trace(word);
 }
 
 // A transfer of at most `most` bytes, often cut short.

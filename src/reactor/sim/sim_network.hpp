@@ -93,16 +93,27 @@ public:
   /// Moves the clock, not back, and everything that is due by then.
   void advance(std::int64_t to_ns) noexcept;
   /// A number below `bound`, which the trace covers.
-  std::uint64_t draw(std::uint64_t bound) noexcept;
+  std::uint64_t draw(std::uint64_t bound) noexcept {
+    const std::uint64_t drawn = random_.below(bound);
+    trace(drawn);
+    return drawn;
+  }
   /// A number that a program draws for itself. By a generator of its own: a program that draws once more meets the same network.
   /// One for each life of a site (restore()): what one program draws is nothing to another.
   std::uint64_t draw_for_program(site_number at) noexcept;
   bool one_in(std::uint64_t n) noexcept { return draw(n) == 0; }
-  void trace(std::uint64_t word) noexcept;
+  void trace(std::uint64_t word) noexcept {
+    hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
+    hash_ ^= hash_ >> 29;
+  }
   void trace_text(std::string_view text) noexcept;
   /// As draw() and trace(), for what a process on a site does: without one neither the seed nor the trace hears of it.
-  std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept;
-  void trace_at(site_number at, std::uint64_t word) noexcept;
+  std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept {
+    return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
+  }
+  void trace_at(site_number at, std::uint64_t word) noexcept {
+    if (sites_[at]->has_process) trace(word);
+  }
   /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept { return hash_; }
 
