@@ -287,17 +287,12 @@ sim_network::socket& sim_network::create(site_number at) {
   made->heard_ns = now_ns_;
   // Most windows are wide, some are so narrow that every message is cut.
   made->window = window_min + static_cast<std::size_t>(draw(one_in(4) ? window_min : window_max));
-  socket& result = *made;
-  sockets_.emplace(result.id, std::move(made));
+  const number given = made->id;
+  socket& result = sockets_.add(given, std::move(made));
   std::vector<number>& listed = sites_[at]->sockets;
   if (listed.size() == listed.capacity()) std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
   listed.push_back(result.id);
   return result;
-}
-
-sim_network::socket* sim_network::find(number id) const noexcept {
-  const auto found = sockets_.find(id);
-  return found != sockets_.end() ? found->second.get() : nullptr;
 }
 
 sim_network::socket& sim_network::of(const endpoint& watched) const noexcept {
@@ -1145,7 +1140,9 @@ io_result<void> sim_network::set_option(endpoint& watched, int level, int option
 
 void sim_network::check_invariants() const noexcept {
   std::vector<std::uint64_t> watched(sites_.size());
-  for (const auto& [id, each] : sockets_) {
+  sockets_.each([&](const socket& checked) {
+    const number id = checked.id;
+    const socket* const each = &checked;
     if (each->watch != nullptr) watched[each->site]++;
     const std::vector<number>& pending = sites_[each->site]->pending;
     LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), id) == 1),
@@ -1157,7 +1154,7 @@ void sim_network::check_invariants() const noexcept {
       LEVITY_ASSERT(!can_ask(*each) || !has_to_ask(*each) || each->timer_ns != no_time, "who has to ask has a timer");
       LEVITY_ASSERT(!is_left(*each) || (peer != nullptr && !peer->over), "who is held by nobody stays for a peer that may send");
     }
-    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) continue;
+    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) return;
     std::size_t outstanding = peer->unread_bytes() + peer->credit_owed;
     bool reset = false;
     for (const segment& on_way : peer->inbound) {
@@ -1169,7 +1166,7 @@ void sim_network::check_invariants() const noexcept {
       reset = reset || on_way.what == segment::kind::rst;
     }
     LEVITY_ASSERT(reset || outstanding == each->unacknowledged, "no byte is lost between two open sockets");
-  }
+  });
   for (std::size_t i = 0; i < sites_.size(); i++) {
     LEVITY_ASSERT(watched[i] == sites_[i]->watched, "every open endpoint is counted once");
   }

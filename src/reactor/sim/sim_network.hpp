@@ -59,7 +59,6 @@
 #include <queue>
 #include <span>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "levity/base/address.hpp"
@@ -68,6 +67,7 @@
 #include "platform/socket.hpp"
 #include "reactor/endpoint.hpp"
 #include "reactor/ready_batch.hpp"
+#include "reactor/sim/numbered_table.hpp"
 #include "reactor/sim/sim_link.hpp"
 #include "reactor/sim/sim_recorder.hpp"
 #include "reactor/timer_wheel.hpp"
@@ -274,7 +274,7 @@ private:
   std::size_t draw_size(std::size_t most) noexcept;
 
   socket& create(site_number at);
-  [[nodiscard]] socket* find(number id) const noexcept;
+  [[nodiscard]] socket* find(number id) const noexcept { return sockets_.find(id); }
   [[nodiscard]] socket& of(const endpoint& watched) const noexcept;
   endpoint* watch(socket& s, reactor& home);
   void unwatch(socket& s) noexcept;
@@ -344,7 +344,7 @@ private:
   std::uint64_t next_serial_ = 0;
   std::uint64_t arrived_ = 0;
   std::vector<std::unique_ptr<site>> sites_;
-  std::unordered_map<number, std::unique_ptr<socket>> sockets_;  // never iterated where the order could matter
+  numbered_table<socket> sockets_;
   std::vector<number> listeners_;
   std::priority_queue<arrival, std::vector<arrival>, std::greater<>> arrivals_;
 };
