@@ -290,7 +290,11 @@ sim_network::socket& sim_network::create(site_number at) {
   const number given = made->id;
   socket& result = sockets_.add(given, std::move(made));
   std::vector<number>& listed = sites_[at]->sockets;
-  if (listed.size() == listed.capacity()) std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
+  if (listed.size() == listed.capacity()) {
+    std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
+    // Else a list that is full of those that live would be looked through at each connection.
+    if (listed.size() > listed.capacity() / 2) listed.reserve(2 * listed.size());
+  }
   listed.push_back(result.id);
   return result;
 }
@@ -962,7 +966,7 @@ io_result<endpoint*> sim_network::try_accept(endpoint& listener, reactor& home) 
     return std::unexpected(io_error{io_failure::would_block, EAGAIN, "accepting"});
   }
   socket& peer = *find(s.queue.front());
-  s.queue.pop_front();
+  s.queue.erase(s.queue.begin());
   return watch(peer, home);
 }
 

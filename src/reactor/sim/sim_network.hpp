@@ -190,7 +190,7 @@ private:
 
     // A listener.
     std::size_t backlog = 0;
-    std::deque<number> queue;
+    std::vector<number> queue;  // short, and of most sockets none: an empty deque is 576 bytes on the heap
 
     // A stream.
     number other = nobody;  // nobody: not known yet, or gone
