@@ -244,7 +244,7 @@ void sim_network::sever(site_number of, bool silently) noexcept {
         }
         abandon(waits);
       }
-      listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
+      unlist(s);
       s.listener = false;
     } else if (!silently && !s.connecting && !s.broken) {
       // As a process that ends: what it has not read makes a reset of it.
@@ -326,8 +326,13 @@ void sim_network::unwatch(socket& s) noexcept {
 }
 
 void sim_network::erase(socket& s) noexcept {
-  if (s.listener) listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
+  if (s.listener) unlist(s);
   sockets_.erase(s.id);
+}
+
+void sim_network::unlist(const socket& listener) noexcept {
+  std::vector<number>& listed = sites_[listener.site]->listeners;
+  listed.erase(std::find(listed.begin(), listed.end(), listener.id));
 }
 
 // Who is held by nobody goes away when nobody will hear of it again; see the preface.
@@ -896,9 +901,9 @@ sim_network::site_number sim_network::site_of(site_number from, const address& t
 }
 
 bool sim_network::taken(site_number at, const address& wanted, bool reuse_port, bool takes_v4) const noexcept {
-  return std::any_of(listeners_.begin(), listeners_.end(), [&](number id) {
+  return std::ranges::any_of(sites_[at]->listeners, [&](number id) {
     const socket& other = *find(id);
-    if (other.site != at || other.local.port() != wanted.port()) return false;
+    if (other.local.port() != wanted.port()) return false;
     const bool is_same_family = other.local.is_v6() == wanted.is_v6();
     if (!is_same_family && !(wanted.is_v6() ? takes_v4 : other.takes_v4)) return false;
     if (reuse_port && other.reuse_port) return false;
@@ -919,9 +924,9 @@ std::uint16_t sim_network::free_port(site_number at, const address& host, bool t
 // Who listens at `wanted`; among several, the seed chooses.
 sim_network::socket* sim_network::listener_at(site_number at, const address& wanted) {
   std::vector<number> found;
-  for (const number id : listeners_) {
+  for (const number id : sites_[at]->listeners) {
     const socket& each = *find(id);
-    if (each.site != at || each.local.port() != wanted.port()) continue;
+    if (each.local.port() != wanted.port()) continue;
     if (each.local.is_v6() != wanted.is_v6()) {
       if (each.takes_v4) found.push_back(id);
       continue;
@@ -953,7 +958,7 @@ io_result<endpoint*> sim_network::listen(site_number at, reactor& home, const li
   made.reuse_port = request.reuse_port;
   made.takes_v4 = takes_v4;
   made.backlog = static_cast<std::size_t>(std::max(request.backlog, 0)) + 1;  // as a kernel counts
-  listeners_.push_back(made.id);
+  sites_[at]->listeners.push_back(made.id);
   return watch(made, home);
 }
 

@@ -245,6 +245,7 @@ private:
     std::vector<address> addresses;
     std::vector<sim_link> to;  // by site
     std::vector<number> pending;  // sockets with an event to deliver
+    std::vector<number> listeners;
     std::vector<number> sockets;  // in the order they were made; those that are gone are dropped now and then
     std::uint64_t watched = 0;
     std::uint64_t lives = 0;
@@ -279,6 +280,7 @@ private:
   endpoint* watch(socket& s, reactor& home);
   void unwatch(socket& s) noexcept;
   void erase(socket& s) noexcept;
+  void unlist(const socket& listener) noexcept;
   void erase_if_done(socket& s) noexcept;
   [[nodiscard]] static bool crosses(const socket& s) noexcept { return s.site != s.other_site; }
   [[nodiscard]] static bool is_left(const socket& s) noexcept { return s.watch == nullptr && (s.closed || s.severed); }
@@ -345,7 +347,6 @@ private:
   std::uint64_t arrived_ = 0;
   std::vector<std::unique_ptr<site>> sites_;
   numbered_table<socket> sockets_;
-  std::vector<number> listeners_;
   std::priority_queue<arrival, std::vector<arrival>, std::greater<>> arrivals_;
 };
 
