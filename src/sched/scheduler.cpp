@@ -355,7 +355,7 @@ void scheduler::offload(blocking_job& job) noexcept {
   blocking_.submit(job);
 }
 
-// What a simulated run has done with its timers: most of it shows in nothing else, for wheels have ticks, and timers are taken back.
+// What a simulated run has done with its timers: most of it shows in nothing else, for wheels have ticks and timers are taken back.
 void scheduler::trace(std::int64_t word) noexcept { reactors_[0]->trace(static_cast<std::uint64_t>(word)); }
 
 void scheduler::arm(timer_node& node) noexcept {
