@@ -82,6 +82,10 @@ endif()
 target_compile_options(levity_flags INTERFACE -fno-omit-frame-pointer
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra> $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:${LEVITY_TOGETHER}>>>:-Wshadow>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LEVITY_WERROR}>>:-Werror>)
+# Where a CPU multiplies and adds in one step compilers differ in where it shall, and a simulated run is to be the same by all.
+if(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" OR CMAKE_CXX_FLAGS MATCHES "-m(arch|fma|avx)")
+  target_compile_options(levity_flags INTERFACE -ffp-contract=off)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Remarks about the calling conventions of compilers from before 2011; and false alarms about members of a std::expected or
   # std::variant in a coroutine's frame that are not alive, from g++ 12 with sanitizers and from g++ 14 without.

@@ -8,8 +8,6 @@
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-
 #include <levity/http/client.hpp>
 #include <levity/levity.hpp>
 #include <levity/sim/world.hpp>

@@ -129,6 +129,10 @@ struct reactor : time_source {
   /// TCP_NODELAY, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF by their names in <sys/socket.h>; a backend may ignore what it cannot do.
   virtual io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept = 0;
 
+  // -- what a run is told apart by -----------------------------------------------------------------------------------
+  /// Of a simulated run: something was chosen, or a timer set. Two runs are the same if they were told the same.
+  virtual void trace([[maybe_unused]] std::uint64_t word) noexcept {}
+
   /// Endpoints that are open on this reactor.
   [[nodiscard]] virtual std::uint64_t endpoints_approx() const noexcept = 0;
 };

@@ -355,19 +355,28 @@ void scheduler::offload(blocking_job& job) noexcept {
   blocking_.submit(job);
 }
 
+// What a simulated run has done with its timers: most of it shows in nothing else, for wheels have ticks and timers are taken back.
+void scheduler::trace(std::int64_t word) noexcept { reactors_[0]->trace(static_cast<std::uint64_t>(word)); }
+
 void scheduler::arm(timer_node& node) noexcept {
+  if (seeded()) [[unlikely]] trace(node.due_ns);
   reactor& home = this_worker->home();
   if (home.wheel.arm(node)) home.ring();
 }
 
-void scheduler::disarm(timer_node& node) noexcept { static_cast<timer_wheel*>(node.wheel)->disarm(node); }
+void scheduler::disarm(timer_node& node) noexcept {
+  if (seeded()) [[unlikely]] trace(~node.due_ns);
+  static_cast<timer_wheel*>(node.wheel)->disarm(node);
+}
 
 void scheduler::sleep(task_record& record, sleep_waiter& waiter) noexcept {
+  if (seeded()) [[unlikely]] trace(waiter.due_ns);
   reactor& home = this_worker->home();
   if (home.wheel.sleep(record, waiter)) home.ring();
 }
 
 bool scheduler::unsleep(task_record& record, sleep_waiter& waiter) noexcept {
+  if (seeded()) [[unlikely]] trace(~waiter.due_ns);
   return static_cast<timer_wheel*>(waiter.wheel)->unsleep(record);
 }
 

@@ -249,6 +249,7 @@ private:
   friend struct layout_of;  // tells debuggers where things are
   void inject(task_record& record) noexcept;
   [[nodiscard]] shared_queues::of_node& queues_here() noexcept;
+  void trace(std::int64_t word) noexcept;
   void start_thread_of(worker& runs);
   void join_those_there() noexcept;
 

@@ -339,6 +339,7 @@ ready_task* worker::seeded_task() noexcept {
   while (queues().spilled.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
   if (candidates_.empty()) return nullptr;
   const auto pick = static_cast<std::size_t>(random_.below(candidates_.size()));
+  home().trace(std::uint64_t{candidates_.size()} << 32 | pick);
   std::swap(candidates_[pick], candidates_.back());
   ready_task* task = candidates_.back();
   candidates_.pop_back();

@@ -48,13 +48,18 @@ constexpr std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) noexcept {
 }
 
 std::uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
+  // Whole words by a copy of a constant size, which is a load; one of any size is a call.
+  constexpr std::size_t word_size = sizeof(std::uint64_t);
   std::uint64_t sum = bytes.size();
-  for (std::size_t at = 0; at < bytes.size(); at += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data() + at, std::min<std::size_t>(8, bytes.size() - at));
+  std::uint64_t word = 0;
+  for (; bytes.size() >= word_size; bytes = bytes.subspan(word_size)) {
+    std::memcpy(&word, bytes.data(), word_size);
     sum = mixed(sum, word);
   }
-  return sum;
+  if (bytes.empty()) return sum;
+  word = 0;
+  std::memcpy(&word, bytes.data(), bytes.size());
+  return mixed(sum, word);
 }
 
 std::uint64_t sum_of(std::string_view text) noexcept { return sum_of(std::as_bytes(std::span(text))); }
@@ -802,6 +807,7 @@ std::int64_t disk::list(std::int32_t fd, std::span<std::byte> into) {
     of->has_listing = true;
     for (const auto& [name, each] : of->file->names) of->listing.push_back(name);
     for (std::size_t i = of->listing.size(); i > 1; i--) std::swap(of->listing[i - 1], of->listing[chance_of_faults_.below(i)]);
+    for (const std::string& each : of->listing) note(sum_of(std::string_view(each)));
     of->listing.insert(of->listing.begin(), std::initializer_list<std::string>{".", ".."});
   }
   std::size_t used = 0;
@@ -854,11 +860,17 @@ std::int64_t disk::draw_latency(const file_operation& operation) {
                      operation.what == file_operation::kind::sync_data;
   const std::int64_t fixed = syncs ? faults.sync_latency.count() : faults.latency.count();
   const std::int64_t jitter = syncs ? faults.sync_latency_jitter.count() : faults.latency_jitter.count();
-  if (jitter <= 0) return fixed;
-  return fixed + static_cast<std::int64_t>(chance_of_time_.below(static_cast<std::uint64_t>(jitter) + 1));
+  const std::int64_t drawn =
+      jitter <= 0 ? fixed : fixed + static_cast<std::int64_t>(chance_of_time_.below(static_cast<std::uint64_t>(jitter) + 1));
+  note(drawn);
+  return drawn;
 }
 
-bool disk::draw_early() { return chance_of_time_.below(2) == 0; }
+bool disk::draw_early() {
+  const bool is_early = chance_of_time_.below(2) == 0;
+  note(is_early);
+  return is_early;
+}
 
 void disk::go_on() {
   hangs_ = false;
@@ -958,16 +970,18 @@ void disk::lose_bytes(inode& file) {
     } else if (each.what == change::kind::data) {
       is = drawn(i);
       std::uint64_t sectors_kept = 0;
+      std::uint64_t which = 0;
       for (std::uint64_t at = 0; at < each.bytes.size(); at += sector_bytes) {
         if (each.offset + at >= limit || is == fate::lost || (is == fate::torn && chance_of_crashes_.below(2) == 0)) continue;
         file.on_disk.write(each.offset + at, std::span(each.bytes).subspan(at, sector_bytes));
         sectors_kept++;
+        which = mixed(which, at + 1);
       }
       is = sectors_kept == 0 ? fate::lost : sectors_kept * sector_bytes == each.bytes.size() ? fate::kept : fate::torn;
       (is == fate::kept ? tally_.kept : is == fate::lost ? tally_.lost : tally_.torn)++;
       if (is == fate::lost) something_lost = true;
       if (is != fate::lost && something_lost) tally_.reordered++;
-      note(each.number, is, sectors_kept);
+      note(each.number, is, sectors_kept, which);
       continue;
     } else {
       is = drawn(i) == fate::kept && each.offset + each.size <= limit ? fate::kept : fate::lost;

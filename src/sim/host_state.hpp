@@ -2,6 +2,7 @@
 
 // host::state: what a simulated machine is between the lives of its programs.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,6 +39,9 @@ struct host::state {
   void switch_on();
   /// Raises what has waited until the program runs.
   void raise_waiting();
+  /// What was done to the machine, and shows in nothing that is drawn.
+  enum class done : std::uint8_t { signal, pause, resume, clock, freeze, thaw };
+  void trace(done what, std::uint64_t how = 0) noexcept;
 
   world& lives_in;
   const std::string name;

@@ -100,6 +100,7 @@ struct world::state {
   link_options for_all;
   duration limit = 24h;
   std::int64_t scenario_ran_ns = 0;  // last
+  std::uint64_t turns = 0;
   std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
   std::vector<host::state*> ready;           // of turn_one()
 };
@@ -174,6 +175,7 @@ bool world::state::turn_one() {
   }
   host::state& next = *ready[ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()))];
   if (next.is_scenario()) scenario_ran_ns = network.now_ns();
+  turns++;
   network.trace(next.site);
   next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks_max);
   network.advance(network.now_ns() + static_cast<std::int64_t>(network.draw(turn_cost_ns_max)));
@@ -242,6 +244,11 @@ world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) 
 }
 
 world::~world() {
+  if (std::getenv("LEVITY_SIM_PRINT_HASHES") != nullptr) {
+    std::printf("levity: the world of seed %llu came to %016llx after %lld ns\n", static_cast<unsigned long long>(seed()),
+                static_cast<unsigned long long>(trace_hash()), static_cast<long long>(age().count()));
+    std::fflush(stdout);
+  }
   state_->network.set_recorder(nullptr);
   state_->end_all();
 }
@@ -357,6 +364,8 @@ duration world::age() const noexcept { return duration(state_->network.now_ns() 
 std::uint64_t world::draw(std::uint64_t bound) { return state_->network.draw(bound); }
 
 std::uint64_t world::trace_hash() const noexcept { return state_->network.trace_hash(); }
+
+std::uint64_t world::events() const noexcept { return state_->turns + state_->network.arrived(); }
 
 void world::record_into(timeline* events) {
   if (detail::observer_of(state_->network) != state_->records.get()) return;  // a check's

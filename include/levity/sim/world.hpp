@@ -102,8 +102,12 @@ public:
   [[nodiscard]] duration age() const noexcept;
   /// A number below `bound`, not 0, from the world's seed: for scenarios.
   std::uint64_t draw(std::uint64_t bound);
-  /// Sums up every choice, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
+  /// Sums up every choice, byte, timer, effect on a disk and point in time so far: two runs are the same if and only if (up to
+  /// 2^-64) this is. It is the same by every compiler and build of one source. LEVITY_SIM_PRINT_HASHES in the environment has each
+  /// world say it on standard output when it goes.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept;
+  /// How often a host was turned or something came out of the network so far: what a run costs goes by that.
+  [[nodiscard]] std::uint64_t events() const noexcept;
 
   /// From now on what matters of what happens is appended to `events`, which outlives the world, or the next call; nullptr: it is
   /// not. A run is the same with it. Within a check, which has a timeline of its own, it does nothing.

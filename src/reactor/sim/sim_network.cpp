@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -47,6 +48,11 @@ bool is_loopback(const address& at) noexcept {
 
 bool same_host(const address& a, const address& b) noexcept { return std::ranges::equal(bytes_of(a), bytes_of(b)); }
 
+// The same word on every machine.
+std::uint64_t in_one_order(std::uint64_t word) noexcept {
+  return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
+}
+
 address with_port(const address& host, std::uint16_t port) noexcept {
   return address::from_bytes(host.bytes(), host.is_v6(), port);
 }
@@ -59,24 +65,23 @@ sim_network::~sim_network() = default;
 
 // ---- time and chance -------------------------------------------------------------------------------------------------
 
-void sim_network::trace(std::uint64_t word) noexcept {
-  hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
-  hash_ ^= hash_ >> 29;
-}
-
+// Their number is traced beside them.
 void sim_network::trace_bytes(const std::byte* bytes, std::size_t size) noexcept {
-  for (; size >= 8; bytes += 8, size -= 8) {
-    std::uint64_t word = 0;
-    for (int i = 0; i < 8; i++) word |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-    trace(word);
+  constexpr std::size_t word_size = sizeof(std::uint64_t);
+  for (; size >= word_size; bytes += word_size, size -= word_size) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes, word_size);
+    trace(in_one_order(word));
   }
-  for (std::size_t i = 0; i < size; i++) trace(std::to_integer<std::uint64_t>(bytes[i]));
+  if (size == 0) return;
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, size);
+  trace(in_one_order(word));
 }
 
-std::uint64_t sim_network::draw(std::uint64_t bound) noexcept {
-  const std::uint64_t drawn = random_.below(bound);
-  trace(drawn);
-  return drawn;
+void sim_network::trace_text(std::string_view text) noexcept {
+  trace(text.size());
+  trace_bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
 }
 
 std::uint64_t sim_network::draw_for_program(site_number at) noexcept {
@@ -84,14 +89,6 @@ std::uint64_t sim_network::draw_for_program(site_number at) noexcept {
   const std::uint64_t drawn = of.has_process ? of.program_random() : of.dead_random();
   trace_at(at, drawn);
   return drawn;
-}
-
-std::uint64_t sim_network::draw_at(site_number at, std::uint64_t bound) noexcept {
-  return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
-}
-
-void sim_network::trace_at(site_number at, std::uint64_t word) noexcept {
-  if (sites_[at]->has_process) trace(word);
 }
 
 // A transfer of at most `most` bytes, often cut short.
@@ -115,6 +112,7 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
   while (!arrivals_.empty() && arrivals_.top().at_ns <= now_ns_) {
     const arrival next = arrivals_.top();
     arrivals_.pop();
+    arrived_++;
     socket* to = find(next.to);
     if (to == nullptr) continue;
     switch (next.what) {
@@ -246,7 +244,7 @@ void sim_network::sever(site_number of, bool silently) noexcept {
         }
         abandon(waits);
       }
-      listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
+      unlist(s);
       s.listener = false;
     } else if (!silently && !s.connecting && !s.broken) {
       // As a process that ends: what it has not read makes a reset of it.
@@ -289,17 +287,16 @@ sim_network::socket& sim_network::create(site_number at) {
   made->heard_ns = now_ns_;
   // Most windows are wide, some are so narrow that every message is cut.
   made->window = window_min + static_cast<std::size_t>(draw(one_in(4) ? window_min : window_max));
-  socket& result = *made;
-  sockets_.emplace(result.id, std::move(made));
+  const number given = made->id;
+  socket& result = sockets_.add(given, std::move(made));
   std::vector<number>& listed = sites_[at]->sockets;
-  if (listed.size() == listed.capacity()) std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
+  if (listed.size() == listed.capacity()) {
+    std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
+    // Else a list that is full of those that live would be looked through at each connection.
+    if (listed.size() > listed.capacity() / 2) listed.reserve(2 * listed.size());
+  }
   listed.push_back(result.id);
   return result;
-}
-
-sim_network::socket* sim_network::find(number id) const noexcept {
-  const auto found = sockets_.find(id);
-  return found != sockets_.end() ? found->second.get() : nullptr;
 }
 
 sim_network::socket& sim_network::of(const endpoint& watched) const noexcept {
@@ -329,8 +326,13 @@ void sim_network::unwatch(socket& s) noexcept {
 }
 
 void sim_network::erase(socket& s) noexcept {
-  if (s.listener) listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
+  if (s.listener) unlist(s);
   sockets_.erase(s.id);
+}
+
+void sim_network::unlist(const socket& listener) noexcept {
+  std::vector<number>& listed = sites_[listener.site]->listeners;
+  listed.erase(std::find(listed.begin(), listed.end(), listener.id));
 }
 
 // Who is held by nobody goes away when nobody will hear of it again; see the preface.
@@ -370,6 +372,7 @@ void sim_network::abandon(socket& s) noexcept {
 // ---- the network -----------------------------------------------------------------------------------------------------
 
 void sim_network::push_arrival(std::int64_t at_ns, number to, due what) {
+  trace(static_cast<std::uint64_t>(at_ns));
   arrivals_.push({at_ns, draw(1 << 20), next_serial_++, to, what});
 }
 
@@ -898,9 +901,9 @@ sim_network::site_number sim_network::site_of(site_number from, const address& t
 }
 
 bool sim_network::taken(site_number at, const address& wanted, bool reuse_port, bool takes_v4) const noexcept {
-  return std::any_of(listeners_.begin(), listeners_.end(), [&](number id) {
+  return std::ranges::any_of(sites_[at]->listeners, [&](number id) {
     const socket& other = *find(id);
-    if (other.site != at || other.local.port() != wanted.port()) return false;
+    if (other.local.port() != wanted.port()) return false;
     const bool is_same_family = other.local.is_v6() == wanted.is_v6();
     if (!is_same_family && !(wanted.is_v6() ? takes_v4 : other.takes_v4)) return false;
     if (reuse_port && other.reuse_port) return false;
@@ -921,9 +924,9 @@ std::uint16_t sim_network::free_port(site_number at, const address& host, bool t
 // Who listens at `wanted`; among several, the seed chooses.
 sim_network::socket* sim_network::listener_at(site_number at, const address& wanted) {
   std::vector<number> found;
-  for (const number id : listeners_) {
+  for (const number id : sites_[at]->listeners) {
     const socket& each = *find(id);
-    if (each.site != at || each.local.port() != wanted.port()) continue;
+    if (each.local.port() != wanted.port()) continue;
     if (each.local.is_v6() != wanted.is_v6()) {
       if (each.takes_v4) found.push_back(id);
       continue;
@@ -955,7 +958,7 @@ io_result<endpoint*> sim_network::listen(site_number at, reactor& home, const li
   made.reuse_port = request.reuse_port;
   made.takes_v4 = takes_v4;
   made.backlog = static_cast<std::size_t>(std::max(request.backlog, 0)) + 1;  // as a kernel counts
-  listeners_.push_back(made.id);
+  sites_[at]->listeners.push_back(made.id);
   return watch(made, home);
 }
 
@@ -968,7 +971,7 @@ io_result<endpoint*> sim_network::try_accept(endpoint& listener, reactor& home) 
     return std::unexpected(io_error{io_failure::would_block, EAGAIN, "accepting"});
   }
   socket& peer = *find(s.queue.front());
-  s.queue.pop_front();
+  s.queue.erase(s.queue.begin());
   return watch(peer, home);
 }
 
@@ -1146,7 +1149,9 @@ io_result<void> sim_network::set_option(endpoint& watched, int level, int option
 
 void sim_network::check_invariants() const noexcept {
   std::vector<std::uint64_t> watched(sites_.size());
-  for (const auto& [id, each] : sockets_) {
+  sockets_.each([&](const socket& checked) {
+    const number id = checked.id;
+    const socket* const each = &checked;
     if (each->watch != nullptr) watched[each->site]++;
     const std::vector<number>& pending = sites_[each->site]->pending;
     LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), id) == 1),
@@ -1158,7 +1163,7 @@ void sim_network::check_invariants() const noexcept {
       LEVITY_ASSERT(!can_ask(*each) || !has_to_ask(*each) || each->timer_ns != no_time, "who has to ask has a timer");
       LEVITY_ASSERT(!is_left(*each) || (peer != nullptr && !peer->over), "who is held by nobody stays for a peer that may send");
     }
-    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) continue;
+    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) return;
     std::size_t outstanding = peer->unread_bytes() + peer->credit_owed;
     bool reset = false;
     for (const segment& on_way : peer->inbound) {
@@ -1170,7 +1175,7 @@ void sim_network::check_invariants() const noexcept {
       reset = reset || on_way.what == segment::kind::rst;
     }
     LEVITY_ASSERT(reset || outstanding == each->unacknowledged, "no byte is lost between two open sockets");
-  }
+  });
   for (std::size_t i = 0; i < sites_.size(); i++) {
     LEVITY_ASSERT(watched[i] == sites_[i]->watched, "every open endpoint is counted once");
   }

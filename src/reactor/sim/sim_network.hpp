@@ -58,7 +58,7 @@
 #include <memory>
 #include <queue>
 #include <span>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include "levity/base/address.hpp"
@@ -67,6 +67,7 @@
 #include "platform/socket.hpp"
 #include "reactor/endpoint.hpp"
 #include "reactor/ready_batch.hpp"
+#include "reactor/sim/numbered_table.hpp"
 #include "reactor/sim/sim_link.hpp"
 #include "reactor/sim/sim_recorder.hpp"
 #include "reactor/timer_wheel.hpp"
@@ -92,17 +93,32 @@ public:
   /// Moves the clock, not back, and everything that is due by then.
   void advance(std::int64_t to_ns) noexcept;
   /// A number below `bound`, which the trace covers.
-  std::uint64_t draw(std::uint64_t bound) noexcept;
+  std::uint64_t draw(std::uint64_t bound) noexcept {
+    const std::uint64_t drawn = random_.below(bound);
+    trace(drawn);
+    return drawn;
+  }
   /// A number that a program draws for itself. By a generator of its own: a program that draws once more meets the same network.
   /// One for each life of a site (restore()): what one program draws is nothing to another.
   std::uint64_t draw_for_program(site_number at) noexcept;
   bool one_in(std::uint64_t n) noexcept { return draw(n) == 0; }
-  void trace(std::uint64_t word) noexcept;
+  void trace(std::uint64_t word) noexcept {
+    hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
+    hash_ ^= hash_ >> 29;
+  }
+  void trace_text(std::string_view text) noexcept;
   /// As draw() and trace(), for what a process on a site does: without one neither the seed nor the trace hears of it.
-  std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept;
-  void trace_at(site_number at, std::uint64_t word) noexcept;
+  std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept {
+    return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
+  }
+  void trace_at(site_number at, std::uint64_t word) noexcept {
+    if (sites_[at]->has_process) trace(word);
+  }
   /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept { return hash_; }
+
+  /// How many segments, requests and timers have been due so far.
+  [[nodiscard]] std::uint64_t arrived() const noexcept { return arrived_; }
 
   /// Who is told what matters from now on; null: nobody.
   void set_recorder(sim_recorder* told) noexcept { recorder_ = told; }
@@ -174,7 +190,7 @@ private:
 
     // A listener.
     std::size_t backlog = 0;
-    std::deque<number> queue;
+    std::vector<number> queue;  // short, and of most sockets none: an empty deque is 576 bytes on the heap
 
     // A stream.
     number other = nobody;  // nobody: not known yet, or gone
@@ -229,6 +245,7 @@ private:
     std::vector<address> addresses;
     std::vector<sim_link> to;  // by site
     std::vector<number> pending;  // sockets with an event to deliver
+    std::vector<number> listeners;
     std::vector<number> sockets;  // in the order they were made; those that are gone are dropped now and then
     std::uint64_t watched = 0;
     std::uint64_t lives = 0;
@@ -258,11 +275,12 @@ private:
   std::size_t draw_size(std::size_t most) noexcept;
 
   socket& create(site_number at);
-  [[nodiscard]] socket* find(number id) const noexcept;
+  [[nodiscard]] socket* find(number id) const noexcept { return sockets_.find(id); }
   [[nodiscard]] socket& of(const endpoint& watched) const noexcept;
   endpoint* watch(socket& s, reactor& home);
   void unwatch(socket& s) noexcept;
   void erase(socket& s) noexcept;
+  void unlist(const socket& listener) noexcept;
   void erase_if_done(socket& s) noexcept;
   [[nodiscard]] static bool crosses(const socket& s) noexcept { return s.site != s.other_site; }
   [[nodiscard]] static bool is_left(const socket& s) noexcept { return s.watch == nullptr && (s.closed || s.severed); }
@@ -326,9 +344,9 @@ private:
   std::uint64_t hash_ = 0;
   number next_id_ = 1;
   std::uint64_t next_serial_ = 0;
+  std::uint64_t arrived_ = 0;
   std::vector<std::unique_ptr<site>> sites_;
-  std::unordered_map<number, std::unique_ptr<socket>> sockets_;  // never iterated where the order could matter
-  std::vector<number> listeners_;
+  numbered_table<socket> sockets_;
   std::priority_queue<arrival, std::vector<arrival>, std::greater<>> arrivals_;
 };
 

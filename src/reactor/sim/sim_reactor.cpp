@@ -71,6 +71,7 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
   const bool rung = rung_.exchange(false, std::memory_order_acquire);  // E70 acquire.
   net.trace_at(site_, static_cast<std::uint64_t>(until_ns));
   net.trace_at(site_, static_cast<std::uint64_t>(net.now_ns()));
+  net.trace_at(site_, wheel.moved_sum());
   if (own_ == nullptr) {
     net.deliver_pending(site_, ready);
     return;

@@ -67,6 +67,7 @@ public:
   /// Of those that sim_network knows; others are taken and ignored.
   io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept override;
   std::uint64_t endpoints_approx() const noexcept override;
+  void trace(std::uint64_t word) noexcept override { network_->trace_at(site_, word); }
 
   /// Called before a deadlock ends the process, after the line that reports it: for a dump of the tasks, which a reactor does not
   /// know.
