@@ -165,7 +165,7 @@ levity::sim::check_options checked(unsigned seeds, levity::sim::plan_options pla
 
 TEST(order_check, what_was_acknowledged_is_there_once_and_paid_whatever_happens) {
   EXPECT_TRUE(levity::sim::holds(checked(15, {.from = trouble_from, .horizon = trouble_from + 20s, .mean_gap = 1s, .longest = 3s,
-                                              .hosts = {"orders", "payment", "inventory"}}),
+                                              .hosts = {"orders", "payment", "inventory"}, .pause = 20}),
                                  play_a_day));
 }
 
