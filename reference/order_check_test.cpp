@@ -55,31 +55,64 @@ task<> end_well(order_hosts* w, levity::http::client* with, ledger* told, standi
   co_await expect_end(w, with);
 }
 
+// ---- the days ------------------------------------------------------------------------------------------------------------
+// Each is a task of its own: one that is broken off has ended, with all that it has spawned, before the clients go.
+
+task<> a_day(levity::sim::check_run* run, order_hosts* w, ledger* told, levity::http::client* client) {
+  const standing before = co_await begin_well(w, client, told);
+  levity::scope beside;
+  beside.spawn("starts", watch_starts, w);
+  beside.spawn("reader", read_as_they_come, client, told, reading_habits{});
+  levity::scope customers;
+  const std::size_t all = told->acknowledged.size() + 100;
+  for (int i = 0; i < 100; i++) {
+    customers.spawn("customer", order_patiently, client, std::to_string(i), told, manners{});
+    co_await levity::sleep(std::chrono::milliseconds(run->world().draw(200)));
+  }
+  co_await customers.join();
+  co_await run->healed();
+  beside.cancel();
+  co_await beside.join();
+  always(told->acknowledged.size() == all, "who asks again is served in the end");
+  sometimes(told->failures > 0, "a request fails");
+  sometimes(told->degraded > 0, "an order is booked later");
+  sometimes(rotations_of(w->orders) >= 2, "the log is begun anew, and anew");
+  co_await end_well(w, client, told, before);
+}
+
 void play_a_day(levity::sim::check_run& run) {
   order_hosts w(run.world(), {"--compact-at", "4000"});
   ledger told;
   run.play([&]() -> task<> {
     levity::http::client client;
-    const standing before = co_await begin_well(&w, &client, &told);
-    levity::scope beside;
-    beside.spawn("starts", watch_starts, &w);
-    beside.spawn("reader", read_as_they_come, &client, &told, reading_habits{});
-    levity::scope customers;
-    const std::size_t all = told.acknowledged.size() + 100;
-    for (int i = 0; i < 100; i++) {
-      customers.spawn("customer", order_patiently, &client, std::to_string(i), &told, manners{});
-      co_await levity::sleep(std::chrono::milliseconds(run.world().draw(200)));
-    }
-    co_await customers.join();
-    co_await run.healed();
-    beside.cancel();
-    co_await beside.join();
-    always(told.acknowledged.size() == all, "who asks again is served in the end");
-    sometimes(told.failures > 0, "a request fails");
-    sometimes(told.degraded > 0, "an order is booked later");
-    sometimes(rotations_of(w.orders) >= 2, "the log is begun anew, and anew");
-    co_await end_well(&w, &client, &told, before);
+    levity::scope whole;
+    whole.spawn("day", a_day, &run, &w, &told, &client);
+    co_await whole.join();
   });
+}
+
+task<> among_bad_neighbours(levity::sim::check_run* run, order_hosts* w, ledger* told, levity::http::client* client,
+                            levity::http::client* reading) {
+  const standing before = co_await begin_well(w, client, told);
+  levity::scope beside;
+  beside.spawn("starts", watch_starts, w);
+  beside.spawn("reader", read_as_they_come, reading, told, reading_habits{});
+  levity::scope customers;
+  const std::size_t all = told->acknowledged.size() + 120;
+  for (int i = 0; i < 120; i++) {
+    manners how{.served_within = 500ms};
+    if (i % 3 == 0) how.first_deadline = std::chrono::milliseconds(2 + run->world().draw(30));
+    customers.spawn("customer", order_patiently, client, std::to_string(i), told, how);
+    co_await levity::sleep(std::chrono::milliseconds(run->world().draw(500)));
+  }
+  co_await customers.join();
+  co_await run->healed();
+  beside.cancel();
+  co_await beside.join();
+  always(told->acknowledged.size() == all, "who asks again is served in the end");
+  sometimes(told->failures > 0, "a hasty customer gives up");
+  sometimes(told->degraded > 0, "an order is booked later");
+  co_await end_well(w, client, told, before);
 }
 
 void play_bad_neighbours(levity::sim::check_run& run) {
@@ -92,26 +125,9 @@ void play_bad_neighbours(levity::sim::check_run& run) {
     few.send_deadline = true;
     levity::http::client client(few);
     levity::http::client reading;
-    const standing before = co_await begin_well(&w, &client, &told);
-    levity::scope beside;
-    beside.spawn("starts", watch_starts, &w);
-    beside.spawn("reader", read_as_they_come, &reading, &told, reading_habits{});
-    levity::scope customers;
-    const std::size_t all = told.acknowledged.size() + 120;
-    for (int i = 0; i < 120; i++) {
-      manners how{.served_within = 500ms};
-      if (i % 3 == 0) how.first_deadline = std::chrono::milliseconds(2 + run.world().draw(30));
-      customers.spawn("customer", order_patiently, &client, std::to_string(i), &told, how);
-      co_await levity::sleep(std::chrono::milliseconds(run.world().draw(500)));
-    }
-    co_await customers.join();
-    co_await run.healed();
-    beside.cancel();
-    co_await beside.join();
-    always(told.acknowledged.size() == all, "who asks again is served in the end");
-    sometimes(told.failures > 0, "a hasty customer gives up");
-    sometimes(told.degraded > 0, "an order is booked later");
-    co_await end_well(&w, &client, &told, before);
+    levity::scope whole;
+    whole.spawn("day", among_bad_neighbours, &run, &w, &told, &client, &reading);
+    co_await whole.join();
   });
 }
 
@@ -123,9 +139,32 @@ task<> order_one_by_one(levity::http::client* with, std::string name, levity::si
   }
 }
 
-void play_losses_of_power(levity::sim::check_run& run) {
+task<> with_losses_of_power(levity::sim::check_run* run, order_hosts* w, ledger* told, levity::http::client* client) {
   constexpr int customers_max = 5;
   constexpr int orders_each = 40;
+  const standing before = co_await begin_well(w, client, told);
+  levity::scope beside;
+  beside.spawn("starts", watch_starts, w);
+  // Who comes second waits for what the first one reads, and the third one, too.
+  for (int i = 0; i < 3; i++) {
+    beside.spawn("reader", read_as_they_come, client, told, reading_habits{.pause = 10ms, .disk_is_well = true});
+  }
+  levity::scope customers;
+  const std::size_t all = told->acknowledged.size() + customers_max * orders_each;
+  for (int i = 0; i < customers_max; i++) {
+    customers.spawn("customer", order_one_by_one, client, "often-" + std::to_string(i), &run->world(), told, orders_each);
+  }
+  co_await customers.join();
+  co_await run->healed();
+  beside.cancel();
+  co_await beside.join();
+  always(told->acknowledged.size() == all, "who asks again is served in the end");
+  sometimes(told->failures > 0, "a request fails");
+  sometimes(rotations_of(w->orders) >= 3, "the log is begun anew, again and again");
+  co_await end_well(w, client, told, before);
+}
+
+void play_losses_of_power(levity::sim::check_run& run) {
   order_hosts w(run.world(), {"--compact-at", "8000"});
   levity::sim::disk_faults slow = w.orders.disk();
   slow.sync_latency = 20ms;
@@ -134,26 +173,9 @@ void play_losses_of_power(levity::sim::check_run& run) {
   ledger told;
   run.play([&]() -> task<> {
     levity::http::client client;
-    const standing before = co_await begin_well(&w, &client, &told);
-    levity::scope beside;
-    beside.spawn("starts", watch_starts, &w);
-    // Who comes second waits for what the first one reads, and the third one, too.
-    for (int i = 0; i < 3; i++) {
-      beside.spawn("reader", read_as_they_come, &client, &told, reading_habits{.pause = 10ms, .disk_is_well = true});
-    }
-    levity::scope customers;
-    const std::size_t all = told.acknowledged.size() + customers_max * orders_each;
-    for (int i = 0; i < customers_max; i++) {
-      customers.spawn("customer", order_one_by_one, &client, "often-" + std::to_string(i), &run.world(), &told, orders_each);
-    }
-    co_await customers.join();
-    co_await run.healed();
-    beside.cancel();
-    co_await beside.join();
-    always(told.acknowledged.size() == all, "who asks again is served in the end");
-    sometimes(told.failures > 0, "a request fails");
-    sometimes(rotations_of(w.orders) >= 3, "the log is begun anew, again and again");
-    co_await end_well(&w, &client, &told, before);
+    levity::scope whole;
+    whole.spawn("day", with_losses_of_power, &run, &w, &told, &client);
+    co_await whole.join();
   });
 }
 
