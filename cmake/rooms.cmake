@@ -579,6 +579,36 @@ function(levity_models)
   set_tests_properties(${tests} PROPERTIES LABELS model)
 endfunction()
 
+# The simulated lane: the scenarios of the order service from more seeds than every test run has, one beside the other, and the bugs
+# that they must find. Only `ctest -C sim` knows these tests, for they take minutes: `./dev sim --check`. The planted ones are begun
+# for so many seconds, one at least; each day another one is the first.
+function(levity_sim_lane)
+  if(NOT LEVITY_SANITIZE STREQUAL "none")
+    return()
+  endif()
+  set(scenarios 3)  # as reference/order_check_test.cpp has
+  set(seeds 100)    # each
+  set(tests)
+  foreach(number RANGE 1 ${scenarios})
+    set(test sim_seeds.${number})
+    math(EXPR index "${number} - 1")
+    add_test(NAME ${test} CONFIGURATIONS sim COMMAND reference_test "--gtest_filter=order_check.*")
+    levity_test_properties(${test})
+    set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT LEVITY_SIM_SEEDS=${seeds} GTEST_TOTAL_SHARDS=${scenarios}
+                                                          GTEST_SHARD_INDEX=${index})
+    list(APPEND tests ${test})
+  endforeach()
+  find_package(Python3 COMPONENTS Interpreter)
+  if(Python3_FOUND)
+    add_test(NAME sim_planted_bugs CONFIGURATIONS sim
+             COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/sim/planted.py ${PROJECT_BINARY_DIR} --seconds 120)
+    levity_test_properties(sim_planted_bugs)
+    set_tests_properties(sim_planted_bugs PROPERTIES PROCESSORS 2 TIMEOUT 1200)
+    list(APPEND tests sim_planted_bugs)
+  endif()
+  set_tests_properties(${tests} PROPERTIES LABELS sim)
+endfunction()
+
 function(levity_tests)
   if(NOT LEVITY_TEST_ROOMS STREQUAL "all")
     foreach(room IN LISTS LEVITY_TEST_ROOMS)
@@ -641,6 +671,7 @@ function(levity_tests)
   if(TARGET orders_lib)
     levity_companions(sources ${PROJECT_SOURCE_DIR}/reference test)
     levity_add_test(reference_test ${PROJECT_SOURCE_DIR}/reference orders_lib ${sources})
+    levity_sim_lane()
     # The service with workers that lose their slots all the time.
     add_executable(orders_taken ${PROJECT_SOURCE_DIR}/reference/main.cpp ${PROJECT_SOURCE_DIR}/tests/e2e/taken.cpp)
     target_include_directories(orders_taken PRIVATE ${PROJECT_SOURCE_DIR}/src)

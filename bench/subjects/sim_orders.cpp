@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "cpu_time.hpp"
+#include "reference/order_customer.hpp"
 #include "reference/order_world.hpp"
 
 namespace lv = levity;
@@ -29,7 +30,8 @@ lv::task<> order_for(lv::http::client* with, std::int64_t first, std::int64_t co
   const lv::time_point begun = lv::clock::now();
   for (std::int64_t i = 0; i < count; i++) {
     co_await lv::sleep_until(begun + i * (lv::duration(1s) / per_second));
-    customers.spawn("customer", orders::test::order_once, with, std::to_string(first + i), told, lv::duration(10s));
+    customers.spawn("customer", orders::test::order_patiently, with, std::to_string(first + i), told,
+                    orders::test::manners{.patience = 10s});
   }
   co_await customers.join();
 }
@@ -39,7 +41,7 @@ lv::task<int> measure(order_world* world, bool is_idle, std::int64_t seconds) {
   co_await orders::test::until_ready(&client);
   ledger told;
   if (!is_idle) co_await order_for(&client, 0, per_second, &told);  // warm
-  const std::uint64_t orders_before = told.answers;
+  const std::size_t orders_before = told.acknowledged.size();
   const std::uint64_t events_before = world->in.events();
   const lv::duration age_before = world->in.age();
   const auto from = std::chrono::steady_clock::now();
@@ -55,7 +57,7 @@ lv::task<int> measure(order_world* world, bool is_idle, std::int64_t seconds) {
   std::printf("{\"simulated_ns\": %lld, \"wall_ns\": %lld, \"cpu_ns\": %lld, ", static_cast<long long>(simulated.count()),
               static_cast<long long>(wall.count()), static_cast<long long>(cpu));
   std::printf("\"orders\": %llu, \"failures\": %llu, \"events\": %llu}\n",
-              static_cast<unsigned long long>(told.answers - orders_before), static_cast<unsigned long long>(told.failures),
+              static_cast<unsigned long long>(told.acknowledged.size() - orders_before), static_cast<unsigned long long>(told.failures),
               static_cast<unsigned long long>(world->in.events() - events_before));
   co_return 0;
 }
