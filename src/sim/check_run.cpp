@@ -125,8 +125,10 @@ const fault_plan& check_run::plan() {
 
 void check_run::begin_plan() {
   (void)plan();
-  state_->healed.reset();  // before the scenario could wait for it
+  if (follows_plan()) state_->healed.reset();  // before the scenario could wait for it
 }
+
+bool check_run::follows_plan() const noexcept { return !state_->plan->faults.empty(); }
 
 task<> check_run::follow_plan(check_run* of) {
   co_await follow(of->world(), *of->state_->plan);

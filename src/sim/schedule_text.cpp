@@ -24,12 +24,15 @@ std::optional<std::uint64_t> number_of(std::string_view text, std::uint64_t max)
   return read;
 }
 
-// What stands before `separator`, or all of it, and is taken off with that.
-std::string_view take_word(std::string_view& text, char separator) {
-  const std::size_t at = text.find(separator);
-  const std::string_view word = text.substr(0, at);
-  text.remove_prefix(at == std::string_view::npos ? text.size() : at + 1);
-  return word;
+// The words between separators; an empty one is one, too.
+std::vector<std::string_view> words_of(std::string_view text, char separator) {
+  std::vector<std::string_view> words;
+  for (std::size_t at = text.find(separator); at != std::string_view::npos; at = text.find(separator)) {
+    words.push_back(text.substr(0, at));
+    text.remove_prefix(at + 1);
+  }
+  words.push_back(text);
+  return words;
 }
 
 std::string_view word_of(schedule_kind what) {
@@ -61,21 +64,20 @@ std::expected<schedule, std::string> parse_schedule(std::string_view text, const
   read.steps = 0;
   read.detaching = text.ends_with(detaching_word);
   if (read.detaching) text.remove_suffix(detaching_word.size());
-  const std::string_view name = take_word(text, ':');
+  const std::vector<std::string_view> words = words_of(text, ':');
   bool is_known = false;
   for (const auto each : {schedule_kind::random, schedule_kind::fifo, schedule_kind::pct, schedule_kind::exhaustive}) {
-    if (name != word_of(each)) continue;
+    if (words[0] != word_of(each)) continue;
     read.what = each;
     is_known = true;
   }
-  if (!is_known || (read.what != schedule_kind::pct && !text.empty())) return refused();
-  if (read.what != schedule_kind::pct) return read;
-  const std::optional depth = number_of(take_word(text, ':'), depth_max);
-  if (!depth || *depth == 0) return refused();
+  const bool is_pct = is_known && read.what == schedule_kind::pct;
+  if (!is_known || (is_pct ? words.size() < 2 || words.size() > 3 : words.size() != 1)) return refused();
+  if (!is_pct) return read;
+  const std::optional depth = number_of(words[1], depth_max);
+  const std::optional steps = words.size() == 3 ? number_of(words[2], std::numeric_limits<std::uint64_t>::max()) : 0;
+  if (!depth || *depth == 0 || !steps) return refused();
   read.depth = static_cast<unsigned>(*depth);
-  if (text.empty()) return read;
-  const std::optional steps = number_of(text, std::numeric_limits<std::uint64_t>::max());
-  if (!steps) return refused();
   read.steps = *steps;
   return read;
 }
@@ -84,10 +86,10 @@ std::string choices_text(std::span<const unsigned> choices) { return fmt::format
 
 std::expected<std::vector<unsigned>, std::string> parse_choices(std::string_view text) {
   std::vector<unsigned> read;
-  const std::string whole(text);
-  while (!text.empty()) {
-    const std::optional number = number_of(take_word(text, ','), std::numeric_limits<unsigned>::max());
-    if (!number) return std::unexpected(fmt::format("\"{}\" are no choices; write numbers with commas between them, 0,1,0,2", whole));
+  if (text.empty()) return read;
+  for (const std::string_view word : words_of(text, ',')) {
+    const std::optional number = number_of(word, std::numeric_limits<unsigned>::max());
+    if (!number) return std::unexpected(fmt::format("\"{}\" are no choices; write numbers with commas between them, 0,1,0,2", text));
     read.push_back(static_cast<unsigned>(*number));
   }
   return read;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -93,8 +94,9 @@ public:
   }
 
   std::size_t pick_host(std::span<const unsigned> sites) override {
-    const std::size_t picked = step(sites.size(), [sites](std::size_t i) { return host_entity(sites[i]); });
-    turns_ = sites.size() > 1 && sites[picked] == last_turn_ ? turns_ + 1 : 0;
+    const bool is_choice = sites.size() > 1;  // else it is no step: the turn of a host that is alone is that of its tasks
+    const std::size_t picked = is_choice ? step(sites.size(), [sites](std::size_t i) { return host_entity(sites[i]); }) : 0;
+    turns_ = is_choice && sites[picked] == last_turn_ ? turns_ + 1 : 0;
     last_turn_ = sites[picked];
     if (turns_ == turns_max) put_behind(host_entity(last_turn_), --lowest_);
     return picked;
@@ -112,10 +114,14 @@ public:
       change(task_entity(life, task));
       is_change = true;
     }
+    if (is_change) aside_.insert(task_entity(life, task));
     return is_change;
   }
 
-  void gives_way(std::uint32_t life, std::uint32_t task) override { put_behind(task_entity(life, task), --lowest_); }
+  // Who was set aside comes by here, too, and has its priority.
+  void gives_way(std::uint32_t life, std::uint32_t task) override {
+    if (aside_.erase(task_entity(life, task)) == 0) put_behind(task_entity(life, task), --lowest_);
+  }
 
 private:
   static constexpr std::uint64_t fair_period = 1009;
@@ -178,7 +184,8 @@ private:
   unsigned last_turn_ = ~0U;  // the site
   unsigned turns_ = 0;        // in a row, behind the first one
   std::uint64_t picks_ = 0;
-  std::unordered_map<std::uint64_t, std::int64_t> behind_;  // never iterated
+  std::unordered_map<std::uint64_t, std::int64_t> behind_;  // never iterated, nor is the next
+  std::unordered_set<std::uint64_t> aside_;                 // and not queued again since
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 // a program by a program_chooser.
 //
 // All of them choose among things in the order in which they came to be ready, so that 0 is the plainest choice; hosts come in
-// turns, beginning behind the one that had the last. What is asked is a step each; also where there is but one answer.
+// turns, beginning behind the one that had the last. What is asked for a task is a step, also where there is but one answer.
 //
 // The priorities of pct. Each task, and each host, has one that follows from the seed and its number, so that nothing is kept of
 // those who keep it. Who is put behind all others has one below 0: at the i-th change point, in the order in which they are drawn

@@ -25,26 +25,23 @@ namespace levity::inline v0::sim {
 /// All orders of a small test.
 inline constexpr schedule each_order{.what = schedule_kind::exhaustive};
 
-/// What explore() makes of a schedule: one seed, no faults.
+/// Options of a check of one seed by that schedule.
 [[nodiscard]] inline check_options exploring(const schedule& how) {
   check_options options;
   options.seeds = 1;
-  options.plan.mean_gap = {};
   options.schedule = how;
   return options;
 }
 
-/// Runs `scenario`, a task, again and again as check() does, on the scenario's host of a world that has no other. Failures,
-/// the environment and the replay are check()'s; a world that stands still is one of them.
+/// Runs `scenario`, a task, again and again as check() does, on the scenario's host of a world that has no other, so that there is
+/// nobody to have faults. Failures, the environment and the replay are check()'s; a world that stands still is one of them.
 ///
 /// Of an exhaustive schedule the runs of a seed are the orders in which the tasks of the scenario can come: n tasks that run once
 /// each after their spawning have n! of them. check_result::complete says whether all were seen. More seeds are the same orders
 /// with other latencies of sockets and disks. Of another one each seed is one run.
 template <class F>
 check_result explore(const check_options& how, F scenario) {
-  check_options without_faults = how;
-  without_faults.plan.mean_gap = {};
-  return check(without_faults, [&scenario](check_run& run) { run.play(scenario); });
+  return check(how, [&scenario](check_run& run) { run.play(scenario); });
 }
 
 /// The same in each order, up to schedule::runs_max, from one seed.
