@@ -14,8 +14,8 @@
 //   at blocking(f): between the await and the call, and between the call and what comes behind it
 // and nowhere else: between two awaits a task of a seeded run is alone. It is asked only where somebody is ready to overtake.
 //
-// Who is asked costs a run without a chooser nothing: its tasks have a budget of 0, so each such await takes the way of one that has
-// used its budget up, where executor::goes_on() answers.
+// It costs a run without a chooser nothing: under one that sets aside, tasks have a budget of 0, so each such await takes the way
+// of one that has used its budget up, where executor::goes_on() answers.
 
 #include <cstddef>
 #include <cstdint>

@@ -361,8 +361,8 @@ ready_task* worker::chosen_task() noexcept {
   }
 }
 
-// What tasks have made ready since the last time, in the order in which it came: whom they woke, whom they spawned, who yielded. All
-// of them with a record, so that each has its number from here on.
+// What tasks have made ready since the last time, in the order in which it came: whom they woke, whom they spawned, who yielded.
+// All of them with a record, so that each has its number from here on.
 void worker::gather_choices() noexcept {
   const auto add = [this](task_record& task) { choices_.push_back({&task, nullptr, task.id}); };
   const auto known = static_cast<std::ptrdiff_t>(choices_.size());

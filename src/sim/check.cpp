@@ -203,7 +203,8 @@ private:
   }
 
   // In the order of a run that was.
-  outcome run_again(std::uint64_t seed, const outcome& of, const fault_plan* plan, timeline* events = nullptr, bool is_last = false) {
+  outcome run_again(std::uint64_t seed, const outcome& of, const fault_plan* plan, timeline* events = nullptr,
+                    bool is_last = false) {
     choice_path path(of.choices);
     return run_once({.seed = seed, .schedule = of.schedule, .path = path, .plan = plan, .events = events, .is_last = is_last});
   }

@@ -3,8 +3,9 @@
 // choice_path: the choices of one run, a number each, and from them the choices of the next. All runs are the leaves of a tree; it
 // is walked depth first, and only the way to the present leaf is kept.
 //
-// A run asks choose() again and again, with how many things could be done. First it is told the choices that it shares with the run
-// before, and one that differs; after those always 0, the plainest. next() then takes the last choice of which anything is left to try.
+// A run asks choose() again and again, with how many things could be done. First it is told the choices that it shares with the
+// run before, and one that differs; after those always 0, the plainest. next() then takes the last choice of which anything is
+// left to try.
 //
 //   equation   a choice is below its `tries`, and `tries` is no more than the `count` that was asked for
 //

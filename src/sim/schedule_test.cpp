@@ -310,9 +310,10 @@ TEST(schedule, exhaustive_finds_a_lost_update_and_its_choices_bring_it_again) {
   EXPECT_FALSE(lost.complete);
   ASSERT_FALSE(lost.choices.empty());
   EXPECT_TRUE(has(lost, "always \"no addition is lost\" is false, at "));
-  EXPECT_TRUE(has(lost, "order   exhaustive, run " + std::to_string(lost.runs) + ", choices " + choices_text(lost.choices)));
+  const std::string choices = choices_text(lost.choices);
+  EXPECT_TRUE(has(lost, "order   exhaustive, run " + std::to_string(lost.runs) + ", choices " + choices));
   const std::string line =
-      "LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='' LEVITY_SIM_SCHEDULE=exhaustive LEVITY_SIM_CHOICES=" + choices_text(lost.choices) + " ";
+      "LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='' LEVITY_SIM_SCHEDULE=exhaustive LEVITY_SIM_CHOICES=" + choices + " ";
   EXPECT_TRUE(has(lost, line));
 
   const spoken words = replaying(lost);
@@ -353,13 +354,14 @@ TEST(schedule, exhaustive_notices_a_scenario_that_remembers) {
     co_await all_say(std::move(times), &said);
   });
   EXPECT_FALSE(result);
-  EXPECT_TRUE(has(result, "not deterministic: two runs of seed 1 had the same choices, and then not the same things to choose from"));
+  EXPECT_TRUE(has(result, "not deterministic: two runs of seed 1 had the same choices, and then not the same things to choose "
+                          "from"));
 }
 
 // ---- pct -------------------------------------------------------------------------------------------------------------
 
-// Evenly drawn, each of the 17 steps before must pass by a task that is ready: once in 2^17 runs. With depth 2 the bound is 1 / (n k),
-// here 1 / (4 * 36): fourteen times in 2000 runs, and eighteen when it is worked out.
+// Evenly drawn, each of the 16 steps before must pass by a task that is ready: once in some 2^17 runs. With depth 2 the bound is
+// 1 / (n k), here 1 / (4 * 36): fourteen times in 2000 runs; worked out it is eighteen.
 TEST(schedule, pct_finds_what_needs_one_task_to_be_late_where_even_draws_do_not) {
   constexpr unsigned seeds = 2000;
   EXPECT_LE(found_in_the_middle({.what = schedule_kind::random}, seeds), 1);

@@ -57,8 +57,8 @@ std::string schedule_text(const schedule& how) {
 
 std::expected<schedule, std::string> parse_schedule(std::string_view text, const schedule& bounds) {
   const auto refused = [whole = std::string(text)] {
-    return std::unexpected(fmt::format("\"{}\" is no schedule; write random, fifo, pct:3 or exhaustive, and +detaching behind it where "
-                                       "tasks are to lose their worker", whole));
+    return std::unexpected(fmt::format("\"{}\" is no schedule; write random, fifo, pct:3 or exhaustive, and +detaching behind it "
+                                       "where tasks are to lose their worker", whole));
   };
   schedule read = bounds;
   read.steps = 0;
@@ -89,7 +89,9 @@ std::expected<std::vector<unsigned>, std::string> parse_choices(std::string_view
   if (text.empty()) return read;
   for (const std::string_view word : words_of(text, ',')) {
     const std::optional number = number_of(word, std::numeric_limits<unsigned>::max());
-    if (!number) return std::unexpected(fmt::format("\"{}\" are no choices; write numbers with commas between them, 0,1,0,2", text));
+    if (!number) {
+      return std::unexpected(fmt::format("\"{}\" are no choices; write numbers with commas between them, 0,1,0,2", text));
+    }
     read.push_back(static_cast<unsigned>(*number));
   }
   return read;

@@ -8,7 +8,8 @@
 //
 // The priorities of pct. Each task, and each host, has one that follows from the seed and its number, so that nothing is kept of
 // those who keep it. Who is put behind all others has one below 0: at the i-th change point, in the order in which they are drawn
-// and not that in which they come, i - depth; who yields, and a host that has had many turns in a row while others were due, one below all of these.
+// and not that in which they come, i - depth; who yields, and a host that has had many turns in a row while others were due, one
+// below all of these.
 
 #include <cstddef>
 #include <cstdint>

@@ -19,7 +19,7 @@
 //     LEVITY_SIM_SEEDS=5000                     so many seeds
 //     LEVITY_SIM_SEED=42                        only this one, with its timeline
 //     LEVITY_SIM_PLAN='2.5s kill orders 300ms'  this fault plan instead of the ones that would be drawn; empty: none
-//     LEVITY_SIM_SCHEDULE=pct:3                 this schedule: random, fifo, pct:DEPTH, pct:DEPTH:STEPS or exhaustive, and +detaching
+//     LEVITY_SIM_SCHEDULE=pct:3                 this schedule: random, fifo, pct:DEPTH, pct:DEPTH:STEPS, exhaustive; and +detaching
 //     LEVITY_SIM_CHOICES=0,1,0,2                of an exhaustive one and a seed only the run of these choices; all others are 0
 
 #include <cstddef>
@@ -160,11 +160,12 @@ private:
   const std::unique_ptr<state> state_;
 };
 
-/// Runs `scenario` for each seed, or, of an exhaustive schedule, for each order of each seed, on this thread, until one fails. It has failed when always() was false, fail() was called, an
-/// exception has left it, the world has become older than the limit or come to a standstill, a property has never been true
-/// (sometimes()), or a second run of the same seed was another one. A seed that fails is run again and again with parts of its
-/// plan, and finally with a timeline. Where the process is aborted, crashes (unless somebody else handles that signal, as a
-/// sanitizer does) or exits in the middle of it, a line on standard error tells the seed and how to meet it again.
+/// Runs `scenario` for each seed, or by an exhaustive schedule for each order of each seed, on this thread, until one fails. It
+/// has failed when always() was false, fail() was called, an exception has left it, the world has become older than the limit or
+/// come to a standstill, a property has never been true (sometimes()), or a second run of the same seed was another one. A seed
+/// that fails is run again and again with parts of its plan, and finally with a timeline. Where the process is aborted, crashes
+/// (unless somebody else handles that signal, as a sanitizer does) or exits in the middle of it, a line on standard error tells
+/// the seed and how to meet it again.
 ///
 /// The scenario must depend on nothing but its run: no clock of the machine, no std::random_device, no order of addresses, no
 /// thread, and no variable that keeps something from one run to the next.

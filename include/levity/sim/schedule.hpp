@@ -11,32 +11,32 @@ enum class schedule_kind : std::uint8_t {
   random,
   /// As they come to be ready: the oldest first, hosts in turns. For reading a failure that does not need more.
   fifo,
-  /// Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi and Nagarakatte, "A Randomized Scheduler with Probabilistic
-  /// Guarantees of Finding Bugs", ASPLOS 2010): each task has a priority drawn from the seed, the highest one that is ready runs,
-  /// and at schedule::depth - 1 steps, drawn too, whoever would run goes behind all others. A fault that `depth` constraints of the
-  /// form "this before that" bring about is found by one run with a probability of at least 1 / (n * k^(depth-1)), for n tasks and k
-  /// steps; of evenly drawn orders there is no such bound. Who yields goes behind all others, and each 1009th step is of who has
-  /// been ready for longest, so that nobody starves: where either matters the bound is none.
+  /// Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi and Nagarakatte, "A Randomized Scheduler with
+  /// Probabilistic Guarantees of Finding Bugs", ASPLOS 2010): each task has a priority drawn from the seed, the highest one that
+  /// is ready runs, and at schedule::depth - 1 steps, drawn too, whoever would run goes behind all others. A fault that `depth`
+  /// constraints of the form "this before that" bring about is found by one run with a probability of at least 1 / (n *
+  /// k^(depth-1)), for n tasks and k steps; of evenly drawn orders there is no such bound. Who yields goes behind all others, and
+  /// each 1009th step is of who has been ready for longest, so that nobody starves: where either matters the bound is none.
   pct,
   /// One after the other, within schedule::runs_max and delays_max: all orders of a small test. Of check() and explore(); a world
   /// alone does what fifo does.
   exhaustive,
 };
 
-/// How a world chooses which ready task of a host runs next, and which host's turn it is where several have something to do at the
-/// same moment. Times, latencies and all else that is drawn follow from the seed whatever the schedule is.
+/// How a world chooses which ready task of a host runs next, and which host's turn it is where several have something to do at
+/// the same moment. Times, latencies and all else that is drawn follow from the seed whatever the schedule is.
 struct schedule {
   static constexpr std::uint64_t unlimited = ~std::uint64_t{0};  ///< no bound
 
   schedule_kind what = schedule_kind::random;  ///< the rule
   unsigned depth = 3;                          ///< of pct; at least 1. Few faults need more than 3
-  /// Of pct: how many a run has, more or less; the more it is off, the smaller the chance. 0: what the runs of the check had so far,
-  /// of which the first one changes no priority, nor does a world that no check has made.
+  /// Of pct: how many a run has, more or less; the more it is off, the smaller the chance. 0: what the runs of the check had so
+  /// far, of which the first one changes no priority, nor does a world that no check has made.
   std::uint64_t steps = 0;
   /// Of exhaustive: after so many runs of a seed it stops, be that all or not.
   std::uint64_t runs_max = 10'000;
-  /// Of exhaustive: only orders that part from fifo by so many delays. To run the i-th of those that are ready, counted from 0, costs i
-  /// of them, to set a task aside costs one (delay bounding: Emmi, Qadeer and Rakamaric, POPL 2011).
+  /// Of exhaustive: only orders that part from fifo by so many delays. To run the i-th of those that are ready, counted from 0,
+  /// costs i of them, to set a task aside costs one (delay bounding: Emmi, Qadeer and Rakamaric, POPL 2011).
   std::uint64_t delays_max = unlimited;
   /// Whether it is a choice, too, that a task loses its worker, as in a run on threads one does that keeps it for long
   /// (runtime_options::stuck_threads_max): others that are ready overtake it at an await of levity that needs no wait, before what

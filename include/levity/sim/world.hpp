@@ -72,8 +72,8 @@ public:
   /// says that it is deadlocked, although services with intervals of their own go on for ever. A scenario that sleeps is not meant,
   /// however long, nor one that asks again and again: for those there is check_options::limit.
   void set_limit(duration how_long);
-  /// How it chooses among tasks that are ready, and among hosts, from now on; before anybody runs (asserted). Evenly, from the seed,
-  /// unless it is said. Within a check, which has check_options::schedule, it does nothing.
+  /// How it chooses among tasks that are ready, and among hosts, from now on; before anybody runs (asserted). Evenly, from the
+  /// seed, unless it is said. Within a check, which has check_options::schedule, it does nothing.
   void set_schedule(const schedule& how);
   /// Kills every program that runs, and has it ended when this call returns. Not within play(); nothing of it is in a timeline. The
   /// destructor does it, too; by then what programs refer to by reference may be gone.
