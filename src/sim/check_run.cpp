@@ -97,6 +97,9 @@ void check_run::state::fail(run_failure how) {
 check_run::check_run(std::unique_ptr<state> made) noexcept : state_(std::move(made)) {
   state_->in.set_observer(state_.get());
   state_->in.use_strategy(state_->decides.get());
+  // Of small tests: elsewhere they would hide what else happens.
+  const run_setting& how = state_->setting;
+  if (how.events != nullptr && how.schedule.what == schedule_kind::exhaustive) state_->decides->tell_choices();
 }
 
 check_run::~check_run() { state_->in.set_observer(nullptr); }

@@ -19,22 +19,10 @@ public:
   program_chooser(strategy& asked, detail::sim_network& network, detail::sim_network::site_number site)
       : asked_(asked), network_(network), site_(site), life_(asked.begin_life()) {}
 
-  std::size_t pick(std::span<const detail::ready_choice> ready) noexcept override {
-    if (is_severed()) return 0;
-    const std::size_t picked = asked_.pick(life_, ready);
-    network_.trace_at(site_, ready[picked].id);
-    return picked;
-  }
-  void gives_way(std::uint32_t task) noexcept override {
-    if (!is_severed()) asked_.gives_way(life_, task);
-  }
+  std::size_t pick(std::span<const detail::ready_choice> ready) noexcept override;
+  void gives_way(std::uint32_t task) noexcept override;
   [[nodiscard]] bool detaches() const noexcept override { return asked_.detaches(); }
-  [[nodiscard]] bool sets_aside(std::uint32_t task) noexcept override {
-    if (is_severed()) return false;
-    const bool is_aside = asked_.sets_aside(life_, task);
-    network_.trace_at(site_, is_aside ? 1 : 0);
-    return is_aside;
-  }
+  [[nodiscard]] bool sets_aside(std::uint32_t task) noexcept override;
 
 private:
   [[nodiscard]] bool is_severed() const noexcept { return !network_.has_process(site_); }

@@ -315,6 +315,9 @@ TEST(schedule, exhaustive_finds_a_lost_update_and_its_choices_bring_it_again) {
   const std::string line =
       "LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='' LEVITY_SIM_SCHEDULE=exhaustive LEVITY_SIM_CHOICES=" + choices + " ";
   EXPECT_TRUE(has(lost, line));
+  EXPECT_TRUE(has(lost, "choice: runs task "));
+  EXPECT_TRUE(has(lost, " spawned at "));
+  EXPECT_TRUE(has(lost, ", one of 2\n"));
 
   const spoken words = replaying(lost);
   const check_result again = explore(exploring({.what = schedule_kind::fifo}), two_add);  // the environment has the last word

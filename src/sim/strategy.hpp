@@ -41,6 +41,9 @@ public:
 
   /// Whether sets_aside() is asked at all.
   [[nodiscard]] bool detaches() const noexcept { return detaches_; }
+  /// From now on what is chosen is told to who observes the world.
+  void tell_choices() noexcept { tells_choices_ = true; }
+  [[nodiscard]] bool tells_choices() const noexcept { return tells_choices_; }
   /// The number of the next life of a program.
   [[nodiscard]] std::uint32_t begin_life() noexcept { return ++lives_; }
   /// How often it has been asked.
@@ -51,6 +54,7 @@ protected:
 
 private:
   const bool detaches_;
+  bool tells_choices_ = false;
   std::uint32_t lives_ = 0;
 };
 
