@@ -10,7 +10,7 @@
 namespace levity::inline v0::sim {
 namespace {
 
-std::string text_of(const detail::ready_choice& picked, std::size_t count) {
+std::string words_for(const detail::ready_choice& picked, std::size_t count) {
   std::string text = picked.task != nullptr ? fmt::format("runs task {}", picked.id)
                                             : fmt::format("makes the blocking call of task {}", picked.id);
   if (picked.task != nullptr) {
@@ -27,7 +27,7 @@ std::size_t program_chooser::pick(std::span<const detail::ready_choice> ready) n
   if (is_severed()) return 0;
   const std::size_t picked = asked_.pick(life_, ready);
   network_.trace_at(site_, ready[picked].id);
-  if (asked_.tells_choices()) detail::tell(network_, site_, happened::choice, text_of(ready[picked], ready.size()));
+  if (asked_.tells_choices()) detail::tell(network_, site_, happened::choice, words_for(ready[picked], ready.size()));
   return picked;
 }
 

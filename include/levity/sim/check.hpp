@@ -54,7 +54,7 @@ struct check_options {
   plan_options plan{};                 ///< how the fault plan of each seed is drawn
   sim::schedule schedule{};            ///< how its tasks and hosts are ordered. Exhaustive: there are many runs of each seed
   unsigned twice_every = 50;           ///< the first of so many seeds is run twice, to see that it is the same; 0: none is
-  unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan
+  unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan, and of its choices
   duration shrink_time_max = 2min;     ///< of the machine's time, for the same
   std::size_t timeline_events = 10'000;  ///< that are kept of the last run
   std::string arguments{};             ///< of the program that runs this check alone: "--gtest_filter=orders.are_kept"
