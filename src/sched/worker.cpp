@@ -367,7 +367,7 @@ void worker::gather_choices() noexcept {
   const auto add = [this](task_record& task) { choices_.push_back({&task, nullptr, task.id}); };
   const auto known = static_cast<std::ptrdiff_t>(choices_.size());
   while (task_record* task = woken_.pop()) add(*task);
-  std::reverse(choices_.begin() + known, choices_.end());  // the newest one came first
+  std::reverse(choices_.begin() + known, choices_.end());  // the newest one came first; of a crowd let go at once, the oldest
   while (ready_task* task = fresh_.pop()) candidates_.push_back(task);
   for (; !candidates_.empty(); candidates_.pop_back()) add(record_for(candidates_.back(), next_task_id()));
   task_record* shared;
