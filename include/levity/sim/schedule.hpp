@@ -29,7 +29,7 @@ struct schedule {
   static constexpr std::uint64_t unlimited = ~std::uint64_t{0};  ///< no bound
 
   schedule_kind what = schedule_kind::random;  ///< the rule
-  unsigned depth = 3;                          ///< of pct; at least 1. Few faults need more than 3
+  unsigned depth = 3;                          ///< of pct; at least 1
   /// Of pct: how many a run has, more or less; the more it is off, the smaller the chance. 0: what the runs of the check had so
   /// far, of which the first one changes no priority, nor does a world that no check has made.
   std::uint64_t steps = 0;
