@@ -50,6 +50,7 @@ scheduler::scheduler(scheduler_options options)
                     .threads = &blocking_, .tell_after_ns = options.stalls_told_after_ns}, std::move(options.limit)),
       queues(known_nodes(options.places)),
       seed_(options.seed),
+      chooses_(options.chooses),
       places_(std::move(options.places)),
       make_reactor_(std::move(options.make_reactor)),
       reactors_(std::move(options.reactors)) {
@@ -62,6 +63,7 @@ scheduler::scheduler(scheduler_options options)
   for (unsigned i = 0; i < first; i++) queues.of_slot(i).serving.fetch_add(1, std::memory_order_relaxed);
   reactors_.resize(guard.slots());
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
+  LEVITY_ASSERT(seed_ != 0 || chooses_ == nullptr, "only in a seeded run somebody chooses");
   LEVITY_ASSERT(places_.affinity.empty() || (places_.affinity.size() == reactors_.size() && places_.of.size() == reactors_.size()),
                 "every slot has a place and an affinity, or none has");
   registries_ = std::make_unique<registry[]>(size() + 1);
@@ -349,6 +351,7 @@ std::uint32_t scheduler::next_task_id() noexcept {
 void scheduler::offload(blocking_job& job) noexcept {
   // A simulated run waits for no thread: it would not know when virtual time may go on.
   if (seeded()) {
+    if (chooses_ != nullptr && first().puts_off(job)) return;
     const worker::absence from_here;
     return job.run(job);
   }

@@ -14,9 +14,11 @@
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "sim/check_run.hpp"
+#include "sim/schedule_text.hpp"
 #include "sim/shrink.hpp"
 
 namespace levity::inline v0::sim {
@@ -26,6 +28,8 @@ struct wishes {
   std::optional<unsigned> seeds;
   std::optional<std::uint64_t> seed;
   std::optional<fault_plan> plan;
+  std::optional<sim::schedule> schedule;
+  std::optional<std::vector<unsigned>> choices;
 };
 
 namespace {
@@ -43,7 +47,7 @@ std::optional<Number> read_number(std::string_view text) {
   return read;
 }
 
-std::expected<wishes, std::string> read_environment() {
+std::expected<wishes, std::string> read_environment(const check_options& options) {
   wishes read;
   if (const char* seeds = std::getenv("LEVITY_SIM_SEEDS"); seeds != nullptr) {
     read.seeds = read_number<unsigned>(seeds);
@@ -59,6 +63,20 @@ std::expected<wishes, std::string> read_environment() {
     auto parsed = fault_plan::parse(plan);
     if (!parsed) return std::unexpected(fmt::format("LEVITY_SIM_PLAN: {}", parsed.error()));
     read.plan = *std::move(parsed);
+  }
+  if (const char* schedule = std::getenv("LEVITY_SIM_SCHEDULE"); schedule != nullptr) {
+    auto parsed = parse_schedule(schedule, options.schedule);
+    if (!parsed) return std::unexpected(fmt::format("LEVITY_SIM_SCHEDULE: {}", parsed.error()));
+    read.schedule = *parsed;
+  }
+  if (const char* choices = std::getenv("LEVITY_SIM_CHOICES"); choices != nullptr) {
+    auto parsed = parse_choices(choices);
+    if (!parsed) return std::unexpected(fmt::format("LEVITY_SIM_CHOICES: {}", parsed.error()));
+    if (!read.seed || read.schedule.value_or(options.schedule).what != schedule_kind::exhaustive) {
+      return std::unexpected("LEVITY_SIM_CHOICES are those of one seed and of an exhaustive schedule; say LEVITY_SIM_SEED and "
+                             "LEVITY_SIM_SCHEDULE, too");
+    }
+    read.choices = *std::move(parsed);
   }
   return read;
 }
@@ -110,7 +128,8 @@ constexpr std::string_view hints =
 class checker {
 public:
   checker(const check_options& options, const std::function<void(check_run&)>& scenario, wishes wanted)
-      : options_(options), scenario_(scenario), wanted_(std::move(wanted)) {}
+      : options_(options), scenario_(scenario), wanted_(std::move(wanted)),
+        schedule_(wanted_.schedule.value_or(options.schedule)) {}
 
   check_result result() {
     const unsigned seeds = wanted_.seed ? 1 : wanted_.seeds.value_or(options_.seeds);
@@ -118,16 +137,7 @@ public:
     for (unsigned i = 0; i < seeds; i++) {
       const std::uint64_t seed = wanted_.seed.value_or(options_.first_seed + i);
       const bool is_twice = options_.twice_every > 0 && i % options_.twice_every == 0;
-      timeline events(options_.timeline_events);
-      const outcome first = run_once({.seed = seed, .plan = given_plan(), .events = is_twice ? &events : nullptr, .counts = true});
-      seeds_run_++;
-      if (first.failed) return failed(seed, first);
-      if (is_twice) {
-        timeline again_events(options_.timeline_events);
-        const outcome again = run_once({.seed = seed, .plan = given_plan(), .events = &again_events});
-        if (again.failed || again.hash != first.hash) return differs(seed, first, again, events, again_events);
-      }
-      if (wanted_.seed) return replayed(seed, first, events);
+      if (auto ended = run_seed(seed, is_twice)) return *std::move(ended);
     }
     return concluded(seeds);
   }
@@ -136,25 +146,80 @@ private:
   struct outcome {
     std::optional<run_failure> failed;
     fault_plan plan;
+    sim::schedule schedule;
+    std::vector<unsigned> choices;
     std::uint64_t hash = 0;
     duration age{};
+    std::uint64_t steps = 0;
+    bool has_strayed = false;
   };
 
   struct how_to_run {
     std::uint64_t seed;
+    const sim::schedule& schedule;
+    choice_path& path;
     const fault_plan* plan = nullptr;
     timeline* events = nullptr;
     bool counts = false;  // its properties do
     bool is_last = false;
   };
 
+  // Whether a seed has several runs.
+  [[nodiscard]] bool explores() const noexcept { return schedule_.what == schedule_kind::exhaustive && !wanted_.choices; }
+
+  // Nothing: it holds, and the check goes on.
+  std::optional<check_result> run_seed(std::uint64_t seed, bool is_twice) {
+    sim::schedule now = schedule_;
+    if (now.steps == 0) now.steps = steps_max_;
+    choice_path path = wanted_.choices ? choice_path(*wanted_.choices) : choice_path(now.delays_max);
+    seeds_run_++;
+    for (std::uint64_t runs = 1;; runs++) {
+      const bool is_again = is_twice && runs == 1;
+      timeline events(options_.timeline_events);
+      const outcome first = run_once({.seed = seed,
+                                      .schedule = now,
+                                      .path = path,
+                                      .plan = given_plan(),
+                                      .events = is_again ? &events : nullptr,
+                                      .counts = true});
+      runs_++;
+      steps_max_ = std::max(steps_max_, first.steps);
+      if (first.has_strayed) return strayed(seed, first);
+      if (first.failed) return failed(seed, first);
+      if (is_again) {
+        timeline again_events(options_.timeline_events);
+        const outcome again = run_again(seed, first, given_plan(), &again_events);
+        if (again.failed || again.hash != first.hash) return differs(seed, first, again, events, again_events);
+      }
+      if (wanted_.seed && !explores()) return replayed(seed, first, events);
+      if (!explores()) return std::nullopt;
+      if (!path.next()) break;
+      if (runs < now.runs_max) continue;
+      is_complete_ = false;
+      break;
+    }
+    is_bounded_ = is_bounded_ || path.is_bounded();
+    return std::nullopt;
+  }
+
+  // In the order of a run that was.
+  outcome run_again(std::uint64_t seed, const outcome& of, const fault_plan* plan, timeline* events = nullptr,
+                    bool is_last = false) {
+    choice_path path(of.choices);
+    return run_once({.seed = seed, .schedule = of.schedule, .path = path, .plan = plan, .events = events, .is_last = is_last});
+  }
+
   [[nodiscard]] const fault_plan* given_plan() const noexcept { return wanted_.plan ? &*wanted_.plan : nullptr; }
 
   outcome run_once(const how_to_run& how) {
-    last_words_.say("levity: the seed of a check that this was: " + replay_line(options_, how.seed, how.plan));
+    how.path.begin();
+    last_words_.say("levity: the seed of a check that this was: " +
+                    replay_line(options_, how.seed, how.plan, how.schedule, how.path.choices()));
     auto made = std::make_unique<check_run::state>(run_setting{.options = options_,
                                                                .seed = how.seed,
                                                                .plan = how.plan,
+                                                               .schedule = how.schedule,
+                                                               .path = how.path,
                                                                .events = how.events,
                                                                .tally = how.counts ? &tally_ : nullptr,
                                                                .tells_deadlock = how.is_last,
@@ -169,31 +234,60 @@ private:
       state.fail(failure_by_exception({}, state.in.age()));
     }
     run.end_programs();
-    return {state.failed, state.plan.value_or(fault_plan{}), state.in.trace_hash(), state.in.age()};
+    const bool has_strayed = !how.path.end();
+    return {.failed = state.failed,
+            .plan = state.plan.value_or(fault_plan{}),
+            .schedule = how.schedule,
+            .choices = how.path.choices(),
+            .hash = state.in.trace_hash(),
+            .age = state.in.age(),
+            .steps = state.decides != nullptr ? state.decides->steps() : 0,
+            .has_strayed = has_strayed};
   }
 
   [[nodiscard]] check_result result_of(std::uint64_t seed, const outcome& of) const {
-    return {.seed = seed, .plan = of.plan, .trace_hash = of.hash, .seeds_run = seeds_run_};
+    return {.seed = seed,
+            .plan = of.plan,
+            .trace_hash = of.hash,
+            .seeds_run = seeds_run_,
+            .runs = runs_,
+            .schedule = of.schedule,
+            .choices = of.choices};
+  }
+
+  [[nodiscard]] std::string replay(std::uint64_t seed, const outcome& of) const {
+    return fmt::format("  replay  {}\n", replay_line(options_, seed, &of.plan, of.schedule, of.choices));
+  }
+
+  [[nodiscard]] std::string order_of(const outcome& of) const {
+    if (of.schedule == sim::schedule{}) return {};
+    std::string text = "  order   " + schedule_text(of.schedule);
+    if (explores()) text += fmt::format(", run {}", runs_);
+    if (!of.choices.empty()) text += ", choices " + choices_text(of.choices);
+    return text + "\n";
   }
 
   check_result failed(std::uint64_t seed, const outcome& first) {
     const auto fails_so = [&](const outcome& other) { return other.failed && other.failed->is_same_as(*first.failed); };
     const std::int64_t late_ns = detail::kernel_now_ns() + options_.shrink_time_max.count();  // of the machine's time
     const auto fails_with = [&](const fault_plan& plan) {
-      return detail::kernel_now_ns() < late_ns && fails_so(run_once({.seed = seed, .plan = &plan}));
+      return detail::kernel_now_ns() < late_ns && fails_so(run_again(seed, first, &plan));
     };
     // By its plan alone, as whoever replays it will meet it.
     timeline events(options_.timeline_events);
-    const outcome again = run_once({.seed = seed, .plan = &first.plan, .events = &events});
+    const outcome again = run_again(seed, first, &first.plan, &events);
     if (!fails_so(again) || again.hash != first.hash) {
       timeline first_events(options_.timeline_events);
-      (void)run_once({.seed = seed, .plan = &first.plan, .events = &first_events});
+      (void)run_again(seed, first, &first.plan, &first_events);
       return differs(seed, first, again, events, first_events);
     }
     shrunk_plan least{first.plan, 0};
     if (!wanted_.plan) least = shrink(first.plan, fails_with, options_.shrink_runs_max);
+    const auto fails_by = [&](const outcome& other) {
+      return detail::kernel_now_ns() < late_ns && fails_so(run_again(seed, other, &least.plan));
+    };
     timeline last_events(options_.timeline_events);
-    outcome last = run_once({.seed = seed, .plan = &least.plan, .events = &last_events, .is_last = true});
+    outcome last = run_again(seed, plainest(first, fails_by), &least.plan, &last_events, true);
     if (!fails_so(last)) return differs(seed, first, last, last_events, last_events);
 
     check_result result = result_of(seed, last);
@@ -207,9 +301,23 @@ private:
     result.message += fmt::format("  when    {:.6f} s after the world's beginning{}{}\n", seconds(last.failed->at),
                                   last.failed->host.empty() ? "" : ", on host ", last.failed->host);
     result.message += fmt::format("  plan    {}{}\n", last.plan.faults.empty() ? "no fault" : last.plan.to_string(), drawn);
-    result.message += fmt::format("  replay  {}\n", replay_line(options_, seed, &last.plan));
+    result.message += order_of(last) + replay(seed, last);
     result.message += told(last_events, result.trace_file);
     return result;
+  }
+
+  // A run of which as many choices are the plainest ones as can be, and that still fails.
+  template <class Fails>
+  [[nodiscard]] outcome plainest(outcome run, const Fails& fails) const {
+    if (!explores()) return run;
+    unsigned tries = options_.shrink_runs_max;
+    for (std::size_t i = run.choices.size(); i-- > 0 && tries > 0;) {
+      if (run.choices[i] == 0) continue;
+      tries--;
+      const unsigned before = std::exchange(run.choices[i], 0U);
+      if (!fails(run)) run.choices[i] = before;
+    }
+    return run;
   }
 
   check_result differs(std::uint64_t seed, const outcome& first, const outcome& again, const timeline& one, const timeline& other) {
@@ -218,8 +326,18 @@ private:
     result.message = fmt::format("sim::check failed: not deterministic: seed {} was run twice, and came to different ends\n", seed);
     result.message += fmt::format("  once    {} ({:.6f} s, {:016x})\n", end_of(first), seconds(first.age), first.hash);
     result.message += fmt::format("  again   {} ({:.6f} s, {:016x})\n", end_of(again), seconds(again.age), again.hash);
-    result.message += fmt::format("  replay  {}\n", replay_line(options_, seed, &first.plan));
+    result.message += order_of(first) + replay(seed, first);
     if (&one != &other) result.message += first_difference(one, other);
+    result.message += hints;
+    return result;
+  }
+
+  // Its choices no longer lead where they led.
+  check_result strayed(std::uint64_t seed, const outcome& of) {
+    check_result result = result_of(seed, of);
+    result.message = fmt::format("sim::check failed: not deterministic: two runs of seed {} had the same choices, and then not the "
+                                 "same things to choose from\n", seed);
+    result.message += order_of(of) + replay(seed, of);
     result.message += hints;
     return result;
   }
@@ -227,20 +345,23 @@ private:
   // The one seed of the environment.
   check_result replayed(std::uint64_t seed, const outcome& of, const timeline& seen) {
     timeline events(options_.timeline_events);
-    if (seen.events().empty()) (void)run_once({.seed = seed, .plan = given_plan(), .events = &events});
+    if (seen.events().empty()) (void)run_again(seed, of, given_plan(), &events);
     const timeline& shown = seen.events().empty() ? events : seen;
     check_result result = result_of(seed, of);
     result.holds = true;
     result.trace_file = write_trace(seed, shown);
     result.message = fmt::format("sim::check: seed {} has nothing wrong, with {}\n", seed,
                                  of.plan.faults.empty() ? "no fault" : "the fault plan " + of.plan.to_string());
+    result.message += order_of(of);
     result.message += told(shown, result.trace_file);
     std::fputs(result.message.c_str(), stderr);  // nobody prints the message of what holds, and it was asked for
     return result;
   }
 
   check_result concluded(unsigned seeds) {
-    check_result result{.seeds_run = seeds_run_};
+    check_result result{.seeds_run = seeds_run_, .runs = runs_, .schedule = schedule_};
+    result.complete = explores() && is_complete_;
+    result.bounded = is_bounded_;
     // Fewer seeds or other plans than it is meant to have need not come by everything.
     if (!wanted_.plan && seeds >= options_.seeds) {
       for (const auto& [what, was_true] : tally_) {
@@ -255,8 +376,19 @@ private:
       return result;
     }
     result.holds = true;
-    result.message = fmt::format("sim::check: {} from {}, and nothing was wrong\n", count_of(seeds, "seed"), options_.first_seed);
+    result.message = fmt::format("sim::check: {} from {}{}, and nothing was wrong\n", count_of(seeds, "seed"),
+                                 wanted_.seed.value_or(options_.first_seed), explored());
+    if (wanted_.seed) std::fputs(result.message.c_str(), stderr);  // as in replayed()
     return result;
+  }
+
+  // How much of all orders was seen.
+  [[nodiscard]] std::string explored() const {
+    if (!explores()) return {};
+    const std::string runs = count_of(runs_, "run");
+    if (!is_complete_) return fmt::format(" in {}, and orders are left (schedule::runs_max)", runs);
+    if (is_bounded_) return fmt::format(" in {}, all orders of up to {}", runs, count_of(schedule_.delays_max, "delay"));
+    return fmt::format(" in {}, all orders", runs);
   }
 
   [[nodiscard]] static std::string told(const timeline& events, const std::string& file) {
@@ -283,14 +415,19 @@ private:
   const check_options& options_;
   const std::function<void(check_run&)>& scenario_;
   const wishes wanted_;
+  const sim::schedule schedule_;
   const unsigned number_ = checks.fetch_add(1, std::memory_order_relaxed);  // only to be unlike others
   abort_line last_words_;
   property_tally tally_;
   unsigned seeds_run_ = 0;
+  std::uint64_t runs_ = 0;
+  std::uint64_t steps_max_ = 0;  // of a run so far
+  bool is_complete_ = true;
+  bool is_bounded_ = false;
 };
 
 check_result check(const check_options& options, const std::function<void(check_run&)>& scenario) {
-  auto wanted = read_environment();
+  auto wanted = read_environment(options);
   if (!wanted) return {.message = fmt::format("sim::check failed: {}\n", wanted.error())};
   return checker(options, scenario, *std::move(wanted)).result();
 }

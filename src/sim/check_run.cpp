@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "reactor/sim/sim_network.hpp"
+#include "sim/schedule_text.hpp"
 
 namespace levity::inline v0::sim {
 namespace {
@@ -41,9 +42,12 @@ run_failure failure_by_exception(std::string host, duration at) {
   }
 }
 
-std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan) {
-  const std::string by_plan = plan != nullptr ? " LEVITY_SIM_PLAN=" + shell_word(plan->to_string()) : std::string();
-  return fmt::format("LEVITY_SIM_SEED={}{} {}{}{}", seed, by_plan, ::program_invocation_name, options.arguments.empty() ? "" : " ",
+std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan, const schedule& how,
+                        std::span<const unsigned> choices) {
+  std::string by = plan != nullptr ? " LEVITY_SIM_PLAN=" + shell_word(plan->to_string()) : std::string();
+  if (how != schedule{}) by += " LEVITY_SIM_SCHEDULE=" + schedule_text(how);
+  if (how.what == schedule_kind::exhaustive) by += " LEVITY_SIM_CHOICES=" + choices_text(choices);
+  return fmt::format("LEVITY_SIM_SEED={}{} {}{}{}", seed, by, ::program_invocation_name, options.arguments.empty() ? "" : " ",
                      options.arguments);
 }
 
@@ -92,6 +96,10 @@ void check_run::state::fail(run_failure how) {
 
 check_run::check_run(std::unique_ptr<state> made) noexcept : state_(std::move(made)) {
   state_->in.set_observer(state_.get());
+  state_->in.use_strategy(state_->decides.get());
+  // Of small tests: elsewhere they would hide what else happens.
+  const run_setting& how = state_->setting;
+  if (how.events != nullptr && how.schedule.what == schedule_kind::exhaustive) state_->decides->tell_choices();
 }
 
 check_run::~check_run() { state_->in.set_observer(nullptr); }
@@ -105,7 +113,7 @@ const fault_plan& check_run::plan() {
   const run_setting& how = state_->setting;
   state_->plan = how.plan != nullptr ? *how.plan : fault_plan::draw(state_->in, how.options.plan);
   how.last_words.say("levity: the seed and the fault plan of a check that this was: " +
-                     replay_line(how.options, how.seed, &*state_->plan));
+                     replay_line(how.options, how.seed, &*state_->plan, how.schedule, how.path.choices()));
   const auto all = state_->in.hosts();
   for (const fault& each : state_->plan->faults) {
     for (const std::string* name : {&each.host, &each.other}) {
@@ -120,8 +128,10 @@ const fault_plan& check_run::plan() {
 
 void check_run::begin_plan() {
   (void)plan();
-  state_->healed.reset();  // before the scenario could wait for it
+  if (follows_plan()) state_->healed.reset();  // before the scenario could wait for it
 }
+
+bool check_run::follows_plan() const noexcept { return !state_->plan->faults.empty(); }
 
 task<> check_run::follow_plan(check_run* of) {
   co_await follow(of->world(), *of->state_->plan);

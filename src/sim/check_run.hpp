@@ -4,14 +4,18 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "levity/sim/check.hpp"
 #include "levity/sync/event.hpp"
 #include "sim/abort_line.hpp"
+#include "sim/choice_path.hpp"
+#include "sim/strategy.hpp"
 #include "sim/timeline_recorder.hpp"
 
 namespace levity::inline v0::sim {
@@ -37,6 +41,8 @@ struct run_setting {
   const check_options& options;
   std::uint64_t seed;
   const fault_plan* plan;   // null: the one that is drawn
+  const sim::schedule& schedule;
+  choice_path& path;        // of an exhaustive one
   timeline* events;         // null: nobody reads them
   property_tally* tally;    // null: this run does not count
   bool tells_deadlock;
@@ -44,7 +50,10 @@ struct run_setting {
 };
 
 struct check_run::state : timeline_recorder {
-  explicit state(const run_setting& how) : timeline_recorder(how.events), setting(how), in(how.seed) { healed.set(); }
+  explicit state(const run_setting& how)
+      : timeline_recorder(how.events), setting(how), decides(make_strategy(how.schedule, how.seed, how.path)), in(how.seed) {
+    healed.set();
+  }
 
   bool always_failed(unsigned site, std::int64_t at_ns, std::string_view what, const std::source_location& where) override;
   void sometimes(unsigned site, std::int64_t at_ns, bool is_true, std::string_view what) override;
@@ -58,6 +67,7 @@ struct check_run::state : timeline_recorder {
   void fail(run_failure how);
 
   const run_setting setting;
+  const std::unique_ptr<strategy> decides;
   std::optional<fault_plan> plan;
   std::optional<run_failure> failed;
   std::set<std::string, std::less<>> seen;  // properties that were true in this run
@@ -69,6 +79,7 @@ struct check_run::state : timeline_recorder {
 [[nodiscard]] run_failure failure_by_exception(std::string host, duration at);
 
 /// The line that brings a run again. Without a plan it is drawn again.
-[[nodiscard]] std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan);
+[[nodiscard]] std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan,
+                                      const schedule& how, std::span<const unsigned> choices);
 
 }  // namespace levity::sim

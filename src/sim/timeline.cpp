@@ -19,6 +19,7 @@ std::string_view name_of(happened what) noexcept {
     case happened::exit: return "exit";
     case happened::connection: return "connection";
     case happened::segment: return "segment";
+    case happened::choice: return "choice";
     case happened::property: return "property";
   }
   return "";

@@ -13,9 +13,11 @@
 #include "levity/memory/frame_pool.hpp"
 #include "reactor/sim/sim_network.hpp"
 #include "reactor/timer_wheel.hpp"
+#include "sim/choice_path.hpp"
 #include "sim/host_state.hpp"
 #include "sim/names.hpp"
 #include "sim/process.hpp"
+#include "sim/strategy.hpp"
 #include "sim/timeline_recorder.hpp"
 #include "sim/world_observer.hpp"
 
@@ -88,6 +90,7 @@ struct world::state {
   void end_now(host::state& of);
   void end_all();
   [[nodiscard]] bool waits_too_long() const;
+  [[nodiscard]] std::size_t pick_turn();
   bool turn_one();
   void report_deadlock(bool too_long);
   int play(task<> scenario, const detail::main_outcome& outcome);
@@ -96,6 +99,10 @@ struct world::state {
   const std::uint64_t seed;
   detail::sim_network network;
   names known;
+  choice_path path{std::uint64_t{0}};  // of an exhaustive schedule: that of the first run
+  std::unique_ptr<strategy> own_strategy;  // for set_schedule()
+  strategy* decides = nullptr;             // whoever's; null: the seeds order tasks and hosts
+  bool is_scheduled = false;               // by a check
   std::unique_ptr<timeline_recorder> records;  // for record_into()
   link_options for_all;
   duration limit = 24h;
@@ -103,6 +110,7 @@ struct world::state {
   std::uint64_t turns = 0;
   std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
   std::vector<host::state*> ready;           // of turn_one()
+  std::vector<unsigned> ready_sites;         // the same for a strategy
 };
 
 // Carries out what was asked of a host in the middle of somebody's turn.
@@ -117,7 +125,7 @@ void world::state::settle(host::state& of) {
 void world::state::start_now(host::state& of) {
   network.restore(of.site);
   of.switch_on();
-  of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), of.storage, known);
+  of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), decides, of.storage, known);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
   detail::tell(network, of.site, happened::start, "starts");
   of.now->begin(of.program);
@@ -143,6 +151,14 @@ void world::state::end_all() {
     of.end(broken_off_code, false);
     if (of.is_to_end) end_now(of);
   }
+}
+
+// Of those in `ready`.
+std::size_t world::state::pick_turn() {
+  if (decides == nullptr) return ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()));
+  ready_sites.clear();
+  for (const host::state* each : ready) ready_sites.push_back(each->site);
+  return decides->pick_host(ready_sites);
 }
 
 // One turn of one host, or time moves on to when somebody has something to do. False: it never will.
@@ -173,7 +189,7 @@ bool world::state::turn_one() {
     network.advance(next_ns);
     return true;
   }
-  host::state& next = *ready[ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()))];
+  host::state& next = *ready[pick_turn()];
   if (next.is_scenario()) scenario_ran_ns = network.now_ns();
   turns++;
   network.trace(next.site);
@@ -217,7 +233,7 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   host::state& here = *hosts.front()->state_;
   LEVITY_ASSERT(here.now == nullptr, "a world plays one scenario at a time");
   network.restore(here.site);
-  here.now = std::make_unique<process>(here.name, network, here.site, here.clocks, next_seed(), here.storage, known);
+  here.now = std::make_unique<process>(here.name, network, here.site, here.clocks, next_seed(), decides, here.storage, known);
   here.begin_life();
   here.now->begin(std::move(scenario), outcome);
   scenario_ran_ns = network.now_ns();
@@ -371,6 +387,19 @@ void world::record_into(timeline* events) {
   if (detail::observer_of(state_->network) != state_->records.get()) return;  // a check's
   state_->records = events != nullptr ? std::make_unique<timeline_recorder>(events) : nullptr;
   set_observer(state_->records.get());
+}
+
+void world::set_schedule(const schedule& how) {
+  state& in = *state_;
+  if (in.is_scheduled) return;  // by a check
+  for (const auto& each : in.hosts) LEVITY_ASSERT(each->state_->now == nullptr, "a schedule is set before anybody runs");
+  in.own_strategy = make_strategy(how, in.seed, in.path);
+  in.decides = in.own_strategy.get();
+}
+
+void world::use_strategy(strategy* by) {
+  state_->is_scheduled = true;
+  state_->decides = by;
 }
 
 void world::set_observer(detail::world_observer* by) {

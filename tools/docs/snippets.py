@@ -44,6 +44,8 @@ BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #include <levity/service/log.hpp>
 #include <levity/service/trace_context.hpp>
 #include <levity/sim/check.hpp>
+#include <levity/sim/explore.hpp>
+#include <levity/sim/stream_pair.hpp>
 #include <levity/sim/world.hpp>
 
 #include <unistd.h>

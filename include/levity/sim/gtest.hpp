@@ -5,6 +5,9 @@
 //     TEST(orders, are_kept) {
 //       EXPECT_TRUE(lv::sim::holds({.seeds = 200}, [](lv::sim::check_run& run) { ... }));
 //     }
+//     TEST(book, counts_all) {
+//       EXPECT_TRUE(lv::sim::holds_in_each_order([]() -> lv::task<> { ... }));
+//     }
 
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
@@ -14,6 +17,7 @@
 #include <utility>
 
 #include "levity/sim/check.hpp"
+#include "levity/sim/explore.hpp"
 
 namespace levity::inline v0 {
 namespace detail {
@@ -29,19 +33,13 @@ public:
   }
 };
 
-}  // namespace detail
-
-namespace sim {
-
-/// check() within a test. A replay line names the test that runs now, and what EXPECT_ and ASSERT_ find wrong in the scenario and
-/// the programs fails the seed instead of the test: so its plan is made smaller and its timeline shown, and the sentence becomes
-/// part of the message. They see to that when the scenario returns, so always() breaks a run off sooner.
-inline ::testing::AssertionResult holds(check_options options, const std::function<void(check_run&)>& scenario) {
+/// check() that names the test in its replay lines and takes what EXPECT_ and ASSERT_ find for failures of the seed.
+inline sim::check_result check_in_test(sim::check_options options, const std::function<void(sim::check_run&)>& scenario) {
   if (const ::testing::TestInfo* now = ::testing::UnitTest::GetInstance()->current_test_info();
       options.arguments.empty() && now != nullptr) {
     options.arguments = std::string("--gtest_filter=") + now->test_suite_name() + "." + now->name();
   }
-  const check_result result = check(options, [&](check_run& run) {
+  return sim::check(options, [&](sim::check_run& run) {
     ::testing::TestPartResultArray found;
     const auto tell = [&] {
       for (int i = 0; i < found.size(); i++) {
@@ -66,7 +64,26 @@ inline ::testing::AssertionResult holds(check_options options, const std::functi
     }
     tell();
   });
+}
+
+}  // namespace detail
+
+namespace sim {
+
+/// check() within a test. A replay line names the test that runs now, and what EXPECT_ and ASSERT_ find wrong in the scenario and
+/// the programs fails the seed instead of the test: so its plan is made smaller and its timeline shown, and the sentence becomes
+/// part of the message. They see to that when the scenario returns, so always() breaks a run off sooner.
+inline ::testing::AssertionResult holds(check_options options, const std::function<void(check_run&)>& scenario) {
+  const check_result result = detail::check_in_test(std::move(options), scenario);
   return result ? ::testing::AssertionSuccess() << result.message : ::testing::AssertionFailure() << result.message;
+}
+
+/// The same of explore(scenario): fails also where schedule::runs_max has left orders out.
+template <class F>
+::testing::AssertionResult holds_in_each_order(F scenario, const schedule& how = each_order) {
+  const check_result result = detail::check_in_test(exploring(how), [&scenario](check_run& run) { run.play(scenario); });
+  return result && result.complete ? ::testing::AssertionSuccess() << result.message
+                                   : ::testing::AssertionFailure() << result.message;
 }
 
 }  // namespace sim

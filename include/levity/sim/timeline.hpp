@@ -18,6 +18,7 @@ enum class happened : std::uint8_t {
   exit,        ///< of a program
   connection,  ///< made, refused, reset, given up
   segment,     ///< lost, or a request for a connection that nobody answers
+  choice,      ///< of the task that runs next, in a run of an exhaustive schedule
   property,    ///< always() that was false, or sometimes() and reachable() that were true for the first time
 };
 

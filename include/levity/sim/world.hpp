@@ -23,6 +23,7 @@
 #include "levity/runtime/run.hpp"
 #include "levity/sim/host.hpp"
 #include "levity/sim/link_options.hpp"
+#include "levity/sim/schedule.hpp"
 
 namespace levity::inline v0::detail {
 struct world_observer;
@@ -31,6 +32,7 @@ struct world_observer;
 namespace levity::inline v0::sim {
 
 class check_run;
+class strategy;
 class timeline;
 
 /// One thread makes it, plays in it and destroys it; several worlds at a time are fine on several threads, but for programs that
@@ -71,6 +73,9 @@ public:
   /// says that it is deadlocked, although services with intervals of their own go on for ever. A scenario that sleeps is not meant,
   /// however long, nor one that asks again and again: for those there is check_options::limit.
   void set_limit(duration how_long);
+  /// How it chooses among tasks that are ready, and among hosts, from now on; before anybody runs (asserted). Evenly, from the
+  /// seed, unless it is said. Within a check, which has check_options::schedule, it does nothing.
+  void set_schedule(const schedule& how);
   /// Kills every program that runs, and has it ended when this call returns. Not within play(); nothing of it is in a timeline. The
   /// destructor does it, too; by then what programs refer to by reference may be gone.
   void end_programs();
@@ -117,6 +122,8 @@ private:
   friend class check_run;
   /// Instead of what record_into() has set, which has no effect from now on.
   void set_observer(detail::world_observer* by);
+  /// Instead of what set_schedule() has set, which has no effect from now on. It outlives the world; null: there is none.
+  void use_strategy(strategy* by);
 
   int play_task(task<> scenario, const detail::main_outcome& outcome);
   [[nodiscard]] host::state& state_of(const host& of) const noexcept;
