@@ -986,7 +986,7 @@ TEST(world, a_loss_is_what_it_was_set_to) {
     in.set_link(a, b, {.loss = millionths / 1e6});
     ASSERT_EQ(in.link(a, b).loss, millionths / 1e6);
   }
-  EXPECT_DEATH(in.set_links({.loss = 1.1}), "loss lies between 0 and 1");
+  EXPECT_DEATH(in.set_links({.loss = 1.1}), "reordered lie between 0 and 1");
   EXPECT_FALSE(in.is_cut(a, b));
   in.cut(a, b);
   EXPECT_TRUE(in.is_cut(a, b));
