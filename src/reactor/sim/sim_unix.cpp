@@ -33,6 +33,11 @@ std::unexpected<io_error> not_now(const char* doing) noexcept {
   return std::unexpected(io_error{io_failure::would_block, EAGAIN, doing});
 }
 
+// Streams and datagrams have abstract names of their own.
+std::string abstract_key(const unix_address& at, bool of_datagrams) {
+  return (of_datagrams ? "d" : "s") + std::string(at.name());
+}
+
 std::size_t room_for_message(std::size_t bytes) noexcept { return bytes + message_bookkeeping; }
 
 }  // namespace
@@ -114,7 +119,8 @@ io_result<void> sim_unix::bind_name(socket& s, const unix_bind_request& request)
   if (s.is_bound) return std::unexpected(unix_binding_error(at, EINVAL));
   net_.trace_bytes(reinterpret_cast<const std::byte*>(at.name().data()), at.name().size());
   if (at.is_abstract()) {
-    if (!at_abstract_.try_emplace(std::string(at.name()), s.id).second) return std::unexpected(unix_name_taken(at, false));
+    const bool is_free = at_abstract_.try_emplace(abstract_key(at, s.what == kind::datagram), s.id).second;
+    if (!is_free) return std::unexpected(unix_name_taken(at, false));
     s.local = at;
     s.is_bound = true;
     return {};
@@ -139,7 +145,7 @@ io_result<void> sim_unix::bind_name(socket& s, const unix_bind_request& request)
 
 // Only of a process that lives: what was killed removes nothing.
 void sim_unix::free_name(socket& s) noexcept {
-  if (s.is_bound && s.local.is_abstract()) at_abstract_.erase(at_abstract_.find(s.local.name()));
+  if (s.is_bound && s.local.is_abstract()) at_abstract_.erase(abstract_key(s.local, s.what == kind::datagram));
   if (s.file == 0) return;
   const char* path = s.local.name().data();
   if (files_->find_socket(path, false) == s.file) files_->remove_socket(path);
@@ -152,7 +158,8 @@ io_result<sim_unix::socket*> sim_unix::named(const unix_address& at, kind wanted
   if (at.is_empty()) return unix_failure(EINVAL, doing);
   number id = nobody;
   if (at.is_abstract()) {
-    if (const auto found = at_abstract_.find(at.name()); found != at_abstract_.end()) id = found->second;
+    const auto found = at_abstract_.find(abstract_key(at, wanted == kind::datagram));
+    if (found != at_abstract_.end()) id = found->second;
   } else {
     const std::int64_t file = files_->find_socket(at.name().data(), true);
     if (file < 0 && file != -ENOTSOCK) return unix_failure(static_cast<int>(-file), doing);
@@ -346,7 +353,7 @@ io_result<void> sim_unix::send(endpoint& datagram, std::span<const std::byte> by
   socket& receiver = **there;
   if (receiver.other != nobody && receiver.other != s.id) return unix_failure(EPERM, unix_writing);
   if (bytes.size() + message_overhead > s.send_buffer) return unix_failure(EMSGSIZE, unix_writing);
-  if (s.in_flight >= s.send_buffer || receiver.messages.size() > queue_max || net_.one_in(16)) {
+  if (s.in_flight >= s.send_buffer || is_full_for(receiver, s) || net_.one_in(16)) {
     if (to == nullptr) owe_write(s);
     return not_now(unix_writing);
   }
@@ -410,10 +417,15 @@ bool sim_unix::more_to_read(const socket& s) noexcept {
   return false;
 }
 
+// For two that are connected to each other only the buffer of who sends counts, as in Linux.
+bool sim_unix::is_full_for(const socket& receiver, const socket& sender) noexcept {
+  return receiver.other != sender.id && receiver.messages.size() > queue_max;
+}
+
 bool sim_unix::more_to_write(const socket& s) const noexcept {
   if (s.what == kind::stream) return s.other == nobody || room_of(s) > 0;
   const socket* receiver = find(s.other);
-  return s.in_flight < s.send_buffer && (receiver == nullptr || receiver->messages.size() <= queue_max);
+  return s.in_flight < s.send_buffer && (receiver == nullptr || !is_full_for(*receiver, s));
 }
 
 // After an attempt that moved less than was asked: an event is owed, at once if more can be moved.

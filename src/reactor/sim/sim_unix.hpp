@@ -19,7 +19,7 @@
 //   a listener closes over it              ECONNRESET                     EPIPE
 //
 // A datagram waits in its receiver's queue, which takes queue_max and one more (net.unix.max_dgram_qlen); its sender waits when
-// that is full, or when so much of what it has sent is not received yet.
+// that is full, unless the two are connected to each other, or when as much as its buffer holds is not received yet.
 //
 // Without a process nothing is drawn or traced, and no file is touched; see sim_network.hpp.
 
@@ -135,6 +135,7 @@ private:
   [[nodiscard]] bool has_process() const noexcept { return net_.has_process(site_); }
   [[nodiscard]] std::size_t room_of(const socket& stream) const noexcept;
   [[nodiscard]] static bool more_to_read(const socket& s) noexcept;
+  [[nodiscard]] static bool is_full_for(const socket& receiver, const socket& sender) noexcept;
   [[nodiscard]] bool more_to_write(const socket& s) const noexcept;
   void owe_read(socket& s) noexcept;
   void owe_write(socket& s) noexcept;
@@ -149,7 +150,7 @@ private:
   socket_files* files_;
   std::map<number, std::unique_ptr<socket>> sockets_;
   std::map<std::int64_t, number> at_file_;
-  std::map<std::string, number, std::less<>> at_abstract_;
+  std::map<std::string, number> at_abstract_;  // by kind and name
 };
 
 }  // namespace levity::detail
