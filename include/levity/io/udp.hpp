@@ -32,8 +32,7 @@ struct udp_options {
 /// connected socket fails its next operation, be it a send or a receive: refused when nobody listens there. That operation moved
 /// nothing, and the socket goes on.
 ///
-/// In a simulated run datagrams go over simulated links (sim::link_options): there is no other API for them, and no descriptor to
-/// adopt(), which is unsupported there.
+/// In a simulated run datagrams go over simulated links (sim::link_options), and adopt() is unsupported: there are no descriptors.
 class udp_socket {
 public:
   udp_socket() = default;
