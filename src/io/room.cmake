@@ -2,6 +2,7 @@
 set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions one_buffer taken stalled all)
 # try_accept(), drain() and try_send() tell what the kernel said: there the caller sees the fault, and these tests expect none.
 set(listeners drain.gives_every_connection_that_waits_and_then_refuses
+              */unix_contract.a_listener_that_is_drained_gives_out_all_that_wait/*
               tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing
               tcp_listener.an_accept_of_one_shard_that_is_cancelled_before_while_or_after_loses_no_connection)
 set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_waits

@@ -287,6 +287,19 @@ TEST_P(unix_contract, one_that_was_stopped_refuses_new_connections_and_gives_out
   }, names());
 }
 
+TEST_P(unix_contract, a_listener_that_is_drained_gives_out_all_that_wait) {
+  run([](std::string at) -> lv::task<> {
+    auto listener = lv::unix_listener::bind(at).value();
+    std::vector<lv::unix_stream> clients;
+    for (int i = 0; i < 20; i++) clients.push_back((co_await lv::unix_stream::connect(at)).value());
+    std::vector<lv::unix_stream> accepted;
+    const std::size_t count = lv::drain(listener, [&accepted](lv::unix_stream peer) { accepted.push_back(std::move(peer)); });
+    EXPECT_EQ(count, 20u);
+    accepted.clear();
+    for (lv::unix_stream& each : clients) EXPECT_EQ(co_await read_failure(&each), io_failure::eof);
+  }, path());
+}
+
 TEST_P(unix_contract, one_that_waits_is_told_when_its_listener_is_stopped) {
   run([](std::string at) -> lv::task<> {
     auto listener = lv::unix_listener::bind(at).value();

@@ -68,7 +68,7 @@ task<udp_socket> reach() {
   }
 }
 
-// How many of so many that are sent 1 ms apart are answered.
+// How many of so many are answered; each is waited for, 1 ms at most.
 task<std::size_t> count_answers(udp_socket* by, int count) {
   std::size_t answers = 0;
   for (int i = 0; i < count; i++) {

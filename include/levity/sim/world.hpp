@@ -80,7 +80,7 @@ public:
   void set_links(const link_options& how);
   /// How bytes get from one to the other now.
   [[nodiscard]] link_options link(const host& from, const host& to) const;
-  /// Nothing gets from one to the other until heal(). What is sent meanwhile is lost.
+  /// Nothing gets from one to the other until heal(). What is sent meanwhile is lost: streams send it again, datagrams never come.
   void cut(const host& from, const host& to);
   [[nodiscard]] bool is_cut(const host& from, const host& to) const;  ///< by cut() or part(), and not healed
   /// In both directions.

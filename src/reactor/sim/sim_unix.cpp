@@ -195,7 +195,8 @@ io_result<endpoint*> sim_unix::try_accept(endpoint& listener, reactor& home) noe
   socket& s = of(listener);
   if (s.severed) return unix_failure(ENETDOWN, unix_accepting);
   if (s.queue.empty() && s.stopped) return std::unexpected(io_error{io_failure::closed, 0, unix_accepting});
-  if (s.queue.empty() || net_.one_in(8)) {
+  // Of one that was stopped no connection is held back: who drains it takes what is there, and closes.
+  if (s.queue.empty() || (!s.stopped && net_.one_in(8))) {
     owe_read(s);
     return not_now(unix_accepting);
   }

@@ -6,13 +6,14 @@
 #include <gtest/gtest.h>
 #include <sys/uio.h>
 
-#include <cerrno>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "levity/base/rng.hpp"
 #include "reactor/sim/sim_reactor.hpp"
 
 namespace levity::inline v0::detail {
@@ -176,6 +177,48 @@ TEST(sim_unix, both_ends_in_a_dead_process_are_torn_and_their_closing_touches_no
   std::byte room[32];
   EXPECT_EQ(w.sockets().receive(*pair->second, room).error(), io_failure::unreachable);
   EXPECT_EQ(w.sockets().try_accept(*listener, w.home).error(), io_failure::unreachable);
+}
+
+TEST(sim_unix, whatever_is_done_in_any_order_what_is_read_is_what_was_written) {
+  for (std::uint64_t seed = 1; seed <= 200; seed++) {
+    one_host w(seed);
+    rng random(seed);
+    const auto pair = w.sockets().stream_pair(w.home);
+    ASSERT_TRUE(pair);
+    endpoint* const ends[] = {pair->first, pair->second};
+    w.open.assign(std::begin(ends), std::end(ends));
+    std::string written[2];
+    std::string read[2];  // by the other one
+    bool has_ended[2] = {};
+    for (int step = 0; step < 200; step++) {
+      const std::size_t who = random.below(2);
+      switch (random.below(16)) {
+        case 0:
+          if (random.below(8) != 0) break;
+          ASSERT_TRUE(w.sockets().shutdown_write(*ends[who]));
+          has_ended[who] = true;
+          break;
+        case 1: w.sockets().set_send_buffer(*ends[who], static_cast<int>(random.below(10'000))); break;
+        case 2: w.deliver(); break;
+        case 3:
+        case 4:
+        case 5:
+        case 6:
+        case 7: {
+          std::string text(1 + random.below(5'000), ' ');
+          for (char& each : text) each = static_cast<char>('a' + random.below(26));
+          const std::size_t went = w.write(*ends[who], text);
+          ASSERT_TRUE(!has_ended[who] || went == 0) << "seed " << seed;
+          written[who] += text.substr(0, went);
+          break;
+        }
+        default:
+          read[who] += w.read(*ends[1 - who]);
+          ASSERT_EQ(read[who], written[who]) << "seed " << seed << ": all that was written is there";
+          ASSERT_EQ(w.last, has_ended[who] ? io_failure::eof : io_failure::would_block) << "seed " << seed;
+      }
+    }
+  }
 }
 
 namespace {
