@@ -198,7 +198,8 @@ io_result<void> sim_datagrams::send(endpoint& watched, std::span<const std::byte
 void sim_datagrams::launch(socket& s, site_number there, const address& from, const address& to, std::span<const std::byte> bytes) {
   if (!net_.passes(site_, there)) return record(sim_happening::kind::lost, there, to, bytes.size());
   constexpr std::uint64_t million = 1'000'000;
-  flight sent{.what = flight::kind::datagram, .sender = s.id, .from_site = site_, .to_all = is_broadcast(to), .from = from, .to = to};
+  flight sent{.what = flight::kind::datagram, .sender = s.id, .from_site = site_, .from = from, .to = to};
+  sent.to_all = is_broadcast(to);
   sent.bytes.assign(bytes.begin(), bytes.end());
   sim_link& by = net_.link(site_, there);
   const bool far = there != site_;

@@ -1,5 +1,5 @@
-// Datagrams between two sites, driven by hand: how many are lost, come twice or are overtaken, what is told to whom, and that all of
-// it follows from the seed.
+// Datagrams between two sites, driven by hand: how many are lost, come twice or are overtaken, what is told to whom, and that all
+// of it follows from the seed.
 
 #include "reactor/sim/sim_datagrams.hpp"
 

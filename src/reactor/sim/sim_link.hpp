@@ -26,7 +26,8 @@ struct sim_link {
 };
 
 /// How long a sender waits before it sends a packet for the `attempt`th time again, 1 the first, as Linux does: 200 ms at least
-/// (RFC 6298 says 1 s, Linux' TCP_RTO_MIN is 200 ms), twice as long each time, two minutes at most. An attempt to connect waits 1 s.
+/// (RFC 6298 says 1 s, Linux' TCP_RTO_MIN is 200 ms), twice as long each time, two minutes at most. An attempt to connect waits
+/// 1 s.
 constexpr std::int64_t retransmission_timeout_ns(unsigned attempt, bool connects, std::int64_t round_trip_ns) noexcept {
   constexpr std::int64_t most_ns = 120'000'000'000;
   std::int64_t timeout_ns = connects ? 1'000'000'000 : 200'000'000 + round_trip_ns;

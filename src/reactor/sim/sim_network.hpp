@@ -27,8 +27,8 @@
 //   room (credit)  what was lost goes with the next packet that passes
 //   the answer to a request for a connection; the request is repeated until there is one
 // So a sender asks (`timer`) while it does not know whether what it sent has come (`unsure`), while it wants to write and its
-// window is full, and, with SO_KEEPALIVE, while it hears nothing. A question that passes both ways brings the room that is owed, or a
-// reset. One that is never answered ends in ETIMEDOUT.
+// window is full, and, with SO_KEEPALIVE, while it hears nothing. A question that passes both ways brings the room that is owed, or
+// a reset. One that is never answered ends in ETIMEDOUT.
 //
 // States of a stream, and who moves them
 //   connecting   start_connect(); the request arrives at a listener or is refused, or is sent in vain until ETIMEDOUT
@@ -36,8 +36,8 @@
 //   open         the acknowledgement arrives (client) or the request did (server; between sites the last word)
 //   broken       a reset arrived, or the sender has given up; what came before it can still be read, then every attempt says so
 //   orphan       close(): data that arrives is answered by a reset, until both ends have been heard of
-//   severed      its process was killed, or its site lost power: nothing that happens to it reaches anybody. After a kill the kernel
-//                ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the peers, who
+//   severed      its process was killed, or its site lost power: nothing that happens to it reaches anybody. After a kill the
+//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the peers, who
 //                find out by a reset once the site has power again, or never
 //   over         as far as TCP is concerned: it sends nothing any more, and whatever arrives is answered by a reset
 //
@@ -119,8 +119,8 @@ public:
   /// Of no address: all are its own, and there is no other site.
   site_number add_site(std::vector<address> addresses);
   [[nodiscard]] sim_link& link(site_number from, site_number to) noexcept { return sites_[from]->to[to]; }
-  /// The process on a site is gone: `silently`, with the power, or as by kill(2). Its endpoints may still be used and closed; nobody
-  /// hears of it.
+  /// The process on a site is gone: `silently`, with the power, or as by kill(2). Its endpoints may still be used and closed;
+  /// nobody hears of it.
   void sever(site_number of, bool silently) noexcept;
   /// A new process may use the site; what was severed is answered by resets from now on.
   void restore(site_number of) noexcept;

@@ -8,9 +8,9 @@
 //
 //   name      bound                        free again
 //   abstract  bind                         with its socket, however that ends
-//   path      bind: a file of the host     close() and stop() by a program that lives; unlink. What was killed leaves it behind, and
-//                                          who binds it next is refused unless it asks for stale ones to be replaced. A loss of power
-//                                          takes all of them: sockets are kept where /run is, in memory
+//   path      bind: a file of the host     close() and stop() by a program that lives; unlink. What was killed leaves it behind,
+//                                          and who binds it next is refused unless it asks for stale ones to be replaced. A loss
+//                                          of power takes all of them: sockets are kept where /run is, in memory
 //
 //   stream                                 read at the other end          written at the other end
 //   shutdown_write()                       what came, then the end        as before

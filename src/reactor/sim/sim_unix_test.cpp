@@ -1,5 +1,5 @@
-// Unix sockets of one site, driven by hand: what a kill leaves, and that all of it follows from the seed. What programs see is asked
-// in io's unix_contract_test.cpp.
+// Unix sockets of one site, driven by hand: what a kill leaves, and that all of it follows from the seed. What programs see is
+// asked in io's unix_stream_contract_test.cpp.
 
 #include "reactor/sim/sim_unix.hpp"
 
