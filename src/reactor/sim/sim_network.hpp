@@ -37,8 +37,8 @@
 //   broken       a reset arrived, or the sender has given up; what came before it can still be read, then every attempt says so
 //   orphan       close(): data that arrives is answered by a reset, until both ends have been heard of
 //   severed      its process was killed, or its site lost power: nothing that happens to it reaches anybody. After a kill the
-//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the peers, who
-//                find out by a reset once the site has power again, or never
+//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the
+//                peers, who find out by a reset once the site has power again, or never
 //   over         as far as TCP is concerned: it sends nothing any more, and whatever arrives is answered by a reset
 //
 // Who is erased when. Within a site nothing is lost: at once when both ends are closed, or one is reset. Between sites a half that
