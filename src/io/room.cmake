@@ -6,7 +6,6 @@ set(listeners drain.gives_every_connection_that_waits_and_then_refuses
               tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing
               tcp_listener.an_accept_of_one_shard_that_is_cancelled_before_while_or_after_loses_no_connection)
 set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_waits
-              */udp_contract.nobody_there_is_refused_once_to_who_is_connected_and_to_nobody_else/*
               udp.a_send_cancelled_before_while_or_by_a_deadline_sends_nothing
               udp.a_send_without_room_waits_and_goes_on_when_there_is
               udp.bound_before_the_runtime_it_serves_within
