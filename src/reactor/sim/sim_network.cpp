@@ -104,14 +104,11 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
   while (!arrivals_.empty() && arrivals_.top().at_ns <= now_ns_) {
     const arrival next = arrivals_.top();
     arrivals_.pop();
-    if (next.what == due::datagram) {
-      datagrams_of(next.site).arrive(next.to);
-      continue;
-    }
-    socket* to = find(next.to);
-    if (to == nullptr) continue;
+    const bool is_socket = next.what != due::datagram;
+    socket* to = is_socket ? find(next.to) : nullptr;
+    if (is_socket && to == nullptr) continue;
     switch (next.what) {
-      case due::datagram: break;
+      case due::datagram: datagrams_of(next.site).arrive(next.to); break;
       case due::segments: next_arrival_at(*to); break;
       case due::request: requested(*to); break;
       case due::timer:
