@@ -103,6 +103,7 @@ struct disk::inode : std::enable_shared_from_this<inode> {
 
   [[nodiscard]] bool is_directory() const noexcept { return S_ISDIR(mode); }
   [[nodiscard]] bool is_symlink() const noexcept { return S_ISLNK(mode); }
+  [[nodiscard]] bool is_socket() const noexcept { return S_ISSOCK(mode); }
   [[nodiscard]] bool is_there() const noexcept { return links > 0 || opens > 0; }
 
   std::map<std::uint64_t, inode*>& all;
@@ -486,6 +487,7 @@ std::int64_t disk::open_found(const inode_ref& found, int flags, bool made) {
   const bool changes = access != O_RDONLY || (flags & O_TRUNC) != 0;
   if ((flags & O_DIRECTORY) != 0 && !found->is_directory()) return -ENOTDIR;
   if (found->is_symlink()) return -ELOOP;
+  if (found->is_socket()) return -ENXIO;
   if (found->is_directory() && changes) return -EISDIR;
   if (changes && !made && faults.read_only) return -EROFS;
   if (!made && (flags & O_TRUNC) != 0) resize(*found, 0);
@@ -761,6 +763,22 @@ std::int64_t disk::symlink(const char* target, const char* made) {
   return 0;
 }
 
+std::int64_t disk::make_socket(const char* path, int mode) {
+  place at;
+  const std::int64_t failed = place_for_new(path, false, at);
+  if (failed != 0) return failed == -EEXIST ? -EADDRINUSE : failed;
+  const unsigned permissions = mode >= 0 ? static_cast<unsigned>(mode) & 07777u : 0777u & ~umask_bits;
+  const inode_ref made = make(at, S_IFSOCK | permissions);
+  note(sum_of(path), made->number);
+  return static_cast<std::int64_t>(made->number);
+}
+
+std::int64_t disk::find_socket(const char* path, bool follow) const {
+  inode_ref found;
+  if (const std::int64_t failed = find(path, follow, found); failed != 0) return failed;
+  return found->is_socket() ? static_cast<std::int64_t>(found->number) : -ENOTSOCK;
+}
+
 void disk::describe(const inode& what, struct statx& into) const {
   into = {};
   into.stx_mask = STATX_BASIC_STATS;
@@ -1004,6 +1022,7 @@ void disk::stand_up() {
   while (!to_visit.empty()) {
     const inode_ref folder = std::move(to_visit.back());
     to_visit.pop_back();
+    std::erase_if(folder->names_on_disk, [](const auto& each) { return each.second->is_socket(); });
     for (const auto& [name, each] : folder->names_on_disk) {
       each->links++;
       if (!each->is_directory()) continue;
@@ -1070,7 +1089,9 @@ void disk::install(std::string_view path, std::string_view text) {
 std::optional<std::string> disk::contents(std::string_view path) const {
   inode_ref found;
   int links_left = links_max;
-  if (resolve(root_, path, true, links_left, found) != 0 || found->is_directory()) return std::nullopt;
+  if (resolve(root_, path, true, links_left, found) != 0 || found->is_directory() || found->is_socket()) {
+    return std::nullopt;
+  }
   std::string text(found->now.size(), '\0');
   found->now.read(0, std::as_writable_bytes(std::span(text)));
   return text;

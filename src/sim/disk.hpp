@@ -31,6 +31,9 @@
 // What a sync covers
 //   of a file        its bytes and size; nothing of the directory that names it
 //   of a directory   its names, and what a rename ties to them; nothing of the bytes of the files
+// A Unix socket has a name here, and nothing else. Its file is as one in a /run that lies in memory: a crash takes it, whatever was
+// synced.
+//
 // A sync that takes time covers what had been done when it began, and is durable when it ends: begin_sync(), end_sync().
 //
 // Everything is walked in the order of numbers or names. Nothing here is shared: a simulated world has one thread.
@@ -50,6 +53,7 @@
 #include "levity/base/rng.hpp"
 #include "levity/io/detail/file_operation.hpp"
 #include "levity/sim/disk_faults.hpp"
+#include "reactor/sim/socket_files.hpp"
 
 namespace levity::inline v0::sim {
 
@@ -67,7 +71,7 @@ struct crash_tally {
   std::uint64_t renames_undone = 0;
 };
 
-class disk {
+class disk final : public detail::socket_files {
 public:
   using trace_sink = std::function<void(std::uint64_t)>;
 
@@ -100,6 +104,11 @@ public:
   [[nodiscard]] std::int64_t size_of(std::int32_t fd) const;
   [[nodiscard]] std::int64_t status_of(std::int32_t fd, struct statx& into) const;
   [[nodiscard]] std::int64_t try_lock(std::int32_t fd);
+
+  // As those of detail::socket_files; they take no time.
+  std::int64_t make_socket(const char* path, int mode) override;
+  [[nodiscard]] std::int64_t find_socket(const char* path, bool follow) const override;
+  std::int64_t remove_socket(const char* path) override { return unlink(path); }
 
   /// How long this operation, or the sync that is left of it, will take.
   [[nodiscard]] std::int64_t draw_latency(const detail::file_operation& operation);

@@ -780,6 +780,43 @@ TEST(disk, what_is_installed_where_names_are_pending_survives) {
   }
 }
 
+TEST(disk, a_socket_is_a_name_as_any_other_until_a_crash_takes_it_whatever_was_synced) {
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    disk under_test(seed);
+    const calls on(under_test);
+    EXPECT_EQ(under_test.make_socket("/run/a.sock", -1), -ENOENT);
+    ASSERT_EQ(on.make_directory("/run"), 0);
+    const std::int64_t made = under_test.make_socket("/run/a.sock", 0600);
+    ASSERT_GT(made, 0);
+    EXPECT_EQ(under_test.make_socket("/run/a.sock", -1), -EADDRINUSE);
+    EXPECT_EQ(on.list("/run").at("a.sock"), DT_SOCK);
+    struct statx told;
+    ASSERT_EQ(on.status("/run/a.sock", true, told), 0);
+    EXPECT_EQ(told.stx_mode, S_IFSOCK | 0600);
+    EXPECT_EQ(on.open("/run/a.sock", O_RDWR), -ENXIO);
+    on.put("/run/file", "text", true);
+    EXPECT_EQ(under_test.find_socket("/run/file", true), -ENOTSOCK);
+    ASSERT_EQ(on.symlink("/run/a.sock", "/run/link"), 0);
+    EXPECT_EQ(under_test.find_socket("/run/link", true), made);
+    EXPECT_EQ(under_test.find_socket("/run/link", false), -ENOTSOCK);
+    ASSERT_EQ(on.rename("/run/a.sock", "/run/b.sock"), 0);
+    EXPECT_EQ(under_test.find_socket("/run/a.sock", true), -ENOENT);
+    EXPECT_EQ(under_test.find_socket("/run/b.sock", true), made);
+    under_test.end_process();
+    EXPECT_EQ(under_test.find_socket("/run/b.sock", true), made) << "who made it is gone, and it is not";
+    EXPECT_EQ(under_test.remove_socket("/run/b.sock"), 0);
+    const std::int64_t again = under_test.make_socket("/run/b.sock", -1);
+    EXPECT_GT(again, made) << "a number is never another's";
+
+    on.sync_directory("/");
+    on.sync_directory("/run");
+    under_test.crash();
+    EXPECT_EQ(under_test.find_socket("/run/b.sock", true), -ENOENT) << "seed " << seed;
+    EXPECT_EQ(on.contents("/run/file"), "text");
+    EXPECT_GT(under_test.make_socket("/run/b.sock", -1), again);
+  }
+}
+
 TEST(disk, descriptors_of_two_disks_differ_and_a_number_rests_before_it_is_given_again) {
   disk one(1);
   disk other(1, {}, 1'000'000 + (1 << 20));

@@ -43,6 +43,10 @@ constexpr std::array kinds = {
     kind_row{fault_kind::full, "full", false, amount_unit::none, &plan_options::full, "4s full orders 2s"},
     kind_row{fault_kind::badsync, "badsync", false, amount_unit::count, &plan_options::badsync, "4s badsync orders 2s 3"},
     kind_row{fault_kind::slowdisk, "slowdisk", false, amount_unit::time, &plan_options::slowdisk, "4s slowdisk orders 2s 50ms"},
+    kind_row{fault_kind::duplicate, "duplicate", true, amount_unit::share, &plan_options::duplicate,
+             "4s duplicate orders payment 2s 12.5%"},
+    kind_row{fault_kind::reorder, "reorder", true, amount_unit::share, &plan_options::reorder,
+             "4s reorder orders payment 2s 12.5%"},
 };
 
 constexpr std::int64_t gain_ppb_max = 100'000'000;  // as host::set_clock() has it
@@ -70,12 +74,19 @@ duration draw_time(rng& from, duration least, duration most) {
   return std::min(duration((first + below(from, last - first + 1)) * unit_ns), most);
 }
 
+// In parts of a million, a whole number of thousandths.
+std::int64_t draw_share(rng& from, double most) {
+  return (1 + below(from, std::max<std::int64_t>(std::llround(most * 1000), 1))) * 1000;
+}
+
 std::int64_t either_way(rng& from, std::int64_t amount) { return from.below(2) == 0 ? amount : -amount; }
 
 std::int64_t draw_amount(rng& from, fault_kind what, const plan_options& how) {
   switch (what) {
     case fault_kind::slow: return draw_time(from, std::min<duration>(1ms, how.latency_max), how.latency_max).count();
-    case fault_kind::lose: return (1 + below(from, std::max<std::int64_t>(std::llround(how.loss_max * 1000), 1))) * 1000;
+    case fault_kind::lose: return draw_share(from, how.loss_max);
+    case fault_kind::duplicate: return draw_share(from, how.duplicated_max);
+    case fault_kind::reorder: return draw_share(from, how.reordered_max);
     case fault_kind::narrow: {
       const std::uint64_t times = 1 + from.below(100);
       const auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -96,6 +107,8 @@ bool is_bounded_to_nothing(fault_kind what, const plan_options& how) noexcept {
   switch (what) {
     case fault_kind::slow: return how.latency_max == duration::zero();
     case fault_kind::lose: return how.loss_max * 1000 < 0.5;
+    case fault_kind::duplicate: return how.duplicated_max * 1000 < 0.5;
+    case fault_kind::reorder: return how.reordered_max * 1000 < 0.5;
     case fault_kind::narrow: return how.bytes_per_second_min == 0;
     case fault_kind::jump: return how.jump_max == duration::zero();
     case fault_kind::drift: return how.drift_ppm_max < 0.5;
@@ -206,10 +219,11 @@ std::expected<fault, std::string> read_fault(const std::vector<std::string>& wor
 fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hosts, const plan_options& how) {
   LEVITY_ASSERT(how.from >= duration::zero() && how.mean_gap >= duration::zero() && how.shortest >= duration::zero() &&
                     how.longest >= how.shortest && how.latency_max >= duration::zero() && how.jump_max >= duration::zero() &&
-                    how.loss_max >= 0 && how.loss_max <= 1 && how.drift_ppm_max >= 0 &&
+                    how.loss_max >= 0 && how.loss_max <= 1 && how.duplicated_max >= 0 && how.duplicated_max <= 1 &&
+                    how.reordered_max >= 0 && how.reordered_max <= 1 && how.drift_ppm_max >= 0 &&
                     how.drift_ppm_max * 1000 <= static_cast<double>(gain_ppb_max) && how.disk_latency_max >= duration::zero() &&
                     how.from <= duration(time_ns_max) && how.horizon <= duration(time_ns_max),
-                "no option of a fault plan is negative, a loss lies between 0 and 1, a clock gains a tenth at most, longest is no "
+                "no option of a fault plan is negative, a share lies between 0 and 1, a clock gains a tenth at most, longest is no "
                 "less than shortest, and the horizon lies within 70 years");
   fault_plan made;
   unsigned weights = 0;

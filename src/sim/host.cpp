@@ -8,6 +8,7 @@
 
 #include "levity/base/assert.hpp"
 #include "platform/signal_counts.hpp"
+#include "reactor/sim/sim_unix.hpp"
 #include "sim/host_state.hpp"
 #include "sim/world_observer.hpp"
 
@@ -50,6 +51,7 @@ host::state::state(world& in, std::string of_name, const address& of, detail::si
       storage(shared.draw(~std::uint64_t{0}), [&shared](std::uint64_t word) { shared.trace(word); }, first_fd_of(number)),
       clocks(detail::sim_reactor::right_clocks(shared)) {
   storage.faults = usual_disk();
+  shared.unix_of(number).keep_names_in(storage);
   storage.wall_clock = [this] { return clocks.wall_at(network.now_ns()); };
 }
 

@@ -29,10 +29,15 @@ void timeline_recorder::record(const detail::sim_happening& what) noexcept {
     case kind::reset: text = fmt::format("has a connection reset by {}", peer); break;
     case kind::timed_out: text = fmt::format("gives up {}, which does not answer", peer); break;
     case kind::lost: text = fmt::format("has a packet of {} bytes to {} lost", what.bytes, peer); break;
+    case kind::duplicated: text = fmt::format("has a datagram of {} bytes to {} come twice", what.bytes, peer); break;
+    case kind::held_back: text = fmt::format("has a datagram of {} bytes to {} held back", what.bytes, peer); break;
+    case kind::dropped: text = fmt::format("has no room for a datagram of {} bytes from {}", what.bytes, peer); break;
+    case kind::nobody: text = fmt::format("is told that no socket is at {}", peer); break;
     case kind::unanswered: text = fmt::format("hears nothing of {} when it asks for a connection", peer); break;
   }
-  const bool is_packet = what.what == kind::lost || what.what == kind::unanswered;
-  tell(is_packet ? happened::segment : happened::connection, what.at, what.at_ns, text, {});
+  const bool is_connection = what.what == kind::connected || what.what == kind::refused || what.what == kind::reset ||
+                             what.what == kind::timed_out;
+  tell(is_connection ? happened::connection : happened::segment, what.at, what.at_ns, text, {});
 }
 
 void timeline_recorder::tell(happened what, unsigned site, std::int64_t at_ns, std::string_view text, duration lasts) {

@@ -51,9 +51,14 @@ bool is_nobodys(const address& at) {
 }
 
 void check_link(const link_options& how) {
-  LEVITY_ASSERT(how.loss >= 0 && how.loss <= 1 && how.latency >= duration::zero() && how.jitter >= duration::zero(),
-                "loss lies between 0 and 1, latency and jitter are not negative");
+  const auto is_share = [](double of) { return of >= 0 && of <= 1; };
+  LEVITY_ASSERT(is_share(how.loss) && is_share(how.duplicated) && is_share(how.reordered),
+                "loss and the shares of datagrams that are duplicated or reordered lie between 0 and 1");
+  LEVITY_ASSERT(how.latency >= duration::zero() && how.jitter >= duration::zero() && how.reordered_by >= duration::zero(),
+                "latency, jitter and how much later a datagram comes are not negative");
 }
+
+std::uint32_t per_million(double share) { return static_cast<std::uint32_t>(std::llround(share * 1e6)); }
 
 }  // namespace
 
@@ -79,7 +84,10 @@ struct world::state {
     link.latency_ns = how.latency.count();
     link.jitter_ns = how.jitter.count();
     link.bytes_per_second = how.bytes_per_second;
-    link.lost_per_million = static_cast<std::uint32_t>(std::llround(how.loss * 1e6));
+    link.lost_per_million = per_million(how.loss);
+    link.duplicated_per_million = per_million(how.duplicated);
+    link.reordered_per_million = per_million(how.reordered);
+    link.reordered_by_ns = how.reordered_by.count();
   }
   void set(detail::sim_link& link) const noexcept { set(link, for_all); }
 
@@ -340,7 +348,10 @@ link_options world::link(const host& from, const host& to) const {
   return {.latency = duration(by.latency_ns),
           .jitter = duration(by.jitter_ns),
           .bytes_per_second = by.bytes_per_second,
-          .loss = by.lost_per_million / 1e6};
+          .loss = by.lost_per_million / 1e6,
+          .duplicated = by.duplicated_per_million / 1e6,
+          .reordered = by.reordered_per_million / 1e6,
+          .reordered_by = duration(by.reordered_by_ns)};
 }
 
 void world::cut(const host& from, const host& to) { state_->network.link(state_of(from).site, state_of(to).site).cut = true; }

@@ -986,8 +986,13 @@ TEST(world, a_loss_is_what_it_was_set_to) {
   for (int millionths = 0; millionths <= 1'000'000; millionths += 997) {
     in.set_link(a, b, {.loss = millionths / 1e6});
     ASSERT_EQ(in.link(a, b).loss, millionths / 1e6);
+    in.set_link(a, b, {.duplicated = millionths / 1e6, .reordered = 1 - millionths / 1e6, .reordered_by = 1ms});
+    ASSERT_EQ(in.link(a, b).duplicated, millionths / 1e6);
+    ASSERT_NEAR(in.link(a, b).reordered, 1 - millionths / 1e6, 1e-9);
+    ASSERT_EQ(in.link(a, b).reordered_by, 1ms);
   }
-  EXPECT_DEATH(in.set_links({.loss = 1.1}), "loss lies between 0 and 1");
+  EXPECT_DEATH(in.set_links({.duplicated = -0.1}), "reordered lie between 0 and 1");
+  EXPECT_DEATH(in.set_links({.loss = 1.1}), "reordered lie between 0 and 1");
   EXPECT_FALSE(in.is_cut(a, b));
   in.cut(a, b);
   EXPECT_TRUE(in.is_cut(a, b));

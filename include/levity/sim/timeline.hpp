@@ -17,7 +17,7 @@ enum class happened : std::uint8_t {
   start,       ///< of a program
   exit,        ///< of a program
   connection,  ///< made, refused, reset, given up
-  segment,     ///< lost, or a request for a connection that nobody answers
+  segment,     ///< lost, or a request for a connection that nobody answers; a datagram that fares otherwise than usual
   choice,      ///< of the task that runs next, in a run of an exhaustive schedule
   property,    ///< always() that was false, or sometimes() and reachable() that were true for the first time
 };

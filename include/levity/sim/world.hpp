@@ -80,13 +80,13 @@ public:
   /// destructor does it, too; by then what programs refer to by reference may be gone.
   void end_programs();
 
-  /// From now on, for what is sent from one to the other. Asserts that loss is 0 to 1 and nothing negative.
+  /// From now on, for what is sent from one to the other. Asserts that shares are 0 to 1 and nothing negative.
   void set_link(const host& from, const host& to, const link_options& how);
   /// The same for all pairs of hosts, also of those that are added later; but not the scenario's. Asserts the same.
   void set_links(const link_options& how);
   /// How bytes get from one to the other now.
   [[nodiscard]] link_options link(const host& from, const host& to) const;
-  /// Nothing gets from one to the other until heal(). What is sent meanwhile is sent again, as after a loss.
+  /// Nothing gets from one to the other until heal(). What is sent meanwhile is lost: streams send it again, datagrams never come.
   void cut(const host& from, const host& to);
   [[nodiscard]] bool is_cut(const host& from, const host& to) const;  ///< by cut() or part(), and not healed
   /// In both directions.

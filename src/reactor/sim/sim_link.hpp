@@ -1,6 +1,6 @@
 #pragma once
 
-// sim_link: how bytes get from one simulated host to another, in one direction.
+// sim_link: how packets get from one simulated host to another, in one direction.
 
 #include <cstdint>
 
@@ -11,12 +11,18 @@ struct sim_link {
   std::int64_t latency_ns = 100'000;     // of every packet
   std::int64_t jitter_ns = 50'000;       // drawn from 0 to this on top
   std::uint64_t bytes_per_second = 0;    // 0: as many as come
-  std::uint32_t lost_per_million = 0;    // packets that the sender has to send again
+  std::uint32_t lost_per_million = 0;    // packets: a stream's sender has to send them again, a datagram is gone
   bool cut = false;                      // all of them
+
+  // Of datagrams. Streams hide both from who reads them.
+  std::uint32_t duplicated_per_million = 0;
+  std::uint32_t reordered_per_million = 0;
+  std::int64_t reordered_by_ns = 10'000'000;  // how much later than it would one that is held back comes: drawn, at most
 
   // The network's: when what was sent before is out, as was reckoned with so many bytes per second.
   std::int64_t busy_until_ns = 0;
   std::uint64_t busy_rate = 0;
+  std::int64_t last_datagram_ns = 0;  // when the last one arrives that was not held back
 };
 
 /// How long a sender waits before it sends a packet for the `attempt`th time again, 1 the first, as Linux does: 200 ms at least

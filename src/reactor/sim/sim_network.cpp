@@ -12,6 +12,9 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/sim_address.hpp"
+#include "reactor/sim/sim_datagrams.hpp"
+#include "reactor/sim/sim_unix.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -26,35 +29,16 @@ constexpr std::size_t window_max = 64 * 1024;
 constexpr std::uint16_t first_free_port = 32'768;
 constexpr std::int64_t second_ns = 1'000'000'000;
 
-// What a socket's pending event says.
-constexpr unsigned can_read = 1;
-constexpr unsigned can_write = 2;
-constexpr unsigned ended = 4;   // the peer ended its side
-constexpr unsigned failed = 8;  // the socket failed, or both sides have ended
+using sim_event::can_read;
+using sim_event::can_write;
+using sim_event::ended;
+using sim_event::failed;
 
 io_error error_of(int code, const char* doing) noexcept { return io_error::from_errno(code, doing); }
-
-std::span<const std::uint8_t> bytes_of(const address& host) noexcept { return {host.bytes(), host.is_v6() ? 16U : 4U}; }
-
-bool is_wildcard(const address& at) noexcept {
-  return std::ranges::all_of(bytes_of(at), [](std::uint8_t byte) { return byte == 0; });
-}
-
-bool is_loopback(const address& at) noexcept {
-  const auto bytes = bytes_of(at);
-  if (!at.is_v6()) return bytes[0] == 127;
-  return bytes.back() == 1 && std::ranges::all_of(bytes.first(15), [](std::uint8_t byte) { return byte == 0; });
-}
-
-bool same_host(const address& a, const address& b) noexcept { return std::ranges::equal(bytes_of(a), bytes_of(b)); }
 
 // The same word on every machine.
 std::uint64_t in_one_order(std::uint64_t word) noexcept {
   return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
-}
-
-address with_port(const address& host, std::uint16_t port) noexcept {
-  return address::from_bytes(host.bytes(), host.is_v6(), port);
 }
 
 }  // namespace
@@ -62,6 +46,10 @@ address with_port(const address& host, std::uint16_t port) noexcept {
 sim_network::sim_network(std::uint64_t seed) : seed_(seed), random_(seed) {}
 
 sim_network::~sim_network() = default;
+
+sim_network::site::site() = default;
+
+sim_network::site::~site() = default;
 
 // ---- time and chance -------------------------------------------------------------------------------------------------
 
@@ -99,6 +87,7 @@ std::size_t sim_network::draw_size(std::size_t most) noexcept {
 // Questions that need not be asked any more are none: else nobody could tell a deadlock while one is left.
 std::int64_t sim_network::next_arrival_ns() noexcept {
   const auto is_void = [&](const arrival& each) {
+    if (each.what == due::datagram) return false;
     const socket* to = find(each.to);
     if (each.what == due::timer) return to == nullptr || to->timer_ns != each.at_ns;
     return each.what == due::request && to != nullptr && crosses(*to) && !to->connecting;
@@ -113,9 +102,11 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
     const arrival next = arrivals_.top();
     arrivals_.pop();
     arrived_++;
-    socket* to = find(next.to);
-    if (to == nullptr) continue;
+    const bool is_socket = next.what != due::datagram;
+    socket* to = is_socket ? find(next.to) : nullptr;
+    if (is_socket && to == nullptr) continue;
     switch (next.what) {
+      case due::datagram: datagrams_of(next.site).arrive(next.to); break;
       case due::segments: next_arrival_at(*to); break;
       case due::request: requested(*to); break;
       case due::timer:
@@ -196,6 +187,8 @@ sim_network::site_number sim_network::add_site(std::vector<address> addresses) {
   sites_.push_back(std::make_unique<site>());
   sites_.back()->addresses = std::move(addresses);
   sites_.back()->to.resize(count + 1);
+  sites_.back()->datagrams = std::make_unique<sim_datagrams>(*this, count);
+  sites_.back()->unix_sockets = std::make_unique<sim_unix>(*this, count);
   begin_life(count);
   return count;
 }
@@ -263,6 +256,8 @@ void sim_network::sever(site_number of, bool silently) noexcept {
     raise(s, can_read | can_write | ended | failed);
     erase_if_done(s);
   }
+  gone.datagrams->sever();
+  gone.unix_sockets->sever();
 }
 
 // Its site loses power: what was on the wire arrives, what had to be sent again will not be, and nothing behind it counts.
@@ -305,7 +300,7 @@ sim_network::socket& sim_network::of(const endpoint& watched) const noexcept {
   return *found;
 }
 
-endpoint* sim_network::watch(socket& s, reactor& home) {
+endpoint* sim_network::watch(sim_socket& s, reactor& home) {
   endpoint& made = allocate_endpoint();
   made.fd = static_cast<int>(s.id);
   made.home = &home;
@@ -314,14 +309,14 @@ endpoint* sim_network::watch(socket& s, reactor& home) {
   return &made;
 }
 
-void sim_network::unwatch(socket& s) noexcept {
+void sim_network::unwatch(sim_socket& s) noexcept {
   free_endpoint(*s.watch);
   s.watch = nullptr;
   sites_[s.site]->watched--;
   if (s.pending != 0) {
     s.pending = 0;
-    std::vector<number>& pending = sites_[s.site]->pending;
-    pending.erase(std::find(pending.begin(), pending.end(), s.id));
+    std::vector<sim_socket*>& pending = sites_[s.site]->pending;
+    pending.erase(std::find(pending.begin(), pending.end(), &s));
   }
 }
 
@@ -376,7 +371,10 @@ void sim_network::push_arrival(std::int64_t at_ns, number to, due what) {
   arrivals_.push({at_ns, draw(1 << 20), next_serial_++, to, what});
 }
 
-// Whether a packet that is sent now gets there.
+void sim_network::push_datagram(std::int64_t at_ns, site_number to, number flight) {
+  arrivals_.push({at_ns, draw(1 << 20), next_serial_++, flight, due::datagram, to});
+}
+
 bool sim_network::passes(site_number from, site_number to) noexcept {
   if (from == to) return true;
   if (to == no_site) return false;
@@ -821,9 +819,9 @@ void sim_network::ask(socket& s) {
 
 // ---- events ----------------------------------------------------------------------------------------------------------
 
-void sim_network::raise(socket& s, unsigned what) {
+void sim_network::raise(sim_socket& s, unsigned what) {
   if (s.watch == nullptr) return;
-  if (s.pending == 0) sites_[s.site]->pending.push_back(s.id);
+  if (s.pending == 0) sites_[s.site]->pending.push_back(&s);
   s.pending |= what;
 }
 
@@ -838,21 +836,17 @@ bool sim_network::more_to_write(const socket& s) noexcept {
 // After an attempt that moved less than was asked: an event is owed, at once if more can be moved.
 void sim_network::owe_read(socket& s) {
   s.owes_read = true;
-  if (more_to_read(s)) raise(s, can_read | flags(s));
+  if (more_to_read(s)) raise(s, can_read | s.standing());
 }
 
 void sim_network::owe_write(socket& s) {
   s.owes_write = true;
-  if (more_to_write(s)) raise(s, can_write | flags(s));
+  if (more_to_write(s)) raise(s, can_write | s.standing());
   arm(s);
 }
 
-unsigned sim_network::flags(const socket& s) noexcept {
-  return (s.fin_received ? ended : 0) | (s.broken || (s.fin_received && s.fin_sent) ? failed : 0);
-}
-
-void sim_network::deliver(socket& s, ready_batch& ready) noexcept {
-  unsigned what = std::exchange(s.pending, 0) | flags(s);
+void sim_network::deliver(sim_socket& s, ready_batch& ready) noexcept {
+  unsigned what = std::exchange(s.pending, 0) | s.standing();
   if (draw_at(s.site, 32) == 0) what |= can_read | can_write;  // for nothing: allowed
   trace_at(s.site, static_cast<std::uint64_t>(what) << 32 | s.id);
   endpoint& watched = *s.watch;
@@ -870,16 +864,16 @@ void sim_network::deliver(socket& s, ready_batch& ready) noexcept {
 }
 
 bool sim_network::deliver_pending(site_number to, ready_batch& ready) noexcept {
-  std::vector<number>& pending = sites_[to]->pending;
+  std::vector<sim_socket*>& pending = sites_[to]->pending;
   bool delivered = false;
   while (!pending.empty() && ready.room() >= 2) {
     if (delivered && draw_at(to, 8) == 0) return true;
     delivered = true;
     const auto pick = static_cast<std::size_t>(draw_at(to, pending.size()));
-    const number id = pending[pick];
+    sim_socket& told = *pending[pick];
     pending[pick] = pending.back();
     pending.pop_back();
-    deliver(*find(id), ready);
+    deliver(told, ready);
   }
   return delivered;
 }
@@ -1150,11 +1144,10 @@ io_result<void> sim_network::set_option(endpoint& watched, int level, int option
 void sim_network::check_invariants() const noexcept {
   std::vector<std::uint64_t> watched(sites_.size());
   sockets_.each([&](const socket& checked) {
-    const number id = checked.id;
     const socket* const each = &checked;
     if (each->watch != nullptr) watched[each->site]++;
-    const std::vector<number>& pending = sites_[each->site]->pending;
-    LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), id) == 1),
+    const std::vector<sim_socket*>& pending = sites_[each->site]->pending;
+    LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), each) == 1),
                   "a socket with an event is listed once");
     const socket* peer = find(each->other);
     if (crosses(*each)) {
@@ -1177,6 +1170,7 @@ void sim_network::check_invariants() const noexcept {
     LEVITY_ASSERT(reset || outstanding == each->unacknowledged, "no byte is lost between two open sockets");
   });
   for (std::size_t i = 0; i < sites_.size(); i++) {
+    watched[i] += sites_[i]->datagrams->check_invariants() + sites_[i]->unix_sockets->check_invariants();
     LEVITY_ASSERT(watched[i] == sites_[i]->watched, "every open endpoint is counted once");
   }
 }

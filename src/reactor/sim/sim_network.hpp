@@ -17,6 +17,9 @@
 //   window    how many bytes may be on the way to, or unread at, the peer; room comes back when the peer's credit arrives
 //   event     a socket that more can be moved on is `pending`; its site's poll delivers the pending sockets in a drawn order
 //
+// UDP goes over the same links, and has no window and no order that anybody keeps for it: sim_datagrams, one for each site. Unix
+// sockets stay within their site and take no time: sim_unix. Time, chance, links and events are here for all three.
+//
 // Loss, between sites. No byte is ever missing from a stream: a packet that is lost, or sent over a link that is cut or to a site
 // without power, is sent again after a timeout that doubles (sim_link.hpp), and what was sent behind it waits. Who has sent it in
 // vain for the last time has ETIMEDOUT, and the other end is none the wiser: half-open. Sent only once are
@@ -34,8 +37,8 @@
 //   broken       a reset arrived, or the sender has given up; what came before it can still be read, then every attempt says so
 //   orphan       close(): data that arrives is answered by a reset, until both ends have been heard of
 //   severed      its process was killed, or its site lost power: nothing that happens to it reaches anybody. After a kill the
-//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the peers,
-//                who find out by a reset once the site has power again, or never
+//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the
+//                peers, who find out by a reset once the site has power again, or never
 //   over         as far as TCP is concerned: it sends nothing any more, and whatever arrives is answered by a reset
 //
 // Who is erased when. Within a site nothing is lost: at once when both ends are closed, or one is reset. Between sites a half that
@@ -70,15 +73,19 @@
 #include "reactor/sim/numbered_table.hpp"
 #include "reactor/sim/sim_link.hpp"
 #include "reactor/sim/sim_recorder.hpp"
+#include "reactor/sim/sim_socket.hpp"
 #include "reactor/timer_wheel.hpp"
 
 namespace levity::inline v0::detail {
 
+class sim_datagrams;
+class sim_unix;
+
 /// One thread.
 class sim_network {
 public:
-  using number = std::uint32_t;
-  using site_number = unsigned;
+  using number = sim_socket::number;
+  using site_number = sim_socket::site_number;
   static constexpr std::int64_t start_ns = 1'000'000'000'000;
 
   explicit sim_network(std::uint64_t seed);
@@ -136,6 +143,9 @@ public:
   [[nodiscard]] bool has_process(site_number of) const noexcept { return sites_[of]->has_process; }
   [[nodiscard]] bool has_events(site_number of) const noexcept { return !sites_[of]->pending.empty(); }
   [[nodiscard]] std::uint64_t endpoints_of(site_number of) const noexcept { return sites_[of]->watched; }
+  /// Its sockets for UDP, and those within it.
+  [[nodiscard]] sim_datagrams& datagrams_of(site_number of) noexcept { return *sites_[of]->datagrams; }
+  [[nodiscard]] sim_unix& unix_of(site_number of) noexcept { return *sites_[of]->unix_sockets; }
 
   // -- sockets, as reactor.hpp has them ------------------------------------------------------------------------------
   /// Delivers events, in a drawn order; some are left for the next time. False: there were none.
@@ -158,6 +168,31 @@ public:
   [[nodiscard]] std::size_t sockets() const noexcept { return sockets_.size(); }
   void check_invariants() const noexcept;
 
+  // -- for the sockets of a site that are no streams of TCP ----------------------------------------------------------
+  static constexpr site_number no_site = ~site_number{0};
+  /// Where that address is, as seen by a site; no_site: nowhere.
+  [[nodiscard]] site_number site_of(site_number from, const address& to) const noexcept;
+  [[nodiscard]] site_number sites() const noexcept { return static_cast<site_number>(sites_.size()); }
+  [[nodiscard]] bool is_own(site_number at, const address& host) const noexcept;
+  [[nodiscard]] const std::vector<address>& addresses_of(site_number at) const noexcept { return sites_[at]->addresses; }
+  [[nodiscard]] bool has_power(site_number of) const noexcept { return sites_[of]->has_power; }
+  /// Whether a packet that is sent now gets there; drawn, between sites.
+  [[nodiscard]] bool passes(site_number from, site_number to) noexcept;
+  /// When a packet that is sent now gets there; drawn. It has its share of the link.
+  std::int64_t draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept;
+  /// sim_datagrams::arrive() of that site is called with `flight` at that time.
+  void push_datagram(std::int64_t at_ns, site_number to, number flight);
+  /// Of a new socket.
+  [[nodiscard]] number next_number() noexcept { return next_id_++; }
+  void trace_bytes(const std::byte* bytes, std::size_t size) noexcept;
+  /// A size of at most `most` bytes, not 0, often less.
+  std::size_t draw_size(std::size_t most) noexcept;
+  endpoint* watch(sim_socket& s, reactor& home);
+  /// Its endpoint is gone.
+  void unwatch(sim_socket& s) noexcept;
+  /// Something of sim_event has happened to it; nobody is told who does not watch it.
+  void raise(sim_socket& s, unsigned what);
+
 private:
   static constexpr number nobody = 0;
   static constexpr std::int64_t no_time = timer_wheel::never_ns;
@@ -176,11 +211,7 @@ private:
     number from = nobody;
   };
 
-  struct socket {
-    number id = nobody;
-    site_number site = 0;
-    endpoint* watch = nullptr;  // null: orphan, or not accepted yet
-    bool severed = false;
+  struct socket final : sim_socket {  // watched by nobody: orphan, or not accepted yet
     bool dark = false;  // severed with the power of its site
     bool listener = false;
     bool reuse_port = false;
@@ -233,20 +264,23 @@ private:
     std::deque<segment> inbound;
     std::int64_t last_arrival_ns = 0;
 
-    // Events. A direction is owed one after an attempt that moved less than was asked.
-    bool owes_read = false;
-    bool owes_write = false;
-    unsigned pending = 0;
-
     [[nodiscard]] std::size_t unread_bytes() const noexcept { return unread.size() - unread_from; }
+    [[nodiscard]] unsigned standing() const noexcept override {
+      return (fin_received ? sim_event::ended : 0) | (broken || (fin_received && fin_sent) ? sim_event::failed : 0);
+    }
   };
 
   struct site {
+    site();
+    ~site();
+
     std::vector<address> addresses;
-    std::vector<sim_link> to;  // by site
-    std::vector<number> pending;  // sockets with an event to deliver
+    std::vector<sim_link> to;  // by site; the one to itself only keeps datagrams in order
+    std::vector<sim_socket*> pending;  // with an event to deliver
     std::vector<number> listeners;
-    std::vector<number> sockets;  // in the order they were made; those that are gone are dropped now and then
+    std::vector<number> sockets;  // of TCP, in the order they were made; those that are gone are dropped now and then
+    std::unique_ptr<sim_datagrams> datagrams;
+    std::unique_ptr<sim_unix> unix_sockets;
     std::uint64_t watched = 0;
     std::uint64_t lives = 0;
     rng program_random{0};  // of this life
@@ -256,14 +290,15 @@ private:
     bool has_process = true;
   };
 
-  enum class due : std::uint8_t { segments, request, timer };
+  enum class due : std::uint8_t { segments, request, timer, datagram };
 
   struct arrival {
     std::int64_t at_ns;
     std::uint64_t tie;
     std::uint64_t serial;
     number to;
-    due what;  // a request is that of `to`, which connects
+    due what;  // a request is that of `to`, which connects; a datagram is `to` itself
+    site_number site = 0;  // of a datagram
 
     bool operator>(const arrival& other) const noexcept {
       if (at_ns != other.at_ns) return at_ns > other.at_ns;
@@ -271,14 +306,9 @@ private:
     }
   };
 
-  void trace_bytes(const std::byte* bytes, std::size_t size) noexcept;
-  std::size_t draw_size(std::size_t most) noexcept;
-
   socket& create(site_number at);
   [[nodiscard]] socket* find(number id) const noexcept { return sockets_.find(id); }
   [[nodiscard]] socket& of(const endpoint& watched) const noexcept;
-  endpoint* watch(socket& s, reactor& home);
-  void unwatch(socket& s) noexcept;
   void erase(socket& s) noexcept;
   void unlist(const socket& listener) noexcept;
   void erase_if_done(socket& s) noexcept;
@@ -290,8 +320,6 @@ private:
   void begin_life(site_number of) noexcept;
 
   void push_arrival(std::int64_t at_ns, number to, due what = due::segments);
-  [[nodiscard]] bool passes(site_number from, site_number to) noexcept;
-  std::int64_t draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept;
   void send(socket& from, segment what);
   void send_credit(socket& from, std::size_t bytes);
   void push_credit(socket& from, socket& to);
@@ -321,21 +349,15 @@ private:
   void ask(socket& s);
   void record(sim_happening::kind what, const socket& at, std::size_t bytes = 0) const noexcept;
 
-  void raise(socket& s, unsigned what);
   void owe_read(socket& s);
   void owe_write(socket& s);
-  void deliver(socket& s, ready_batch& ready) noexcept;
+  void deliver(sim_socket& s, ready_batch& ready) noexcept;
   [[nodiscard]] static bool more_to_read(const socket& s) noexcept;
   [[nodiscard]] static bool more_to_write(const socket& s) noexcept;
-  [[nodiscard]] static unsigned flags(const socket& s) noexcept;
 
   [[nodiscard]] bool taken(site_number at, const address& wanted, bool reuse_port, bool takes_v4 = false) const noexcept;
   std::uint16_t free_port(site_number at, const address& host, bool takes_v4 = false) noexcept;
-  [[nodiscard]] bool is_own(site_number at, const address& host) const noexcept;
   [[nodiscard]] socket* listener_at(site_number at, const address& wanted);
-
-  static constexpr site_number no_site = ~site_number{0};
-  [[nodiscard]] site_number site_of(site_number from, const address& to) const noexcept;
 
   sim_recorder* recorder_ = nullptr;
   const std::uint64_t seed_;

@@ -89,6 +89,8 @@ public:
   [[nodiscard]] std::int64_t own_due_ns() const noexcept { return due_ns_; }
 
 private:
+  void use_site() noexcept;
+
   const std::unique_ptr<sim_network> own_;  // of a program that is alone
   sim_network* const network_;
   const sim_network::site_number site_;
