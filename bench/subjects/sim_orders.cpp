@@ -56,8 +56,8 @@ lv::task<int> measure(order_world* world, bool is_idle, std::int64_t seconds) {
   const lv::duration simulated = world->in.age() - age_before;
   std::printf("{\"simulated_ns\": %lld, \"wall_ns\": %lld, \"cpu_ns\": %lld, ", static_cast<long long>(simulated.count()),
               static_cast<long long>(wall.count()), static_cast<long long>(cpu));
-  std::printf("\"orders\": %llu, \"failures\": %llu, \"events\": %llu}\n",
-              static_cast<unsigned long long>(told.acknowledged.size() - orders_before), static_cast<unsigned long long>(told.failures),
+  std::printf("\"orders\": %zu, \"failures\": %llu, \"events\": %llu}\n", told.acknowledged.size() - orders_before,
+              static_cast<unsigned long long>(told.failures),
               static_cast<unsigned long long>(world->in.events() - events_before));
   co_return 0;
 }
