@@ -88,7 +88,7 @@ public:
   pct_strategy(std::uint64_t seed, const schedule& how)
       : strategy(how.detaching), seed_(seed ^ schedule_salt), lowest_(-std::int64_t{how.depth}) {
     if (how.steps == 0) return;
-    rng random(seed_);
+    rng random(~seed_);  // of seed_ comes the priority of site 0
     for (unsigned i = 1; i < how.depth; i++) changes_.push_back({1 + random.below(how.steps), std::int64_t{i} - how.depth});
     std::ranges::sort(changes_);
   }
