@@ -98,7 +98,7 @@ public:
     const std::size_t picked = is_choice ? step(sites.size(), [sites](std::size_t i) { return host_entity(sites[i]); }) : 0;
     turns_ = is_choice && sites[picked] == last_turn_ ? turns_ + 1 : 0;
     last_turn_ = sites[picked];
-    if (turns_ == turns_max) put_behind(host_entity(last_turn_), --lowest_);
+    if (turns_ + 1 == turns_max) put_behind(host_entity(last_turn_), --lowest_);
     return picked;
   }
 
