@@ -5,7 +5,8 @@
 //
 //   pick()        which ready task runs; or which blocking call is made that was put off
 //   sets_aside()  whether the running task loses its worker here
-//   gives_way()   no choice but news: a task has yielded, by itself or because it was set aside
+//   gives_way()   no choice but news: a task has yielded, by itself or because it was set aside; not one that somebody outside of
+//                 all tasks has woken or spawned
 //
 // Setting aside is what a run on one thread can show of a worker that loses its slot (watchdog.hpp). There a task goes on beside
 // the tasks that it held up, and is queued behind them where its worker next comes by. Here nothing runs beside anything; what is

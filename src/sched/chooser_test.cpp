@@ -106,6 +106,15 @@ task<> one_blocks(std::string* said) {
   co_await all.join();
 }
 
+task<> one_spawns_and_blocks(std::string* said) {
+  scope all;
+  all.spawn(says_once, said);
+  said->push_back('a');
+  co_await blocking(&say, said, 'c');
+  said->push_back('d');
+  co_await all.join();
+}
+
 task<> leaves_its_call(std::string* said) {
   try {
     co_await blocking({.abandon_on_cancel = true}, &say, said, 'c');
@@ -134,7 +143,7 @@ TEST(chooser, is_given_what_is_ready_in_the_order_in_which_it_came) {
     scripted_chooser by(first_of);
     run_chosen(by, in_turns, three_say, &said);
     EXPECT_EQ(said, "abcabcabc");
-    EXPECT_EQ(by.ways_given, 10) << "three of each task, and main, which came from outside";
+    EXPECT_EQ(by.ways_given, 9) << "three of each task, and none of main, which came from outside";
     EXPECT_EQ(by.asked, 0);
   }
 }
@@ -164,11 +173,20 @@ TEST(chooser, puts_a_blocking_call_off_and_others_overtake_its_task) {
   scripted_chooser never(first_of);
   run_chosen(never, false, one_blocks, &goes_on);
   EXPECT_EQ(goes_on, "acdb");
+  EXPECT_EQ(never.ways_given, 0);
 
   std::string aside;
   scripted_chooser always(first_of, true);
   run_chosen(always, false, one_blocks, &aside);
   EXPECT_EQ(aside, "abcd");
+  EXPECT_EQ(always.ways_given, 1) << "and none where the call wakes its task";
+}
+
+TEST(chooser, is_given_a_call_behind_whom_its_task_has_spawned_before) {
+  std::string said;
+  scripted_chooser by(first_of, true);
+  run_chosen(by, false, one_spawns_and_blocks, &said);
+  EXPECT_EQ(said, "abcd");
 }
 
 TEST(chooser, of_a_call_that_is_left_behind_has_it_never_made_and_gone_at_the_end) {

@@ -308,6 +308,7 @@ void scheduler::schedule_last(task_record& record) noexcept {
   // Each of its awaits may have taken long: timers and events are looked at before it, or anybody, goes on.
   if (this_run.budget < 0 && this_worker != nullptr) this_worker->take_fair_turn();
   if (!record.entered) [[unlikely]] record.scope->enter(record);
+  if (chooses_ != nullptr) [[unlikely]] chooses_->gives_way(record.id);
   if (const pin_context* pin = pin_of(record)) return pin->on->push_pinned(record);
   shared_queues::of_node& here = queues_here();
   here.injected.push(record);

@@ -375,10 +375,7 @@ void worker::gather_choices() noexcept {
   while (pinned_.take(&shared, 1) == 1) add(*shared);
   while (queues().spilled_woken.take(&shared, 1) == 1) add(*shared);
   while (queues().spilled.take(&shared, 1) == 1) add(*shared);
-  while (queues().injected.take(&shared, 1) == 1) {
-    add(*shared);
-    chooses_->gives_way(shared->id);
-  }
+  while (queues().injected.take(&shared, 1) == 1) add(*shared);
 }
 
 // Events and timers, behind what tasks have made ready before.
@@ -408,6 +405,8 @@ bool worker::goes_on() noexcept {
 bool worker::puts_off(blocking_job& call) noexcept {
   const task_record* const task = this_run.current;
   if (task == nullptr || budget_ != 0 || !could_be_overtaken() || !chooses_->sets_aside(task->id)) return false;
+  chooses_->gives_way(task->id);
+  gather_choices();  // whom the task has made ready before
   choices_.push_back({nullptr, &call, task->id});
   return true;
 }

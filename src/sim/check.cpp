@@ -361,6 +361,7 @@ private:
   check_result concluded(unsigned seeds) {
     check_result result{.seeds_run = seeds_run_, .runs = runs_, .schedule = schedule_};
     result.complete = explores() && is_complete_;
+    result.cut_short = !is_complete_;
     result.bounded = is_bounded_;
     // Fewer seeds or other plans than it is meant to have need not come by everything.
     if (!wanted_.plan && seeds >= options_.seeds) {

@@ -88,7 +88,7 @@ public:
   pct_strategy(std::uint64_t seed, const schedule& how)
       : strategy(how.detaching), seed_(seed ^ schedule_salt), lowest_(-std::int64_t{how.depth}) {
     if (how.steps == 0) return;
-    rng random(seed_);
+    rng random(~seed_);  // of seed_ comes the priority of site 0
     for (unsigned i = 1; i < how.depth; i++) changes_.push_back({1 + random.below(how.steps), std::int64_t{i} - how.depth});
     std::ranges::sort(changes_);
   }
@@ -98,7 +98,7 @@ public:
     const std::size_t picked = is_choice ? step(sites.size(), [sites](std::size_t i) { return host_entity(sites[i]); }) : 0;
     turns_ = is_choice && sites[picked] == last_turn_ ? turns_ + 1 : 0;
     last_turn_ = sites[picked];
-    if (turns_ == turns_max) put_behind(host_entity(last_turn_), --lowest_);
+    if (turns_ + 1 == turns_max) put_behind(host_entity(last_turn_), --lowest_);
     return picked;
   }
 

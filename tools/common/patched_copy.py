@@ -52,8 +52,11 @@ def bugs(root, folder, wanted):
 
 def run(command, folder, why):
     """What it prints; Misfit with `why` if it fails."""
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                          check=False, timeout=1200)
+    try:
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                              check=False, timeout=1200)
+    except (OSError, subprocess.TimeoutExpired) as wrong:
+        raise Misfit(f"{why}: {wrong}") from None
     if done.returncode != 0:
         raise Misfit(f"{why}: {done.stdout.strip()[-800:]}")
     return done.stdout

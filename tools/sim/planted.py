@@ -53,6 +53,7 @@ SECONDS_PER_DAY = 86_400
 Outcome = collections.namedtuple("Outcome", "end seed seeds plan what seconds")
 
 FAILED = re.compile(r"sim::check failed on seed (\d+), after (\d+) seeds?: (.*)")
+FAILED_AS_A_WHOLE = re.compile(r"sim::check failed: (.*)")  # not deterministic, or something was never true
 PLAN = re.compile(r"^  plan    (.*?)(?:, the least of .*)?$", re.MULTILINE)
 # What a process that dies says of the seed that it ran.
 DIED = re.compile(r"^levity: the seed(?: and the fault plan)? of a check that this was: "
@@ -90,6 +91,9 @@ def read_outcome(code, text, seconds):
     if failed:
         plan = PLAN.search(text, failed.end())
         return Outcome("fails", int(failed.group(1)), int(failed.group(2)), plan.group(1) if plan else "", failed.group(3), seconds)
+    as_a_whole = FAILED_AS_A_WHOLE.search(text)
+    if as_a_whole:
+        return Outcome("fails", 0, 0, "", as_a_whole.group(1), seconds)
     if code == 0 and PASSED.search(text):
         return Outcome("passes", 0, 0, "", "", seconds)
     died = list(DIED.finditer(text))

@@ -175,5 +175,12 @@ class Planted(unittest.TestCase):
             self.assertIn(why, told)
 
 
+class Outcomes(unittest.TestCase):
+    def test_a_check_that_fails_without_a_seed_has_played(self):
+        never = planted.read_outcome(1, "sim::check failed: in 4 seeds this was never true\n  sometimes \"it glows\"\n", 1.0)
+        self.assertEqual((never.end, never.seed, never.what), ("fails", 0, "in 4 seeds this was never true"))
+        self.assertIsNone(planted.read_outcome(1, "[  FAILED  ] 1 test\n", 1.0))
+
+
 if __name__ == "__main__":
     unittest.main()

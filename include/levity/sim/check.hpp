@@ -74,6 +74,7 @@ struct check_result {
   /// Of an exhaustive schedule: no order of any seed is left within schedule::delays_max.
   bool complete = false;
   bool bounded = false;            ///< schedule::delays_max has left something out
+  bool cut_short = false;          ///< schedule::runs_max has
   sim::schedule schedule{};        ///< of the run that failed
   std::vector<unsigned> choices{};  ///< of that run, if its schedule is exhaustive; those that are missing are 0
 
