@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/byte_words.hpp"
 #include "sim/disk_backend.hpp"
 #include "sim/sparse_bytes.hpp"
 
@@ -48,18 +49,9 @@ constexpr std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) noexcept {
 }
 
 std::uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
-  // Whole words by a copy of a constant size, which is a load; one of any size is a call.
-  constexpr std::size_t word_size = sizeof(std::uint64_t);
   std::uint64_t sum = bytes.size();
-  std::uint64_t word = 0;
-  for (; bytes.size() >= word_size; bytes = bytes.subspan(word_size)) {
-    std::memcpy(&word, bytes.data(), word_size);
-    sum = mixed(sum, word);
-  }
-  if (bytes.empty()) return sum;
-  word = 0;
-  std::memcpy(&word, bytes.data(), bytes.size());
-  return mixed(sum, word);
+  detail::each_word(bytes, [&sum](std::uint64_t word) noexcept { sum = mixed(sum, word); });
+  return sum;
 }
 
 std::uint64_t sum_of(std::string_view text) noexcept { return sum_of(std::as_bytes(std::span(text))); }

@@ -79,7 +79,10 @@ class Build:
 
     def __init__(self, root, folder):
         self.root, self.folder = root, folder
-        with open(os.path.join(folder, "compile_commands.json"), encoding="utf-8") as file:
+        commands = os.path.join(folder, "compile_commands.json")
+        if not os.path.exists(commands):
+            raise Misfit(f"{folder} is no build folder: there is no {commands}; make it by ./dev build")
+        with open(commands, encoding="utf-8") as file:
             self.known = {os.path.relpath(each["file"], root): each for each in json.load(file)}
 
     def place_of(self, bug):

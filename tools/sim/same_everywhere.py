@@ -50,7 +50,8 @@ def play(build, program, pattern):
     # The thread sanitizer's shadow memory does not fit every randomised layout.
     if "tsan" in os.path.basename(os.path.normpath(build)):
         command = ["setarch", platform.machine(), "-R", *command]
-    run = subprocess.run(command, cwd=build, env={**os.environ, "LEVITY_SIM_PRINT_HASHES": "1"}, stdin=subprocess.DEVNULL,
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEVITY_SIM_")}
+    run = subprocess.run(command, cwd=build, env={**environment, "LEVITY_SIM_PRINT_HASHES": "1"}, stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     if run.returncode != 0:
         words = run.stdout[-2000:] + run.stderr[-2000:]

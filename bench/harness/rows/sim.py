@@ -53,7 +53,8 @@ def seed(bench):
         raise Failure("reference_test is not built")
     samples = []
     for _ in range(3):
-        environment = {**os.environ, "LEVITY_SIM_SEEDS": str(seeds)}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LEVITY_SIM_")}
+        environment["LEVITY_SIM_SEEDS"] = str(seeds)
         since = time.monotonic()
         ran = subprocess.run([program, "--gtest_filter=order_check.what_was_acknowledged*"], capture_output=True, text=True,
                              errors="replace", timeout=600, check=False, env=environment,

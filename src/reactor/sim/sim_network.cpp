@@ -5,13 +5,13 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/byte_words.hpp"
 #include "reactor/sim/sim_address.hpp"
 #include "reactor/sim/sim_datagrams.hpp"
 #include "reactor/sim/sim_unix.hpp"
@@ -36,11 +36,6 @@ using sim_event::failed;
 
 io_error error_of(int code, const char* doing) noexcept { return io_error::from_errno(code, doing); }
 
-// The same word on every machine.
-std::uint64_t in_one_order(std::uint64_t word) noexcept {
-  return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
-}
-
 }  // namespace
 
 sim_network::sim_network(std::uint64_t seed) : seed_(seed), random_(seed) {}
@@ -55,16 +50,7 @@ sim_network::site::~site() = default;
 
 // Their number is traced beside them.
 void sim_network::trace_bytes(const std::byte* bytes, std::size_t size) noexcept {
-  constexpr std::size_t word_size = sizeof(std::uint64_t);
-  for (; size >= word_size; bytes += word_size, size -= word_size) {
-    std::uint64_t word;
-    std::memcpy(&word, bytes, word_size);
-    trace(in_one_order(word));
-  }
-  if (size == 0) return;
-  std::uint64_t word = 0;
-  std::memcpy(&word, bytes, size);
-  trace(in_one_order(word));
+  each_word({bytes, size}, [this](std::uint64_t word) noexcept { trace(word); });
 }
 
 void sim_network::trace_text(std::string_view text) noexcept {
