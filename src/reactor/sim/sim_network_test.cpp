@@ -412,6 +412,155 @@ TEST(sim_network, whose_bytes_are_never_acknowledged_gives_up_and_not_who_has_re
   EXPECT_EQ(c.read(*c.server).end, io_failure::reset);
 }
 
+// ---- when what was lost is sent again --------------------------------------------------------------------------------
+
+namespace {
+
+// 20 ms each way, always.
+struct far_connection : connection {
+  explicit far_connection(std::uint64_t seed = 1) : connection(seed) {
+    for (sim_link* each : {&net.link(a, b), &net.link(b, a)}) {
+      each->latency_ns = 20 * ms;
+      each->jitter_ns = 0;
+    }
+  }
+};
+
+}  // namespace
+
+TEST(sim_network, a_single_packet_is_sent_again_after_its_timeout_the_same_again_and_twice_as_long_each_time) {
+  // Timeouts of 240 ms. Who heals the link before the last of these, and after the one before it, has it 20 ms after that.
+  const std::array<std::int64_t, 5> again_ns{240 * ms, 480 * ms, 960 * ms, 1920 * ms, 3840 * ms};
+  for (std::size_t i = 0; i < again_ns.size(); i++) {
+    far_connection c;
+    c.cut_to(c.b);
+    EXPECT_EQ(c.write(*c.client, "x"), 1U);
+    c.pass(again_ns[i] - 10 * ms);
+    c.heal();
+    c.pass(29 * ms);
+    EXPECT_EQ(c.read(*c.server).bytes, "") << again_ns[i];
+    c.pass(2 * ms);
+    EXPECT_EQ(c.read(*c.server).bytes, "x") << again_ns[i];
+  }
+}
+
+TEST(sim_network, what_comes_behind_a_lost_packet_has_it_sent_again_a_round_trip_later) {
+  far_connection c;
+  c.cut_to(c.b);
+  EXPECT_EQ(c.write(*c.client, "a"), 1U);
+  c.heal();
+  c.pass(1 * ms);
+  EXPECT_EQ(c.write(*c.client, "b"), 1U);
+  c.pass(69 * ms);  // a round trip and a quarter, and the way
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(2 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "ab");
+}
+
+TEST(sim_network, the_last_of_several_packets_is_probed_for) {
+  far_connection c;
+  EXPECT_EQ(c.write(*c.client, "a"), 1U);
+  c.pass(1 * ms);
+  c.cut_to(c.b);
+  EXPECT_EQ(c.write(*c.client, "b"), 1U);
+  c.heal();
+  c.pass(107 * ms);  // two round trips, two ticks, and the way
+  EXPECT_EQ(c.read(*c.server).bytes, "a");
+  c.pass(2 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "b");
+}
+
+TEST(sim_network, what_is_written_at_one_time_is_one_packet) {
+  unsigned lost = 0;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    far_connection c(seed);
+    c.net.link(c.a, c.b).lost_per_million = 300'000;
+    EXPECT_EQ(c.write(*c.client, "a"), 1U);
+    EXPECT_EQ(c.write(*c.client, "b"), 1U);
+    c.pass(21 * ms);
+    const std::string got = c.read(*c.server).bytes;
+    EXPECT_TRUE(got.empty() || got == "ab") << got;
+    lost += got.empty() ? 1 : 0;
+  }
+  EXPECT_GT(lost, 15U);
+  EXPECT_LT(lost, 45U);
+}
+
+TEST(sim_network, of_many_packets_it_is_likelier_that_one_is_lost) {
+  unsigned lost = 0;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    far_connection c(seed);
+    c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+    c.net.link(c.a, c.b).lost_per_million = 100'000;
+    const std::string sent(10 * 1448, 'x');
+    EXPECT_EQ(c.write(*c.client, sent), sent.size());
+    c.pass(21 * ms);
+    lost += c.read(*c.server).bytes.size() < sent.size() ? 1 : 0;
+  }
+  EXPECT_GT(lost, 50U);  // 65 of 100, and some more where a write was cut short
+  EXPECT_LT(lost, 90U);
+}
+
+TEST(sim_network, a_large_answer_takes_three_round_trips) {
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    far_connection c(seed);
+    c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+    EXPECT_EQ(c.write(*c.client, std::string(65'536, 'x')), 65'536U);
+    c.pass(21 * ms);
+    std::size_t got = c.read(*c.server).bytes.size();
+    EXPECT_GT(got, 5U * 1448) << "seed " << seed;
+    EXPECT_LE(got, 10U * 1448);
+    c.pass(40 * ms);
+    got += c.read(*c.server).bytes.size();
+    EXPECT_GT(got, 20U * 1448) << "seed " << seed;
+    EXPECT_LE(got, 30U * 1448);
+    c.pass(40 * ms);
+    got += c.read(*c.server).bytes.size();
+    EXPECT_EQ(got, 65'536U) << "seed " << seed;
+  }
+}
+
+TEST(sim_network, who_hears_nothing_sends_no_more_than_a_window) {
+  far_connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+  c.cut_to(c.a);
+  EXPECT_EQ(c.write(*c.client, std::string(65'536, 'x')), 65'536U);
+  c.pass(10 * s);
+  std::size_t got = c.read(*c.server).bytes.size();
+  EXPECT_GT(got, 0U);
+  EXPECT_LE(got, 10U * 1448);
+  c.heal();
+  c.pass(30 * s);
+  got += c.read(*c.server).bytes.size();
+  EXPECT_EQ(got, 65'536U);
+}
+
+TEST(sim_network, who_has_closed_and_hears_nothing_gives_up_what_it_has_not_sent) {
+  far_connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+  c.cut_to(c.a);
+  EXPECT_EQ(c.write(*c.client, std::string(65'536, 'x')), 65'536U);
+  c.close(c.client);
+  c.pass(1200 * s);
+  EXPECT_LE(c.read(*c.server).bytes.size(), 10U * 1448);
+  c.close(c.server);
+  c.pass(10 * s);
+  EXPECT_EQ(c.net.sockets(), 1U);
+}
+
+TEST(sim_network, a_narrow_link_is_never_idle_while_there_is_something_to_send) {
+  far_connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+  c.net.link(c.a, c.b).bytes_per_second = 200'000;  // ten packets take longer than a round trip
+  EXPECT_EQ(c.write(*c.client, std::string(200'000, 'x')), 200'000U);
+  c.pass(1000 * ms);
+  std::size_t got = c.read(*c.server).bytes.size();
+  EXPECT_LT(got, 200'000U);
+  c.pass(150 * ms);  // headers, and the way
+  got += c.read(*c.server).bytes.size();
+  EXPECT_EQ(got, 200'000U);
+}
+
 // ---- a window that is full -------------------------------------------------------------------------------------------
 
 TEST(sim_network, who_waits_for_room_learns_that_its_peer_has_lost_power) {
