@@ -63,9 +63,8 @@ constexpr std::int64_t first_again_ns(unsigned lost, unsigned behind, bool is_al
 constexpr unsigned connect_retries = 6;
 constexpr unsigned data_retries = 15;
 
-/// How often Linux asks for the last word of a handshake (tcp_synack_retries), and how long a connection waits for it: about 63 s.
+/// How often Linux asks for the last word of a handshake (tcp_synack_retries): a connection waits for it for about 63 s.
 constexpr unsigned handshake_retries = 5;
-constexpr std::int64_t handshake_max_ns = 63'000'000'000;
 
 /// tcp(7): a connection with SO_KEEPALIVE that sets nothing else is asked after two hours, nine times, 75 s apart.
 constexpr int keep_alive_idle_s = 7200;

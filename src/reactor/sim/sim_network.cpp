@@ -749,6 +749,7 @@ void sim_network::request(socket& client) {
   client.request_lost = !passes(client.site, client.other_site);
   if (client.request_lost) record(sim_happening::kind::unanswered, client);
   client.requests++;
+  client.requested_ns = now_ns_;
   const std::int64_t at_ns = client.request_lost ? now_ns_ + backed_off_ns(connect_timeout_ns, client.requests)
                                                  : draw_arrival_ns(client.site, client.other_site, header_bytes);
   push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
@@ -757,7 +758,8 @@ void sim_network::request(socket& client) {
 // The request, or the answer to it, was lost: once more, after a while.
 void sim_network::ask_later(socket& client) {
   client.request_lost = true;
-  push_arrival(now_ns_ + backed_off_ns(connect_timeout_ns, client.requests), client.id, due::request);
+  const std::int64_t at_ns = client.requested_ns + backed_off_ns(connect_timeout_ns, client.requests);
+  push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
 }
 
 void sim_network::requested(socket& client) {
@@ -794,8 +796,7 @@ void sim_network::requested(socket& client) {
   if (far) {
     server.awaiting = true;
     server.listens = listener->id;
-    server.timer_ns = now_ns_ + handshake_max_ns;
-    push_arrival(server.timer_ns, server.id, due::timer);
+    answer_later(server);
     send(server, {.what = segment::kind::established});
     return ask_later(client);
   }
@@ -803,6 +804,23 @@ void sim_network::requested(socket& client) {
   listener->queue.push_back(server.id);
   send(server, {.what = segment::kind::established});
   if (listener->owes_read || one_in(2)) raise(*listener, can_read);
+}
+
+// It has been answered, and looks for the last word after a while.
+void sim_network::answer_later(socket& half) {
+  half.answers++;
+  half.timer_ns = now_ns_ + backed_off_ns(connect_timeout_ns, half.answers);
+  push_arrival(half.timer_ns, half.id, due::timer);
+}
+
+// Which has not come: the answer may have been lost.
+void sim_network::answer_again(socket& half) {
+  if (half.answers > handshake_retries) return abandon(half);
+  answer_later(half);
+  const socket* client = find(half.other);
+  const auto answers = [](const segment& each) { return each.what == segment::kind::established; };
+  if (client == nullptr || !client->connecting || std::ranges::any_of(client->inbound, answers)) return;
+  send(half, {.what = segment::kind::established});
 }
 
 // The last word of a handshake has come.
@@ -986,7 +1004,7 @@ void sim_network::arm(socket& s) {
 // Its timer has come.
 void sim_network::look(socket& s) {
   s.timer_ns = no_time;
-  if (s.awaiting) return abandon(s);  // nobody has confirmed it
+  if (s.awaiting) return answer_again(s);
   if (!can_ask(s)) return;
   if (has_to_ask(s)) {
     if (s.retry_ns <= now_ns_) {

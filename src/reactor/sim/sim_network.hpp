@@ -25,7 +25,7 @@
 // the wiser: half-open. Sent only once are
 //   a reset        whoever goes on sending meets another one
 //   room (credit)  what was lost goes with the next packet that passes
-//   the answer to a request for a connection; the request is repeated until there is one
+//   the answer to a request for a connection; the request is repeated until there is one, and the answer until there is a last word
 // So a sender asks (`timer`) while it does not know whether what it sent has come (`unsure`), while it wants to write and its
 // window is full, and, with SO_KEEPALIVE, while it hears nothing. A question that passes both ways brings the room that is owed, or
 // a reset. One that is never answered ends in ETIMEDOUT.
@@ -188,7 +188,9 @@ private:
     bool connecting = false;
     bool request_lost = false;
     std::uint8_t requests = 0;  // sent to connect
+    std::int64_t requested_ns = 0;  // when the last one was
     bool awaiting = false;      // made by a request, and not confirmed yet
+    std::uint8_t answers = 0;   // sent to that request
     number listens = nobody;    // whose request it was made by
     bool closed = false;  // by close(), or nobody will ever accept it
     bool over = false;
@@ -312,6 +314,8 @@ private:
   void request(socket& client);
   void requested(socket& client);
   void ask_later(socket& client);
+  void answer_later(socket& half);
+  void answer_again(socket& half);
   void confirm(socket& half, segment what);
   void refuse(socket& client);
   void arrive(socket& s, segment what);

@@ -233,6 +233,23 @@ TEST(sim_network, an_answer_that_was_lost_comes_with_the_next_request) {
   EXPECT_EQ(w.accept(*listener), nullptr) << "one connection, however often it was asked for";
 }
 
+TEST(sim_network, an_answer_that_was_lost_is_sent_again_by_who_has_answered) {
+  two_sites w;
+  endpoint* listener = w.listen();
+  w.cut();
+  endpoint* client = w.start();
+  w.pass(500 * ms);
+  w.cut_to(w.b, false);
+  w.pass(1 * s);  // the request came after 1 s, and would be made again after 3 s
+  w.heal();
+  w.pass(480 * ms);
+  EXPECT_EQ(w.connected(*client), io_failure::would_block);
+  w.pass(40 * ms);
+  EXPECT_EQ(w.connected(*client), std::nullopt);
+  w.pass(1 * ms);
+  EXPECT_NE(w.accept(*listener), nullptr);
+}
+
 TEST(sim_network, a_connection_whose_handshake_has_not_ended_is_not_accepted) {
   two_sites w;
   endpoint* listener = w.listen();
