@@ -31,8 +31,8 @@ def band(simulated, name, count, factor):
 
 
 def compare(kernel, simulated, factors=None):
-    """A row for each quantile: its name, the kernel's, the simulation's, the band, and whether the kernel's lies within; of one that
-    is not judged neither."""
+    """A row for each quantile: its name, the kernel's, the simulation's, the band, and whether the kernel's lies within; for one
+    that is not judged there is no band."""
     if not kernel or not simulated:
         raise ValueError("nothing to compare")
     kernel, simulated = sorted(kernel), sorted(simulated)
