@@ -530,6 +530,7 @@ void sim_network::set_off_between(socket& from, socket& to, segment& what) {
   std::int64_t out_ns = now_ns_;
   if (came > 0) out_ns = leave_ns(by, std::min(size, came * packet_bytes) + (joins ? 0 : came * header_bytes));
   // Who is sent again the first time has others behind it that are sent now.
+  what.lost = true;
   if (lost > 0 && !is_first && has_passed_now(to)) behind++;
   const unsigned sent_before = from.congestion.sent;
   what.lost = false;

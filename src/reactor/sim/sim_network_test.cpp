@@ -897,7 +897,7 @@ void write_from(two_sites& w, stream_end& from, std::size_t size, rng& random) {
   from.written += text.substr(0, w.write(*from.at, text));
 }
 
-void random_action(two_sites& w, pair_of_ends& chosen, rng& random) {
+void random_action(two_sites& w, pair_of_ends& chosen, rng& random, std::size_t most) {
   const std::size_t which = random.below(2);
   stream_end& one = chosen.of[which];
   stream_end& other = chosen.of[1 - which];
@@ -921,7 +921,7 @@ void random_action(two_sites& w, pair_of_ends& chosen, rng& random) {
       break;
     default:
       if (random.below(2) == 0) {
-        write_from(w, one, 1 + random.below(3000), random);
+        write_from(w, one, 1 + random.below(most), random);
       } else {
         read_into(w, one, other);
       }
@@ -949,9 +949,14 @@ void wild_run(std::uint64_t seed) {
     }
   };
   if (seed % 2 == 0) keep_all_alive();
+  // Over a long way more is sent than may be on it.
+  const bool is_far = seed % 3 == 0;
+  const std::size_t most = is_far ? 60'000 : 3000;
+  if (is_far) w.net.link(w.a, w.b).latency_ns = w.net.link(w.b, w.a).latency_ns = 20 * ms;
+  if (seed % 9 == 0) w.net.link(w.a, w.b).bytes_per_second = 300'000;
   std::vector<endpoint*> late;
   for (int i = 0; i < 200; i++) {
-    random_action(w, pairs[random.below(pairs.size())], random);
+    random_action(w, pairs[random.below(pairs.size())], random, most);
     if (testing::Test::HasFatalFailure()) return;
     if (i % 50 == 25) late.push_back(w.start());
   }
