@@ -156,10 +156,11 @@ void sim_network::next_arrival_at(socket& to) {
   // What has come meanwhile had to wait for this one.
   segment& next = still->inbound.front();
   if (!passes_by) next.since_ns = now_ns_;
-  // Whoever waited for a timeout goes on when he hears that it has come.
+  // Whoever waited for a timeout goes on with the next one when he hears that this one has come.
   if (is_again && next.lost && !next.held && is_of_stream(next)) {
     const sim_link& back = link(still->site, still->other_site);
-    next.arrival_ns = std::min(next.arrival_ns, now_ns_ + back.latency_ns + back.jitter_ns / 2);
+    const std::int64_t heard_ns = now_ns_ + back.latency_ns + back.jitter_ns / 2;
+    next.arrival_ns = next.arrival_ns > now_ns_ ? std::min(next.arrival_ns, heard_ns) : heard_ns;
     return push_arrival(next.arrival_ns, id);
   }
   if (next.arrival_ns <= now_ns_) push_arrival(now_ns_, id);
@@ -529,9 +530,6 @@ void sim_network::set_off_between(socket& from, socket& to, segment& what) {
   const std::size_t came = what.packets - lost;
   std::int64_t out_ns = now_ns_;
   if (came > 0) out_ns = leave_ns(by, std::min(size, came * packet_bytes) + (joins ? 0 : came * header_bytes));
-  // Who is sent again the first time has others behind it that are sent now.
-  what.lost = true;
-  if (lost > 0 && !is_first && has_passed_now(to)) behind++;
   const unsigned sent_before = from.congestion.sent;
   what.lost = false;
   if (is_of_stream(what)) {
@@ -564,11 +562,6 @@ void sim_network::set_off_between(socket& from, socket& to, segment& what) {
     from.congestion.time_out(what.arrival_ns, trip_ns, is_first);
   }
   if (from.user_timeout_ns > 0) what.arrival_ns = std::min(what.arrival_ns, what.since_ns + from.user_timeout_ns);
-}
-
-bool sim_network::has_passed_now(const socket& to) const noexcept {
-  return std::ranges::any_of(
-      to.inbound, [this](const segment& each) { return !each.lost && is_of_stream(each) && each.out_ns == now_ns_; });
 }
 
 // Packets that are sent now pass: what was lost before them, and was not sent again after a timeout, is sent again when they have

@@ -306,7 +306,6 @@ private:
   void set_off(socket& from, socket& to, segment& what);
   void set_off_between(socket& from, socket& to, segment& what);
   void put_on_its_way(socket& to, segment& what);
-  [[nodiscard]] bool has_passed_now(const socket& to) const noexcept;
   void tell_of_lost(socket& from, socket& to, std::int64_t at_ns);
   void send_held(socket& from, socket& to);
   bool send_due(socket& to);

@@ -474,6 +474,39 @@ TEST(sim_network, what_comes_behind_a_lost_packet_has_it_sent_again_a_round_trip
   EXPECT_EQ(c.read(*c.server).bytes, "ab");
 }
 
+TEST(sim_network, all_that_was_lost_before_a_packet_that_comes_is_sent_again_at_once) {
+  far_connection c;
+  c.cut_to(c.b);
+  for (const char* each : {"a", "b"}) {
+    EXPECT_EQ(c.write(*c.client, each), 1U);
+    c.pass(1 * ms);
+  }
+  c.heal();
+  EXPECT_EQ(c.write(*c.client, "c"), 1U);
+  c.pass(69 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(2 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "abc");
+}
+
+TEST(sim_network, who_has_waited_for_a_timeout_sends_the_next_packet_when_the_first_has_been_heard_of) {
+  far_connection c;
+  c.cut_to(c.b);
+  EXPECT_EQ(c.write(*c.client, "a"), 1U);
+  c.pass(50 * ms);
+  EXPECT_EQ(c.write(*c.client, "b"), 1U);
+  c.pass(950 * ms);
+  c.heal();
+  c.pass(930 * ms);  // "a" is sent again after 1.92 s
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(20 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "a");
+  c.pass(25 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(10 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "b");
+}
+
 TEST(sim_network, the_last_of_several_packets_is_probed_for) {
   far_connection c;
   EXPECT_EQ(c.write(*c.client, "a"), 1U);
