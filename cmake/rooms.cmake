@@ -700,6 +700,12 @@ function(levity_tests)
     target_link_libraries(http_witness PRIVATE levity_http levity levity_flags)
     add_dependencies(test_programs http_witness)
   endif()
+  # What is asked over the network of a kernel and over a simulated one: tests/network/against_kernel.py.
+  if(TARGET levity_sim)
+    add_executable(network_scenario ${PROJECT_SOURCE_DIR}/tests/network/scenario.cpp)
+    target_link_libraries(network_scenario PRIVATE levity_sim levity levity_flags)
+    add_dependencies(test_programs network_scenario)
+  endif()
   # Programs that must not compile, with the message that their first line names: `// expect: <regular expression>`, or
   # `// expect g++12: ...` where others compile it.
   set(gcc_before_13 FALSE)

@@ -36,6 +36,12 @@ using sim_event::failed;
 
 io_error error_of(int code, const char* doing) noexcept { return io_error::from_errno(code, doing); }
 
+// How long so many bytes are on their way out.
+std::int64_t takes_ns(const sim_link& by, std::size_t bytes) noexcept {
+  if (by.bytes_per_second == 0) return 0;
+  return static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
+}
+
 }  // namespace
 
 sim_network::sim_network(std::uint64_t seed) : seed_(seed), random_(seed) {}
@@ -104,9 +110,11 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
 
 // The first segment on its way to a socket is due. It may have been dropped since: then another one is first, or none.
 void sim_network::next_arrival_at(socket& to) {
-  if (to.inbound.empty() || to.inbound.front().arrival_ns > now_ns_) return;
   const number id = to.id;
+  if (crosses(to) && !send_due(to)) return;
+  if (to.inbound.empty() || to.inbound.front().arrival_ns > now_ns_) return;
   const bool passes_by = to.inbound.front().what == segment::kind::credit;
+  const bool is_again = to.inbound.front().attempts > 0;
   if (to.inbound.front().lost || !sites_[to.site]->has_power) {
     if (send_again(to)) return;
   } else {
@@ -123,7 +131,52 @@ void sim_network::next_arrival_at(socket& to) {
   // What has come meanwhile had to wait for this one.
   segment& next = still->inbound.front();
   if (!passes_by) next.since_ns = now_ns_;
+  // Whoever waited for a timeout goes on with the next one when he hears that this one has come.
+  if (is_again && next.lost && !next.held && is_of_stream(next)) {
+    const sim_link& back = link(still->site, still->other_site);
+    const std::int64_t heard_ns = now_ns_ + back.latency_ns + back.jitter_ns / 2;
+    next.arrival_ns = next.arrival_ns > now_ns_ ? std::min(next.arrival_ns, heard_ns) : heard_ns;
+    return push_arrival(next.arrival_ns, id);
+  }
   if (next.arrival_ns <= now_ns_) push_arrival(now_ns_, id);
+}
+
+// Between sites: what waits behind others to be sent, or to be sent again because those have told of it. False: its receiver is
+// gone.
+bool sim_network::send_due(socket& to) {
+  for (std::size_t i = 0; i < to.inbound.size(); i++) {
+    segment& each = to.inbound[i];
+    if (!each.lost || each.arrival_ns > now_ns_) continue;
+    socket* from = find(each.from);
+    if (from == nullptr || from->over) return true;  // see send_again()
+    if (!each.held) {
+      if (i == 0 || each.attempts > 1 || !is_of_stream(each)) continue;
+      each.attempts++;
+      set_off(*from, to, each);
+      push_arrival(each.arrival_ns, to.id);
+      continue;
+    }
+    if (!from->unsure || is_open(to.site, from->site)) {
+      send_held(*from, to);
+      return true;
+    }
+    // Nobody tells that there is room on the way.
+    if (++each.attempts > data_retries) return give_up(*from, to);
+    each.arrival_ns = now_ns_ + backed_off_ns(timeout_ns(from->site, to.site), each.attempts);
+    push_arrival(each.arrival_ns, to.id);
+    return true;
+  }
+  return true;
+}
+
+// On what is on its way to a socket. False: that is gone, too.
+bool sim_network::give_up(socket& from, socket& to) {
+  const number id = to.id;
+  to.inbound.clear();
+  break_off(from, ETIMEDOUT);
+  socket* still = find(id);
+  if (still != nullptr && crosses(*still)) erase_if_done(*still);
+  return find(id) != nullptr;
 }
 
 // The first segment on its way to a socket has not come there. False: it is gone, and what is behind it may come.
@@ -147,16 +200,14 @@ bool sim_network::send_again(socket& to) {
   }
   const bool confirms = first.what == kind::confirmed;
   const bool too_long = !confirms && from->user_timeout_ns > 0 && now_ns_ - first.since_ns >= from->user_timeout_ns;
-  if (++first.attempts > (confirms ? handshake_retries : data_retries) || too_long) {
+  if (++first.attempts > (confirms ? handshake_retries : 1 + data_retries) || too_long) {
     if (confirms) {
       // The server's kernel forgets the half; the client believes that it is connected until it says something.
       to.inbound.pop_front();
       if (to.awaiting) abandon(to);
       return false;
     }
-    to.inbound.clear();
-    break_off(*from, ETIMEDOUT);
-    if (socket* still = find(id); still != nullptr && crosses(*still)) erase_if_done(*still);
+    give_up(*from, to);
     return true;
   }
   set_off(*from, to, first);
@@ -369,12 +420,12 @@ bool sim_network::passes(site_number from, site_number to) noexcept {
   return by.lost_per_million == 0 || draw(1'000'000) >= by.lost_per_million;
 }
 
-std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept {
-  if (from == to) {
-    const std::uint64_t spread = one_in(64) ? slow_latency_ns_spread : latency_ns_spread;
-    return now_ns_ + static_cast<std::int64_t>(latency_ns_min + draw(spread));
-  }
-  sim_link& by = link(from, to);
+bool sim_network::is_open(site_number from, site_number to) noexcept {
+  return !link(from, to).cut && sites_[from]->has_power && sites_[to]->has_power;
+}
+
+// When the last of so many bytes is out, if they are sent now.
+std::int64_t sim_network::leave_ns(sim_link& by, std::size_t bytes) noexcept {
   std::int64_t out_ns = now_ns_;
   // What waits to get out does so as fast as the link now is.
   if (const std::uint64_t before = std::exchange(by.busy_rate, by.bytes_per_second); before != by.busy_rate) {
@@ -385,12 +436,36 @@ std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std:
                                           : 0);
   }
   if (by.bytes_per_second > 0) {
-    out_ns = std::max(out_ns, by.busy_until_ns) +
-             static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
+    out_ns = std::max(out_ns, by.busy_until_ns) + takes_ns(by, bytes);
     by.busy_until_ns = out_ns;
   }
-  const std::int64_t jitter_ns = by.jitter_ns > 0 ? static_cast<std::int64_t>(draw(static_cast<std::uint64_t>(by.jitter_ns))) : 0;
-  return out_ns + by.latency_ns + jitter_ns;
+  return out_ns;
+}
+
+std::int64_t sim_network::draw_latency_ns(const sim_link& by) noexcept {
+  return by.latency_ns + (by.jitter_ns > 0 ? static_cast<std::int64_t>(draw(static_cast<std::uint64_t>(by.jitter_ns))) : 0);
+}
+
+std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept {
+  if (from == to) {
+    const std::uint64_t spread = one_in(64) ? slow_latency_ns_spread : latency_ns_spread;
+    return now_ns_ + static_cast<std::int64_t>(latency_ns_min + draw(spread));
+  }
+  sim_link& by = link(from, to);
+  const std::int64_t out_ns = leave_ns(by, bytes);
+  return out_ns + draw_latency_ns(by);
+}
+
+// As who sends has measured it: with what waits in front of the link.
+std::int64_t sim_network::round_trip_ns(site_number from, site_number to) noexcept {
+  const sim_link& there = link(from, to);
+  const sim_link& back = link(to, from);
+  const std::int64_t queue_ns = there.bytes_per_second > 0 ? std::max(there.busy_until_ns - now_ns_, std::int64_t{0}) : 0;
+  return queue_ns + there.latency_ns + back.latency_ns + (there.jitter_ns + back.jitter_ns) / 2;
+}
+
+std::int64_t sim_network::timeout_ns(site_number from, site_number to) noexcept {
+  return retransmission_timeout_ns(round_trip_ns(from, to), link(from, to).jitter_ns + link(to, from).jitter_ns);
 }
 
 void sim_network::record(sim_happening::kind what, const socket& at, std::size_t bytes) const noexcept {
@@ -399,19 +474,92 @@ void sim_network::record(sim_happening::kind what, const socket& at, std::size_t
 
 // Says when it arrives, or when it is sent again.
 void sim_network::set_off(socket& from, socket& to, segment& what) {
-  what.lost = !passes(from.site, to.site);
   what.out_ns = now_ns_;
-  if (what.lost) {
-    record(sim_happening::kind::lost, from, what.bytes.size());
-    const std::int64_t round_trip_ns = 2 * link(from.site, to.site).latency_ns;
-    const bool connects = what.what == segment::kind::confirmed;
-    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, connects, round_trip_ns);
-    if (from.user_timeout_ns > 0 && !connects) what.arrival_ns = std::min(what.arrival_ns, what.since_ns + from.user_timeout_ns);
+  if (crosses(from)) {
+    set_off_between(from, to, what);
   } else {
-    what.credit += std::exchange(from.credit_owed, 0);
-    what.arrival_ns = draw_arrival_ns(from.site, to.site, what.bytes.size() + 40);
+    what.arrival_ns = draw_arrival_ns(from.site, to.site, what.bytes.size());
   }
   what.arrival_ns = std::max(what.arrival_ns, now_ns_ + 1);
+}
+
+// Of the packets that have to be sent, some are lost. Those have to be sent again, and all of it arrives when they do.
+void sim_network::set_off_between(socket& from, socket& to, segment& what) {
+  unsigned lost = 0;
+  unsigned before = 0;  // the first that is lost
+  unsigned behind = 0;  // the last
+  const auto count = [&](bool comes) {
+    if (comes) {
+      (lost == 0 ? before : behind)++;
+    } else {
+      lost++;
+      behind = 0;
+    }
+  };
+  const bool is_first = what.attempts == 0;
+  const std::size_t size = what.bytes.size();
+  const bool joins = is_first && is_of_stream(what) && from.open_packet_ns == now_ns_ && size <= from.open_packet_room;
+  if (joins) {
+    from.open_packet_room -= size;
+    count(!from.open_packet_lost);
+  } else {
+    for (unsigned i = 0; i < what.packets; i++) count(passes(from.site, to.site));
+    if (is_first && is_of_stream(what)) {
+      from.open_packet_ns = now_ns_;
+      from.open_packet_room = what.packets * packet_bytes - size;
+      from.open_packet_lost = lost > 0 && behind == 0;
+    }
+  }
+  sim_link& by = link(from.site, to.site);
+  const sim_link& back = link(to.site, from.site);
+  const std::int64_t trip_ns = round_trip_ns(from.site, to.site);
+  const std::int64_t waits_ns = timeout_ns(from.site, to.site);
+  const std::size_t came = what.packets - lost;
+  std::int64_t out_ns = now_ns_;
+  if (came > 0) out_ns = leave_ns(by, std::min(size, came * packet_bytes) + (joins ? 0 : came * header_bytes));
+  const unsigned sent_before = from.congestion.sent;
+  what.lost = false;
+  if (is_of_stream(what)) {
+    const std::int64_t rest_ns = came > 1 ? takes_ns(by, (came - 1) * (packet_bytes + header_bytes)) : 0;
+    const std::int64_t arrives_ns = std::max(out_ns - rest_ns, now_ns_) + by.latency_ns;
+    const std::int64_t heard_ns = arrives_ns + back.latency_ns + (by.jitter_ns + back.jitter_ns) / 2;
+    from.congestion.add(joins ? 0 : what.packets, now_ns_, arrives_ns, heard_ns);
+    if (came > 0 && !joins) tell_of_lost(from, to, now_ns_ + (came >= 3 ? trip_ns : trip_ns + trip_ns / 4));
+  }
+  if (lost == 0) {
+    what.credit += std::exchange(from.credit_owed, 0);
+    what.arrival_ns = out_ns + draw_latency_ns(by);
+    return;
+  }
+  record(sim_happening::kind::lost, from, size);
+  what.lost = true;
+  what.packets = lost;
+  if (!is_of_stream(what)) {
+    what.arrival_ns = now_ns_ + backed_off_ns(connect_timeout_ns, what.attempts + 1U);
+    return;
+  }
+  // Over a path that is cut nobody hears a probe.
+  const unsigned heard_of = is_open(from.site, to.site) ? lost : 1;
+  const bool is_told = is_first || (what.attempts == 1 && behind > 0);
+  what.arrival_ns = now_ns_ + (is_told ? first_again_ns(heard_of, behind, from.congestion.sent <= 1, trip_ns, waits_ns)
+                                       : backed_off_ns(waits_ns, what.attempts));
+  if (came > 0 || behind > 0) {
+    from.congestion.lose(sent_before + before);
+  } else {
+    from.congestion.time_out(what.arrival_ns, trip_ns, is_first);
+  }
+  if (from.user_timeout_ns > 0) what.arrival_ns = std::min(what.arrival_ns, what.since_ns + from.user_timeout_ns);
+}
+
+// Packets that are sent now pass: what was lost before them, and was not sent again after a timeout, is sent again when they have
+// been heard of.
+void sim_network::tell_of_lost(socket& from, socket& to, std::int64_t at_ns) {
+  for (segment& each : to.inbound) {
+    if (!each.lost || each.held || each.attempts > 1 || !is_of_stream(each) || each.arrival_ns <= at_ns) continue;
+    each.arrival_ns = at_ns;
+    from.congestion.over_ns = std::min(from.congestion.over_ns, at_ns);
+    push_arrival(at_ns, to.id);
+  }
 }
 
 void sim_network::send(socket& from, segment what) {
@@ -422,23 +570,75 @@ void sim_network::send(socket& from, segment what) {
   if (far && from.over) return;
   what.from = from.id;
   what.since_ns = now_ns_;
+  if (far && is_of_stream(what)) {
+    what.lost = what.held = true;
+    what.arrival_ns = no_time;
+    what.packets = packets_of(what.bytes.size());
+    if (!there->inbound.empty() && there->inbound.back().held) {
+      segment& last = there->inbound.back();
+      if (what.what != segment::kind::data) return there->inbound.push_back(std::move(what));
+      last.bytes.insert(last.bytes.end(), what.bytes.begin(), what.bytes.end());
+      last.packets = packets_of(last.bytes.size());
+      return;
+    }
+    there->inbound.push_back(std::move(what));
+    return send_held(from, *there);
+  }
   set_off(from, *there, what);
   if (far && what.lost && what.what == segment::kind::established) return;  // the client asks again
-  what.arrival_ns = std::max(what.arrival_ns, there->last_arrival_ns + 1);
+  put_on_its_way(*there, what);
+  there->inbound.push_back(std::move(what));
+}
+
+// It has been set off, and comes behind what was before.
+void sim_network::put_on_its_way(socket& to, segment& what) {
+  what.arrival_ns = std::max(what.arrival_ns, to.last_arrival_ns + 1);
   if (!what.lost) {
-    there->last_arrival_ns = what.arrival_ns;
+    to.last_arrival_ns = what.arrival_ns;
     // Whatever comes from a client confirms the connection, too.
-    if (!there->inbound.empty()) {
-      if (segment& first = there->inbound.front(); first.lost && first.what == segment::kind::confirmed) {
+    if (!to.inbound.empty()) {
+      if (segment& first = to.inbound.front(); first.lost && first.what == segment::kind::confirmed) {
         first.lost = false;
         first.out_ns = now_ns_;
         first.arrival_ns = what.arrival_ns;
       }
     }
   }
-  const std::int64_t arrival_ns = what.arrival_ns;
-  there->inbound.push_back(std::move(what));
-  push_arrival(arrival_ns, there->id);
+  push_arrival(what.arrival_ns, to.id);
+}
+
+// As many packets as may be on the way. What is left waits until this round trip is over.
+void sim_network::send_held(socket& from, socket& to) {
+  const auto first_held = std::ranges::find_if(to.inbound, [](const segment& each) { return each.held; });
+  auto next = static_cast<std::size_t>(first_held - to.inbound.begin());
+  for (; next < to.inbound.size(); next++) {
+    const unsigned room = from.congestion.room(now_ns_, timeout_ns(from.site, to.site));
+    if (to.inbound[next].what == segment::kind::data) {
+      if (room == 0) break;
+      if (to.inbound[next].packets > room) {
+        std::vector<std::byte>& bytes = to.inbound[next].bytes;
+        const auto cut = bytes.begin() + static_cast<std::ptrdiff_t>(room * packet_bytes);
+        segment rest{.what = segment::kind::data, .lost = true, .held = true, .packets = to.inbound[next].packets - room};
+        rest.from = from.id;
+        rest.since_ns = now_ns_;
+        rest.arrival_ns = no_time;
+        rest.bytes.assign(cut, bytes.end());
+        bytes.erase(cut, bytes.end());
+        to.inbound[next].packets = room;
+        to.inbound.insert(to.inbound.begin() + static_cast<std::ptrdiff_t>(next) + 1, std::move(rest));
+      }
+    }
+    segment& what = to.inbound[next];
+    what.held = false;
+    what.attempts = 0;
+    set_off(from, to, what);
+    put_on_its_way(to, what);
+  }
+  if (next == to.inbound.size()) return;
+  const std::int64_t at_ns = std::max(from.congestion.over_ns, now_ns_ + 1);
+  if (to.inbound[next].arrival_ns == at_ns) return;
+  to.inbound[next].arrival_ns = at_ns;
+  push_arrival(at_ns, to.id);
 }
 
 // Of bytes that were read.
@@ -457,7 +657,7 @@ void sim_network::send_credit(socket& from, std::size_t bytes) {
 // All that is owed, between sites, by a packet that passes. It does not wait for what was lost before.
 void sim_network::push_credit(socket& from, socket& to) {
   segment what{.what = segment::kind::credit, .out_ns = now_ns_, .credit = std::exchange(from.credit_owed, 0), .from = from.id};
-  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, 40), now_ns_ + 1);
+  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, header_bytes), now_ns_ + 1);
   const auto before = std::ranges::find_if(to.inbound, [](const segment& each) { return each.lost; });
   if (before != to.inbound.begin()) what.arrival_ns = std::max(what.arrival_ns, std::prev(before)->arrival_ns + 1);
   if (before == to.inbound.end()) {
@@ -489,7 +689,7 @@ void sim_network::push_reset(socket& from, socket& to) {
     });
   }
   segment what{.what = segment::kind::rst, .out_ns = now_ns_, .from = from.id};
-  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, 40), now_ns_ + 1);
+  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, header_bytes), now_ns_ + 1);
   if (!to.inbound.empty()) what.arrival_ns = std::max(what.arrival_ns, to.inbound.back().arrival_ns + 1);
   to.last_arrival_ns = what.arrival_ns;
   const std::int64_t arrival_ns = what.arrival_ns;
@@ -530,15 +730,17 @@ void sim_network::request(socket& client) {
   client.request_lost = !passes(client.site, client.other_site);
   if (client.request_lost) record(sim_happening::kind::unanswered, client);
   client.requests++;
-  const std::int64_t at_ns = client.request_lost ? now_ns_ + retransmission_timeout_ns(client.requests, true, 0)
-                                                 : draw_arrival_ns(client.site, client.other_site, 40);
+  client.requested_ns = now_ns_;
+  const std::int64_t at_ns = client.request_lost ? now_ns_ + backed_off_ns(connect_timeout_ns, client.requests)
+                                                 : draw_arrival_ns(client.site, client.other_site, header_bytes);
   push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
 }
 
 // The request, or the answer to it, was lost: once more, after a while.
 void sim_network::ask_later(socket& client) {
   client.request_lost = true;
-  push_arrival(now_ns_ + retransmission_timeout_ns(client.requests, true, 0), client.id, due::request);
+  const std::int64_t at_ns = client.requested_ns + backed_off_ns(connect_timeout_ns, client.requests);
+  push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
 }
 
 void sim_network::requested(socket& client) {
@@ -575,8 +777,7 @@ void sim_network::requested(socket& client) {
   if (far) {
     server.awaiting = true;
     server.listens = listener->id;
-    server.timer_ns = now_ns_ + handshake_max_ns;
-    push_arrival(server.timer_ns, server.id, due::timer);
+    answer_later(server);
     send(server, {.what = segment::kind::established});
     return ask_later(client);
   }
@@ -584,6 +785,23 @@ void sim_network::requested(socket& client) {
   listener->queue.push_back(server.id);
   send(server, {.what = segment::kind::established});
   if (listener->owes_read || one_in(2)) raise(*listener, can_read);
+}
+
+// It has been answered, and looks for the last word after a while.
+void sim_network::answer_later(socket& half) {
+  half.answers++;
+  half.timer_ns = now_ns_ + backed_off_ns(connect_timeout_ns, half.answers);
+  push_arrival(half.timer_ns, half.id, due::timer);
+}
+
+// Which has not come: the answer may have been lost.
+void sim_network::answer_again(socket& half) {
+  if (half.answers > handshake_retries) return abandon(half);
+  answer_later(half);
+  const socket* client = find(half.other);
+  const auto answers = [](const segment& each) { return each.what == segment::kind::established; };
+  if (client == nullptr || !client->connecting || std::ranges::any_of(client->inbound, answers)) return;
+  send(half, {.what = segment::kind::established});
 }
 
 // The last word of a handshake has come.
@@ -596,7 +814,7 @@ void sim_network::confirm(socket& half, segment what) {
   }
   if (listener->queue.size() >= listener->backlog) {  // not heard, as a kernel does: there will be another one
     what.lost = true;
-    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, true, 0);
+    what.arrival_ns = now_ns_ + backed_off_ns(connect_timeout_ns, what.attempts + 1U);
     push_arrival(what.arrival_ns, half.id);
     half.inbound.push_front(std::move(what));
     return;
@@ -613,7 +831,7 @@ void sim_network::confirm(socket& half, segment what) {
 void sim_network::refuse(socket& client) {
   if (!passes(client.other_site, client.site)) return ask_later(client);
   segment what{.what = segment::kind::rst};
-  what.arrival_ns = std::max(draw_arrival_ns(client.other_site, client.site, 40), client.last_arrival_ns + 1);
+  what.arrival_ns = std::max(draw_arrival_ns(client.other_site, client.site, header_bytes), client.last_arrival_ns + 1);
   client.last_arrival_ns = what.arrival_ns;
   push_arrival(what.arrival_ns, client.id);
   client.inbound.push_back(std::move(what));
@@ -655,6 +873,7 @@ void sim_network::arrive(socket& s, segment what) {
       s.heard_ns = now_ns_;
       s.unanswered = 0;
       if (what.out_ns > s.unsure_ns) s.unsure = false;
+      s.congestion.hear(now_ns_, what.out_ns);
       if (what.what != segment::kind::credit && what.credit > 0) take_credit(s, what.credit);
     }
   }
@@ -733,8 +952,7 @@ bool sim_network::has_to_ask(const socket& s) const noexcept {
 }
 
 std::int64_t sim_network::next_retry_ns(const socket& s) noexcept {
-  const std::int64_t round_trip_ns = 2 * link(s.site, s.other_site).latency_ns;
-  std::int64_t at_ns = now_ns_ + retransmission_timeout_ns(s.retries + 1, false, round_trip_ns);
+  std::int64_t at_ns = now_ns_ + backed_off_ns(timeout_ns(s.site, s.other_site), s.retries + 1);
   if (s.user_timeout_ns > 0) at_ns = std::min(at_ns, s.stalled_ns + s.user_timeout_ns);
   return std::max(at_ns, now_ns_ + 1);
 }
@@ -767,7 +985,7 @@ void sim_network::arm(socket& s) {
 // Its timer has come.
 void sim_network::look(socket& s) {
   s.timer_ns = no_time;
-  if (s.awaiting) return abandon(s);  // nobody has confirmed it
+  if (s.awaiting) return answer_again(s);
   if (!can_ask(s)) return;
   if (has_to_ask(s)) {
     if (s.retry_ns <= now_ns_) {

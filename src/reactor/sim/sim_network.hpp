@@ -15,17 +15,20 @@
 //             was sent, after a latency drawn for each
 //   link      what happens to segments between two sites, in each direction (sim_link.hpp)
 //   window    how many bytes may be on the way to, or unread at, the peer; room comes back when the peer's credit arrives
+//   packet    between sites, what is lost or not: a segment of data is as many as its bytes need (sim_link.hpp). So many of them
+//             may be on the way as the sender has found out that the path bears (sim_congestion.hpp); the rest is `held`
 //   event     a socket that more can be moved on is `pending`; its site's poll delivers the pending sockets in a drawn order
 //
 // UDP goes over the same links, and has no window and no order that anybody keeps for it: sim_datagrams, one for each site. Unix
 // sockets stay within their site and take no time: sim_unix. Time, chance, links and events are here for all three.
 //
 // Loss, between sites. No byte is ever missing from a stream: a packet that is lost, or sent over a link that is cut or to a site
-// without power, is sent again after a timeout that doubles (sim_link.hpp), and what was sent behind it waits. Who has sent it in
-// vain for the last time has ETIMEDOUT, and the other end is none the wiser: half-open. Sent only once are
+// without power, is sent again, and what was sent behind it waits: after a round trip, if other packets behind it tell of it, else
+// after a timeout that doubles (sim_link.hpp). Who has sent it in vain for the last time has ETIMEDOUT, and the other end is none
+// the wiser: half-open. Sent only once are
 //   a reset        whoever goes on sending meets another one
 //   room (credit)  what was lost goes with the next packet that passes
-//   the answer to a request for a connection; the request is repeated until there is one
+//   the answer to a request for a connection; the request is repeated until there is one, and the answer until there is a last word
 // So a sender asks (`timer`) while it does not know whether what it sent has come (`unsure`), while it wants to write and its
 // window is full, and, with SO_KEEPALIVE, while it hears nothing. A question that passes both ways brings the room that is owed, or
 // a reset. One that is never answered ends in ETIMEDOUT.
@@ -71,6 +74,7 @@
 #include "reactor/endpoint.hpp"
 #include "reactor/ready_batch.hpp"
 #include "reactor/sim/numbered_table.hpp"
+#include "reactor/sim/sim_congestion.hpp"
 #include "reactor/sim/sim_link.hpp"
 #include "reactor/sim/sim_recorder.hpp"
 #include "reactor/sim/sim_socket.hpp"
@@ -202,6 +206,8 @@ private:
     enum class kind : std::uint8_t { established, data, fin, rst, credit, confirmed };
     kind what;
     bool lost = false;  // it has to be sent again, at arrival_ns
+    bool held = false;  // lost, though it was never sent: it has to be sent then
+    unsigned packets = 1;  // to be sent; of one that was lost, those that were
     std::uint8_t attempts = 0;
     std::int64_t since_ns = 0;    // when it was the first one to wait for its acknowledgement
     std::int64_t out_ns = 0;      // when it was sent the last time
@@ -229,7 +235,9 @@ private:
     bool connecting = false;
     bool request_lost = false;
     std::uint8_t requests = 0;  // sent to connect
+    std::int64_t requested_ns = 0;  // when the last one was
     bool awaiting = false;      // made by a request, and not confirmed yet
+    std::uint8_t answers = 0;   // sent to that request
     number listens = nobody;    // whose request it was made by
     bool closed = false;  // by close(), or nobody will ever accept it
     bool over = false;
@@ -240,6 +248,11 @@ private:
     bool fin_received = false;
     std::size_t window = 0;
     std::size_t unacknowledged = 0;
+    sim_congestion congestion;
+    // What is written at one time goes into one packet, as far as it has room.
+    std::int64_t open_packet_ns = no_time;
+    std::size_t open_packet_room = 0;
+    bool open_packet_lost = false;
     std::vector<std::byte> unread;
     std::size_t unread_from = 0;
 
@@ -313,6 +326,10 @@ private:
   void unlist(const socket& listener) noexcept;
   void erase_if_done(socket& s) noexcept;
   [[nodiscard]] static bool crosses(const socket& s) noexcept { return s.site != s.other_site; }
+  // Bytes, or their end; the congestion window is for those.
+  [[nodiscard]] static bool is_of_stream(const segment& s) noexcept {
+    return s.what == segment::kind::data || s.what == segment::kind::fin;
+  }
   [[nodiscard]] static bool is_left(const socket& s) noexcept { return s.watch == nullptr && (s.closed || s.severed); }
   void end(socket& s) noexcept;
   void abandon(socket& s) noexcept;
@@ -320,6 +337,11 @@ private:
   void begin_life(site_number of) noexcept;
 
   void push_arrival(std::int64_t at_ns, number to, due what = due::segments);
+  [[nodiscard]] bool is_open(site_number from, site_number to) noexcept;
+  std::int64_t leave_ns(sim_link& by, std::size_t bytes) noexcept;
+  std::int64_t draw_latency_ns(const sim_link& by) noexcept;
+  [[nodiscard]] std::int64_t round_trip_ns(site_number from, site_number to) noexcept;
+  [[nodiscard]] std::int64_t timeout_ns(site_number from, site_number to) noexcept;
   void send(socket& from, segment what);
   void send_credit(socket& from, std::size_t bytes);
   void push_credit(socket& from, socket& to);
@@ -328,9 +350,17 @@ private:
   void answer_by_reset(socket& s);
   void acknowledge(socket& s);
   void set_off(socket& from, socket& to, segment& what);
+  void set_off_between(socket& from, socket& to, segment& what);
+  void put_on_its_way(socket& to, segment& what);
+  void tell_of_lost(socket& from, socket& to, std::int64_t at_ns);
+  void send_held(socket& from, socket& to);
+  bool send_due(socket& to);
+  bool give_up(socket& from, socket& to);
   void request(socket& client);
   void requested(socket& client);
   void ask_later(socket& client);
+  void answer_later(socket& half);
+  void answer_again(socket& half);
   void confirm(socket& half, segment what);
   void refuse(socket& client);
   void arrive(socket& s, segment what);
