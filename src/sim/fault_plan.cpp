@@ -203,6 +203,8 @@ std::expected<fault, std::string> read_fault(const std::vector<std::string>& wor
 
 }  // namespace
 
+std::string_view fault_text(fault_kind what) noexcept { return row_of(what).name; }
+
 fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hosts, const plan_options& how) {
   LEVITY_ASSERT(how.from >= duration::zero() && how.mean_gap >= duration::zero() && how.shortest >= duration::zero() &&
                     how.longest >= how.shortest && how.latency_max >= duration::zero() && how.jump_max >= duration::zero() &&

@@ -53,10 +53,10 @@ SECONDS_PER_DAY = 86_400
 Outcome = collections.namedtuple("Outcome", "end seed seeds plan what seconds")
 
 FAILED = re.compile(r"sim::check failed on seed (\d+), after (\d+) seeds?: (.*)")
-PLAN = re.compile(r"^  plan    (.*?)(?:, the least of .*)?$", re.MULTILINE)
+PLAN = re.compile(r"^  plan    (.*?)(?:, the (?:least|smallest found) of .*)?$", re.MULTILINE)
 # What a process that dies says of the seed that it ran.
-DIED = re.compile(r"^levity: the seed(?: and the fault plan)? of a check that this was: "
-                  r"LEVITY_SIM_SEED=(\d+)(?: LEVITY_SIM_PLAN='([^']*)')?", re.MULTILINE)
+DIED = re.compile(r"^levity: this happened in a check, at seed (\d+)\b.*\nlevity: to meet it again: LEVITY_SIM_SEED=\d+"
+                  r"(?: LEVITY_SIM_PLAN='([^']*)')?", re.MULTILINE)
 PASSED = re.compile(r"^\[  PASSED  \] 1 test", re.MULTILINE)
 
 
