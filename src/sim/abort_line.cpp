@@ -39,12 +39,12 @@ bool has_stack = false;  // guarded by speakers
 detail::system_mutex speakers;
 bool is_spoken_for = false;  // guarded by speakers
 
-void write_all(const char* text, std::size_t size) { (void)!detail::kernel::write(STDERR_FILENO, text, size); }
+void write_text(const char* text, std::size_t size) { (void)!detail::kernel::write(STDERR_FILENO, text, size); }
 
 // ", 1.204567 s after the world's beginning, on host desk". No function that formats is one for handlers of signals.
-class place_text {
+class spoken_place {
 public:
-  place_text(const char* host, std::int64_t age_ns) {
+  spoken_place(const char* host, std::int64_t age_ns) {
     const auto age_us = static_cast<std::uint64_t>(age_ns) / 1000;
     add(", ");
     add_number(age_us / 1'000'000, 1);
@@ -53,7 +53,7 @@ public:
     add(" s after the world's beginning, on host ");
     add(host);
   }
-  void write() const { write_all(bytes_, size_); }
+  void write() const { write_text(bytes_, size_); }
 
 private:
   void add(const char* text) {
@@ -77,9 +77,9 @@ void write_line() {
   if (line_size == 0) return;
   const auto before = static_cast<std::size_t>(before_size);
   const char* const host = place_host;
-  write_all(line_text, before);
-  if (host != nullptr) place_text(host, place_age_ns).write();
-  write_all(line_text + before, static_cast<std::size_t>(line_size) - before);
+  write_text(line_text, before);
+  if (host != nullptr) spoken_place(host, place_age_ns).write();
+  write_text(line_text + before, static_cast<std::size_t>(line_size) - before);
 }
 
 void answer(int number) {

@@ -137,7 +137,8 @@ const fault_plan& check_run::plan() {
   const auto all = state_->in.hosts();
   for (const fault& each : state_->plan->faults) {
     for (const std::string* name : {&each.host, &each.other}) {
-      const bool is_there = std::ranges::any_of(all, [&](const host* one) { return one->name() == *name; });
+      const bool is_there = std::ranges::any_of(all, [&](const host* one) { return one->name() == *name; }) ||
+                            (!each.other.empty() && *name == state_->in.here().name());
       if (is_there || (name == &each.other && name->empty())) continue;
       fail(fmt::format("the fault plan names a host \"{}\", which the world does not have; name one of its hosts", *name));
       throw broken_off{};

@@ -411,12 +411,15 @@ TEST(check, the_environment_has_the_last_word) {
     EXPECT_TRUE(check(how, scenario));
     EXPECT_EQ(seeds, (std::vector<std::uint64_t>{1, 2, 3, 4}));
     EXPECT_EQ(plans, std::vector<std::string>(4, "1s kill orders 1s"));
+    const said links("LEVITY_SIM_PLAN", "1s part orders scenario 1s");
+    EXPECT_TRUE(check(how, scenario)) << "between the scenario and others something may be wrong";
   }
   for (const auto& [name, value, expected] : {std::tuple("LEVITY_SIM_LINES", "all", "write how many lines"),
                                           std::tuple("LEVITY_SIM_SEEDS", "many", "write how many seeds"),
                                           std::tuple("LEVITY_SIM_SEEDS", "0", "1 at least"),
                                           std::tuple("LEVITY_SIM_SEED", "-1", "write the number of a seed"),
                                           std::tuple("LEVITY_SIM_PLAN", "1s burn orders 1s", "is no kind of fault"),
+                                          std::tuple("LEVITY_SIM_PLAN", "1s kill scenario 1s", "names a host \"scenario\""),
                                           std::tuple("LEVITY_SIM_PLAN", "1s kill nobody 1s", "names a host \"nobody\"")}) {
     const said wrong(name, value);
     const check_result result = check(how, scenario);

@@ -48,7 +48,7 @@ std::size_t utf8_size(std::string_view text) noexcept {
 }
 
 // As a string of JSON; bytes that are no text become U+FFFD.
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   std::string result = "\"";
   while (!text.empty()) {
     const std::size_t size = utf8_size(text);
@@ -86,12 +86,12 @@ bool ends_folding(happened what) noexcept {
   return what == happened::plan || what == happened::start || what == happened::exit || what == happened::property;
 }
 
-double seconds(duration time) noexcept { return static_cast<double>(time.count()) / 1e9; }
+double in_seconds(duration time) noexcept { return static_cast<double>(time.count()) / 1e9; }
 
 std::string whole_text(const timeline::event& of) { return of.detail.empty() ? of.text : of.text + " " + of.detail; }
 
 std::string line_of(const timeline::event& of, std::size_t width, std::string_view text) {
-  return fmt::format("{:12.6f} s  {:{}}  {}: {}\n", seconds(of.at), name_of_host(of), width, name_of(of.what), text);
+  return fmt::format("{:12.6f} s  {:{}}  {}: {}\n", in_seconds(of.at), name_of_host(of), width, name_of(of.what), text);
 }
 
 struct folded {
@@ -125,7 +125,7 @@ std::size_t width_of(const std::vector<const timeline::event*>& all) noexcept {
 }
 
 // Which lines a digest has.
-std::vector<bool> choose(const std::vector<folded>& lines, std::size_t lines_max) {
+std::vector<bool> chosen_lines(const std::vector<folded>& lines, std::size_t lines_max) {
   std::vector<bool> chosen(lines.size());
   std::size_t landmarks_left = lines_max;
   for (std::size_t i = lines.size(); i-- > 0;) {
@@ -163,7 +163,7 @@ std::string timeline::digest(std::size_t lines_max) const {
   for (const event& each : events_) all.push_back(&each);
   const std::size_t width = width_of(all);
   const std::vector<folded> lines = fold(all);
-  const std::vector<bool> chosen = choose(lines, lines_max);
+  const std::vector<bool> chosen = chosen_lines(lines, lines_max);
   constexpr std::string_view gap = "    ...\n";
   bool has_gap = dropped_ > early_.size();
   std::string text(has_gap ? gap : "");
@@ -174,7 +174,7 @@ std::string timeline::digest(std::size_t lines_max) const {
     }
     has_gap = false;
     const folded& each = lines[i];
-    const std::string many = fmt::format("{}, {} times until {:.6f} s", each.first->text, each.count, seconds(each.last->at));
+    const std::string many = fmt::format("{}, {} times until {:.6f} s", each.first->text, each.count, in_seconds(each.last->at));
     text += line_of(*each.first, width, each.count == 1 ? whole_text(*each.first) : many);
   }
   return text;
@@ -191,7 +191,7 @@ std::string timeline::json() const {
   std::string events;
   const auto write = [&](const event& each) {
     const auto track = track_of(each);
-    events += fmt::format(",\n{{\"name\":{},\"cat\":\"{}\",\"pid\":1,\"tid\":{},\"ts\":{},", quoted(whole_text(each)),
+    events += fmt::format(",\n{{\"name\":{},\"cat\":\"{}\",\"pid\":1,\"tid\":{},\"ts\":{},", json_text(whole_text(each)),
                           name_of(each.what), track, microseconds(each.at));
     events += each.lasts > duration::zero() ? fmt::format("\"ph\":\"X\",\"dur\":{}}}", microseconds(each.lasts))
                                             : std::string("\"ph\":\"i\",\"s\":\"t\"}");
@@ -202,7 +202,7 @@ std::string timeline::json() const {
   text += R"({"name":"process_name","ph":"M","pid":1,"tid":0,"args":{"name":"levity world"}})";
   for (std::size_t i = 0; i < tracks.size(); i++) {
     text += fmt::format(",\n{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":{},\"args\":{{\"name\":{}}}}}", i + 1,
-                        quoted(tracks[i]));
+                        json_text(tracks[i]));
   }
   return text + events + "\n]}\n";
 }
