@@ -52,7 +52,7 @@ SECONDS_PER_DAY = 86_400
 # what was printed where the process has died.
 Outcome = collections.namedtuple("Outcome", "end seed seeds plan what seconds")
 
-FAILED = re.compile(r"sim::check failed on seed (\d+), after (\d+) seeds?: (.*)")
+FAILED = re.compile(r"sim::check failed on seed (\d+), after ([\d,]+) seeds?: (.*)")
 PLAN = re.compile(r"^  plan    (.*?)(?:, the (?:least|smallest found) of .*)?$", re.MULTILINE)
 # What a process that dies says of the seed that it ran.
 DIED = re.compile(r"^levity: this happened in a check, at seed (\d+)\b.*\nlevity: to meet it again: LEVITY_SIM_SEED=\d+"
@@ -89,7 +89,8 @@ def read_outcome(code, text, seconds):
     failed = FAILED.search(text)
     if failed:
         plan = PLAN.search(text, failed.end())
-        return Outcome("fails", int(failed.group(1)), int(failed.group(2)), plan.group(1) if plan else "", failed.group(3), seconds)
+        seeds = int(failed.group(2).replace(",", ""))
+        return Outcome("fails", int(failed.group(1)), seeds, plan.group(1) if plan else "", failed.group(3), seconds)
     if code == 0 and PASSED.search(text):
         return Outcome("passes", 0, 0, "", "", seconds)
     died = list(DIED.finditer(text))
