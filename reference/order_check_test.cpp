@@ -186,24 +186,23 @@ levity::sim::check_options checked(unsigned seeds, levity::sim::plan_options pla
 }  // namespace
 
 TEST(order_check, what_was_acknowledged_is_there_once_and_paid_whatever_happens) {
-  EXPECT_TRUE(levity::sim::holds(checked(10, {.from = trouble_from, .horizon = trouble_from + 20s, .mean_gap = 1s, .longest = 3s,
-                                              .hosts = {"orders", "payment", "inventory"}, .pause = 20}),
-                                 play_a_day));
+  const auto days = checked(10, {.from = trouble_from, .horizon = trouble_from + 20s, .mean_gap = 1s, .longest = 3s,
+                                 .hosts = {"orders", "payment", "inventory"}, .pause = 20});
+  EXPECT_TRUE(levity::sim::holds(days, play_a_day));
 }
 
 TEST(order_check, nobody_who_orders_waits_for_bad_neighbours) {
-  EXPECT_TRUE(levity::sim::holds(
-      checked(5, {.from = trouble_from, .horizon = trouble_from + 30s, .mean_gap = 1s, .longest = 5s, .at_once_max = 2,
-                   .hosts = {"payment", "inventory"}, .latency_max = 5s, .kill = 5, .pause = 15, .slow = 15}),
-      play_bad_neighbours));
+  const auto days = checked(5, {.from = trouble_from, .horizon = trouble_from + 30s, .mean_gap = 1s, .longest = 5s,
+                                .at_once_max = 2, .hosts = {"payment", "inventory"}, .latency_max = 5s, .kill = 5, .pause = 15,
+                                .slow = 15});
+  EXPECT_TRUE(levity::sim::holds(days, play_bad_neighbours));
 }
 
 TEST(order_check, losses_of_power_take_nothing_back) {
-  EXPECT_TRUE(levity::sim::holds(
-      checked(5, {.from = trouble_from, .horizon = trouble_from + 15s, .mean_gap = 1s, .longest = 300ms, .hosts = {"orders"},
-                   .kill = 3, .power = 10, .pause = 0, .part = 0, .cut = 0, .slow = 0, .lose = 0, .narrow = 0, .jump = 0,
-                   .drift = 0, .slowdisk = 0}),
-      play_losses_of_power));
+  const auto days = checked(5, {.from = trouble_from, .horizon = trouble_from + 15s, .mean_gap = 1s, .longest = 300ms,
+                                .hosts = {"orders"}, .kill = 3, .power = 10, .pause = 0, .part = 0, .cut = 0, .slow = 0, .lose = 0,
+                                .narrow = 0, .jump = 0, .drift = 0, .slowdisk = 0});
+  EXPECT_TRUE(levity::sim::holds(days, play_losses_of_power));
 }
 
 }  // namespace orders::test

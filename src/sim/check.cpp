@@ -12,12 +12,14 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "levity/base/atomic.hpp"
 #include "sim/check_run.hpp"
+#include "sim/plan_text.hpp"
 #include "sim/schedule_text.hpp"
 #include "sim/shrink.hpp"
 
@@ -30,11 +32,10 @@ struct wishes {
   std::optional<fault_plan> plan;
   std::optional<sim::schedule> schedule;
   std::optional<std::vector<unsigned>> choices;
+  std::size_t lines = 40;  // of a timeline
 };
 
 namespace {
-
-constexpr std::size_t last_lines = 40;
 
 // How many checks this process has begun: their files must not have one name.
 constinit atomic<unsigned> checks{0};
@@ -69,6 +70,13 @@ std::expected<wishes, std::string> read_environment(const check_options& options
     if (!parsed) return std::unexpected(fmt::format("LEVITY_SIM_SCHEDULE: {}", parsed.error()));
     read.schedule = *parsed;
   }
+  if (const char* lines = std::getenv("LEVITY_SIM_LINES"); lines != nullptr) {
+    const auto number = read_number<std::size_t>(lines);
+    if (!number) {
+      return std::unexpected(fmt::format("LEVITY_SIM_LINES is \"{}\"; write how many lines of a timeline are shown", lines));
+    }
+    read.lines = *number;
+  }
   if (const char* choices = std::getenv("LEVITY_SIM_CHOICES"); choices != nullptr) {
     auto parsed = parse_choices(choices);
     if (!parsed) return std::unexpected(fmt::format("LEVITY_SIM_CHOICES: {}", parsed.error()));
@@ -83,8 +91,15 @@ std::expected<wishes, std::string> read_environment(const check_options& options
 
 double seconds(duration time) { return static_cast<double>(time.count()) / 1e9; }
 
+// 1,234,567
+std::string grouped(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
+  return text;
+}
+
 std::string count_of(std::size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+  return fmt::format("{} {}{}", grouped(count), what, count == 1 ? "" : "s");
 }
 
 // Where two timelines of one seed part.
@@ -184,10 +199,12 @@ private:
                                       .counts = true});
       runs_++;
       steps_max_ = std::max(steps_max_, first.steps);
+      age_ += first.age;
       if (first.has_strayed) return strayed(seed, first);
       if (first.failed) return failed(seed, first);
       if (is_again) {
         timeline again_events(options_.timeline_events);
+        seeds_twice_++;
         const outcome again = run_again(seed, first, given_plan(), &again_events);
         if (again.failed || again.hash != first.hash) return differs(seed, first, again, events, again_events);
       }
@@ -213,8 +230,7 @@ private:
 
   outcome run_once(const how_to_run& how) {
     how.path.begin();
-    last_words_.say("levity: the seed of a check that this was: " +
-                    replay_line(options_, how.seed, how.plan, how.schedule, how.path.choices()));
+    prepare_last_words(last_words_, options_, how.seed, how.plan, how.schedule, how.path.choices());
     auto made = std::make_unique<check_run::state>(run_setting{.options = options_,
                                                                .seed = how.seed,
                                                                .plan = how.plan,
@@ -222,6 +238,7 @@ private:
                                                                .path = how.path,
                                                                .events = how.events,
                                                                .tally = how.counts ? &tally_ : nullptr,
+                                                               .faults = how.counts ? &faults_ : nullptr,
                                                                .tells_deadlock = how.is_last,
                                                                .last_words = last_words_});
     check_run::state& state = *made;
@@ -270,9 +287,12 @@ private:
   check_result failed(std::uint64_t seed, const outcome& first) {
     const auto fails_so = [&](const outcome& other) { return other.failed && other.failed->is_same_as(*first.failed); };
     const std::int64_t late_ns = detail::kernel_now_ns() + options_.shrink_time_max.count();  // of the machine's time
-    const auto fails_with = [&](const fault_plan& plan) {
-      return detail::kernel_now_ns() < late_ns && fails_so(run_again(seed, first, &plan));
+    bool is_late = false;
+    const auto has_time = [&] {
+      is_late = is_late || detail::kernel_now_ns() >= late_ns;
+      return !is_late;
     };
+    const auto fails_with = [&](const fault_plan& plan) { return has_time() && fails_so(run_again(seed, first, &plan)); };
     // By its plan alone, as whoever replays it will meet it.
     timeline events(options_.timeline_events);
     const outcome again = run_again(seed, first, &first.plan, &events);
@@ -281,21 +301,16 @@ private:
       (void)run_again(seed, first, &first.plan, &first_events);
       return differs(seed, first, again, events, first_events);
     }
-    shrunk_plan least{first.plan, 0};
+    shrunk_plan least{.plan = first.plan};
     if (!wanted_.plan) least = shrink(first.plan, fails_with, options_.shrink_runs_max);
-    const auto fails_by = [&](const outcome& other) {
-      return detail::kernel_now_ns() < late_ns && fails_so(run_again(seed, other, &least.plan));
-    };
+    const std::string drawn = how_small(least, first.plan, is_late);
+    const auto fails_by = [&](const outcome& other) { return has_time() && fails_so(run_again(seed, other, &least.plan)); };
     timeline last_events(options_.timeline_events);
     outcome last = run_again(seed, plainest(first, fails_by), &least.plan, &last_events, true);
     if (!fails_so(last)) return differs(seed, first, last, last_events, last_events);
 
     check_result result = result_of(seed, last);
     result.trace_file = write_trace(seed, last_events);
-    std::string drawn;
-    if (first.plan != last.plan) {
-      drawn = fmt::format(", the least of {} in {}", count_of(first.plan.faults.size(), "fault"), count_of(least.runs, "run"));
-    }
     result.message =
         fmt::format("sim::check failed on seed {}, after {}: {}\n", seed, count_of(seeds_run_, "seed"), last.failed->what);
     result.message += fmt::format("  when    {:.6f} s after the world's beginning{}{}\n", seconds(last.failed->at),
@@ -304,6 +319,19 @@ private:
     result.message += order_of(last) + replay(seed, last);
     result.message += told(last_events, result.trace_file);
     return result;
+  }
+
+  // Behind a plan: what is known of it.
+  [[nodiscard]] std::string how_small(const shrunk_plan& least, const fault_plan& drawn, bool is_late) const {
+    const std::string all = count_of(drawn.faults.size(), "fault");
+    if (is_late) {
+      return fmt::format(", the smallest found of {}: the limit of {} s was reached", all, seconds(options_.shrink_time_max));
+    }
+    if (!least.is_least) {
+      return fmt::format(", the smallest found of {}: the limit of {} was reached", all, count_of(least.runs, "run"));
+    }
+    if (least.plan == drawn) return {};
+    return fmt::format(", the least of {} in {}", all, count_of(least.runs, "run"));
   }
 
   // A run of which as many choices are the plainest ones as can be, and that still fails.
@@ -377,10 +405,33 @@ private:
       return result;
     }
     result.holds = true;
-    result.message = fmt::format("sim::check: {} from {}{}, and nothing was wrong\n", count_of(seeds, "seed"),
-                                 wanted_.seed.value_or(options_.first_seed), explored());
+    result.message = fmt::format("sim::check: {} from {}{}{}, and nothing was wrong; {}; {}\n", count_of(seeds, "seed"),
+                                 wanted_.seed.value_or(options_.first_seed),
+                                 twice(), explored(), faults_met(), worlds_time());
     if (wanted_.seed) std::fputs(result.message.c_str(), stderr);  // as in replayed()
     return result;
+  }
+
+  [[nodiscard]] std::string twice() const {
+    if (explores() || seeds_run_ == 1 || seeds_twice_ == 0) return {};
+    return fmt::format(", {} of them twice", grouped(seeds_twice_));
+  }
+
+  [[nodiscard]] std::string faults_met() const {
+    std::uint64_t all = 0;
+    std::string kinds;
+    for (const auto& [what, count] : faults_) {
+      all += count;
+      kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", grouped(count), fault_text(what));
+    }
+    return all == 0 ? "met no fault" : fmt::format("met {}: {}", count_of(all, "fault"), kinds);
+  }
+
+  [[nodiscard]] std::string worlds_time() const {
+    const double s = seconds(age_);
+    if (s < 60) return fmt::format("{:.1f} s of the worlds' time", s);
+    if (s < 3600) return fmt::format("{:.1f} min of the worlds' time", s / 60);
+    return fmt::format("{:.1f} h of the worlds' time", s / 3600);
   }
 
   // How much of all orders was seen.
@@ -392,12 +443,14 @@ private:
     return fmt::format(" in {}, all orders", runs);
   }
 
-  [[nodiscard]] static std::string told(const timeline& events, const std::string& file) {
+  [[nodiscard]] std::string told(const timeline& events, const std::string& file) const {
     std::string text;
     if (!file.empty()) text += fmt::format("  trace   {}, for https://ui.perfetto.dev\n", file);
     const std::uint64_t all = events.dropped() + events.events().size();
-    text += all <= last_lines ? "  what happened\n" : fmt::format("  what happened, the last {} of {} events\n", last_lines, all);
-    return text + events.text(last_lines);
+    if (all <= wanted_.lines) return text + "  what happened\n" + events.text();
+    text += fmt::format("  what happened, {} events, the last of them in {}; LEVITY_SIM_LINES={} shows more\n", all,
+                        count_of(wanted_.lines, "line"), std::max<std::size_t>(10 * wanted_.lines, 100));
+    return text + events.digest(wanted_.lines);
   }
 
   // The name of the file; empty if it cannot be written, which is no reason to fail.
@@ -420,6 +473,9 @@ private:
   const unsigned number_ = checks.fetch_add(1, std::memory_order_relaxed);  // only to be unlike others
   abort_line last_words_;
   property_tally tally_;
+  fault_tally faults_;
+  duration age_{};            // of all worlds, each once
+  unsigned seeds_twice_ = 0;  // that were run again
   unsigned seeds_run_ = 0;
   std::uint64_t runs_ = 0;
   std::uint64_t steps_max_ = 0;  // of a run so far

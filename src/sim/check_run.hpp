@@ -33,6 +33,9 @@ struct run_failure {
 /// Which properties were asked for, and whether they were ever true.
 using property_tally = std::map<std::string, bool, std::less<>>;
 
+/// How many faults of each kind have begun.
+using fault_tally = std::map<fault_kind, std::uint64_t>;
+
 /// Ends a run that has failed, out of check_run::play().
 struct broken_off {};
 
@@ -45,6 +48,7 @@ struct run_setting {
   choice_path& path;        // of an exhaustive one
   timeline* events;         // null: nobody reads them
   property_tally* tally;    // null: this run does not count
+  fault_tally* faults;      // likewise
   bool tells_deadlock;
   abort_line& last_words;
 };
@@ -60,6 +64,8 @@ struct check_run::state : timeline_recorder {
   bool wants_end(std::int64_t now_ns) override;
   deadlock_is deadlocked(std::int64_t now_ns) override;
   [[nodiscard]] std::int64_t now_ns() const override;
+  void met(fault_kind what) override;
+  void runs(const std::string* host, std::int64_t now_ns) noexcept override;
 
   using timeline_recorder::age_at;
   using timeline_recorder::name_of;
@@ -81,5 +87,9 @@ struct check_run::state : timeline_recorder {
 /// The line that brings a run again. Without a plan it is drawn again.
 [[nodiscard]] std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan,
                                       const schedule& how, std::span<const unsigned> choices);
+
+/// What is said if the process ends in this run. Without a plan it is not known yet.
+void prepare_last_words(abort_line& by, const check_options& options, std::uint64_t seed, const fault_plan* plan,
+                        const schedule& how, std::span<const unsigned> choices);
 
 }  // namespace levity::sim

@@ -49,6 +49,7 @@ constexpr std::array kinds = {
              "4s reorder orders payment 2s 12.5%"},
 };
 
+constexpr std::string_view scenario_host = "scenario";  // the name of world::here()
 constexpr std::int64_t gain_ppb_max = 100'000'000;  // as host::set_clock() has it
 constexpr std::int64_t syncs_max = 1'000'000'000;
 // Ends of a fault are sums, which must not overflow.
@@ -216,6 +217,8 @@ std::expected<fault, std::string> read_fault(const std::vector<std::string>& wor
 
 }  // namespace
 
+std::string_view fault_text(fault_kind what) noexcept { return row_of(what).name; }
+
 fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hosts, const plan_options& how) {
   LEVITY_ASSERT(how.from >= duration::zero() && how.mean_gap >= duration::zero() && how.shortest >= duration::zero() &&
                     how.longest >= how.shortest && how.latency_max >= duration::zero() && how.jump_max >= duration::zero() &&
@@ -228,7 +231,7 @@ fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hos
   fault_plan made;
   unsigned weights = 0;
   const auto weight_of = [&](const kind_row& row) {
-    return (row.of_two && hosts.size() < 2) || is_bounded_to_nothing(row.what, how) ? 0U : how.*row.weight;
+    return (row.of_two && hosts.size() < 2 && !how.scenario_links) || is_bounded_to_nothing(row.what, how) ? 0U : how.*row.weight;
   };
   for (const kind_row& row : kinds) weights += weight_of(row);
   if (weights == 0 || how.mean_gap == duration::zero()) return made;
@@ -258,8 +261,10 @@ fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hos
     if (unhurt.empty() || hurt >= how.at_once_max) continue;
     next.host = pick(random, unhurt);
     if (row->of_two) {
+      std::vector<std::string> may_be_other(hosts.begin(), hosts.end());
+      if (how.scenario_links) may_be_other.emplace_back(scenario_host);
       std::vector<std::string> others;
-      for (const std::string& each : hosts) {
+      for (const std::string& each : may_be_other) {
         const auto in_use = [&](const fault& one) { return is_between(one, next.host, each) && hurts_at(one, at); };
         if (each != next.host && std::ranges::none_of(made.faults, in_use)) others.push_back(each);
       }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "levity/base/rng.hpp"
+#include "levity/sim/world.hpp"
 #include "sim/plan_text.hpp"
 
 namespace levity::inline v0::sim {
@@ -168,6 +169,29 @@ TEST(fault_plan, only_kinds_with_a_weight_and_hosts_enough_are_drawn) {
   how.mean_gap = 0s;
   EXPECT_TRUE(fault_plan::draw(1, host_names, how).faults.empty());
   EXPECT_TRUE(fault_plan::draw(1, std::vector<std::string>{}, {}).faults.empty());
+}
+
+TEST(fault_plan, links_of_the_scenario_are_hurt_where_that_is_asked_for_and_nothing_else_of_it) {
+  for (const bool asked : {false, true}) {
+    bool alone_is_hurt = false;
+    std::set<std::string> others;
+    for (std::uint64_t seed = 1; seed <= 50; seed++) {
+      for (const fault& one : fault_plan::draw(seed, host_names, {.scenario_links = asked}).faults) {
+        EXPECT_NE(one.host, "scenario");
+        if (is_of_two(one.what)) others.insert(one.other);
+      }
+      for (const fault& one : fault_plan::draw(seed, std::vector<std::string>{"alone"}, {.scenario_links = asked}).faults) {
+        if (!is_of_two(one.what)) continue;
+        alone_is_hurt = true;
+        EXPECT_EQ(one.host, "alone");
+        EXPECT_EQ(one.other, "scenario");
+      }
+    }
+    EXPECT_EQ(others.contains("scenario"), asked);
+    EXPECT_EQ(others.size(), asked ? 5u : 4u);
+    EXPECT_EQ(alone_is_hurt, asked);
+  }
+  EXPECT_EQ(world(1).here().name(), "scenario");
 }
 
 TEST(fault_plan, a_kind_whose_bound_is_nothing_is_not_drawn_and_no_bound_is_too_much) {

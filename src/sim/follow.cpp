@@ -36,6 +36,7 @@ public:
     const fault& what = plan_.faults[index];
     is_on_[index] = true;
     detail::tell(happened::plan, fault_plan{{what}}.to_string(), what.lasts);
+    if (detail::world_observer* const by = detail::this_place().by; by != nullptr) by->met(what.what);
     host& hurt = in_.at(what.host);
     switch (what.what) {
       case fault_kind::kill:

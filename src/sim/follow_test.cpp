@@ -249,6 +249,16 @@ TEST(follow, a_plan_that_is_cancelled_is_healed_at_once) {
   EXPECT_LT(w.in.age(), 1s);
 }
 
+TEST(follow, the_scenario_has_links_that_can_be_cut) {
+  two_hosts w;
+  std::vector<bool> cut;
+  w.follows("200ms part a scenario 200ms", 6, [&](int) {
+    cut.push_back(w.in.is_cut(w.in.here(), w.a));
+    EXPECT_EQ(w.in.is_cut(w.a, w.in.here()), cut.back());
+  });
+  EXPECT_EQ(cut, (std::vector<bool>{false, false, true, true, false, false}));
+}
+
 TEST(follow, what_matters_is_in_the_timeline_and_changes_nothing) {
   std::uint64_t hash = 0;
   for (const bool is_recorded : {false, true}) {

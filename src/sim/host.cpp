@@ -52,12 +52,24 @@ host::state::state(world& in, std::string of_name, const address& of, detail::si
       clocks(detail::sim_reactor::right_clocks(shared)) {
   storage.faults = usual_disk();
   shared.unix_of(number).keep_names_in(storage);
+  storage.listener = this;
   storage.wall_clock = [this] { return clocks.wall_at(network.now_ns()); };
 }
 
 void host::state::trace(done what, std::uint64_t how) noexcept {
   network.trace(std::uint64_t{site} << 8 | static_cast<std::uint64_t>(what));
   network.trace(how);
+}
+
+bool host::state::listens() const noexcept {
+  const detail::world_observer* const by = detail::observer_of(network);
+  return by != nullptr && by->records();
+}
+
+void host::state::hear(std::string_view text, std::string_view detail, duration lasts) {
+  if (auto* by = detail::observer_of(network); by != nullptr) {
+    by->tell(happened::disk, site, network.now_ns(), {.text = text, .detail = detail, .lasts = lasts});
+  }
 }
 
 void host::state::end_life(int code) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "levity/sim/host.hpp"
@@ -18,7 +19,7 @@
 
 namespace levity::inline v0::sim {
 
-struct host::state {
+struct host::state final : disk_listener {
   state(world& in, std::string of_name, const address& of, detail::sim_network& shared, detail::sim_network::site_number number);
 
   /// One program, from start() until it has ended. Who waits for its end keeps it.
@@ -42,6 +43,9 @@ struct host::state {
   /// What was done to the machine, and shows in nothing that is drawn.
   enum class done : std::uint8_t { signal, pause, resume, clock, freeze, thaw };
   void trace(done what, std::uint64_t how = 0) noexcept;
+
+  [[nodiscard]] bool listens() const noexcept override;
+  void hear(std::string_view text, std::string_view detail, duration lasts) override;
 
   world& lives_in;
   const std::string name;

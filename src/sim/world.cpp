@@ -93,6 +93,11 @@ struct world::state {
 
   [[nodiscard]] std::uint64_t next_seed() { return network.draw(~std::uint64_t{0}) | 1; }
 
+  // Whose code runs from here on.
+  void tell_who_runs(const host::state* of) noexcept {
+    if (auto* by = detail::observer_of(network); by != nullptr) by->runs(of != nullptr ? &of->name : nullptr, network.now_ns());
+  }
+
   void settle(host::state& of);
   void start_now(host::state& of);
   void end_now(host::state& of);
@@ -136,12 +141,14 @@ void world::state::start_now(host::state& of) {
   of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), decides, of.storage, known);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
   detail::tell(network, of.site, happened::start, "starts");
+  tell_who_runs(&of);
   of.now->begin(of.program);
   if (!of.is_paused) of.raise_waiting();
 }
 
 void world::state::end_now(host::state& of) {
   of.is_to_end = false;
+  tell_who_runs(&of);
   if (!of.now->has_ended() && !of.now->end(of.ending_code)) {
     std::fprintf(stderr,
                  "levity: the program of host \"%s\" was killed, and these of its tasks do not end when they are cancelled\n",
@@ -201,6 +208,7 @@ bool world::state::turn_one() {
   if (next.is_scenario()) scenario_ran_ns = network.now_ns();
   turns++;
   network.trace(next.site);
+  tell_who_runs(&next);
   next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks_max);
   network.advance(network.now_ns() + static_cast<std::int64_t>(network.draw(turn_cost_ns_max)));
   return true;
@@ -245,6 +253,7 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   here.begin_life();
   here.now->begin(std::move(scenario), outcome);
   scenario_ran_ns = network.now_ns();
+  tell_who_runs(&here);
   while (here.is_running()) {
     detail::world_observer* const by = detail::observer_of(network);
     if (by != nullptr && by->wants_end(network.now_ns())) here.end(broken_off_code, false);
@@ -260,6 +269,7 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
     host::state& of = *hosts[i]->state_;
     if (of.is_to_end) end_now(of);
   }
+  tell_who_runs(nullptr);
   return here.of_program->code.value_or(0);
 }
 

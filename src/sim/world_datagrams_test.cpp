@@ -250,8 +250,8 @@ TEST(world_datagrams, a_timeline_tells_what_became_of_them) {
   });
   const std::string told = events.text();
   for (const std::string_view each :
-       {"has a packet of 4 bytes to server (10.0.0.1:7000) lost", "has a datagram of 5 bytes to server (10.0.0.1:7000) come twice",
-        "has a datagram of 5 bytes to server (10.0.0.1:7000) held back", "is told that no socket is at server (10.0.0.1:7001)"}) {
+       {"has a packet to server lost (10.0.0.1:7000, 4 bytes)", "has a datagram to server come twice (10.0.0.1:7000, 5 bytes)",
+        "has a datagram to server held back (10.0.0.1:7000, 5 bytes)", "is told that no socket is at server (10.0.0.1:7001)"}) {
     EXPECT_NE(told.find(each), std::string::npos) << each << "\n" << told;
   }
 }

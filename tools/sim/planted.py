@@ -52,12 +52,12 @@ SECONDS_PER_DAY = 86_400
 # what was printed where the process has died.
 Outcome = collections.namedtuple("Outcome", "end seed seeds plan what seconds")
 
-FAILED = re.compile(r"sim::check failed on seed (\d+), after (\d+) seeds?: (.*)")
+FAILED = re.compile(r"sim::check failed on seed (\d+), after ([\d,]+) seeds?: (.*)")
 FAILED_AS_A_WHOLE = re.compile(r"sim::check failed: (.*)")  # not deterministic, or something was never true
-PLAN = re.compile(r"^  plan    (.*?)(?:, the least of .*)?$", re.MULTILINE)
+PLAN = re.compile(r"^  plan    (.*?)(?:, the (?:least|smallest found) of .*)?$", re.MULTILINE)
 # What a process that dies says of the seed that it ran.
-DIED = re.compile(r"^levity: the seed(?: and the fault plan)? of a check that this was: "
-                  r"LEVITY_SIM_SEED=(\d+)(?: LEVITY_SIM_PLAN='([^']*)')?", re.MULTILINE)
+DIED = re.compile(r"^levity: this happened in a check, at seed (\d+)\b.*\nlevity: to meet it again: LEVITY_SIM_SEED=\d+"
+                  r"(?: LEVITY_SIM_PLAN='([^']*)')?", re.MULTILINE)
 PASSED = re.compile(r"^\[  PASSED  \] 1 test", re.MULTILINE)
 
 
@@ -90,7 +90,8 @@ def read_outcome(code, text, seconds):
     failed = FAILED.search(text)
     if failed:
         plan = PLAN.search(text, failed.end())
-        return Outcome("fails", int(failed.group(1)), int(failed.group(2)), plan.group(1) if plan else "", failed.group(3), seconds)
+        seeds = int(failed.group(2).replace(",", ""))
+        return Outcome("fails", int(failed.group(1)), seeds, plan.group(1) if plan else "", failed.group(3), seconds)
     as_a_whole = FAILED_AS_A_WHOLE.search(text)
     if as_a_whole:
         return Outcome("fails", 0, 0, "", as_a_whole.group(1), seconds)

@@ -34,8 +34,8 @@ int main(int argc, char** argv) {
   if (getenv("LEVITY_SIM_PLAN") != nullptr) return 1;
   const int seed = dark_at();
   if (seed < 0) {
-    printf("a belief is broken: it is lit\\nlevity: the seed and the fault plan of a check that this was: "
-           "LEVITY_SIM_SEED=%d LEVITY_SIM_PLAN='3s power lamp 1s' ./x\\n", -seed);
+    printf("a belief is broken: it is lit\\nlevity: this happened in a check, at seed %d, 1.2 s after the world's beginning, "
+           "on host lamp\\nlevity: to meet it again: LEVITY_SIM_SEED=%d LEVITY_SIM_PLAN='3s power lamp 1s' ./x\\n", -seed, -seed);
     fflush(nullptr);
     abort();
   }

@@ -20,6 +20,7 @@
 //     LEVITY_SIM_SEED=42                        only this one, with its timeline
 //     LEVITY_SIM_PLAN='2.5s kill orders 300ms'  this fault plan instead of the ones that would be drawn; empty: none
 //     LEVITY_SIM_SCHEDULE=pct:3                 this schedule: random, fifo, pct:DEPTH, pct:DEPTH:STEPS, exhaustive; and +detaching
+//     LEVITY_SIM_LINES=400                      so many lines of a timeline instead of 40
 //     LEVITY_SIM_CHOICES=0,1,0,2                of an exhaustive one and a seed only the run of these choices; all others are 0
 
 #include <cstddef>
@@ -64,9 +65,9 @@ struct check_options {
 /// What a check came to.
 struct check_result {
   bool holds = false;              ///< nothing was wrong
-  std::string message{};           ///< what was; or how much was tried. Several lines
+  std::string message{};           ///< what was, in several lines; or how much was tried, and which faults were met, in one
   std::uint64_t seed = 0;          ///< that failed, if it was a seed
-  fault_plan plan{};               ///< the least one, with which it failed
+  fault_plan plan{};               ///< the least one with which it failed, or the smallest found within the limits
   std::uint64_t trace_hash = 0;    ///< of that run
   std::string trace_file{};        ///< the timeline of that run, for https://ui.perfetto.dev; empty: none was written
   unsigned seeds_run = 0;          ///< how many
@@ -165,8 +166,8 @@ private:
 /// has failed when always() was false, fail() was called, an exception has left it, the world has become older than the limit or
 /// come to a standstill, a property has never been true (sometimes()), or a second run of the same seed was another one. A seed
 /// that fails is run again and again with parts of its plan, and finally with a timeline. Where the process is aborted, crashes
-/// (unless somebody else handles that signal, as a sanitizer does) or exits in the middle of it, a line on standard error tells
-/// the seed and how to meet it again.
+/// (unless somebody else handles that signal, as a sanitizer does) or exits in the middle of it, standard error tells at which
+/// seed, when and on which host, and how to meet it again.
 ///
 /// The scenario must depend on nothing but its run: no clock of the machine, no std::random_device, no order of addresses, no
 /// thread, and no variable that keeps something from one run to the next.

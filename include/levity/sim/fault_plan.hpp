@@ -54,6 +54,7 @@ struct plan_options {
   duration longest = 5s;       ///< the same
   unsigned at_once_max = 1;    ///< hosts that are hurt at a time
   std::vector<std::string> hosts{};  ///< that may be hurt; empty: every one
+  bool scenario_links = false;  ///< whether the other host of a fault between two may be "scenario", where customers usually are
 
   duration latency_max = 500ms;              ///< of slow
   double loss_max = 0.3;                     ///< of lose, up to 1
