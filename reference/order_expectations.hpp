@@ -105,8 +105,8 @@ inline levity::task<> expect_settled(levity::http::client* with) {
   levity::sim::always(is_settled, "what is owed is settled within a minute of the last fault");
 }
 
-/// A breaker needs calls to learn that all is well, and is half open for some of them: orders come, and soon nothing of them is left
-/// for later, and the breakers are closed.
+/// A breaker needs calls to learn that all is well, and is half open for some of them: orders come, and soon nothing of them is
+/// left for later, and the breakers are closed.
 inline levity::task<> expect_calls_go_through(levity::http::client* with, ledger* told) {
   bool is_booked = false;
   bool is_closed = false;
