@@ -52,6 +52,10 @@ QUESTIONS = (
         "steady/calls_undeclared": "echoes beside 100 tasks that sleep without saying so, by those without them",
         "steady/no_stop_the_world/cancel": "how late a task may be while a million are cancelled",
     }),
+    ("From a seed?", ("sim/*",), {
+        "sim/orders": "simulated seconds of the order service at 1,000 orders a second, in one",
+        "sim/idle_hour": "a simulated hour in which nobody orders",
+    }),
     ("Files?", ("file/*",), {
         "file/read_4k_random/32": "4 KiB from the page cache, 32 at a time",
         "file/append_fdatasync/32": "4 KiB appended and on the disk, 32 at a time",

@@ -82,6 +82,10 @@ endif()
 target_compile_options(levity_flags INTERFACE -fno-omit-frame-pointer
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra> $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:${LEVITY_TOGETHER}>>>:-Wshadow>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LEVITY_WERROR}>>:-Werror>)
+# Where a CPU multiplies and adds in one step compilers differ in where it shall, and a simulated run is to be the same by all.
+if(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" OR CMAKE_CXX_FLAGS MATCHES "-m(arch|fma|avx)")
+  target_compile_options(levity_flags INTERFACE -ffp-contract=off)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Remarks about the calling conventions of compilers from before 2011; and false alarms about members of a std::expected or
   # std::variant in a coroutine's frame that are not alive, from g++ 12 with sanitizers and from g++ 14 without.
@@ -575,6 +579,36 @@ function(levity_models)
   set_tests_properties(${tests} PROPERTIES LABELS model)
 endfunction()
 
+# The simulated lane: the scenarios of the order service from more seeds than every test run has, one beside the other, and the bugs
+# that they must find. Only `ctest -C sim` knows these tests, for they take minutes: `./dev sim --check`. The planted ones are begun
+# for so many seconds, one at least; each day another one is the first.
+function(levity_sim_lane)
+  if(NOT LEVITY_SANITIZE STREQUAL "none")
+    return()
+  endif()
+  set(scenarios 3)  # as reference/order_check_test.cpp has
+  set(seeds 100)    # each
+  set(tests)
+  foreach(number RANGE 1 ${scenarios})
+    set(test sim_seeds.${number})
+    math(EXPR index "${number} - 1")
+    add_test(NAME ${test} CONFIGURATIONS sim COMMAND reference_test "--gtest_filter=order_check.*")
+    levity_test_properties(${test})
+    set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT LEVITY_SIM_SEEDS=${seeds} GTEST_TOTAL_SHARDS=${scenarios}
+                                                          GTEST_SHARD_INDEX=${index})
+    list(APPEND tests ${test})
+  endforeach()
+  find_package(Python3 COMPONENTS Interpreter)
+  if(Python3_FOUND)
+    add_test(NAME sim_planted_bugs CONFIGURATIONS sim
+             COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/sim/planted.py ${PROJECT_BINARY_DIR} --seconds 120)
+    levity_test_properties(sim_planted_bugs)
+    set_tests_properties(sim_planted_bugs PROPERTIES PROCESSORS 2 TIMEOUT 1200)
+    list(APPEND tests sim_planted_bugs)
+  endif()
+  set_tests_properties(${tests} PROPERTIES LABELS sim)
+endfunction()
+
 function(levity_tests)
   if(NOT LEVITY_TEST_ROOMS STREQUAL "all")
     foreach(room IN LISTS LEVITY_TEST_ROOMS)
@@ -637,6 +671,7 @@ function(levity_tests)
   if(TARGET orders_lib)
     levity_companions(sources ${PROJECT_SOURCE_DIR}/reference test)
     levity_add_test(reference_test ${PROJECT_SOURCE_DIR}/reference orders_lib ${sources})
+    levity_sim_lane()
     # The service with workers that lose their slots all the time.
     add_executable(orders_taken ${PROJECT_SOURCE_DIR}/reference/main.cpp ${PROJECT_SOURCE_DIR}/tests/e2e/taken.cpp)
     target_include_directories(orders_taken PRIVATE ${PROJECT_SOURCE_DIR}/src)
@@ -664,6 +699,12 @@ function(levity_tests)
     add_executable(http_witness ${PROJECT_SOURCE_DIR}/tests/http_hostile/witness.cpp)
     target_link_libraries(http_witness PRIVATE levity_http levity levity_flags)
     add_dependencies(test_programs http_witness)
+  endif()
+  # What is asked over the network of a kernel and over a simulated one: tests/network/against_kernel.py.
+  if(TARGET levity_sim)
+    add_executable(network_scenario ${PROJECT_SOURCE_DIR}/tests/network/scenario.cpp)
+    target_link_libraries(network_scenario PRIVATE levity_sim levity levity_flags)
+    add_dependencies(test_programs network_scenario)
   endif()
   # Programs that must not compile, with the message that their first line names: `// expect: <regular expression>`, or
   # `// expect g++12: ...` where others compile it.

@@ -23,7 +23,7 @@ class Guide:
         self.program = BUILD / "guides" / self.name
         self.facts, self.compiler, self.blocks = set(), "", []
         for line in subprocess.run([self.program, "--list"], check=True, capture_output=True, text=True).stdout.splitlines():
-            block = re.fullmatch(r"(g\+\+12 )?(run|prints|hangs|asan|refused|compiled) (\d+) (.*)", line)
+            block = re.fullmatch(r"(g\+\+12 )?(run|prints|hangs|asan|refused|compiled|tests) (\d+) (.*)", line)
             if block is None:
                 if line.startswith("compiler "):
                     self.compiler = line.removeprefix("compiler ")
@@ -57,6 +57,13 @@ class Guides(unittest.TestCase):
             self.assertEqual(code, 0, output)
 
         self.each("run", check)
+
+    def test_what_a_guide_tests_passes(self):
+        def check(guide, line, _):
+            code, output = self.run_block(guide, line)
+            self.assertEqual(code, 0, output)
+
+        self.each("tests", check)
 
     def test_what_should_be_printed_is(self):
         self.each("prints", lambda guide, line, pattern: self.assertRegex(self.run_block(guide, line)[1], pattern))

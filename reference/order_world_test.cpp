@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "reference/order_customer.hpp"
+
 namespace orders::test {
 namespace {
 
@@ -82,7 +84,9 @@ TEST(order_world, orders_are_placed_and_read_back) {
     levity::http::client client;
     co_await until_ready(&client);
     levity::scope customers;
-    for (int i = 0; i < 20; i++) customers.spawn("customer", order_once, &client, std::to_string(i), &told, levity::duration(10s));
+    for (int i = 0; i < 20; i++) {
+      customers.spawn("customer", order_patiently, &client, std::to_string(i), &told, manners{.deadline = 3s, .patience = 10s});
+    }
     co_await customers.join();
     EXPECT_EQ(told.acknowledged.size(), 20u);
     EXPECT_EQ(told.failures, 0u);
@@ -104,7 +108,7 @@ TEST(order_world, what_was_acknowledged_survives_kills_losses_of_power_partition
       levity::scope all;
       all.spawn("faults", hurt, &w, levity::duration(10s));
       for (int i = 0; i < 100; i++) {
-        all.spawn("customer", order_once, &client, std::to_string(i), &told, levity::duration(60s));
+        all.spawn("customer", order_patiently, &client, std::to_string(i), &told, manners{.deadline = 3s, .patience = 60s});
         co_await levity::sleep(std::chrono::milliseconds(w.in.draw(200)));
       }
       co_await all.join();

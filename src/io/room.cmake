@@ -2,6 +2,7 @@
 set(ROOM_LANES eintr eagain short one_by_one no_room ring_refuses two_completions one_buffer taken stalled all)
 # try_accept(), drain() and try_send() tell what the kernel said: there the caller sees the fault, and these tests expect none.
 set(listeners drain.gives_every_connection_that_waits_and_then_refuses
+              */unix_contract.a_listener_that_is_drained_gives_out_all_that_wait/*
               tcp_listener.what_waits_in_a_shard_is_taken_without_waiting_and_then_there_is_nothing
               tcp_listener.an_accept_of_one_shard_that_is_cancelled_before_while_or_after_loses_no_connection)
 set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_waits
@@ -10,7 +11,8 @@ set(datagrams udp.nobody_there_is_refused_to_the_next_operation_and_to_one_that_
               udp.bound_before_the_runtime_it_serves_within
               udp.side_by_side_any_number_of_tasks_send)
 # Nothing waits at a listener that was stopped when the kernel says so twice.
-set(stopped unix_listener.one_that_was_stopped_refuses_new_connections_and_gives_out_those_that_wait)
+set(stopped unix_listener.one_that_was_stopped_refuses_new_connections_and_gives_out_those_that_wait
+            */unix_contract.one_that_was_stopped_refuses_new_connections_and_gives_out_those_that_wait/*)
 # They count connections and datagrams until there is no room for more: a refusal that is none looks like it.
 set(full unix_listener.a_connect_waits_for_room_in_the_backlog_and_answers_cancellation
          unix_datagram.a_sender_that_is_not_connected_says_whom_it_waits_for_and_answers_cancellation)

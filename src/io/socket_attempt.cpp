@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "io/event_wait.hpp"
+#include "io/unix_description.hpp"
 #include "levity/task/detail/executor.hpp"
 #include "levity/task/detail/scope_state.hpp"
-#include "platform/unix_socket.hpp"
 
 namespace levity::inline v0::detail {
 
@@ -67,7 +67,7 @@ void socket_attempt::describe_fd(const waiter& self, char* text, std::size_t siz
 
 // The kernel is asked for the name, so that no socket carries a copy: who waits on it keeps it open.
 void socket_attempt::describe_unix(const waiter& self, char* text, std::size_t size) noexcept {
-  describe_unix_socket(static_cast<const socket_attempt&>(self).socket_->fd, text, size);
+  describe_unix_endpoint(*static_cast<const socket_attempt&>(self).socket_, text, size);
 }
 
 }  // namespace levity::detail

@@ -12,6 +12,7 @@
 #include "platform/syscall.hpp"
 #include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/simulated_datagrams.hpp"
 
 namespace levity::inline v0 {
 
@@ -20,6 +21,14 @@ using namespace detail;
 namespace {
 
 byte_view bytes_of(std::string_view text) noexcept { return std::as_bytes(std::span(text)); }
+
+// Who carries what this socket sends and receives; null: the kernel.
+simulated_datagrams* carrier_of(const endpoint* socket) noexcept { return socket != nullptr ? socket->home->datagrams : nullptr; }
+
+io_result<void> send_by(endpoint& socket, byte_view bytes, const address* to, std::size_t segment_bytes) noexcept {
+  if (simulated_datagrams* by = carrier_of(&socket)) return by->send(socket, bytes, to);
+  return send_datagram(socket.fd, bytes, to, segment_bytes);
+}
 
 // One system call that sends, tried once more when the send buffer is full. Error would_block: wait for an event.
 template <class Transfer>
@@ -59,9 +68,14 @@ io_result<udp_socket> udp_socket::bind(std::string_view at, udp_options options)
 }
 
 io_result<udp_socket> udp_socket::bind(const address& at, udp_options options) noexcept {
-  const executor* here = current_run().exec;
-  if (here != nullptr ? here->simulated() : host_network() != nullptr) {
-    return std::unexpected(io_error{io_failure::unsupported, 0, "binding a datagram socket"});
+  executor* here = current_run().exec;
+  reactor* const home = here != nullptr ? &here->home_reactor() : host_network();
+  if (home != nullptr && home->datagrams != nullptr) {
+    const io_result<endpoint*> socket = home->datagrams->bind(*home, at, options.reuse_port);
+    if (!socket) return std::unexpected(socket.error());
+    udp_socket made;
+    made.socket_ = *socket;
+    return made;
   }
   const io_result<int> fd = open_datagram_socket(at, options.reuse_port);
   if (!fd) return std::unexpected(fd.error());
@@ -100,7 +114,10 @@ io_result<void> udp_socket::connect(std::string_view peer) noexcept {
   return connect(*parsed);
 }
 
-io_result<void> udp_socket::connect(const address& peer) noexcept { return connect_datagram_socket(fd(), peer); }
+io_result<void> udp_socket::connect(const address& peer) noexcept {
+  if (simulated_datagrams* by = carrier_of(socket_)) return by->connect(*socket_, peer);
+  return connect_datagram_socket(fd(), peer);
+}
 
 udp_socket::send_awaiter udp_socket::send(byte_view bytes) noexcept { return {watched(), bytes, nullptr}; }
 udp_socket::send_awaiter udp_socket::send(std::string_view text) noexcept { return send(bytes_of(text)); }
@@ -109,8 +126,14 @@ udp_socket::send_awaiter udp_socket::send_to(std::string_view text, const addres
   return send_to(bytes_of(text), to);
 }
 
-io_result<void> udp_socket::try_send(byte_view bytes) noexcept { return send_datagram(fd(), bytes, nullptr, 0); }
-io_result<void> udp_socket::try_send_to(byte_view bytes, const address& to) noexcept { return send_datagram(fd(), bytes, &to, 0); }
+io_result<void> udp_socket::try_send(byte_view bytes) noexcept {
+  if (simulated_datagrams* by = carrier_of(socket_)) return by->send(*socket_, bytes, nullptr);
+  return send_datagram(fd(), bytes, nullptr, 0);
+}
+io_result<void> udp_socket::try_send_to(byte_view bytes, const address& to) noexcept {
+  if (simulated_datagrams* by = carrier_of(socket_)) return by->send(*socket_, bytes, &to);
+  return send_datagram(fd(), bytes, &to, 0);
+}
 
 udp_socket::send_segments_awaiter udp_socket::send_segments(byte_view bytes, std::size_t segment_bytes) noexcept {
   return {watched(), bytes, segment_bytes, nullptr};
@@ -125,23 +148,47 @@ udp_socket::receive_awaiter udp_socket::receive(std::span<std::byte> into) noexc
 udp_socket::receive_awaiter udp_socket::receive_from(std::span<std::byte> into) noexcept { return {watched(), into, true}; }
 udp_socket::receive_batch_awaiter udp_socket::receive(udp_receive_batch& batch) noexcept { return {watched(), batch}; }
 
-io_result<void> udp_socket::set_coalescing(bool on) noexcept { return detail::set_coalescing(fd(), on); }
+io_result<void> udp_socket::set_coalescing(bool on) noexcept {
+  simulated_datagrams* const by = carrier_of(socket_);
+  if (by == nullptr) return detail::set_coalescing(fd(), on);
+  by->set_coalescing(*socket_, on);
+  return {};
+}
 
 io_result<void> udp_socket::set_option(int level, int option, int value) noexcept {
-  return set_socket_option(fd(), level, option, value);
+  simulated_datagrams* const by = carrier_of(socket_);
+  if (by == nullptr) return set_socket_option(fd(), level, option, value);
+  by->set_option(*socket_, level, option, value);
+  return {};
+}
+io_result<int> udp_socket::option(int level, int option) const noexcept {
+  if (const simulated_datagrams* by = carrier_of(socket_)) return by->option(*socket_, level, option);
+  return socket_option(fd(), level, option);
 }
 io_result<void> udp_socket::set_send_buffer(int bytes) noexcept { return set_option(SOL_SOCKET, SO_SNDBUF, bytes); }
 io_result<void> udp_socket::set_receive_buffer(int bytes) noexcept { return set_option(SOL_SOCKET, SO_RCVBUF, bytes); }
 io_result<void> udp_socket::set_broadcast(bool on) noexcept { return set_option(SOL_SOCKET, SO_BROADCAST, on ? 1 : 0); }
-io_result<int> udp_socket::send_buffer() const noexcept { return socket_option(fd(), SOL_SOCKET, SO_SNDBUF); }
-io_result<int> udp_socket::receive_buffer() const noexcept { return socket_option(fd(), SOL_SOCKET, SO_RCVBUF); }
-io_result<std::uint64_t> udp_socket::dropped() const noexcept { return dropped_datagrams(fd()); }
-address udp_socket::local_address() const noexcept { return socket_local_address(fd()); }
-address udp_socket::peer_address() const noexcept { return socket_peer_address(fd()); }
+io_result<int> udp_socket::send_buffer() const noexcept { return option(SOL_SOCKET, SO_SNDBUF); }
+io_result<int> udp_socket::receive_buffer() const noexcept { return option(SOL_SOCKET, SO_RCVBUF); }
+io_result<std::uint64_t> udp_socket::dropped() const noexcept {
+  if (const simulated_datagrams* by = carrier_of(socket_)) return by->dropped(*socket_);
+  return dropped_datagrams(fd());
+}
+address udp_socket::local_address() const noexcept {
+  if (const simulated_datagrams* by = carrier_of(socket_)) return by->local_address(*socket_);
+  return socket_local_address(fd());
+}
+address udp_socket::peer_address() const noexcept {
+  if (const simulated_datagrams* by = carrier_of(socket_)) return by->peer_address(*socket_);
+  return socket_peer_address(fd());
+}
 
 void udp_socket::close() noexcept {
   if (const int early = std::exchange(early_fd_, -1); early >= 0) kernel::close(early);
-  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+  endpoint* const socket = std::exchange(socket_, nullptr);
+  if (socket == nullptr) return;
+  if (simulated_datagrams* by = carrier_of(socket)) return by->close(*socket);
+  socket->home->close(*socket, false);
 }
 
 // ---- sends -----------------------------------------------------------------------------------------------------------
@@ -169,7 +216,7 @@ udp_socket::send_awaiter::send_awaiter(io_result<endpoint*> socket, byte_view by
     : socket_attempt(reason_, socket), bytes_(bytes), to_(copy_of(to)) {}
 
 socket_attempt::outcome udp_socket::send_awaiter::attempt() noexcept {
-  const auto sent = send_once(*socket_, [this]() noexcept { return send_datagram(socket_->fd, bytes_, pointer_to(to_), 0); });
+  const auto sent = send_once(*socket_, [this]() noexcept { return send_by(*socket_, bytes_, pointer_to(to_), 0); });
   if (sent) return outcome::done;
   if (sent.error() == io_failure::would_block) return outcome::again;
   error_ = sent.error();
@@ -185,6 +232,7 @@ udp_socket::send_segments_awaiter::send_segments_awaiter(io_result<endpoint*> so
                                                          const address* to) noexcept
     : socket_attempt(reason_, socket), left_(bytes), segment_bytes_(segment_bytes), to_(copy_of(to)) {
   LEVITY_ASSERT(segment_bytes > 0, "a segment has at least one byte");
+  kernel_cuts_ = carrier_of(socket_) == nullptr;
 }
 
 socket_attempt::outcome udp_socket::send_segments_awaiter::attempt() noexcept {
@@ -193,7 +241,7 @@ socket_attempt::outcome udp_socket::send_segments_awaiter::attempt() noexcept {
     const std::size_t cut = several && kernel_cuts_ ? max_segmented_bytes(left_.size(), segment_bytes_) : 0;
     const byte_view part = left_.first(cut != 0 ? cut : std::min(left_.size(), segment_bytes_));
     const auto sent = send_once(*socket_, [&]() noexcept {
-      return send_datagram(socket_->fd, part, pointer_to(to_), cut != 0 ? segment_bytes_ : 0);
+      return send_by(*socket_, part, pointer_to(to_), cut != 0 ? segment_bytes_ : 0);
     });
     if (sent) {
       left_ = left_.subspan(part.size());
@@ -219,8 +267,11 @@ udp_socket::send_batch_awaiter::send_batch_awaiter(io_result<endpoint*> socket, 
 
 socket_attempt::outcome udp_socket::send_batch_awaiter::attempt() noexcept {
   while (batch_.sent_ < batch_.size_) {
-    const auto sent =
-        send_once(*socket_, [this]() noexcept { return batch_.rows_->send(socket_->fd, batch_.sent_, batch_.size_); });
+    const auto sent = send_once(*socket_, [this]() noexcept {
+      simulated_datagrams* const by = carrier_of(socket_);
+      return by != nullptr ? by->send(*socket_, *batch_.rows_, batch_.sent_, batch_.size_)
+                           : batch_.rows_->send(socket_->fd, batch_.sent_, batch_.size_);
+    });
     if (sent) {
       batch_.sent_ += *sent;
       continue;
@@ -243,9 +294,12 @@ udp_socket::receive_awaiter::receive_awaiter(io_result<endpoint*> socket, std::s
     : socket_attempt(reason_, socket), into_(into), wants_sender_(wants_sender) {}
 
 socket_attempt::outcome udp_socket::receive_awaiter::attempt() noexcept {
-  const auto got = receive_once(*socket_, [this]() noexcept { return receive_datagram(socket_->fd, into_, wants_sender_); });
+  simulated_datagrams* const by = carrier_of(socket_);
+  const auto got = receive_once(*socket_, [this, by]() noexcept {
+    return by != nullptr ? by->receive(*socket_, into_) : receive_datagram(socket_->fd, into_, wants_sender_);
+  });
   if (got) {
-    got_ = {into_.first(got->size), got->from, got->segment_bytes, got->truncated};
+    got_ = {into_.first(got->size), wants_sender_ ? got->from : address{}, got->segment_bytes, got->truncated};
     return outcome::done;
   }
   if (got.error() == io_failure::would_block) return outcome::again;
@@ -269,7 +323,11 @@ socket_attempt::outcome udp_socket::receive_batch_awaiter::attempt() noexcept {
     batch_.rows_->set_incoming(i, {&batch_.buffers_[i * batch_.datagram_bytes_], batch_.datagram_bytes_});
   }
   batch_.used_ = 0;
-  const auto got = receive_once(*socket_, [this]() noexcept { return batch_.rows_->receive(socket_->fd, batch_.capacity_); });
+  simulated_datagrams* const by = carrier_of(socket_);
+  const auto got = receive_once(*socket_, [this, by]() noexcept {
+    return by != nullptr ? by->receive(*socket_, *batch_.rows_, batch_.capacity_)
+                         : batch_.rows_->receive(socket_->fd, batch_.capacity_);
+  });
   if (got) {
     batch_.size_ = batch_.used_ = *got;
     return outcome::done;

@@ -270,12 +270,13 @@ TEST(udp, bound_before_the_runtime_it_serves_within) {
   }, std::move(early));
 }
 
-TEST(udp, a_simulated_run_has_none) {
+TEST(udp, a_simulated_run_has_its_own_and_none_of_the_kernels) {
   lv::runtime_options options;
   options.backend = lv::runtime_options::sockets::sim;
   lv::run_with(options, [](lv::udp_socket early) -> lv::task<> {
-    const auto made = lv::udp_socket::bind("127.0.0.1:0");
-    EXPECT_TRUE(!made && made.error() == io_failure::unsupported);
+    EXPECT_TRUE(lv::udp_socket::bind("127.0.0.1:0"));
+    const auto adopted = lv::udp_socket::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    EXPECT_TRUE(!adopted && adopted.error() == io_failure::unsupported);
     const auto sent = co_await early.send_to("x", lv::address::loopback(9));
     EXPECT_TRUE(!sent && sent.error() == io_failure::unsupported);
   }, bound());

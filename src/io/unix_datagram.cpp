@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "io/address_text.hpp"
+#include "io/unix_description.hpp"
 #include "io/unix_wait.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/task/yield.hpp"
@@ -14,6 +15,7 @@
 #include "platform/syscall.hpp"
 #include "platform/unix_socket.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/simulated_unix.hpp"
 
 namespace levity::inline v0 {
 
@@ -27,7 +29,16 @@ const wait_reason send_to_reason{"unix datagram send to", &retry_wait::take_back
 
 byte_view bytes_of(std::string_view text) noexcept { return std::as_bytes(std::span(text)); }
 
+// Who carries what this socket sends and receives; null: the kernel.
+simulated_unix* carrier_of(const endpoint* socket) noexcept { return socket != nullptr ? socket->home->unix_sockets : nullptr; }
+
 io_result<void> send_one(endpoint& socket, byte_view bytes, std::span<const int> descriptors, const unix_address* to) noexcept {
+  if (simulated_unix* by = carrier_of(&socket)) {
+    if (!descriptors.empty()) return std::unexpected(no_descriptors_to_pass());
+    const io_result<void> sent = by->send(socket, bytes, to);
+    if (sent) return {};
+    return std::unexpected(sent.error().during(sending));
+  }
   const iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
   const io_result<std::size_t> sent = send_unix(socket.fd, {&piece, 1}, descriptors, unix_sending::datagram, to);
   if (sent) return {};
@@ -76,7 +87,12 @@ io_result<unix_datagram> unix_datagram::bind(const unix_address& at, const unix_
   io_result<unix_datagram> made = unnamed();
   if (!made) return made;
   const int mode = options.mode ? static_cast<int>(*options.mode) : -1;
-  const io_result<socket_file> file = bind_unix_socket(made->socket_->fd, {at, 0, mode, options.replace_stale});
+  const unix_bind_request request{at, 0, mode, options.replace_stale};
+  if (simulated_unix* by = carrier_of(made->socket_)) {
+    if (const io_result<void> bound = by->bind(*made->socket_, request); !bound) return std::unexpected(bound.error());
+    return made;
+  }
+  const io_result<socket_file> file = bind_unix_socket(made->socket_->fd, request);
   if (!file) return std::unexpected(file.error());
   made->file_device_ = file->device;
   made->file_inode_ = file->inode;
@@ -84,12 +100,31 @@ io_result<unix_datagram> unix_datagram::bind(const unix_address& at, const unix_
 }
 
 io_result<unix_datagram> unix_datagram::unnamed() noexcept {
+  executor* here = current_run().exec;
+  LEVITY_ASSERT(here != nullptr, "a Unix datagram socket is made inside a task");
+  if (simulated_unix* by = here->home_reactor().unix_sockets) {
+    const io_result<endpoint*> socket = by->unnamed_datagram(here->home_reactor());
+    if (!socket) return std::unexpected(socket.error());
+    unix_datagram made;
+    made.socket_ = *socket;
+    return made;
+  }
   const io_result<int> fd = open_unix_socket(SOCK_DGRAM);
   if (!fd) return std::unexpected(fd.error());
   return watch(*fd);
 }
 
 io_result<unix_datagram_pair> unix_datagram::pair() noexcept {
+  executor* here = current_run().exec;
+  LEVITY_ASSERT(here != nullptr, "a Unix datagram socket is made inside a task");
+  if (simulated_unix* by = here->home_reactor().unix_sockets) {
+    const io_result<simulated_unix::ends> made = by->datagram_pair(here->home_reactor());
+    if (!made) return std::unexpected(made.error());
+    unix_datagram_pair ends;
+    ends.first.socket_ = made->first;
+    ends.second.socket_ = made->second;
+    return ends;
+  }
   int fds[2];
   if (const io_result<void> made = open_unix_pair(SOCK_DGRAM, fds); !made) return std::unexpected(made.error());
   io_result<unix_datagram> first = watch(fds[0]);
@@ -114,6 +149,7 @@ void unix_datagram::swap(unix_datagram& other) noexcept {
 }
 
 io_result<void> unix_datagram::connect(const unix_address& peer) noexcept {
+  if (simulated_unix* by = carrier_of(socket_)) return by->connect(*socket_, peer);
   return connect_unix_socket(native_handle(), peer);
 }
 
@@ -154,13 +190,28 @@ unix_datagram::receive_awaiter unix_datagram::receive(std::span<std::byte> into,
 
 void unix_datagram::close() noexcept {
   if (file_inode_ != 0) remove_socket_file(local_address(), {file_device_, std::exchange(file_inode_, 0)});
-  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+  endpoint* const socket = std::exchange(socket_, nullptr);
+  if (socket == nullptr) return;
+  if (simulated_unix* by = carrier_of(socket)) return by->close(*socket);
+  socket->home->close(*socket, false);
 }
 
-int unix_datagram::native_handle() const noexcept { return socket_ != nullptr ? socket_->fd : -1; }
-unix_address unix_datagram::local_address() const noexcept { return unix_local_name(native_handle()); }
-unix_address unix_datagram::peer_address() const noexcept { return unix_peer_name(native_handle()); }
+int unix_datagram::native_handle() const noexcept {
+  return socket_ != nullptr && carrier_of(socket_) == nullptr ? socket_->fd : -1;
+}
+unix_address unix_datagram::local_address() const noexcept {
+  if (const simulated_unix* by = carrier_of(socket_)) return by->local_name(*socket_);
+  return unix_local_name(native_handle());
+}
+unix_address unix_datagram::peer_address() const noexcept {
+  if (const simulated_unix* by = carrier_of(socket_)) return by->peer_name(*socket_);
+  return unix_peer_name(native_handle());
+}
 io_result<void> unix_datagram::set_send_buffer(int bytes) noexcept {
+  if (simulated_unix* by = carrier_of(socket_)) {
+    by->set_send_buffer(*socket_, bytes);
+    return {};
+  }
   return set_socket_option(native_handle(), SOL_SOCKET, SO_SNDBUF, bytes);
 }
 
@@ -196,8 +247,9 @@ unix_datagram::receive_awaiter::receive_awaiter(endpoint* socket, std::span<std:
 socket_attempt::outcome unix_datagram::receive_awaiter::attempt() noexcept {
   int raw[descriptors_max];
   socket_->reading.clear();
-  const io_result<unix_head> got =
-      receive_unix(socket_->fd, into_, std::span(raw).first(std::min(descriptors_.size(), descriptors_max)), true);
+  simulated_unix* const by = carrier_of(socket_);
+  const std::span<int> room = std::span(raw).first(std::min(descriptors_.size(), descriptors_max));
+  const io_result<unix_head> got = by != nullptr ? by->receive(*socket_, into_) : receive_unix(socket_->fd, into_, room, true);
   if (!got && got.error() == io_failure::would_block) return outcome::again;
   socket_->reading.mark_ready();
   if (!got) {

@@ -6,6 +6,7 @@
 #include "io/accepting.hpp"
 #include "io/address_text.hpp"
 #include "io/event_wait.hpp"
+#include "io/unix_description.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/task/cancel.hpp"
 #include "levity/task/detail/scope_state.hpp"
@@ -16,6 +17,7 @@
 #include "platform/unix_socket.hpp"
 #include "reactor/host_network.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/simulated_unix.hpp"
 
 namespace levity::inline v0 {
 
@@ -28,18 +30,23 @@ constexpr const char* accepting = "accepting";
 // As event_wait's, with the name.
 class accept_wait : public event_wait {
 public:
-  explicit accept_wait(endpoint& socket) noexcept : event_wait(why_it_waits, socket, true), fd_(socket.fd) {}
+  explicit accept_wait(endpoint& socket) noexcept : event_wait(why_it_waits, socket, true), at_(socket) {}
 
 private:
   static void describe(const waiter& self, char* text, std::size_t size) noexcept {
-    describe_unix_socket(static_cast<const accept_wait&>(self).fd_, text, size);
+    describe_unix_endpoint(static_cast<const accept_wait&>(self).at_, text, size);
   }
   static const wait_reason why_it_waits;
 
-  int fd_;
+  const endpoint& at_;
 };
 
 const wait_reason accept_wait::why_it_waits{"unix accept", &accept_wait::take_back, nullptr, &accept_wait::describe};
+
+// Who answers for this listener; null: the kernel.
+simulated_unix* carrier_of_listener(const endpoint* socket) noexcept {
+  return socket != nullptr ? socket->home->unix_sockets : nullptr;
+}
 
 }  // namespace
 
@@ -52,16 +59,22 @@ io_result<unix_listener> unix_listener::bind(std::string_view at, const unix_lis
 io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_listen_options& options) noexcept {
   constexpr const char* doing = "listening at a Unix socket";
   if (at.is_empty()) return std::unexpected(io_error{io_failure::invalid, 0, doing});
-  const executor* here = current_run().exec;
-  if (here != nullptr ? here->simulated() : host_network() != nullptr) {
-    return std::unexpected(io_error{io_failure::unsupported, 0, doing});
+  const int mode = options.bind.mode ? static_cast<int>(*options.bind.mode) : -1;
+  const unix_bind_request request{at, options.backlog, mode, options.bind.replace_stale};
+  unix_listener listener;
+  executor* here = current_run().exec;
+  reactor* const home = here != nullptr ? &here->home_reactor() : host_network();
+  if (home != nullptr && home->unix_sockets != nullptr) {
+    const io_result<endpoint*> socket = home->unix_sockets->listen(*home, request);
+    if (!socket) return std::unexpected(socket.error());
+    listener.socket_ = *socket;
+    listener.fd_ = (*socket)->fd;
+    return listener;
   }
   const io_result<int> fd = open_unix_socket(SOCK_STREAM);
   if (!fd) return std::unexpected(fd.error());
-  unix_listener listener;
   listener.fd_ = *fd;
-  const int mode = options.bind.mode ? static_cast<int>(*options.bind.mode) : -1;
-  const io_result<socket_file> file = bind_unix_socket(*fd, {at, options.backlog, mode, options.bind.replace_stale});
+  const io_result<socket_file> file = bind_unix_socket(*fd, request);
   if (!file) return std::unexpected(file.error());
   listener.file_device_ = file->device;
   listener.file_inode_ = file->inode;
@@ -111,6 +124,13 @@ io_result<unix_stream> unix_listener::try_accept() noexcept {
   const io_result<endpoint*> from = watched();
   if (!from) return std::unexpected(from.error());
   (*from)->reading.clear();
+  if (simulated_unix* by = carrier_of_listener(*from)) {
+    const io_result<endpoint*> peer = by->try_accept(**from, current_run().exec->next_reactor());
+    // There may be more in the queue.
+    if (peer || peer.error() != io_failure::would_block) (*from)->reading.mark_ready();
+    if (!peer) return std::unexpected(peer.error());
+    return unix_stream{**peer};
+  }
   const io_result<int> fd = accept_unix_socket((*from)->fd);
   // There may be more in the queue.
   if (fd || fd.error() != io_failure::would_block) (*from)->reading.mark_ready();
@@ -163,6 +183,7 @@ void unix_listener::remove_file() noexcept {
 
 void unix_listener::stop() noexcept {
   if (!is_open()) return;
+  if (simulated_unix* by = carrier_of_listener(socket_)) return by->stop(*socket_);
   remove_file();
   stop_listening(fd_);
 }
@@ -170,6 +191,7 @@ void unix_listener::stop() noexcept {
 void unix_listener::close() noexcept {
   remove_file();
   const int fd = std::exchange(fd_, -1);
+  if (simulated_unix* by = carrier_of_listener(socket_)) return by->close(*std::exchange(socket_, nullptr));
   if (endpoint* socket = std::exchange(socket_, nullptr)) {
     socket->home->close(*socket, false);
   } else if (fd >= 0) {
@@ -177,6 +199,9 @@ void unix_listener::close() noexcept {
   }
 }
 
-unix_address unix_listener::local_address() const noexcept { return unix_local_name(fd_); }
+unix_address unix_listener::local_address() const noexcept {
+  if (const simulated_unix* by = carrier_of_listener(socket_)) return by->local_name(*socket_);
+  return unix_local_name(fd_);
+}
 
 }  // namespace levity

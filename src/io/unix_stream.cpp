@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "io/address_text.hpp"
+#include "io/unix_description.hpp"
 #include "io/unix_wait.hpp"
 #include "levity/base/assert.hpp"
+#include "levity/base/process_id.hpp"
 #include "levity/memory/buffer.hpp"
 #include "levity/task/detail/scope_state.hpp"
 #include "levity/task/yield.hpp"
@@ -17,6 +19,7 @@
 #include "platform/syscall.hpp"
 #include "platform/unix_socket.hpp"
 #include "reactor/reactor.hpp"
+#include "reactor/simulated_unix.hpp"
 
 namespace levity::inline v0 {
 
@@ -34,10 +37,16 @@ io_result<endpoint*> adopt_here(int fd) noexcept {
   return here->home_reactor().adopt(fd);
 }
 
+// Who carries what this stream reads and writes; null: the kernel.
+simulated_unix* carrier_of_stream(const endpoint* socket) noexcept {
+  return socket != nullptr ? socket->home->unix_sockets : nullptr;
+}
+
 // One read; keeps the direction's word right. Error would_block: wait for an event.
 io_result<unix_head> read_once(endpoint& socket, std::span<std::byte> into, std::span<int> descriptors) noexcept {
   socket.reading.clear();
-  io_result<unix_head> got = receive_unix(socket.fd, into, descriptors, false);
+  simulated_unix* const by = carrier_of_stream(&socket);
+  io_result<unix_head> got = by != nullptr ? by->read(socket, into) : receive_unix(socket.fd, into, descriptors, false);
   if (!got && got.error() == io_failure::would_block) return got;
   // After a short read the next byte raises an event, unless the peer has hung up. A read also ends behind descriptors.
   const bool drained = got && got->size < into.size() && got->size > 0 && got->descriptors == 0 && !got->has_dropped &&
@@ -63,7 +72,10 @@ void unix_stream::drop_buffer() noexcept {
 
 void unix_stream::close() noexcept {
   drop_buffer();
-  if (endpoint* socket = std::exchange(socket_, nullptr)) socket->home->close(*socket, false);
+  endpoint* const socket = std::exchange(socket_, nullptr);
+  if (socket == nullptr) return;
+  if (simulated_unix* by = carrier_of_stream(socket)) return by->close(*socket);
+  socket->home->close(*socket, false);
 }
 
 task<io_result<unix_stream>> unix_stream::connect(std::string_view to) {
@@ -73,11 +85,20 @@ task<io_result<unix_stream>> unix_stream::connect(std::string_view to) {
 }
 
 task<io_result<unix_stream>> unix_stream::connect(unix_address to) {
-  if (current_run().exec->simulated()) co_return std::unexpected(io_error{io_failure::unsupported, 0, connecting});
   try {
     co_await throw_if_cancelled();
   } catch (const cancelled& ended) {
     co_return std::unexpected(to_io_error(ended.reason(), connecting));
+  }
+  reactor& home = current_run().exec->home_reactor();
+  if (home.unix_sockets != nullptr) {
+    for (std::int64_t pause_ns = retry_first_ns;; pause_ns = std::min(2 * pause_ns, retry_max_ns)) {
+      const io_result<endpoint*> connected = home.unix_sockets->connect_stream(home, to);
+      if (connected) co_return unix_stream{**connected};
+      if (connected.error() != io_failure::would_block) co_return std::unexpected(connected.error());
+      const cancel_reason why = co_await retry_wait{connect_reason, pause_ns, to};
+      if (why != cancel_reason::none) co_return std::unexpected(to_io_error(why, connecting));
+    }
   }
   const io_result<int> opened = open_unix_socket(SOCK_STREAM);
   if (!opened) co_return std::unexpected(opened.error());
@@ -95,6 +116,13 @@ task<io_result<unix_stream>> unix_stream::connect(unix_address to) {
 }
 
 io_result<unix_stream_pair> unix_stream::pair() noexcept {
+  executor* here = current_run().exec;
+  LEVITY_ASSERT(here != nullptr, "a Unix stream is made inside a task");
+  if (simulated_unix* by = here->home_reactor().unix_sockets) {
+    const io_result<simulated_unix::ends> made = by->stream_pair(here->home_reactor());
+    if (!made) return std::unexpected(made.error());
+    return unix_stream_pair{unix_stream{*made->first}, unix_stream{*made->second}};
+  }
   int fds[2];
   if (const io_result<void> made = open_unix_pair(SOCK_STREAM, fds); !made) return std::unexpected(made.error());
   const io_result<endpoint*> first = adopt_here(fds[0]);
@@ -137,24 +165,39 @@ unix_stream::write_awaiter unix_stream::write_all(std::string_view text, std::sp
 
 io_result<void> unix_stream::shutdown_write() noexcept {
   if (socket_ == nullptr) return std::unexpected(io_error{io_failure::closed, 0, "ending the stream"});
+  if (simulated_unix* by = carrier_of_stream(socket_)) return by->shutdown_write(*socket_);
   return end_unix_stream(socket_->fd);
 }
 
 io_result<unix_credentials> unix_stream::peer_credentials() const noexcept {
+  if (carrier_of_stream(socket_) != nullptr) return unix_credentials{process_id(), 0, 0};  // the only process of the host
   const io_result<peer_identity> who = unix_peer_identity(native_handle());
   if (!who) return std::unexpected(who.error());
   return unix_credentials{who->pid, who->uid, who->gid};
 }
 
-unix_address unix_stream::local_address() const noexcept { return unix_local_name(native_handle()); }
-unix_address unix_stream::peer_address() const noexcept { return unix_peer_name(native_handle()); }
+unix_address unix_stream::local_address() const noexcept {
+  if (const simulated_unix* by = carrier_of_stream(socket_)) return by->local_name(*socket_);
+  return unix_local_name(native_handle());
+}
+unix_address unix_stream::peer_address() const noexcept {
+  if (const simulated_unix* by = carrier_of_stream(socket_)) return by->peer_name(*socket_);
+  return unix_peer_name(native_handle());
+}
 io_result<void> unix_stream::set_send_buffer(int bytes) noexcept {
+  if (simulated_unix* by = carrier_of_stream(socket_)) {
+    by->set_send_buffer(*socket_, bytes);
+    return {};
+  }
   return set_socket_option(native_handle(), SOL_SOCKET, SO_SNDBUF, bytes);
 }
 io_result<void> unix_stream::set_receive_buffer(int bytes) noexcept {
+  if (carrier_of_stream(socket_) != nullptr) return {};
   return set_socket_option(native_handle(), SOL_SOCKET, SO_RCVBUF, bytes);
 }
-int unix_stream::native_handle() const noexcept { return socket_ != nullptr ? socket_->fd : -1; }
+int unix_stream::native_handle() const noexcept {
+  return socket_ != nullptr && carrier_of_stream(socket_) == nullptr ? socket_->fd : -1;
+}
 
 // ---- reads and writes ------------------------------------------------------------------------------------------------
 
@@ -257,14 +300,21 @@ unix_stream::write_awaiter::write_awaiter(endpoint* socket, std::span<iovec> pie
 
 // Writes until all is out (error_ stays would_block) or the socket takes no more.
 socket_attempt::outcome unix_stream::write_awaiter::attempt() noexcept {
+  simulated_unix* const by = carrier_of_stream(socket_);
+  if (by != nullptr && !descriptors_.empty()) {
+    error_ = no_descriptors_to_pass();
+    return outcome::done;
+  }
   bool cleared = false;
   for (;;) {
     std::span<iovec> left = pieces_.empty() ? std::span<iovec>{&single_, 1} : pieces_;
     while (!left.empty() && left.front().iov_len == 0) left = left.subspan(1);
     if (left.empty()) return outcome::done;
     constexpr std::size_t pieces_max = 64;
-    const io_result<std::size_t> sent =
-        send_unix(socket_->fd, left.first(std::min(left.size(), pieces_max)), descriptors_, unix_sending::stream, nullptr);
+    const std::span<iovec> next = left.first(std::min(left.size(), pieces_max));
+    const io_result<std::size_t> sent = by != nullptr
+                                            ? by->write(*socket_, next)
+                                            : send_unix(socket_->fd, next, descriptors_, unix_sending::stream, nullptr);
     if (sent) {
       descriptors_ = {};
       std::size_t moved = *sent;

@@ -452,14 +452,23 @@ TEST(unix_stream, adopts_streams_and_nothing_else) {
   EXPECT_EQ(open_descriptors(), before);
 }
 
-TEST(unix_stream, a_simulated_run_has_none) {
+TEST(unix_stream, a_simulated_run_passes_no_descriptors_and_takes_none_of_the_kernels) {
   lv::runtime_options options;
   options.backend = lv::runtime_options::sockets::sim;
   lv::run_with(options, []() -> lv::task<> {
-    EXPECT_EQ(lv::unix_stream::pair().error(), io_failure::unsupported);
-    EXPECT_EQ((co_await lv::unix_stream::connect("@nobody")).error(), io_failure::unsupported);
-    EXPECT_EQ(lv::unix_listener::bind("@nobody").error(), io_failure::unsupported);
-    EXPECT_EQ(lv::unix_datagram::pair().error(), io_failure::unsupported);
-    EXPECT_EQ(lv::unix_datagram::bind("@nobody").error(), io_failure::unsupported);
+    auto ends = lv::unix_stream::pair().value();
+    const int some[] = {0};
+    const auto sent = co_await ends.first.write_all("x", some);
+    EXPECT_TRUE(!sent && sent.error() == io_failure::unsupported);
+    EXPECT_TRUE(!sent && sent.error().message().find("between simulated Unix sockets none can be passed") != std::string::npos);
+    auto datagrams = lv::unix_datagram::pair().value();
+    EXPECT_EQ((co_await datagrams.first.send("x", some)).error(), io_failure::unsupported);
+    EXPECT_EQ(ends.first.native_handle(), -1);
+    EXPECT_EQ(datagrams.first.native_handle(), -1);
+    EXPECT_EQ(ends.first.peer_credentials().value().pid, lv::process_id());
+    int fds[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    EXPECT_EQ(lv::unix_stream::adopt(fds[0]).error(), io_failure::unsupported);
+    EXPECT_EQ(lv::unix_stream::adopt(fds[1]).error(), io_failure::unsupported);
   });
 }

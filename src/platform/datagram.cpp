@@ -225,4 +225,28 @@ datagram_head datagram_rows::head(std::size_t at) const noexcept {
   return head_of(headers_[at].msg_hdr, rows_[at].name, headers_[at].msg_len);
 }
 
+std::span<std::byte> datagram_rows::bytes(std::size_t at) const noexcept {
+  return {static_cast<std::byte*>(rows_[at].piece.iov_base), rows_[at].piece.iov_len};
+}
+
+std::optional<address> datagram_rows::receiver(std::size_t at) const noexcept {
+  if (headers_[at].msg_hdr.msg_name == nullptr) return std::nullopt;
+  return from_kernel(rows_[at].name);
+}
+
+void datagram_rows::set_head(std::size_t at, const datagram_head& came) noexcept {
+  mmsghdr& header = headers_[at];
+  header.msg_len = static_cast<unsigned>(came.size);
+  header.msg_hdr.msg_namelen = to_kernel(came.from, rows_[at].name);
+  header.msg_hdr.msg_flags = came.truncated ? MSG_TRUNC : 0;
+  header.msg_hdr.msg_controllen = came.segment_bytes != 0 ? control_bytes : 0;
+  if (came.segment_bytes == 0) return;
+  cmsghdr* said = CMSG_FIRSTHDR(&header.msg_hdr);
+  said->cmsg_level = IPPROTO_UDP;
+  said->cmsg_type = UDP_GRO;
+  said->cmsg_len = CMSG_LEN(sizeof(int));
+  const auto size = static_cast<int>(came.segment_bytes);
+  std::memcpy(CMSG_DATA(said), &size, sizeof size);
+}
+
 }  // namespace levity::detail

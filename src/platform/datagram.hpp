@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "levity/base/address.hpp"
@@ -68,6 +69,14 @@ public:
 
   /// What came into row `at`.
   [[nodiscard]] datagram_head head(std::size_t at) const noexcept;
+
+  // For who carries rows instead of the kernel.
+  /// The bytes of row `at`, to be sent or to be filled.
+  [[nodiscard]] std::span<std::byte> bytes(std::size_t at) const noexcept;
+  /// To whom row `at` is to go; nothing: to the peer.
+  [[nodiscard]] std::optional<address> receiver(std::size_t at) const noexcept;
+  /// This has come into row `at`, which was set by set_incoming().
+  void set_head(std::size_t at, const datagram_head& came) noexcept;
 
   /// The kernel takes no more in one call.
   static constexpr std::size_t call_max = 1024;

@@ -120,10 +120,7 @@ io_result<socket_file> bind_and_listen(int fd, const unix_bind_request& request)
   int code = bind_name(fd, request.at);
   if (code == EADDRINUSE && request.at.is_path()) {
     if (!request.replace_stale || !is_stale(request.at, type_of(fd))) {
-      return std::unexpected(binding_error(request.at, io_failure::address_in_use, code,
-                                           request.replace_stale
-                                               ? " (the path is no socket, or its owner answers)"
-                                               : " (if its owner is gone, remove the file or set replace_stale)"));
+      return std::unexpected(unix_name_taken(request.at, request.replace_stale));
     }
     code = kernel::unlink(path) == 0 || errno == ENOENT ? bind_name(fd, request.at) : errno;
   }
@@ -150,6 +147,15 @@ io_result<int> open_unix_socket(int type) noexcept {
   const int fd = kernel::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd >= 0) return fd;
   return std::unexpected(io_error::from_errno(errno, "opening a Unix socket"));
+}
+
+io_error unix_binding_error(const unix_address& at, int code) noexcept { return binding_error(at, io_failure::other, code); }
+
+io_error unix_name_taken(const unix_address& at, bool replaces) noexcept {
+  if (!at.is_path()) return unix_binding_error(at, EADDRINUSE);
+  return binding_error(at, io_failure::address_in_use, EADDRINUSE,
+                       replaces ? " (the path is no socket, or its owner answers)"
+                                : " (if its owner is gone, remove the file or set replace_stale)");
 }
 
 io_result<void> open_unix_pair(int type, int (&fds)[2]) noexcept {
@@ -325,6 +331,10 @@ io_result<peer_identity> unix_peer_identity(int fd) noexcept {
 void describe_unix_socket(int fd, char* text, std::size_t size) noexcept {
   unix_address name = unix_local_name(fd);
   if (name.is_empty()) name = unix_peer_name(fd);
+  describe_unix_socket(fd, name, text, size);
+}
+
+void describe_unix_socket(int fd, const unix_address& name, char* text, std::size_t size) noexcept {
   const int head = std::snprintf(text, size, "fd %d%s%s", fd, name.is_empty() ? "" : " ", name.is_abstract() ? "@" : "");
   std::size_t at = static_cast<std::size_t>(head);
   for (const char each : name.name()) {  // a peer chose it: nothing that a terminal would obey

@@ -41,6 +41,10 @@ struct unix_bind_request {
 /// Binds, sets the permissions, and only then listens: nobody connects before they hold. `replace_stale` takes the path over when
 /// the socket there answers nobody; who else asks for the same is kept out meanwhile by a lock on the directory.
 io_result<socket_file> bind_unix_socket(int fd, const unix_bind_request& request) noexcept;
+/// Why a socket could not be bound there, with the name.
+io_error unix_binding_error(const unix_address& at, int code) noexcept;
+/// The same for a name that somebody has, with what helps; `replaces`: it was asked for with replace_stale.
+io_error unix_name_taken(const unix_address& at, bool replaces) noexcept;
 /// Removes the file if it is still that one.
 void remove_socket_file(const unix_address& at, const socket_file& made) noexcept;
 
@@ -85,5 +89,7 @@ io_result<peer_identity> unix_peer_identity(int fd) noexcept;
 
 /// "fd 12 /run/orders.sock", for a dump.
 void describe_unix_socket(int fd, char* text, std::size_t size) noexcept;
+/// The same of a socket whose name is known.
+void describe_unix_socket(int fd, const unix_address& name, char* text, std::size_t size) noexcept;
 
 }  // namespace levity::detail

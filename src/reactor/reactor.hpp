@@ -61,6 +61,9 @@ protected:
   ~poll_guest() = default;
 };
 
+struct simulated_datagrams;
+struct simulated_unix;
+
 struct reactor : time_source {
   explicit reactor(std::int64_t start_ns) noexcept : wheel(start_ns) {}
   reactor(const reactor&) = delete;
@@ -128,6 +131,15 @@ struct reactor : time_source {
   virtual address peer_address(const endpoint& socket) const noexcept = 0;
   /// TCP_NODELAY, SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF by their names in <sys/socket.h>; a backend may ignore what it cannot do.
   virtual io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept = 0;
+
+  // -- what a run is told apart by -----------------------------------------------------------------------------------
+  /// Of a simulated run: something was chosen, or a timer set. Two runs are the same if they were told the same.
+  virtual void trace([[maybe_unused]] std::uint64_t word) noexcept {}
+  // -- sockets that are no streams of TCP ----------------------------------------------------------------------------
+  // Null: they are descriptors of the kernel's, which adopt() watches, and who adopted them makes the attempts. Else nobody has a
+  // descriptor, and attempts are made there.
+  simulated_datagrams* datagrams = nullptr;
+  simulated_unix* unix_sockets = nullptr;
 
   /// Endpoints that are open on this reactor.
   [[nodiscard]] virtual std::uint64_t endpoints_approx() const noexcept = 0;

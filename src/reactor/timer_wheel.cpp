@@ -144,6 +144,7 @@ void timer_wheel::advance_to(std::uint64_t tick) noexcept {
 // whoever has the lock next.
 void timer_wheel::again(timer_node& node, std::int64_t due_ns) noexcept {
   lock_.lock();
+  moved_sum_ = moved_sum_ * 0x9e3779b97f4a7c15 + static_cast<std::uint64_t>(due_ns);
   node.due_ns = due_ns;
   place(tick_after(due_ns)).nodes.push_back(node);
   inserted(tick_after(due_ns));

@@ -59,6 +59,9 @@ public:
 
   [[nodiscard]] std::uint64_t entries_approx() const noexcept { return entries_.load(std::memory_order_relaxed); }
 
+  /// Sums up to which moments nodes were moved by their callbacks; for the trace of a simulated run. Its thread.
+  [[nodiscard]] std::uint64_t moved_sum() const noexcept { return moved_sum_; }
+
   void check_invariants() noexcept;
 
 private:
@@ -91,6 +94,7 @@ private:
   std::uint64_t now_tick_;
   std::int64_t waiting_until_ns_ = 0;  // 0: nobody waits
   atomic<std::uint64_t> entries_{0};
+  std::uint64_t moved_sum_ = 0;
   std::uint64_t occupied_[levels]{};
   slot slots_[levels][slots];
   slot due_;

@@ -8,11 +8,11 @@
 // from its surroundings outside a task is then the host's too.
 //
 //   lv::clock, lv::wall_clock, lv::random_seed   home(), as time_source
-//   tcp_listener::bind outside a task            home(), as host_network
+//   bind() outside a task, of a tcp_listener,    home(), as host_network
+//   a udp_socket or a unix_listener
 //   files outside a task, as a call asks         files(), as host_files
 //   lv::run, lv::run_with                        run()
 //   lv::runtime, lv::run within a task           refused: they would bring threads, or a second life
-//   udp_socket::bind, unix_listener::bind        refused as within a task of a simulated run
 //
 // Which thread may touch the host is its own business: main() never runs while a task does, so one handing over at the beginning of
 // run() and one at its end order everything else. Code that knows of no host finds null in a thread-local and goes on as ever.

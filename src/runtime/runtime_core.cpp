@@ -138,6 +138,7 @@ scheduler_options set_up(simulated_parts& parts, stall_listener& stalls) {
   made.stalls = &stalls;
   made.reactors.push_back(std::move(parts.home));
   made.seed = parts.seed | 1;
+  made.chooses = parts.chooses;
   return made;
 }
 

@@ -18,6 +18,7 @@ namespace levity::inline v0::detail {
 struct simulated_parts {
   std::unique_ptr<reactor> home;
   std::uint64_t seed = 1;         // of the order of ready tasks
+  chooser* chooses = nullptr;     // that order instead; outlives the runtime
   file_backend* files = nullptr;  // outlives the runtime; null: files are the kernel's
   simulated_names* names = nullptr;  // outlive the runtime; null: names are unknown
 };

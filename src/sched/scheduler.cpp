@@ -50,6 +50,7 @@ scheduler::scheduler(scheduler_options options)
                     .threads = &blocking_, .tell_after_ns = options.stalls_told_after_ns}, std::move(options.limit)),
       queues(known_nodes(options.places)),
       seed_(options.seed),
+      chooses_(options.chooses),
       places_(std::move(options.places)),
       make_reactor_(std::move(options.make_reactor)),
       reactors_(std::move(options.reactors)) {
@@ -62,6 +63,7 @@ scheduler::scheduler(scheduler_options options)
   for (unsigned i = 0; i < first; i++) queues.of_slot(i).serving.fetch_add(1, std::memory_order_relaxed);
   reactors_.resize(guard.slots());
   LEVITY_ASSERT(seed_ == 0 || reactors_.size() == 1, "a seeded run has one worker");
+  LEVITY_ASSERT(seed_ != 0 || chooses_ == nullptr, "only in a seeded run somebody chooses");
   LEVITY_ASSERT(places_.affinity.empty() || (places_.affinity.size() == reactors_.size() && places_.of.size() == reactors_.size()),
                 "every slot has a place and an affinity, or none has");
   registries_ = std::make_unique<registry[]>(size() + 1);
@@ -306,6 +308,7 @@ void scheduler::schedule_last(task_record& record) noexcept {
   // Each of its awaits may have taken long: timers and events are looked at before it, or anybody, goes on.
   if (this_run.budget < 0 && this_worker != nullptr) this_worker->take_fair_turn();
   if (!record.entered) [[unlikely]] record.scope->enter(record);
+  if (chooses_ != nullptr) [[unlikely]] chooses_->gives_way(record.id);
   if (const pin_context* pin = pin_of(record)) return pin->on->push_pinned(record);
   shared_queues::of_node& here = queues_here();
   here.injected.push(record);
@@ -349,25 +352,35 @@ std::uint32_t scheduler::next_task_id() noexcept {
 void scheduler::offload(blocking_job& job) noexcept {
   // A simulated run waits for no thread: it would not know when virtual time may go on.
   if (seeded()) {
+    if (chooses_ != nullptr && first().puts_off(job)) return;
     const worker::absence from_here;
     return job.run(job);
   }
   blocking_.submit(job);
 }
 
+// What a simulated run has done with its timers: most of it shows in nothing else, for wheels have ticks and timers are taken back.
+void scheduler::trace(std::int64_t word) noexcept { reactors_[0]->trace(static_cast<std::uint64_t>(word)); }
+
 void scheduler::arm(timer_node& node) noexcept {
+  if (seeded()) [[unlikely]] trace(node.due_ns);
   reactor& home = this_worker->home();
   if (home.wheel.arm(node)) home.ring();
 }
 
-void scheduler::disarm(timer_node& node) noexcept { static_cast<timer_wheel*>(node.wheel)->disarm(node); }
+void scheduler::disarm(timer_node& node) noexcept {
+  if (seeded()) [[unlikely]] trace(~node.due_ns);
+  static_cast<timer_wheel*>(node.wheel)->disarm(node);
+}
 
 void scheduler::sleep(task_record& record, sleep_waiter& waiter) noexcept {
+  if (seeded()) [[unlikely]] trace(waiter.due_ns);
   reactor& home = this_worker->home();
   if (home.wheel.sleep(record, waiter)) home.ring();
 }
 
 bool scheduler::unsleep(task_record& record, sleep_waiter& waiter) noexcept {
+  if (seeded()) [[unlikely]] trace(~waiter.due_ns);
   return static_cast<timer_wheel*>(waiter.wheel)->unsleep(record);
 }
 

@@ -43,6 +43,7 @@
 #include "reactor/reactor.hpp"
 #include "sched/blocking.hpp"
 #include "sched/cancel_queue.hpp"
+#include "sched/chooser.hpp"
 #include "sched/parking.hpp"
 #include "sched/shared_queues.hpp"
 #include "sched/steal_order.hpp"
@@ -64,6 +65,7 @@ struct scheduler_options {
   unsigned slots = 0;                              // with a limit: how many may be in service
   std::function<io_result<std::unique_ptr<reactor>>()> make_reactor;  // with a limit: one more
   std::uint64_t seed = 0;                          // != 0: one worker, ready tasks are picked by this seed
+  chooser* chooses = nullptr;                      // with a seed: picks them instead; outlives the scheduler
   slot_places places;
   unsigned stuck_threads_max = 512;                // threads that tasks and blocking calls may keep beside one a slot
   stall_listener* stalls = nullptr;                // outlives the scheduler
@@ -114,6 +116,7 @@ public:
   bool retire(scope_state& scope) noexcept override;
   bool drain(scope_state& scope) noexcept override;
   std::uint64_t live_tasks_approx() noexcept override;
+  bool goes_on() noexcept override { return chooses_ != nullptr && first().goes_on(); }
   void offload(blocking_job& job) noexcept override;
   file_backend& files() noexcept override { return *files_; }
   simulated_signals* signals() noexcept override { return signals_; }
@@ -152,6 +155,8 @@ public:
   /// Of a slot that is always in service.
   [[nodiscard]] worker& first() noexcept { return *holder(0); }
   [[nodiscard]] bool seeded() const noexcept { return seed_ != 0; }
+  /// Of a seeded run; null: its seed picks.
+  [[nodiscard]] chooser* chooses() const noexcept { return chooses_; }
   /// Its workers run on threads of their own.
   [[nodiscard]] bool has_threads() const noexcept { return has_threads_; }
   /// The calling thread has got that slot: narrows its affinity to the slot's, if there is one.
@@ -249,10 +254,12 @@ private:
   friend struct layout_of;  // tells debuggers where things are
   void inject(task_record& record) noexcept;
   [[nodiscard]] shared_queues::of_node& queues_here() noexcept;
+  void trace(std::int64_t word) noexcept;
   void start_thread_of(worker& runs);
   void join_those_there() noexcept;
 
   const std::uint64_t seed_;
+  chooser* const chooses_;
   const slot_places places_;
   const std::function<io_result<std::unique_ptr<reactor>>()> make_reactor_;
   std::vector<std::unique_ptr<reactor>> reactors_;  // by slot; the later ones may not be there yet

@@ -22,7 +22,8 @@ constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = 
 
 worker::worker(scheduler& owner, unsigned number, slot holds, std::uint64_t seed)
     : owner_(owner), idle_(owner.idle), alone_(owner.size() == 1),
-      sets_aside_(!alone_ && prepare_process_barrier()), seeded_(owner.seeded()), index_(holds.index),
+      sets_aside_(!alone_ && prepare_process_barrier()), seeded_(owner.seeded()), chooses_(owner.chooses()),
+      budget_(chooses_ != nullptr && chooses_->detaches() ? 0 : task_budget), index_(holds.index),
       has_slot_(holds.home != nullptr), is_offered_(!has_slot_), random_(seed), number_(number),
       watched_(&owner.queues.of_slot(holds.index)), hold_(has_slot_ ? hold::held : hold::lost), home_(holds.home),
       queues_(watched_), woken_(!alone_), fresh_(!alone_) {}
@@ -108,12 +109,13 @@ bool worker::turn(unsigned tasks_max) noexcept {
     more = task != nullptr;
   }
   settle_ends(run);
+  if (owner_.stopping()) make_left_calls();
   stand_idle(run);
   if (searching_) end_search();
   asleep_ = true;
   idle_.enter(index(), false);
   home().wake_at(home().wheel.begin_wait());
-  const bool work = owner_.work_visible() || !pinned_.empty_approx() || !candidates_.empty();
+  const bool work = owner_.work_visible() || !pinned_.empty_approx() || !candidates_.empty() || !choices_.empty();
   if (!parker_.prepare(true) || work) home().ring();
   turn_id_next_ = run.id_next;
   turn_id_end_ = run.id_end;
@@ -155,7 +157,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
 
 [[gnu::always_inline]] inline void worker::run_task(run_state& run, task_record& task) noexcept {
   run.current = &task;
-  run.budget = task_budget;
+  run.budget = budget_;
   show(task, task.id | has_waited_bit);
   current_.store(&task, std::memory_order_release);  // E361 release.
   if (waiter* waited = task.waits_on; waited != nullptr && waited->reason->settle != nullptr) {
@@ -172,7 +174,7 @@ bool worker::turn(unsigned tasks_max) noexcept {
   become(task, root, run.id_next++, run.coarse_ms);
   show(task, task.id);
   run.current = &task;
-  run.budget = task_budget;
+  run.budget = budget_;
   current_.store(&task, std::memory_order_release);  // E361 release.
   resume(run, root);
 }
@@ -330,6 +332,7 @@ ready_task* worker::seeded_task() noexcept {
     until_poll_ = fair_period;
     poll_home(home().now_ns());
   }
+  if (chooses_ != nullptr) return chosen_task();
   while (task_record* task = woken_.pop()) candidates_.push_back(as_ready(task));
   while (ready_task* task = fresh_.pop()) candidates_.push_back(task);
   task_record* shared;
@@ -339,10 +342,77 @@ ready_task* worker::seeded_task() noexcept {
   while (queues().spilled.take(&shared, 1) == 1) candidates_.push_back(as_ready(shared));
   if (candidates_.empty()) return nullptr;
   const auto pick = static_cast<std::size_t>(random_.below(candidates_.size()));
+  home().trace(std::uint64_t{candidates_.size()} << 32 | pick);
   std::swap(candidates_[pick], candidates_.back());
   ready_task* task = candidates_.back();
   candidates_.pop_back();
   return task;
+}
+
+ready_task* worker::chosen_task() noexcept {
+  for (;;) {
+    gather_choices();
+    if (choices_.empty()) return nullptr;
+    const auto picked = choices_.begin() + static_cast<std::ptrdiff_t>(chooses_->pick(choices_));
+    const ready_choice next = *picked;
+    choices_.erase(picked);
+    if (next.call == nullptr) return as_ready(next.task);
+    const absence from_here;
+    next.call->run(*next.call);  // wakes its task, if that still waits for it
+  }
+}
+
+// What tasks have made ready since the last time, in the order in which it came: whom they woke, whom they spawned, who yielded.
+// All of them with a record, so that each has its number from here on.
+void worker::gather_choices() noexcept {
+  const auto add = [this](task_record& task) { choices_.push_back({&task, nullptr, task.id}); };
+  const auto known = static_cast<std::ptrdiff_t>(choices_.size());
+  while (task_record* task = woken_.pop()) add(*task);
+  std::reverse(choices_.begin() + known, choices_.end());  // the newest one came first; of a crowd let go at once, the oldest
+  while (ready_task* task = fresh_.pop()) candidates_.push_back(task);
+  for (; !candidates_.empty(); candidates_.pop_back()) add(record_for(candidates_.back(), next_task_id()));
+  task_record* shared;
+  while (pinned_.take(&shared, 1) == 1) add(*shared);
+  while (queues().spilled_woken.take(&shared, 1) == 1) add(*shared);
+  while (queues().spilled.take(&shared, 1) == 1) add(*shared);
+  while (queues().injected.take(&shared, 1) == 1) add(*shared);
+}
+
+// Events and timers, behind what tasks have made ready before.
+void worker::choose_among_batch() noexcept {
+  gather_choices();
+  for (std::size_t i = 0; i < batch_.count; i++) choices_.push_back({batch_.records[i], nullptr, batch_.records[i]->id});
+  batch_.count = 0;
+}
+
+// The tasks are over, and these calls were left behind. Who runs on until nothing is ready has made them.
+void worker::make_left_calls() noexcept {
+  for (const ready_choice& left : choices_) {
+    LEVITY_ASSERT(left.call != nullptr, "a run ends when no task is ready");
+    const absence from_here;
+    left.call->run(*left.call);
+  }
+  choices_.clear();
+}
+
+// The budget counts on below zero: a task that never waits is set aside at last, as without a chooser.
+bool worker::goes_on() noexcept {
+  const run_state& run = this_run;
+  if (budget_ != 0 || run.budget < -task_budget) return false;
+  return !could_be_overtaken() || !chooses_->sets_aside(run.current->id);
+}
+
+bool worker::puts_off(blocking_job& call) noexcept {
+  const task_record* const task = this_run.current;
+  if (task == nullptr || budget_ != 0 || !could_be_overtaken() || !chooses_->sets_aside(task->id)) return false;
+  chooses_->gives_way(task->id);
+  gather_choices();  // whom the task has made ready before
+  choices_.push_back({nullptr, &call, task->id});
+  return true;
+}
+
+bool worker::could_be_overtaken() noexcept {
+  return !choices_.empty() || !pinned_.empty_approx() || owner_.work_visible() != nullptr;
 }
 
 // Polls without waiting and fires what is due.
@@ -489,6 +559,7 @@ void worker::notice_work() noexcept {
 
 // Where others may take them, all before the first one runs; the first event on top.
 void worker::queue_batch() noexcept {
+  if (chooses_ != nullptr) [[unlikely]] return choose_among_batch();
   const std::size_t count = batch_.count;
   for (std::size_t i = count; i-- > 0;) {
     task_record& task = *batch_.records[i];

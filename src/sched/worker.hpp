@@ -53,6 +53,7 @@
 #include "levity/task/detail/executor.hpp"
 #include "platform/thread_sign.hpp"
 #include "reactor/reactor.hpp"
+#include "sched/chooser.hpp"
 #include "sched/deque.hpp"
 #include "sched/inject_queue.hpp"
 #include "sched/parking.hpp"
@@ -135,6 +136,12 @@ public:
   void pin() noexcept { pins_++; }
   void unpin() noexcept { pins_--; }
 
+  // Of a seeded run with a chooser. Owner thread.
+  /// Whether the task that runs here goes on at an await that needs no wait.
+  [[nodiscard]] bool goes_on() noexcept;
+  /// True: the call is one of the things to choose from, and made when it is chosen.
+  [[nodiscard]] bool puts_off(blocking_job& call) noexcept;
+
   /// While it lives the thread belongs to no task and no worker: what runs now is a call that a simulated run makes in place.
   class absence {
   public:
@@ -197,6 +204,11 @@ private:
   ready_task* task_after_settling(run_state& run, ready_task* fresh) noexcept;
   ready_task* next_ready(run_state& run) noexcept;
   ready_task* seeded_task() noexcept;
+  ready_task* chosen_task() noexcept;
+  void gather_choices() noexcept;
+  void choose_among_batch() noexcept;
+  void make_left_calls() noexcept;
+  [[nodiscard]] bool could_be_overtaken() noexcept;
   void end_search() noexcept;
   ready_task* fair_turn() noexcept;
   void go_on_cancelling(std::int64_t now_ns) noexcept;
@@ -281,6 +293,8 @@ private:
   const bool alone_;   // there is one slot, and never more: nobody to wake, nobody to steal
   const bool sets_aside_;  // fresh tasks, see deque.hpp
   const bool seeded_;
+  chooser* const chooses_;  // the owner's
+  const int budget_;        // that a task begins with
 
   // Owner thread only.
   unsigned index_;   // of its slot; read by who has taken that, too
@@ -323,6 +337,7 @@ private:
   std::int64_t neglected_at_ns_ = 0;     // if it is the same then
   ready_batch batch_;
   std::vector<ready_task*> candidates_;  // ready tasks of a seeded run, to choose from
+  std::vector<ready_choice> choices_;    // the same where somebody chooses, in the order in which they came
 
   // Shared.
   atomic<const task_record*> current_{nullptr};

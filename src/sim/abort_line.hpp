@@ -1,8 +1,11 @@
 #pragma once
 
 // abort_line: what a process says that comes to its end while a check runs: aborted by an assertion of levity or of the program, by
-// a wild pointer, by exit() in a program. It is written beforehand, for who handles a signal can write no more.
+// a wild pointer, by exit() in a program. It is written beforehand, for who handles a signal can write no more; but for host and
+// time, which change with each turn and are put in between when it is said.
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace levity::inline v0::sim {
@@ -17,8 +20,10 @@ public:
   abort_line& operator=(const abort_line&) = delete;
   ~abort_line();
 
-  /// From now on; what is too long is cut off. The thread that made it.
-  void say(std::string_view line) noexcept;
+  /// From now on `before`, the place, and `behind`; what is too long is cut off. The thread that made it, as for runs().
+  void say(std::string_view before, std::string_view behind) noexcept;
+  /// Where the process is from now on: on that host, whose name stays where it is, at that age of its world; null: on none.
+  void runs(const std::string* host, std::int64_t age_ns) noexcept;
 
 private:
   bool speaks_ = false;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "reactor/sim/sim_network.hpp"
+#include "sim/schedule_text.hpp"
 
 namespace levity::inline v0::sim {
 namespace {
@@ -41,10 +42,23 @@ run_failure failure_by_exception(std::string host, duration at) {
   }
 }
 
-std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan) {
-  const std::string by_plan = plan != nullptr ? " LEVITY_SIM_PLAN=" + shell_word(plan->to_string()) : std::string();
-  return fmt::format("LEVITY_SIM_SEED={}{} {}{}{}", seed, by_plan, ::program_invocation_name, options.arguments.empty() ? "" : " ",
+std::string replay_line(const check_options& options, std::uint64_t seed, const fault_plan* plan, const schedule& how,
+                        std::span<const unsigned> choices) {
+  std::string by = plan != nullptr ? " LEVITY_SIM_PLAN=" + shell_word(plan->to_string()) : std::string();
+  if (how != schedule{}) by += " LEVITY_SIM_SCHEDULE=" + schedule_text(how);
+  if (how.what == schedule_kind::exhaustive) by += " LEVITY_SIM_CHOICES=" + choices_text(choices);
+  return fmt::format("LEVITY_SIM_SEED={}{} {}{}{}", seed, by, ::program_invocation_name, options.arguments.empty() ? "" : " ",
                      options.arguments);
+}
+
+void prepare_last_words(abort_line& by, const check_options& options, std::uint64_t seed, const fault_plan* plan,
+                        const schedule& how, std::span<const unsigned> choices) {
+  std::string behind = "\nlevity: to meet it again: " + replay_line(options, seed, plan, how, choices);
+  if (plan != nullptr && !plan->faults.empty()) {
+    const fault_plan none;
+    behind += "\nlevity: without faults: " + replay_line(options, seed, &none, how, choices);
+  }
+  by.say(fmt::format("levity: this happened in a check, at seed {}", seed), behind);
 }
 
 // ---- what happens ----------------------------------------------------------------------------------------------------
@@ -64,7 +78,7 @@ void check_run::state::sometimes(unsigned site, std::int64_t at_ns, bool is_true
   }
   if (is_true && setting.events != nullptr && !seen.contains(what)) {
     seen.emplace(what);
-    tell(happened::property, site, at_ns, fmt::format("sometimes \"{}\" is true", what), {});
+    tell(happened::property, site, at_ns, {fmt::format("sometimes \"{}\" is true", what)});
   }
 }
 
@@ -84,6 +98,14 @@ check_run::state::deadlock_is check_run::state::deadlocked(std::int64_t now_ns) 
 
 std::int64_t check_run::state::now_ns() const { return detail::sim_network::start_ns + in.age().count(); }
 
+void check_run::state::met(fault_kind what) {
+  if (setting.faults != nullptr) (*setting.faults)[what]++;
+}
+
+void check_run::state::runs(const std::string* host, std::int64_t now_ns) noexcept {
+  setting.last_words.runs(host, age_at(now_ns).count());
+}
+
 void check_run::state::fail(run_failure how) {
   if (!failed) failed = std::move(how);
 }
@@ -92,9 +114,16 @@ void check_run::state::fail(run_failure how) {
 
 check_run::check_run(std::unique_ptr<state> made) noexcept : state_(std::move(made)) {
   state_->in.set_observer(state_.get());
+  state_->in.use_strategy(state_->decides.get());
+  // Of small tests: elsewhere they would hide what else happens.
+  const run_setting& how = state_->setting;
+  if (how.events != nullptr && how.schedule.what == schedule_kind::exhaustive) state_->decides->tell_choices();
 }
 
-check_run::~check_run() { state_->in.set_observer(nullptr); }
+check_run::~check_run() {
+  state_->in.set_observer(nullptr);
+  state_->runs(nullptr, 0);  // no name of a host is there any more
+}
 
 sim::world& check_run::world() noexcept { return state_->in; }
 
@@ -104,12 +133,12 @@ const fault_plan& check_run::plan() {
   if (state_->plan) return *state_->plan;
   const run_setting& how = state_->setting;
   state_->plan = how.plan != nullptr ? *how.plan : fault_plan::draw(state_->in, how.options.plan);
-  how.last_words.say("levity: the seed and the fault plan of a check that this was: " +
-                     replay_line(how.options, how.seed, &*state_->plan));
+  prepare_last_words(how.last_words, how.options, how.seed, &*state_->plan, how.schedule, how.path.choices());
   const auto all = state_->in.hosts();
   for (const fault& each : state_->plan->faults) {
     for (const std::string* name : {&each.host, &each.other}) {
-      const bool is_there = std::ranges::any_of(all, [&](const host* one) { return one->name() == *name; });
+      const bool is_there = std::ranges::any_of(all, [&](const host* one) { return one->name() == *name; }) ||
+                            (!each.other.empty() && *name == state_->in.here().name());
       if (is_there || (name == &each.other && name->empty())) continue;
       fail(fmt::format("the fault plan names a host \"{}\", which the world does not have; name one of its hosts", *name));
       throw broken_off{};
@@ -120,8 +149,10 @@ const fault_plan& check_run::plan() {
 
 void check_run::begin_plan() {
   (void)plan();
-  state_->healed.reset();  // before the scenario could wait for it
+  if (follows_plan()) state_->healed.reset();  // before the scenario could wait for it
 }
+
+bool check_run::follows_plan() const noexcept { return !state_->plan->faults.empty(); }
 
 task<> check_run::follow_plan(check_run* of) {
   co_await follow(of->world(), *of->state_->plan);
@@ -140,7 +171,7 @@ void check_run::fail(std::string_view sentence, std::string_view place) {
   const std::int64_t at_ns = here.by == state_.get() ? here.at_ns : state_->now_ns();
   state_->fail({fmt::format("{}, at {}", sentence, place), fmt::format("fail {}", place),
                 here.by != nullptr ? state_->name_of(here.site) : std::string(), state_->age_at(at_ns)});
-  state_->tell(happened::property, here.site, at_ns, sentence, {});
+  state_->tell(happened::property, here.site, at_ns, {sentence});
 }
 
 void check_run::fail_by_exception() { state_->fail(failure_by_exception(world().here().name(), world().age())); }

@@ -89,6 +89,7 @@ TEST(check, what_holds_for_all_seeds_holds) {
   EXPECT_TRUE(result) << result.message;
   EXPECT_EQ(result.seeds_run, 3u);
   EXPECT_EQ(seeds, (std::vector<std::uint64_t>{5, 6, 7}));
+  EXPECT_TRUE(says(result, "sim::check: 3 seeds from 5, and nothing was wrong; met no fault; 3.0 s of the worlds' time\n"));
   EXPECT_FALSE(check({.seeds = 0}, sleeps)) << "no seed shows nothing";
 }
 
@@ -99,6 +100,7 @@ TEST(check, a_failure_is_told_with_the_least_plan_and_fails_the_same_when_it_is_
   EXPECT_TRUE(result.plan.faults[0].what == fault_kind::kill || result.plan.faults[0].what == fault_kind::power);
   EXPECT_EQ(result.plan.faults[0].host, "orders");
   EXPECT_LE(result.plan.faults[0].lasts, 20ms) << result.message;
+  EXPECT_TRUE(says(result, ", the least of "));
   const std::string replay =
       "LEVITY_SIM_SEED=" + std::to_string(result.seed) + " LEVITY_SIM_PLAN='" + result.plan.to_string() + "' ";
   EXPECT_TRUE(says(result, replay));
@@ -269,6 +271,82 @@ TEST(check, the_scenario_may_wait_until_everything_is_healed) {
   EXPECT_TRUE(result) << result.message;
 }
 
+TEST(check, what_holds_says_how_much_was_tried_and_which_faults_were_met) {
+  check_options how = few(4);
+  how.twice_every = 2;
+  how.plan.horizon = 10s;
+  std::uint64_t planned = 0;
+  std::uint64_t runs = 0;
+  const auto scenario = [&](check_run& run) {
+    run.world().add_host("orders", "10.0.0.1");
+    runs++;
+    run.play(
+        [](check_run* of) -> task<> {
+          co_await of->healed();
+          co_await sleep_until(clock::now() + 10s - of->world().age());
+        },
+        &run);
+    if (runs != 2 && runs != 5) planned += run.plan().faults.size();  // the second ones of seeds 1 and 3
+  };
+  const check_result result = check(how, scenario);
+  ASSERT_TRUE(result) << result.message;
+  ASSERT_EQ(runs, 6u);
+  EXPECT_TRUE(says(result, "sim::check: 4 seeds from 1, 2 of them twice, and nothing was wrong; met " + std::to_string(planned) +
+                               " faults: "));
+  EXPECT_TRUE(says(result, "; 40.0 s of the worlds' time\n"));
+  EXPECT_TRUE(says(result, " kill, ")) << "of every third fault of a single host";
+
+  how.plan = {.from = 9s, .horizon = 10s};
+  how.plan.mean_gap = 500ms;
+  const check_result early = check(how, [](check_run& run) {
+    run.world().add_host("orders", "10.0.0.1");
+    sleeps(run);
+  });
+  EXPECT_TRUE(says(early, "met no fault; 4.0 s")) << "what a plan has, but did not come, was not met";
+}
+
+TEST(check, holds_prints_one_line_as_googletest_does) {
+  testing::internal::CaptureStdout();
+  const bool is_held{holds({.seeds = 2, .twice_every = 0}, sleeps)};
+  const std::string printed = testing::internal::GetCapturedStdout();
+  EXPECT_TRUE(is_held);
+  EXPECT_EQ(printed, "[   SIM    ] 2 seeds from 1, and nothing was wrong; met no fault; 2.0 s of the worlds' time\n");
+
+  testing::internal::CaptureStdout();
+  const bool is_also_held{holds({.seeds = 2}, [](check_run& run) { run.fail("never"); })};
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "") << "a failure is the test's to tell";
+  EXPECT_FALSE(is_also_held);
+}
+
+TEST(check, a_timeline_of_a_failure_has_its_faults_and_as_many_lines_as_are_asked_for) {
+  check_options how = few(20);
+  const auto scenario = [](check_run& run) {
+    host& orders = run.world().add_host("orders", "10.0.0.1");
+    orders.start(run_for_ever);
+    run.play(
+        [](host* watched) -> task<> {
+          bool was_down = false;
+          for (int i = 0; i < 2000; i++) {
+            co_await sleep(10ms);
+            note("round " + std::to_string(i));
+            was_down = was_down || !watched->is_running();
+          }
+          always(!was_down, "orders has run all the time");
+        },
+        &orders);
+  };
+  const check_result result = check(how, scenario);
+  ASSERT_FALSE(result);
+  EXPECT_TRUE(says(result, "  what happened, 200"));
+  EXPECT_TRUE(says(result, " events, the last of them in 40 lines; LEVITY_SIM_LINES=400 shows more\n"));
+  EXPECT_TRUE(says(result, "plan: " + result.plan.to_string() + "\n"));
+  EXPECT_TRUE(says(result, "note: round 1999\n"));
+  EXPECT_EQ(result.message.find("note: round 1900\n"), std::string::npos);
+
+  const said lines("LEVITY_SIM_LINES", "400");
+  EXPECT_TRUE(says(check(how, scenario), "note: round 1900\n"));
+}
+
 TEST(check, a_scenario_that_keeps_something_from_run_to_run_is_not_deterministic) {
   static int runs;
   runs = 0;
@@ -333,11 +411,15 @@ TEST(check, the_environment_has_the_last_word) {
     EXPECT_TRUE(check(how, scenario));
     EXPECT_EQ(seeds, (std::vector<std::uint64_t>{1, 2, 3, 4}));
     EXPECT_EQ(plans, std::vector<std::string>(4, "1s kill orders 1s"));
+    const said links("LEVITY_SIM_PLAN", "1s part orders scenario 1s");
+    EXPECT_TRUE(check(how, scenario)) << "between the scenario and others something may be wrong";
   }
-  for (const auto& [name, value, expected] : {std::tuple("LEVITY_SIM_SEEDS", "many", "write how many seeds"),
+  for (const auto& [name, value, expected] : {std::tuple("LEVITY_SIM_LINES", "all", "write how many lines"),
+                                          std::tuple("LEVITY_SIM_SEEDS", "many", "write how many seeds"),
                                           std::tuple("LEVITY_SIM_SEEDS", "0", "1 at least"),
                                           std::tuple("LEVITY_SIM_SEED", "-1", "write the number of a seed"),
                                           std::tuple("LEVITY_SIM_PLAN", "1s burn orders 1s", "is no kind of fault"),
+                                          std::tuple("LEVITY_SIM_PLAN", "1s kill scenario 1s", "names a host \"scenario\""),
                                           std::tuple("LEVITY_SIM_PLAN", "1s kill nobody 1s", "names a host \"nobody\"")}) {
     const said wrong(name, value);
     const check_result result = check(how, scenario);
@@ -358,8 +440,39 @@ TEST(check, a_process_that_is_aborted_tells_the_seed_and_how_to_meet_it_again) {
           });
         });
       },
-      "levity: the seed and the fault plan of a check that this was: LEVITY_SIM_SEED=1 "
-      "LEVITY_SIM_PLAN='[0-9.]+m?s [a-z]+ orders .*' [^ ]*sim_test --gtest_filter=one.test");
+      "levity: this happened in a check, at seed 1, [0-9]+[.][0-9]{6} s after the world's beginning, on host scenario\n"
+      "levity: to meet it again: LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='[0-9.]+m?s [a-z]+ orders [^']*' "
+      "[^ ]*sim_test --gtest_filter=one.test\n"
+      "levity: without faults: LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='' [^ ]*sim_test --gtest_filter=one.test\n");
+}
+
+TEST(check, a_process_that_is_aborted_names_the_host_that_runs_or_none_outside_of_all) {
+  testing::FLAGS_gtest_death_test_style = test::death_style();
+  check_options calm = few(1);
+  calm.plan.mean_gap = 0s;
+  EXPECT_DEATH(
+      {
+        (void)check(calm, [](check_run& run) {
+          run.world().add_host("orders", "10.0.0.1").start([] {
+            return levity::run([]() -> task<> {
+              co_await sleep(1234ms);
+              std::abort();
+            });
+          });
+          run.play([]() -> task<> { co_await sleep(20s); });
+        });
+      },
+      "at seed 1, 1[.]2[0-9]+ s after the world's beginning, on host orders\n");
+  EXPECT_DEATH((void)check(few(1), [](check_run&) { std::abort(); }),
+               "levity: this happened in a check, at seed 1\nlevity: to meet it again: LEVITY_SIM_SEED=1 [^ ]*sim_test ");
+  EXPECT_DEATH(
+      {
+        (void)check(few(1), [](check_run& run) {
+          sleeps(run);
+          std::abort();
+        });
+      },
+      "levity: this happened in a check, at seed 1\nlevity: to meet it again: LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='' ");
 }
 
 TEST(check, a_crash_or_an_exit_in_the_middle_of_it_tells_the_seed_too) {
@@ -374,7 +487,7 @@ TEST(check, a_crash_or_an_exit_in_the_middle_of_it_tells_the_seed_too) {
           wrong);
     });
   };
-  const char* const line = "levity: the seed and the fault plan of a check that this was: LEVITY_SIM_SEED=1";
+  const char* const line = "on host scenario\nlevity: to meet it again: LEVITY_SIM_SEED=1 LEVITY_SIM_PLAN='' ";
   EXPECT_EXIT(does([] { std::exit(3); }), testing::ExitedWithCode(3), line);
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
     struct sigaction before {};
@@ -405,7 +518,15 @@ TEST(check, the_least_plan_is_looked_for_no_longer_than_it_may_take) {
   how.shrink_time_max = 0s;
   const check_result result = check(how, watches_orders);
   ASSERT_FALSE(result);
+  const std::string all = std::to_string(result.plan.faults.size());
   EXPECT_GT(result.plan.faults.size(), 1u) << "as it was drawn";
+  EXPECT_TRUE(says(result, ", the smallest found of " + all + " faults: the limit of 0 s was reached\n"));
+
+  how.shrink_time_max = 2min;
+  how.shrink_runs_max = 2;  // without any fault, and without one half of them
+  const check_result other = check(how, watches_orders);
+  ASSERT_FALSE(other);
+  EXPECT_TRUE(says(other, ", the smallest found of " + all + " faults: the limit of 2 runs was reached\n"));
 }
 
 TEST(check, what_a_program_finds_on_its_way_to_its_end_is_nobodys_failure) {

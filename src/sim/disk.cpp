@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -14,6 +16,7 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/byte_words.hpp"
 #include "sim/disk_backend.hpp"
 #include "sim/sparse_bytes.hpp"
 
@@ -33,6 +36,9 @@ constexpr int links_max = 40;
 // What is pending beyond these the kernel has written by itself meanwhile.
 constexpr std::uint64_t pending_bytes_max = std::uint64_t{64} << 20;
 constexpr std::size_t pending_max = 1 << 16;
+constexpr std::int64_t late_ns = 50'000'000;  // of a sync: what a usual disk never takes
+constexpr std::size_t losses_max = 16;        // that are told of a crash
+constexpr std::size_t ranges_max = 4;         // of a file
 
 constexpr std::uint64_t down(std::uint64_t value, std::uint64_t to) noexcept { return value / to * to; }
 constexpr std::uint64_t up(std::uint64_t value, std::uint64_t to) noexcept { return (value + to - 1) / to * to; }
@@ -49,11 +55,7 @@ constexpr std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) noexcept {
 
 std::uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
   std::uint64_t sum = bytes.size();
-  for (std::size_t at = 0; at < bytes.size(); at += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data() + at, std::min<std::size_t>(8, bytes.size() - at));
-    sum = mixed(sum, word);
-  }
+  detail::each_word(bytes, [&sum](std::uint64_t word) noexcept { sum = mixed(sum, word); });
   return sum;
 }
 
@@ -98,7 +100,27 @@ struct disk::inode : std::enable_shared_from_this<inode> {
 
   [[nodiscard]] bool is_directory() const noexcept { return S_ISDIR(mode); }
   [[nodiscard]] bool is_symlink() const noexcept { return S_ISLNK(mode); }
+  [[nodiscard]] bool is_socket() const noexcept { return S_ISSOCK(mode); }
   [[nodiscard]] bool is_there() const noexcept { return links > 0 || opens > 0; }
+
+  // Whole sectors that changes concern which a crash may lose.
+  [[nodiscard]] byte_ranges touched() const {
+    byte_ranges found;
+    for (const change& each : pending) {
+      if (each.what == change::kind::data) found.emplace_back(each.offset, each.offset + each.bytes.size());
+      if (each.what == change::kind::hole) found.emplace_back(each.offset, each.offset + each.size);
+    }
+    std::ranges::sort(found);
+    byte_ranges merged;
+    for (const auto& each : found) {
+      if (merged.empty() || merged.back().second < each.first) {
+        merged.push_back(each);
+      } else {
+        merged.back().second = std::max(merged.back().second, each.second);
+      }
+    }
+    return merged;
+  }
 
   std::map<std::uint64_t, inode*>& all;
   const std::uint64_t number;
@@ -180,6 +202,12 @@ struct disk::place {
   std::string name;
   kind last = kind::root;
   bool slash = false;  // behind it
+};
+
+// What a crash took, in words.
+struct disk::loss {
+  std::string text;
+  std::string detail = {};
 };
 
 template <class... Words>
@@ -481,6 +509,7 @@ std::int64_t disk::open_found(const inode_ref& found, int flags, bool made) {
   const bool changes = access != O_RDONLY || (flags & O_TRUNC) != 0;
   if ((flags & O_DIRECTORY) != 0 && !found->is_directory()) return -ENOTDIR;
   if (found->is_symlink()) return -ELOOP;
+  if (found->is_socket()) return -ENXIO;
   if (found->is_directory() && changes) return -EISDIR;
   if (changes && !made && faults.read_only) return -EROFS;
   if (!made && (flags & O_TRUNC) != 0) resize(*found, 0);
@@ -515,7 +544,10 @@ std::int64_t disk::read(const file_operation& operation) {
   if (operation.offset >= bytes.size()) return 0;
   size = std::min(size, bytes.size() - operation.offset);
   if (size == 0) return 0;
-  if (strikes(faults.read_fails_ppm, faults.reads_fail_next)) return -EIO;
+  if (strikes(faults.read_fails_ppm, faults.reads_fail_next)) {
+    tell_failure("a read of", *from->file, "fails");
+    return -EIO;
+  }
   size = cut_short(size, from->direct);
   bytes.read(operation.offset, std::span(operation.bytes, size));
   return static_cast<std::int64_t>(size);
@@ -535,9 +567,13 @@ std::int64_t disk::write(const file_operation& operation) {
   if (faults.read_only) return -EROFS;
   if (offset >= file_max) return -EFBIG;
   size = std::min(size, file_max - offset);
-  if (strikes(faults.write_fails_ppm, faults.writes_fail_next)) return -EIO;
+  if (strikes(faults.write_fails_ppm, faults.writes_fail_next)) {
+    tell_failure("a write of", file, "fails");
+    return -EIO;
+  }
   if (!to->appends) size = cut_short(size, to->direct);
-  size = file.now.fitting(offset, size, room_left());
+  const std::uint64_t wanted = std::exchange(size, file.now.fitting(offset, size, room_left()));
+  if (size < wanted) tell_failure("a write of", file, "finds no room");
   if (to->direct) size = down(size, sector_bytes);
   if (size == 0) return -ENOSPC;
   const std::uint64_t before = file.now.pages();
@@ -567,11 +603,15 @@ std::int64_t disk::end_sync(const sync_ticket& ticket) {
   const bool fails = strikes(faults.sync_fails_ppm, faults.syncs_fail_next);
   note(file.number, ticket.covers, fails);
   if (file.is_directory()) {
-    if (fails) return -EIO;  // the journal may bring them yet
+    if (fails) {
+      tell_failure("a sync of", file, "fails");
+      return -EIO;  // the journal may bring them yet
+    }
     settle_names(ticket.of->file, ticket.covers);
     return 0;
   }
   if (fails) {
+    tell_failure("a sync of", file, "fails; what it was to make durable never will be");
     std::erase_if(file.pending, [&](const change& each) {
       const bool goes = each.number <= ticket.covers && each.what != change::kind::size;
       if (goes) file.pending_bytes -= each.bytes.size();
@@ -690,8 +730,10 @@ std::int64_t disk::allocate(const file_operation& operation) {
     if (last > first) add(file, {change::kind::hole, first, last - first, {}});
     changed_data(file, last, end - last);
   } else {
-    if (size / sparse_bytes::page_bytes > room_left() + before) return -ENOSPC;
-    if (file.now.fitting(offset, size, room_left()) < size) return -ENOSPC;
+    if (size / sparse_bytes::page_bytes > room_left() + before || file.now.fitting(offset, size, room_left()) < size) {
+      tell_failure("an allocation of", file, "finds no room");
+      return -ENOSPC;
+    }
     file.now.allocate(offset, size);
     recount(file, before);
     add(file, {change::kind::room, offset, size, {}});
@@ -756,6 +798,22 @@ std::int64_t disk::symlink(const char* target, const char* made) {
   return 0;
 }
 
+std::int64_t disk::make_socket(const char* path, int mode) {
+  place at;
+  const std::int64_t failed = place_for_new(path, false, at);
+  if (failed != 0) return failed == -EEXIST ? -EADDRINUSE : failed;
+  const unsigned permissions = mode >= 0 ? static_cast<unsigned>(mode) & 07777u : 0777u & ~umask_bits;
+  const inode_ref made = make(at, S_IFSOCK | permissions);
+  note(sum_of(path), made->number);
+  return static_cast<std::int64_t>(made->number);
+}
+
+std::int64_t disk::find_socket(const char* path, bool follow) const {
+  inode_ref found;
+  if (const std::int64_t failed = find(path, follow, found); failed != 0) return failed;
+  return found->is_socket() ? static_cast<std::int64_t>(found->number) : -ENOTSOCK;
+}
+
 void disk::describe(const inode& what, struct statx& into) const {
   into = {};
   into.stx_mask = STATX_BASIC_STATS;
@@ -802,6 +860,7 @@ std::int64_t disk::list(std::int32_t fd, std::span<std::byte> into) {
     of->has_listing = true;
     for (const auto& [name, each] : of->file->names) of->listing.push_back(name);
     for (std::size_t i = of->listing.size(); i > 1; i--) std::swap(of->listing[i - 1], of->listing[chance_of_faults_.below(i)]);
+    for (const std::string& each : of->listing) note(sum_of(std::string_view(each)));
     of->listing.insert(of->listing.begin(), std::initializer_list<std::string>{".", ".."});
   }
   std::size_t used = 0;
@@ -854,11 +913,17 @@ std::int64_t disk::draw_latency(const file_operation& operation) {
                      operation.what == file_operation::kind::sync_data;
   const std::int64_t fixed = syncs ? faults.sync_latency.count() : faults.latency.count();
   const std::int64_t jitter = syncs ? faults.sync_latency_jitter.count() : faults.latency_jitter.count();
-  if (jitter <= 0) return fixed;
-  return fixed + static_cast<std::int64_t>(chance_of_time_.below(static_cast<std::uint64_t>(jitter) + 1));
+  const std::int64_t drawn =
+      jitter <= 0 ? fixed : fixed + static_cast<std::int64_t>(chance_of_time_.below(static_cast<std::uint64_t>(jitter) + 1));
+  note(drawn);
+  return drawn;
 }
 
-bool disk::draw_early() { return chance_of_time_.below(2) == 0; }
+bool disk::draw_early() {
+  const bool is_early = chance_of_time_.below(2) == 0;
+  note(is_early);
+  return is_early;
+}
 
 void disk::go_on() {
   hangs_ = false;
@@ -881,11 +946,15 @@ void disk::crash() {
   if (user_ != nullptr) user_->cut_off();
   note(last_change_, open_.size());
   close_all();
-  lose_names();
-  stand_up();
+  losses found;
+  losses* const into = is_heard() ? &found : nullptr;
+  lose_names(into);
+  stand_up(into);
+  for (std::size_t i = 0; i < std::min(found.size(), losses_max); i++) listener->hear(found[i].text, found[i].detail, {});
+  if (found.size() > losses_max) listener->hear(fmt::format("loses {} things more", found.size() - losses_max), {}, {});
 }
 
-void disk::lose_names() {
+void disk::lose_names(losses* into) {
   struct fate {
     std::uint64_t operations = 0;
     std::uint64_t kept = 0;
@@ -914,6 +983,7 @@ void disk::lose_names() {
       continue;
     }
     all_so_far = false;
+    if (into != nullptr) into->push_back(loss_of(op));
     op.each_folder([&](const inode_ref& each) { fates[each->number].ended = true; });
     switch (op.what) {
       case name_op::kind::make: tally_.entries_lost++; break;
@@ -958,16 +1028,18 @@ void disk::lose_bytes(inode& file) {
     } else if (each.what == change::kind::data) {
       is = drawn(i);
       std::uint64_t sectors_kept = 0;
+      std::uint64_t which = 0;
       for (std::uint64_t at = 0; at < each.bytes.size(); at += sector_bytes) {
         if (each.offset + at >= limit || is == fate::lost || (is == fate::torn && chance_of_crashes_.below(2) == 0)) continue;
         file.on_disk.write(each.offset + at, std::span(each.bytes).subspan(at, sector_bytes));
         sectors_kept++;
+        which = mixed(which, at + 1);
       }
       is = sectors_kept == 0 ? fate::lost : sectors_kept * sector_bytes == each.bytes.size() ? fate::kept : fate::torn;
       (is == fate::kept ? tally_.kept : is == fate::lost ? tally_.lost : tally_.torn)++;
       if (is == fate::lost) something_lost = true;
       if (is != fate::lost && something_lost) tally_.reordered++;
-      note(each.number, is, sectors_kept);
+      note(each.number, is, sectors_kept, which);
       continue;
     } else {
       is = drawn(i) == fate::kept && each.offset + each.size <= limit ? fate::kept : fate::lost;
@@ -981,17 +1053,20 @@ void disk::lose_bytes(inode& file) {
 }
 
 // What is on the disk is all there is from here on.
-void disk::stand_up() {
+void disk::stand_up(losses* into) {
   std::vector<inode_ref> all;
   for (const auto& [number, each] : inodes_) all.push_back(each->shared_from_this());
   for (const inode_ref& each : all) each->links = 0;
   std::vector<inode_ref> to_visit{root_};
+  std::map<const inode*, std::string> paths;  // for words alone
   root_->links = 1;
   while (!to_visit.empty()) {
     const inode_ref folder = std::move(to_visit.back());
     to_visit.pop_back();
+    std::erase_if(folder->names_on_disk, [](const auto& each) { return each.second->is_socket(); });
     for (const auto& [name, each] : folder->names_on_disk) {
       each->links++;
+      if (into != nullptr) paths.try_emplace(each.get(), paths[folder.get()] + "/" + name);
       if (!each->is_directory()) continue;
       LEVITY_ASSERT(each->links == 1, "a directory of a simulated disk has one name");
       each->parent = folder;
@@ -1005,12 +1080,95 @@ void disk::stand_up() {
       each->names_on_disk.clear();
       continue;
     }
-    if (!each->pending.empty()) lose_bytes(*each);
+    if (!each->pending.empty()) {
+      const byte_ranges touched = into != nullptr ? each->touched() : byte_ranges();
+      const crash_tally before = tally_;
+      lose_bytes(*each);
+      if (into != nullptr) add_loss_of(*each, touched, paths[each.get()], before, *into);
+    }
     each->now = each->on_disk;
     each->names = each->names_on_disk;
     each->sync_failures = 0;
     pages_ += each->now.pages();
   }
+}
+
+// ---- words ----------------------------------------------------------------------------------------------------------------
+
+std::string disk::path_of(const inode& wanted) const {
+  if (&wanted == root_.get()) return "/";
+  std::vector<std::pair<const inode*, std::string>> to_visit{{root_.get(), ""}};
+  while (!to_visit.empty()) {
+    const auto [folder, path] = std::move(to_visit.back());
+    to_visit.pop_back();
+    for (const auto& [name, each] : folder->names) {
+      std::string at = path + "/" + name;
+      if (each.get() == &wanted) return at;
+      if (each->is_directory()) to_visit.emplace_back(each.get(), std::move(at));
+    }
+  }
+  return "a file without a name";
+}
+
+void disk::tell_failure(std::string_view what, const inode& of, std::string_view why) const {
+  if (is_heard()) listener->hear(fmt::format("{} {} {}", what, path_of(of), why), {}, {});
+}
+
+void disk::tell_time(const sync_ticket& ticket, std::int64_t takes_ns) const {
+  if (takes_ns < late_ns || !is_heard()) return;
+  const double takes_ms = static_cast<double>(takes_ns) / 1e6;
+  listener->hear(fmt::format("a sync of {} is late", path_of(*ticket.of->file)), fmt::format("(it takes {:.1f} ms)", takes_ms),
+                 duration(takes_ns));
+}
+
+disk::loss disk::loss_of(const name_op& undone) const {
+  const auto path = [&](const name_op::effect& of) {
+    return of.folder == root_ ? "/" + of.name : path_of(*of.folder) + "/" + of.name;
+  };
+  const std::string first = path(undone.effects.front());
+  switch (undone.what) {
+    case name_op::kind::make: return {"loses the entry " + first};
+    case name_op::kind::remove: return {"has " + first + " again, for its removal is lost"};
+    case name_op::kind::rename: return {"has " + first + " again, for its renaming to " + path(undone.effects.back()) + " is lost"};
+  }
+  return {};
+}
+
+// Where what is there differs from what was in memory: a write that is lost is none if a later one has the same bytes.
+void disk::add_loss_of(const inode& file, const byte_ranges& touched, const std::string& path, const crash_tally& before,
+                       losses& into) const {
+  const std::uint64_t had_size = file.now.size();
+  const std::uint64_t has_size = file.on_disk.size();
+  byte_ranges lost;
+  for (const auto& each : touched) {
+    for (std::uint64_t at = each.first; at < std::min(each.second, had_size); at += sector_bytes) {
+      std::array<std::byte, sector_bytes> had{};
+      std::array<std::byte, sector_bytes> has{};
+      file.now.read(at, had);
+      file.on_disk.read(at, has);
+      const auto is_lost = [&](std::uint64_t i) { return had[i] != has[i] || at + i >= has_size; };
+      std::uint64_t first = 0;
+      std::uint64_t last = std::min(sector_bytes, had_size - at);  // behind it
+      while (first < last && !is_lost(first)) first++;
+      if (first == last) continue;
+      while (!is_lost(last - 1)) last--;
+      if (!lost.empty() && lost.back().second == at + first) {
+        lost.back().second = at + last;
+      } else {
+        lost.emplace_back(at + first, at + last);
+      }
+    }
+  }
+  if (lost.empty() && had_size == has_size) return;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(lost.size(), ranges_max); i++) {
+    text += fmt::format("{}{}..{}", i == 0 ? "loses " : ", ", lost[i].first, lost[i].second - 1);
+  }
+  if (lost.size() > ranges_max) text += fmt::format(" and {} pieces more", lost.size() - ranges_max);
+  text += lost.empty() ? "has " + path : " of " + path;
+  if (had_size != has_size) text += fmt::format("{} {} bytes long, not {}", lost.empty() ? "" : ", which is", has_size, had_size);
+  into.push_back({std::move(text), fmt::format("({} writes are there, {} lost, {} torn)", tally_.kept - before.kept,
+                                               tally_.lost - before.lost, tally_.torn - before.torn)});
 }
 
 // ---- from outside ---------------------------------------------------------------------------------------------------------
@@ -1056,7 +1214,9 @@ void disk::install(std::string_view path, std::string_view text) {
 std::optional<std::string> disk::contents(std::string_view path) const {
   inode_ref found;
   int links_left = links_max;
-  if (resolve(root_, path, true, links_left, found) != 0 || found->is_directory()) return std::nullopt;
+  if (resolve(root_, path, true, links_left, found) != 0 || found->is_directory() || found->is_socket()) {
+    return std::nullopt;
+  }
   std::string text(found->now.size(), '\0');
   found->now.read(0, std::as_writable_bytes(std::span(text)));
   return text;

@@ -31,6 +31,9 @@
 // What a sync covers
 //   of a file        its bytes and size; nothing of the directory that names it
 //   of a directory   its names, and what a rename ties to them; nothing of the bytes of the files
+// A Unix socket has a name here, and nothing else. Its file is as one in a /run that lies in memory: a crash takes it, whatever was
+// synced.
+//
 // A sync that takes time covers what had been done when it began, and is durable when it ends: begin_sync(), end_sync().
 //
 // Everything is walked in the order of numbers or names. Nothing here is shared: a simulated world has one thread.
@@ -45,11 +48,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "levity/base/rng.hpp"
 #include "levity/io/detail/file_operation.hpp"
 #include "levity/sim/disk_faults.hpp"
+#include "reactor/sim/socket_files.hpp"
+#include "sim/disk_listener.hpp"
 
 namespace levity::inline v0::sim {
 
@@ -67,7 +73,7 @@ struct crash_tally {
   std::uint64_t renames_undone = 0;
 };
 
-class disk {
+class disk final : public detail::socket_files {
 public:
   using trace_sink = std::function<void(std::uint64_t)>;
 
@@ -81,6 +87,8 @@ public:
   disk_faults faults;
   /// What the times of files are taken from, in nanoseconds since 1970. Null: a count of operations.
   std::function<std::int64_t()> wall_clock;
+  /// Told of what a crash took, up to a bound, of operations that fail by `faults`, and of syncs that are late. Null: nobody.
+  disk_listener* listener = nullptr;
 
   /// Carries an operation out, as detail::perform() does; it takes no time.
   std::int64_t perform(const detail::file_operation& operation);
@@ -95,11 +103,18 @@ public:
   /// 0 or a negative errno, and then there is nothing to end.
   [[nodiscard]] std::int64_t begin_sync(std::int32_t fd, sync_ticket& ticket);
   [[nodiscard]] std::int64_t end_sync(const sync_ticket& ticket);
+  /// It will take so long: of interest where that is very long.
+  void tell_time(const sync_ticket& ticket, std::int64_t takes_ns) const;
 
   // As those of detail::file_backend.
   [[nodiscard]] std::int64_t size_of(std::int32_t fd) const;
   [[nodiscard]] std::int64_t status_of(std::int32_t fd, struct statx& into) const;
   [[nodiscard]] std::int64_t try_lock(std::int32_t fd);
+
+  // As those of detail::socket_files; they take no time.
+  std::int64_t make_socket(const char* path, int mode) override;
+  [[nodiscard]] std::int64_t find_socket(const char* path, bool follow) const override;
+  std::int64_t remove_socket(const char* path) override { return unlink(path); }
 
   /// How long this operation, or the sync that is left of it, will take.
   [[nodiscard]] std::int64_t draw_latency(const detail::file_operation& operation);
@@ -130,6 +145,9 @@ private:
   struct change;
   struct name_op;
   struct place;
+  struct loss;
+  using losses = std::vector<loss>;
+  using byte_ranges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;  // from the first to behind the last
 
   // Paths.
   [[nodiscard]] std::int64_t walk(const inode_ref& from, std::string_view path, int& links_left, place& found) const;
@@ -177,11 +195,19 @@ private:
   void recount(inode& file, std::uint64_t pages_before);
   [[nodiscard]] std::int64_t now() const;
 
-  // Crashes.
-  void lose_names();
+  // Crashes. Losses are written down where they are not null.
+  void lose_names(losses* into);
   void lose_bytes(inode& file);
-  void stand_up();
+  void stand_up(losses* into);
   void close_all();
+
+  // Words.
+  [[nodiscard]] bool is_heard() const noexcept { return listener != nullptr && listener->listens(); }
+  [[nodiscard]] std::string path_of(const inode& wanted) const;
+  void tell_failure(std::string_view what, const inode& of, std::string_view why) const;
+  [[nodiscard]] loss loss_of(const name_op& undone) const;
+  void add_loss_of(const inode& file, const byte_ranges& touched, const std::string& path, const crash_tally& before,
+                   losses& into) const;
 
   template <class... Words>
   void note(const Words&... words);

@@ -69,6 +69,7 @@ void disk_backend::begin(file_operation& operation) {
   if (syncs(operation)) {
     one.result = disk_->begin_sync(operation.fd, one.ticket);
     one.done = one.result != 0;
+    if (!one.done) disk_->tell_time(one.ticket, takes_ns);
   } else if (disk_->draw_early()) {
     carry_out(one);
   }

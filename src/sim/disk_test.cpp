@@ -780,6 +780,43 @@ TEST(disk, what_is_installed_where_names_are_pending_survives) {
   }
 }
 
+TEST(disk, a_socket_is_a_name_as_any_other_until_a_crash_takes_it_whatever_was_synced) {
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    disk under_test(seed);
+    const calls on(under_test);
+    EXPECT_EQ(under_test.make_socket("/run/a.sock", -1), -ENOENT);
+    ASSERT_EQ(on.make_directory("/run"), 0);
+    const std::int64_t made = under_test.make_socket("/run/a.sock", 0600);
+    ASSERT_GT(made, 0);
+    EXPECT_EQ(under_test.make_socket("/run/a.sock", -1), -EADDRINUSE);
+    EXPECT_EQ(on.list("/run").at("a.sock"), DT_SOCK);
+    struct statx told;
+    ASSERT_EQ(on.status("/run/a.sock", true, told), 0);
+    EXPECT_EQ(told.stx_mode, S_IFSOCK | 0600);
+    EXPECT_EQ(on.open("/run/a.sock", O_RDWR), -ENXIO);
+    on.put("/run/file", "text", true);
+    EXPECT_EQ(under_test.find_socket("/run/file", true), -ENOTSOCK);
+    ASSERT_EQ(on.symlink("/run/a.sock", "/run/link"), 0);
+    EXPECT_EQ(under_test.find_socket("/run/link", true), made);
+    EXPECT_EQ(under_test.find_socket("/run/link", false), -ENOTSOCK);
+    ASSERT_EQ(on.rename("/run/a.sock", "/run/b.sock"), 0);
+    EXPECT_EQ(under_test.find_socket("/run/a.sock", true), -ENOENT);
+    EXPECT_EQ(under_test.find_socket("/run/b.sock", true), made);
+    under_test.end_process();
+    EXPECT_EQ(under_test.find_socket("/run/b.sock", true), made) << "who made it is gone, and it is not";
+    EXPECT_EQ(under_test.remove_socket("/run/b.sock"), 0);
+    const std::int64_t again = under_test.make_socket("/run/b.sock", -1);
+    EXPECT_GT(again, made) << "a number is never another's";
+
+    on.sync_directory("/");
+    on.sync_directory("/run");
+    under_test.crash();
+    EXPECT_EQ(under_test.find_socket("/run/b.sock", true), -ENOENT) << "seed " << seed;
+    EXPECT_EQ(on.contents("/run/file"), "text");
+    EXPECT_GT(under_test.make_socket("/run/b.sock", -1), again);
+  }
+}
+
 TEST(disk, descriptors_of_two_disks_differ_and_a_number_rests_before_it_is_given_again) {
   disk one(1);
   disk other(1, {}, 1'000'000 + (1 << 20));
@@ -841,6 +878,137 @@ TEST(disk, equal_seeds_tell_equal_traces_and_others_do_not) {
     seen.insert(hash);
   }
   EXPECT_EQ(seen.size(), 20u);
+}
+
+class words final : public levity::sim::disk_listener {
+public:
+  [[nodiscard]] bool listens() const noexcept override { return is_listening; }
+  void hear(std::string_view text, std::string_view detail, lv::duration) override {
+    texts.emplace_back(text);
+    details.emplace_back(detail);
+  }
+
+  bool is_listening = true;
+  std::vector<std::string> texts;
+  std::vector<std::string> details;
+};
+
+TEST(disk, a_crash_tells_which_bytes_of_which_file_it_took) {
+  std::set<std::string> ends;
+  std::set<std::string> middles;
+  for (std::uint64_t seed = 1; seed <= 400; seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    words heard;
+    disk on(seed);
+    on.listener = &heard;
+    on.install("/log", std::string(1024, 'a'));
+    const calls to(on);
+    const std::int64_t fd = to.open("/log", O_RDWR);
+    const bool is_at_the_end = seed % 2 == 0;
+    const std::string more(is_at_the_end ? 60 : 1024, 'b');
+    EXPECT_EQ(to.write(fd, is_at_the_end ? 1024 : 0, more), static_cast<std::int64_t>(more.size()));
+    EXPECT_TRUE(heard.texts.empty()) << heard.texts.front();
+    on.crash();
+    const std::string now = to.contents("/log");
+    std::string expected;
+    if (is_at_the_end) {
+      const bool is_short = now.size() == 1024;
+      if (is_short) expected = "loses 1024..1083 of /log, which is 1024 bytes long, not 1084";
+      if (!is_short && now[1024] == '\0') expected = "loses 1024..1083 of /log";
+      ends.insert(expected);
+    } else {
+      const bool first = now[0] == 'a';
+      const bool second = now[512] == 'a';
+      if (first && !second) expected = "loses 0..511 of /log";
+      if (!first && second) expected = "loses 512..1023 of /log";
+      if (first && second) expected = "loses 0..1023 of /log";
+      middles.insert(expected);
+      if (first != second) {
+        EXPECT_EQ(heard.details, std::vector<std::string>{"(0 writes are there, 0 lost, 1 torn)"});
+      }
+    }
+    EXPECT_EQ(heard.texts, expected.empty() ? std::vector<std::string>() : std::vector<std::string>{expected});
+  }
+  EXPECT_EQ(ends.size(), 3u) << "all, nothing and zeros are left";
+  EXPECT_EQ(middles.size(), 4u);
+}
+
+TEST(disk, a_crash_tells_which_names_it_took_and_which_it_brought_back) {
+  std::set<std::string> all;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    words heard;
+    disk on(seed);
+    on.listener = &heard;
+    on.install("/data/gone", "x");
+    on.install("/data/old", "x");
+    const calls to(on);
+    EXPECT_GE(to.open("/data/log.2", O_RDWR | O_CREAT), 0);
+    EXPECT_EQ(to.unlink("/data/gone"), 0);
+    EXPECT_EQ(to.rename("/data/old", "/data/new"), 0);
+    on.crash();
+    std::vector<std::string> expected;
+    const std::map<std::string, int> now = to.list("/data");
+    if (!now.contains("log.2")) expected.emplace_back("loses the entry /data/log.2");
+    if (now.contains("gone")) expected.emplace_back("has /data/gone again, for its removal is lost");
+    if (now.contains("old")) expected.emplace_back("has /data/old again, for its renaming to /data/new is lost");
+    EXPECT_EQ(heard.texts, expected);
+    all.insert(expected.begin(), expected.end());
+  }
+  EXPECT_EQ(all.size(), 3u);
+}
+
+TEST(disk, a_crash_tells_no_more_than_a_page) {
+  std::size_t most = 0;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    words heard;
+    disk on(seed);
+    on.listener = &heard;
+    const calls to(on);
+    for (int i = 0; i < 40; i++) EXPECT_GE(to.open("/" + std::to_string(i), O_RDWR | O_CREAT), 0);
+    on.crash();
+    const std::size_t lost = 40 - (to.list("/").size() - 2);
+    most = std::max(most, lost);
+    ASSERT_EQ(heard.texts.size(), lost <= 16 ? lost : 17);
+    if (lost > 16) {
+      EXPECT_EQ(heard.texts.back(), "loses " + std::to_string(lost - 16) + " things more");
+    }
+  }
+  EXPECT_EQ(most, 40u);
+}
+
+TEST(disk, what_fails_says_what_it_was) {
+  words heard;
+  disk on(1);
+  on.listener = &heard;
+  const calls to(on);
+  EXPECT_EQ(to.make_directory("/data"), 0);
+  const std::int64_t fd = to.open("/data/log", O_RDWR | O_CREAT);
+  EXPECT_EQ(to.write(fd, 0, "text"), 4);
+  std::vector<char> room(4);
+  for (const bool listens : {true, false}) {
+    heard.is_listening = listens;
+    on.faults.reads_fail_next = on.faults.writes_fail_next = on.faults.syncs_fail_next = 1;
+    EXPECT_EQ(to.read(fd, 0, room), -EIO);
+    EXPECT_EQ(to.write(fd, 0, "text"), -EIO);
+    EXPECT_EQ(to.sync(fd), -EIO);
+    on.faults.capacity_bytes = 0;
+    EXPECT_EQ(to.write(fd, 1 << 20, "text"), -ENOSPC);
+    EXPECT_EQ(to.allocate(fd, 1 << 20, 4096, 0), -ENOSPC);
+    on.faults.syncs_fail_next = 1;
+    const std::int64_t folder = to.open("/data", O_RDONLY | O_DIRECTORY);
+    EXPECT_EQ(to.sync(folder), -EIO);
+    EXPECT_EQ(to.close(folder), 0);
+  }
+  EXPECT_EQ(heard.texts, (std::vector<std::string>{"a read of /data/log fails", "a write of /data/log fails",
+                                                   "a sync of /data/log fails; what it was to make durable never will be",
+                                                   "a write of /data/log finds no room",
+                                                   "an allocation of /data/log finds no room", "a sync of /data fails"}));
+  EXPECT_EQ(to.unlink("/data/log"), 0);
+  heard.is_listening = true;
+  heard.texts.clear();
+  EXPECT_EQ(to.write(fd, 1 << 20, "text"), -ENOSPC);
+  EXPECT_EQ(heard.texts, std::vector<std::string>{"a write of a file without a name finds no room"});
 }
 
 }  // namespace

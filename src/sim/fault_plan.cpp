@@ -43,8 +43,13 @@ constexpr std::array kinds = {
     kind_row{fault_kind::full, "full", false, amount_unit::none, &plan_options::full, "4s full orders 2s"},
     kind_row{fault_kind::badsync, "badsync", false, amount_unit::count, &plan_options::badsync, "4s badsync orders 2s 3"},
     kind_row{fault_kind::slowdisk, "slowdisk", false, amount_unit::time, &plan_options::slowdisk, "4s slowdisk orders 2s 50ms"},
+    kind_row{fault_kind::duplicate, "duplicate", true, amount_unit::share, &plan_options::duplicate,
+             "4s duplicate orders payment 2s 12.5%"},
+    kind_row{fault_kind::reorder, "reorder", true, amount_unit::share, &plan_options::reorder,
+             "4s reorder orders payment 2s 12.5%"},
 };
 
+constexpr std::string_view scenario_host = "scenario";  // the name of world::here()
 constexpr std::int64_t gain_ppb_max = 100'000'000;  // as host::set_clock() has it
 constexpr std::int64_t syncs_max = 1'000'000'000;
 // Ends of a fault are sums, which must not overflow.
@@ -70,12 +75,19 @@ duration draw_time(rng& from, duration least, duration most) {
   return std::min(duration((first + below(from, last - first + 1)) * unit_ns), most);
 }
 
+// In parts of a million, a whole number of thousandths.
+std::int64_t draw_share(rng& from, double most) {
+  return (1 + below(from, std::max<std::int64_t>(std::llround(most * 1000), 1))) * 1000;
+}
+
 std::int64_t either_way(rng& from, std::int64_t amount) { return from.below(2) == 0 ? amount : -amount; }
 
 std::int64_t draw_amount(rng& from, fault_kind what, const plan_options& how) {
   switch (what) {
     case fault_kind::slow: return draw_time(from, std::min<duration>(1ms, how.latency_max), how.latency_max).count();
-    case fault_kind::lose: return (1 + below(from, std::max<std::int64_t>(std::llround(how.loss_max * 1000), 1))) * 1000;
+    case fault_kind::lose: return draw_share(from, how.loss_max);
+    case fault_kind::duplicate: return draw_share(from, how.duplicated_max);
+    case fault_kind::reorder: return draw_share(from, how.reordered_max);
     case fault_kind::narrow: {
       const std::uint64_t times = 1 + from.below(100);
       const auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -96,6 +108,8 @@ bool is_bounded_to_nothing(fault_kind what, const plan_options& how) noexcept {
   switch (what) {
     case fault_kind::slow: return how.latency_max == duration::zero();
     case fault_kind::lose: return how.loss_max * 1000 < 0.5;
+    case fault_kind::duplicate: return how.duplicated_max * 1000 < 0.5;
+    case fault_kind::reorder: return how.reordered_max * 1000 < 0.5;
     case fault_kind::narrow: return how.bytes_per_second_min == 0;
     case fault_kind::jump: return how.jump_max == duration::zero();
     case fault_kind::drift: return how.drift_ppm_max < 0.5;
@@ -203,18 +217,21 @@ std::expected<fault, std::string> read_fault(const std::vector<std::string>& wor
 
 }  // namespace
 
+std::string_view fault_text(fault_kind what) noexcept { return row_of(what).name; }
+
 fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hosts, const plan_options& how) {
   LEVITY_ASSERT(how.from >= duration::zero() && how.mean_gap >= duration::zero() && how.shortest >= duration::zero() &&
                     how.longest >= how.shortest && how.latency_max >= duration::zero() && how.jump_max >= duration::zero() &&
-                    how.loss_max >= 0 && how.loss_max <= 1 && how.drift_ppm_max >= 0 &&
+                    how.loss_max >= 0 && how.loss_max <= 1 && how.duplicated_max >= 0 && how.duplicated_max <= 1 &&
+                    how.reordered_max >= 0 && how.reordered_max <= 1 && how.drift_ppm_max >= 0 &&
                     how.drift_ppm_max * 1000 <= static_cast<double>(gain_ppb_max) && how.disk_latency_max >= duration::zero() &&
                     how.from <= duration(time_ns_max) && how.horizon <= duration(time_ns_max),
-                "no option of a fault plan is negative, a loss lies between 0 and 1, a clock gains a tenth at most, longest is no "
+                "no option of a fault plan is negative, a share lies between 0 and 1, a clock gains a tenth at most, longest is no "
                 "less than shortest, and the horizon lies within 70 years");
   fault_plan made;
   unsigned weights = 0;
   const auto weight_of = [&](const kind_row& row) {
-    return (row.of_two && hosts.size() < 2) || is_bounded_to_nothing(row.what, how) ? 0U : how.*row.weight;
+    return (row.of_two && hosts.size() < 2 && !how.scenario_links) || is_bounded_to_nothing(row.what, how) ? 0U : how.*row.weight;
   };
   for (const kind_row& row : kinds) weights += weight_of(row);
   if (weights == 0 || how.mean_gap == duration::zero()) return made;
@@ -244,8 +261,10 @@ fault_plan fault_plan::draw(std::uint64_t seed, std::span<const std::string> hos
     if (unhurt.empty() || hurt >= how.at_once_max) continue;
     next.host = pick(random, unhurt);
     if (row->of_two) {
+      std::vector<std::string> may_be_other(hosts.begin(), hosts.end());
+      if (how.scenario_links) may_be_other.emplace_back(scenario_host);
       std::vector<std::string> others;
-      for (const std::string& each : hosts) {
+      for (const std::string& each : may_be_other) {
         const auto in_use = [&](const fault& one) { return is_between(one, next.host, each) && hurts_at(one, at); };
         if (each != next.host && std::ranges::none_of(made.faults, in_use)) others.push_back(each);
       }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "levity/base/rng.hpp"
+#include "levity/sim/world.hpp"
 #include "sim/plan_text.hpp"
 
 namespace levity::inline v0::sim {
@@ -32,7 +33,7 @@ std::string error_of(std::string_view text) {
 
 bool is_of_two(fault_kind what) {
   return what == fault_kind::part || what == fault_kind::cut || what == fault_kind::slow || what == fault_kind::lose ||
-         what == fault_kind::narrow;
+         what == fault_kind::narrow || what == fault_kind::duplicate || what == fault_kind::reorder;
 }
 
 bool overlap(const fault& a, const fault& b) { return a.at <= b.at + b.lasts && b.at <= a.at + a.lasts; }
@@ -60,6 +61,7 @@ TEST(fault_plan, a_text_in_its_own_words_is_written_as_it_was) {
            "4s slow a b 2s 50ms; 4s lose a b 2s 0.0001%; 4s lose a b 2s 100%; 4s narrow a b 2s 10000B/s",
            "4s jump a 2s -300ms; 4s jump a 2s 3s; 4s drift a 2s 200ppm; 4s drift a 2s -0.001ppm",
            "4s full a 2s; 4s badsync a 2s 3; 4s slowdisk a 2s 50ms; 4s drift a 2s 100000ppm",
+           "4s duplicate a b 2s 0.0001%; 4s reorder a b 2s 100%",
            R"(1s kill "two words" 1s; 1s kill "" 1s; 1s kill "a;b" 1s; 1s kill "say \"a\\b\"" 1s; 1s kill "new\nline" 1s)",
        }) {
     EXPECT_EQ(plan_of(text).to_string(), text);
@@ -90,7 +92,7 @@ TEST(fault_plan, an_error_says_what_is_wrong_and_how_it_is_written) {
             "like 2.5s, 300ms or 10us");
   EXPECT_EQ(error_of("1s kill orders 1s; 2s"),
             "the fault plan cannot be read: in \"2s\" nothing is said to happen; the kinds are kill, power, pause, part, cut, "
-            "slow, lose, narrow, jump, drift, full, badsync and slowdisk");
+            "slow, lose, narrow, jump, drift, full, badsync, slowdisk, duplicate and reorder");
   EXPECT_NE(error_of("2s burn orders 1s").find("\"burn\" is no kind of fault; the kinds are kill, power"), std::string::npos);
   EXPECT_NE(error_of("4s part orders 2s").find("there are 4 words and part takes 5; write it like \"4s part orders payment 2s\""),
             std::string::npos);
@@ -98,6 +100,8 @@ TEST(fault_plan, an_error_says_what_is_wrong_and_how_it_is_written) {
   EXPECT_NE(error_of("4s kill orders -2s").find("\"-2s\" is no length of time"), std::string::npos);
   const std::string_view lose = "\"101%\" is not what lose takes; write it like \"4s lose orders payment 2s 12.5%\"";
   EXPECT_NE(error_of("4s lose a b 2s 101%").find(lose), std::string::npos);
+  EXPECT_NE(error_of("4s duplicate a b 2s 3").find("\"3\" is not what duplicate takes"), std::string::npos);
+  EXPECT_NE(error_of("4s reorder a 2s 3%").find("there are 5 words and reorder takes 6"), std::string::npos);
   EXPECT_NE(error_of("4s narrow a b 2s 0B/s").find("is not what narrow takes"), std::string::npos);
   EXPECT_NE(error_of("4s drift a 2s 100000.001ppm").find("is not what drift takes"), std::string::npos);
   EXPECT_NE(error_of("4s badsync a 2s 0").find("is not what badsync takes; write it like \"4s badsync orders 2s 3\""),
@@ -114,7 +118,7 @@ TEST(fault_plan, what_is_drawn_keeps_to_the_options_for_a_thousand_seeds) {
   how.shortest = 20ms;
   how.longest = 3s;
   how.hosts = {"orders", "payment", "inventory"};
-  how.full = how.badsync = 3;
+  how.full = how.badsync = how.duplicate = how.reorder = 3;
   std::size_t drawn = 0;
   std::size_t together_max = 0;
   std::set<fault_kind> kinds;
@@ -140,7 +144,7 @@ TEST(fault_plan, what_is_drawn_keeps_to_the_options_for_a_thousand_seeds) {
       together_max = std::max(together_max, together);
     }
   }
-  EXPECT_EQ(kinds.size(), 13u);
+  EXPECT_EQ(kinds.size(), 15u);
   EXPECT_EQ(together_max, 2u);
   EXPECT_GT(drawn, 5000u);
 }
@@ -167,18 +171,41 @@ TEST(fault_plan, only_kinds_with_a_weight_and_hosts_enough_are_drawn) {
   EXPECT_TRUE(fault_plan::draw(1, std::vector<std::string>{}, {}).faults.empty());
 }
 
+TEST(fault_plan, links_of_the_scenario_are_hurt_where_that_is_asked_for_and_nothing_else_of_it) {
+  for (const bool asked : {false, true}) {
+    bool alone_is_hurt = false;
+    std::set<std::string> others;
+    for (std::uint64_t seed = 1; seed <= 50; seed++) {
+      for (const fault& one : fault_plan::draw(seed, host_names, {.scenario_links = asked}).faults) {
+        EXPECT_NE(one.host, "scenario");
+        if (is_of_two(one.what)) others.insert(one.other);
+      }
+      for (const fault& one : fault_plan::draw(seed, std::vector<std::string>{"alone"}, {.scenario_links = asked}).faults) {
+        if (!is_of_two(one.what)) continue;
+        alone_is_hurt = true;
+        EXPECT_EQ(one.host, "alone");
+        EXPECT_EQ(one.other, "scenario");
+      }
+    }
+    EXPECT_EQ(others.contains("scenario"), asked);
+    EXPECT_EQ(others.size(), asked ? 5u : 4u);
+    EXPECT_EQ(alone_is_hurt, asked);
+  }
+  EXPECT_EQ(world(1).here().name(), "scenario");
+}
+
 TEST(fault_plan, a_kind_whose_bound_is_nothing_is_not_drawn_and_no_bound_is_too_much) {
   plan_options nothing;
   nothing.mean_gap = 100ms;
   nothing.longest = 100ms;
   nothing.latency_max = nothing.jump_max = nothing.disk_latency_max = 0s;
-  nothing.loss_max = nothing.drift_ppm_max = 0;
+  nothing.loss_max = nothing.duplicated_max = nothing.reordered_max = nothing.drift_ppm_max = 0;
   nothing.bytes_per_second_min = 0;
   nothing.bad_syncs_max = 0;
-  nothing.badsync = 5;
+  nothing.badsync = nothing.duplicate = nothing.reorder = 5;
   plan_options all = nothing;
   all.latency_max = all.jump_max = all.disk_latency_max = duration::max() / 2;
-  all.loss_max = 1;
+  all.loss_max = all.duplicated_max = all.reordered_max = 1;
   all.drift_ppm_max = 100'000;
   all.bytes_per_second_min = std::numeric_limits<std::uint64_t>::max();
   all.bad_syncs_max = std::numeric_limits<unsigned>::max();

@@ -36,6 +36,7 @@ public:
     const fault& what = plan_.faults[index];
     is_on_[index] = true;
     detail::tell(happened::plan, fault_plan{{what}}.to_string(), what.lasts);
+    if (detail::world_observer* const by = detail::this_place().by; by != nullptr) by->met(what.what);
     host& hurt = in_.at(what.host);
     switch (what.what) {
       case fault_kind::kill:
@@ -121,6 +122,17 @@ private:
     if (is_whole) cut_.erase(host_pair(&a, &b));
   }
 
+  [[nodiscard]] static bool is_of_link(fault_kind what) noexcept {
+    switch (what) {
+      case fault_kind::slow:
+      case fault_kind::lose:
+      case fault_kind::narrow:
+      case fault_kind::duplicate:
+      case fault_kind::reorder: return true;
+      default: return false;
+    }
+  }
+
   void settle_link(const host& from, const host& to) {
     const link_options whole = whole_.try_emplace(host_pair(&from, &to), in_.link(from, to)).first->second;
     link_options now = whole;
@@ -129,12 +141,15 @@ private:
       const bool is_this_way = one.host == from.name() && one.other == to.name();
       if (!is_this_way && (one.host != to.name() || one.other != from.name())) return;
       if (one.what == fault_kind::slow) now.latency += duration(one.amount);
-      if (one.what == fault_kind::lose) now.loss = std::max(now.loss, static_cast<double>(one.amount) / 1e6);
+      const double share = static_cast<double>(one.amount) / 1e6;
+      if (one.what == fault_kind::lose) now.loss = std::max(now.loss, share);
+      if (one.what == fault_kind::duplicate) now.duplicated = std::max(now.duplicated, share);
+      if (one.what == fault_kind::reorder) now.reordered = std::max(now.reordered, share);
       if (one.what == fault_kind::narrow) {
         const auto most = static_cast<std::uint64_t>(one.amount);
         now.bytes_per_second = now.bytes_per_second == 0 ? most : std::min(now.bytes_per_second, most);
       }
-      is_whole = is_whole && one.what != fault_kind::slow && one.what != fault_kind::lose && one.what != fault_kind::narrow;
+      is_whole = is_whole && !is_of_link(one.what);
     });
     in_.set_link(from, to, now);
     if (is_whole) whole_.erase(host_pair(&from, &to));

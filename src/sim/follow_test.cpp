@@ -106,6 +106,24 @@ TEST(follow, links_are_hurt_by_all_that_overlap_and_whole_again_after) {
   });
 }
 
+TEST(follow, datagrams_are_duplicated_and_reordered_while_a_plan_says_so) {
+  two_hosts w;
+  w.in.set_link(w.a, w.b, {.duplicated = 0.01, .reordered_by = 3ms});
+  const std::string_view text = "0s duplicate a b 200ms 20%; 100ms reorder b a 200ms 10%; 200ms duplicate a b 100ms 5%";
+  w.follows(text, 4, [&](int i) {
+    const link_options there = w.in.link(w.a, w.b);
+    const link_options back = w.in.link(w.b, w.a);
+    const std::vector<double> duplicated{0.2, 0.2, 0.05, 0.01};
+    const std::vector<double> reordered{0, 0.1, 0.1, 0};
+    EXPECT_DOUBLE_EQ(there.duplicated, duplicated[static_cast<std::size_t>(i)]) << i;
+    EXPECT_DOUBLE_EQ(there.reordered, reordered[static_cast<std::size_t>(i)]) << i;
+    EXPECT_DOUBLE_EQ(back.duplicated, i == 3 ? 0 : duplicated[static_cast<std::size_t>(i)]) << i;
+    EXPECT_DOUBLE_EQ(back.reordered, reordered[static_cast<std::size_t>(i)]) << i;
+    EXPECT_EQ(there.reordered_by, 3ms) << i;
+    EXPECT_DOUBLE_EQ(there.loss, 0);
+  });
+}
+
 TEST(follow, who_is_parted_twice_is_together_when_both_are_over) {
   two_hosts w;
   w.in.play([&]() -> task<> {
@@ -229,6 +247,16 @@ TEST(follow, a_plan_that_is_cancelled_is_healed_at_once) {
     EXPECT_EQ(w.in.link(w.a, w.b).latency, 100us);
   });
   EXPECT_LT(w.in.age(), 1s);
+}
+
+TEST(follow, the_scenario_has_links_that_can_be_cut) {
+  two_hosts w;
+  std::vector<bool> cut;
+  w.follows("200ms part a scenario 200ms", 6, [&](int) {
+    cut.push_back(w.in.is_cut(w.in.here(), w.a));
+    EXPECT_EQ(w.in.is_cut(w.a, w.in.here()), cut.back());
+  });
+  EXPECT_EQ(cut, (std::vector<bool>{false, false, true, true, false, false}));
 }
 
 TEST(follow, what_matters_is_in_the_timeline_and_changes_nothing) {

@@ -8,6 +8,7 @@
 
 #include "levity/base/assert.hpp"
 #include "platform/signal_counts.hpp"
+#include "reactor/sim/sim_unix.hpp"
 #include "sim/host_state.hpp"
 #include "sim/world_observer.hpp"
 
@@ -50,7 +51,25 @@ host::state::state(world& in, std::string of_name, const address& of, detail::si
       storage(shared.draw(~std::uint64_t{0}), [&shared](std::uint64_t word) { shared.trace(word); }, first_fd_of(number)),
       clocks(detail::sim_reactor::right_clocks(shared)) {
   storage.faults = usual_disk();
+  shared.unix_of(number).keep_names_in(storage);
+  storage.listener = this;
   storage.wall_clock = [this] { return clocks.wall_at(network.now_ns()); };
+}
+
+void host::state::trace(done what, std::uint64_t how) noexcept {
+  network.trace(std::uint64_t{site} << 8 | static_cast<std::uint64_t>(what));
+  network.trace(how);
+}
+
+bool host::state::listens() const noexcept {
+  const detail::world_observer* const by = detail::observer_of(network);
+  return by != nullptr && by->records();
+}
+
+void host::state::hear(std::string_view text, std::string_view detail, duration lasts) {
+  if (auto* by = detail::observer_of(network); by != nullptr) {
+    by->tell(happened::disk, site, network.now_ns(), {.text = text, .detail = detail, .lasts = lasts});
+  }
 }
 
 void host::state::end_life(int code) {
@@ -130,17 +149,20 @@ void host::cut_power() {
 
 void host::pause() {
   LEVITY_ASSERT(!state_->is_scenario(), "the scenario's host is not paused: nobody could resume it");
+  state_->trace(state::done::pause);
   state_->is_paused = is_running();
 }
 
 void host::resume() {
   if (!std::exchange(state_->is_paused, false)) return;
+  state_->trace(state::done::resume);
   state_->raise_waiting();
 }
 
 void host::signal(int number) {
   LEVITY_ASSERT(!state_->is_scenario(), "a signal is sent to a program on a host that was added, not to the scenario");
   LEVITY_ASSERT(number > 0 && number < detail::signals_max, "a signal is a number from 1 to 64");
+  state_->trace(state::done::signal, static_cast<std::uint64_t>(number));
   if (number == SIGKILL) return kill();
   if (number == SIGSTOP) return pause();
   if (number == SIGCONT) resume();  // and is a signal like any other
@@ -156,6 +178,8 @@ void host::set_clock(duration ahead, double gain_ppm) {
   state& of = *state_;
   of.ahead_ns = ahead.count();
   of.gain_ppb = std::llround(gain_ppm * 1000);
+  of.trace(state::done::clock, static_cast<std::uint64_t>(of.ahead_ns));
+  of.trace(state::done::clock, static_cast<std::uint64_t>(of.gain_ppb));
   const std::int64_t now_ns = of.network.now_ns();
   of.clocks.set(now_ns, detail::sim_reactor::right_clocks(of.network).wall_ns + of.ahead_ns, of.gain_ppb);
   if (of.now != nullptr) of.now->clock().set_clocks(of.clocks);
@@ -168,9 +192,15 @@ void host::set_disk(const disk_faults& how) { state_->storage.faults = how; }
 
 const disk_faults& host::disk() const noexcept { return state_->storage.faults; }
 
-void host::freeze_disk() { state_->storage.hang(); }
+void host::freeze_disk() {
+  state_->trace(state::done::freeze);
+  state_->storage.hang();
+}
 
-void host::thaw_disk() { state_->storage.go_on(); }
+void host::thaw_disk() {
+  state_->trace(state::done::thaw);
+  state_->storage.go_on();
+}
 
 void host::install_file(std::string_view path, std::string_view text) { state_->storage.install(path, text); }
 

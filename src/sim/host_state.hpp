@@ -2,10 +2,12 @@
 
 // host::state: what a simulated machine is between the lives of its programs.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "levity/sim/host.hpp"
@@ -17,7 +19,7 @@
 
 namespace levity::inline v0::sim {
 
-struct host::state {
+struct host::state final : disk_listener {
   state(world& in, std::string of_name, const address& of, detail::sim_network& shared, detail::sim_network::site_number number);
 
   /// One program, from start() until it has ended. Who waits for its end keeps it.
@@ -38,6 +40,12 @@ struct host::state {
   void switch_on();
   /// Raises what has waited until the program runs.
   void raise_waiting();
+  /// What was done to the machine, and shows in nothing that is drawn.
+  enum class done : std::uint8_t { signal, pause, resume, clock, freeze, thaw };
+  void trace(done what, std::uint64_t how = 0) noexcept;
+
+  [[nodiscard]] bool listens() const noexcept override;
+  void hear(std::string_view text, std::string_view detail, duration lasts) override;
 
   world& lives_in;
   const std::string name;

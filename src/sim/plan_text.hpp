@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "levity/sim/fault_plan.hpp"
+
 namespace levity::inline v0::sim {
 
 /// A number that counts units of 10^-decimals: "12.5" of 125'000 and 4.
@@ -19,6 +21,9 @@ namespace levity::inline v0::sim {
 /// "2.5s", "300ms", "10us", "7ns" of nanoseconds.
 [[nodiscard]] std::string time_text(std::int64_t ns);
 [[nodiscard]] std::optional<std::int64_t> read_time(std::string_view text);
+
+/// A kind of fault as the text of a plan names it: "kill".
+[[nodiscard]] std::string_view fault_text(fault_kind what) noexcept;
 
 /// A host's name as one word.
 [[nodiscard]] std::string name_text(std::string_view name);

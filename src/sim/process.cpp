@@ -28,11 +28,23 @@ std::unique_ptr<detail::reactor> make_home(detail::sim_network& network, detail:
   return std::make_unique<detail::sim_reactor>(network, site, clocks);
 }
 
+std::optional<program_chooser> chooser_of(strategy* by, detail::sim_network& network, detail::sim_network::site_number site) {
+  if (by == nullptr) return std::nullopt;
+  return std::make_optional<program_chooser>(*by, network, site);
+}
+
 }  // namespace
 
 process::process(const std::string& host, detail::sim_network& network, detail::sim_network::site_number site,
-                 const detail::sim_clock& clocks, std::uint64_t seed, disk& storage, detail::simulated_names& names)
-    : host_(host), files_(storage), core_(detail::simulated_parts{make_home(network, site, clocks), seed, &files_, &names}),
+                 const detail::sim_clock& clocks, std::uint64_t seed, strategy* by, disk& storage, detail::simulated_names& names)
+    : host_(host),
+      files_(storage),
+      chooser_(chooser_of(by, network, site)),
+      core_(detail::simulated_parts{.home = make_home(network, site, clocks),
+                                    .seed = seed,
+                                    .chooses = chooser_ ? &*chooser_ : nullptr,
+                                    .files = &files_,
+                                    .names = &names}),
       home_(static_cast<detail::sim_reactor&>(core_.runs.reactor_at(0))) {
   core_.runs.turn_here(0);  // from here on it is asleep, and rings when it is woken
 }

@@ -35,15 +35,17 @@
 #include "runtime/runtime_core.hpp"
 #include "sim/disk.hpp"
 #include "sim/disk_backend.hpp"
+#include "sim/program_chooser.hpp"
 
 namespace levity::inline v0::sim {
 
 /// All but run() on the world's thread.
 class process final : detail::run_host {
 public:
-  /// Of the host of that name, at a site of the network, with its disk; these and names outlive it.
+  /// Of the host of that name, at a site of the network, with its disk; these, names and strategy outlive it. Without a strategy
+  /// the seed orders its tasks.
   process(const std::string& host, detail::sim_network& network, detail::sim_network::site_number site,
-          const detail::sim_clock& clocks, std::uint64_t seed, disk& storage, detail::simulated_names& names);
+          const detail::sim_clock& clocks, std::uint64_t seed, strategy* by, disk& storage, detail::simulated_names& names);
   process(const process&) = delete;
   process& operator=(const process&) = delete;
   /// It has ended (asserted), or never begun.
@@ -92,6 +94,7 @@ private:
 
   const std::string& host_;
   disk_backend files_;
+  std::optional<program_chooser> chooser_;
   detail::runtime_core core_;
   detail::sim_reactor& home_;  // the core's
   phase phase_ = phase::fresh;

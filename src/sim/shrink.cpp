@@ -24,14 +24,14 @@ public:
     }
   }
 
-  shrunk_plan result() && { return {std::move(best_), runs_}; }
+  shrunk_plan result() && { return {std::move(best_), runs_, !is_stopped_}; }
 
 private:
   // The plan without a part of it; parts get smaller until they are single faults.
   void drop_faults() {
     if (try_instead({})) return;  // it fails by itself
     std::size_t parts = 2;
-    while (best_.faults.size() > 1 && has_runs()) {
+    while (best_.faults.size() > 1) {
       const std::size_t size = best_.faults.size();
       parts = std::min(parts, size);
       bool is_smaller = false;
@@ -65,10 +65,10 @@ private:
     }
   }
 
-  [[nodiscard]] bool has_runs() const { return runs_ < runs_max_; }
-
   bool try_instead(fault_plan other) {
-    if (!has_runs() || other == best_) return false;
+    if (other == best_) return false;
+    is_stopped_ = is_stopped_ || runs_ == runs_max_;
+    if (is_stopped_) return false;
     runs_++;
     if (!fails_(other)) return false;
     best_ = std::move(other);
@@ -117,6 +117,7 @@ private:
   const std::function<bool(const fault_plan&)>& fails_;
   const unsigned runs_max_;
   unsigned runs_ = 0;
+  bool is_stopped_ = false;  // something was left to try, and no run to try it by
 };
 
 }  // namespace

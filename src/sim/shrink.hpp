@@ -12,7 +12,8 @@ namespace levity::inline v0::sim {
 
 struct shrunk_plan {
   fault_plan plan;
-  unsigned runs = 0;  // that it took
+  unsigned runs = 0;      // that it took
+  bool is_least = true;   // nothing was left to try: not when the runs were used up before
 };
 
 /// `failing` fails; whether another plan does, `fails` tells, and is asked so many times at most.

@@ -38,6 +38,7 @@ TEST(shrink, one_fault_of_twenty_is_found_whichever_it_is) {
     ASSERT_EQ(least.plan.faults.size(), 1u) << guilty;
     EXPECT_EQ(least.plan.faults[0].host, guilty);
     EXPECT_EQ(least.runs, asked);
+    EXPECT_TRUE(least.is_least);
     EXPECT_LE(asked, 60u);
     EXPECT_LT(least.plan.faults[0].lasts, 2ms) << "it need not last";
     EXPECT_EQ(least.plan.faults[0].at, 0s) << "nor come late";
@@ -85,17 +86,24 @@ TEST(shrink, a_fault_that_is_not_needed_any_more_when_another_has_moved_goes_too
 TEST(shrink, what_fails_without_any_fault_has_none_left_after_one_run) {
   const shrunk_plan least = shrink(twenty_faults(), [](const fault_plan&) { return true; }, 200);
   EXPECT_TRUE(least.plan.faults.empty());
+  EXPECT_TRUE(least.is_least);
   EXPECT_EQ(least.runs, 1u);
 }
 
-TEST(shrink, it_asks_no_more_than_it_may_and_gives_the_best_so_far) {
+TEST(shrink, it_asks_no_more_than_it_may_and_gives_the_best_so_far_as_no_more_than_that) {
+  unsigned asked = 0;
+  const auto fails = [&](const fault_plan& plan) {
+    asked++;
+    return find(plan, "host3") != nullptr && find(plan, "host17") != nullptr;
+  };
+  const shrunk_plan all = shrink(twenty_faults(), fails, 1000);
+  ASSERT_TRUE(all.is_least && all.runs < 60) << all.runs;
   for (unsigned runs_max = 0; runs_max < 60; runs_max++) {
-    unsigned asked = 0;
-    const shrunk_plan least = shrink(twenty_faults(), [&](const fault_plan& plan) {
-      asked++;
-      return find(plan, "host3") != nullptr && find(plan, "host17") != nullptr;
-    }, runs_max);
+    asked = 0;
+    const shrunk_plan least = shrink(twenty_faults(), fails, runs_max);
     EXPECT_LE(asked, runs_max);
+    EXPECT_EQ(least.runs, asked);
+    EXPECT_EQ(least.is_least, runs_max >= all.runs) << runs_max << " runs of " << all.runs;
     EXPECT_TRUE(find(least.plan, "host3") != nullptr && find(least.plan, "host17") != nullptr);
   }
 }

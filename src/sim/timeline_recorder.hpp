@@ -18,7 +18,9 @@ public:
 
   void record(const detail::sim_happening& what) noexcept override;
   void named(unsigned site, std::string_view name) override;
-  void tell(happened what, unsigned site, std::int64_t at_ns, std::string_view text, duration lasts) override;
+  void tell(happened what, unsigned site, std::int64_t at_ns, const detail::words_of_event& words) override;
+  [[nodiscard]] bool records() const noexcept override { return into_ != nullptr; }
+  void runs(const std::string*, std::int64_t) noexcept override {}
   bool always_failed(unsigned site, std::int64_t at_ns, std::string_view what, const std::source_location& where) override;
   void sometimes(unsigned, std::int64_t, bool, std::string_view) override {}
   bool wants_end(std::int64_t) override { return false; }

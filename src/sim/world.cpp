@@ -13,9 +13,11 @@
 #include "levity/memory/frame_pool.hpp"
 #include "reactor/sim/sim_network.hpp"
 #include "reactor/timer_wheel.hpp"
+#include "sim/choice_path.hpp"
 #include "sim/host_state.hpp"
 #include "sim/names.hpp"
 #include "sim/process.hpp"
+#include "sim/strategy.hpp"
 #include "sim/timeline_recorder.hpp"
 #include "sim/world_observer.hpp"
 
@@ -49,9 +51,14 @@ bool is_nobodys(const address& at) {
 }
 
 void check_link(const link_options& how) {
-  LEVITY_ASSERT(how.loss >= 0 && how.loss <= 1 && how.latency >= duration::zero() && how.jitter >= duration::zero(),
-                "loss lies between 0 and 1, latency and jitter are not negative");
+  const auto is_share = [](double of) { return of >= 0 && of <= 1; };
+  LEVITY_ASSERT(is_share(how.loss) && is_share(how.duplicated) && is_share(how.reordered),
+                "loss and the shares of datagrams that are duplicated or reordered lie between 0 and 1");
+  LEVITY_ASSERT(how.latency >= duration::zero() && how.jitter >= duration::zero() && how.reordered_by >= duration::zero(),
+                "latency, jitter and how much later a datagram comes are not negative");
 }
+
+std::uint32_t per_million(double share) { return static_cast<std::uint32_t>(std::llround(share * 1e6)); }
 
 }  // namespace
 
@@ -77,17 +84,26 @@ struct world::state {
     link.latency_ns = how.latency.count();
     link.jitter_ns = how.jitter.count();
     link.bytes_per_second = how.bytes_per_second;
-    link.lost_per_million = static_cast<std::uint32_t>(std::llround(how.loss * 1e6));
+    link.lost_per_million = per_million(how.loss);
+    link.duplicated_per_million = per_million(how.duplicated);
+    link.reordered_per_million = per_million(how.reordered);
+    link.reordered_by_ns = how.reordered_by.count();
   }
   void set(detail::sim_link& link) const noexcept { set(link, for_all); }
 
   [[nodiscard]] std::uint64_t next_seed() { return network.draw(~std::uint64_t{0}) | 1; }
+
+  // Whose code runs from here on.
+  void tell_who_runs(const host::state* of) noexcept {
+    if (auto* by = detail::observer_of(network); by != nullptr) by->runs(of != nullptr ? &of->name : nullptr, network.now_ns());
+  }
 
   void settle(host::state& of);
   void start_now(host::state& of);
   void end_now(host::state& of);
   void end_all();
   [[nodiscard]] bool waits_too_long() const;
+  [[nodiscard]] std::size_t pick_turn();
   bool turn_one();
   void report_deadlock(bool too_long);
   int play(task<> scenario, const detail::main_outcome& outcome);
@@ -96,12 +112,18 @@ struct world::state {
   const std::uint64_t seed;
   detail::sim_network network;
   names known;
+  choice_path path{std::uint64_t{0}};  // of an exhaustive schedule: that of the first run
+  std::unique_ptr<strategy> own_strategy;  // for set_schedule()
+  strategy* decides = nullptr;             // whoever's; null: the seeds order tasks and hosts
+  bool is_scheduled = false;               // by a check
   std::unique_ptr<timeline_recorder> records;  // for record_into()
   link_options for_all;
   duration limit = 24h;
   std::int64_t scenario_ran_ns = 0;  // last
+  std::uint64_t turns = 0;
   std::vector<std::unique_ptr<host>> hosts;  // the first one is the scenario's
   std::vector<host::state*> ready;           // of turn_one()
+  std::vector<unsigned> ready_sites;         // the same for a strategy
 };
 
 // Carries out what was asked of a host in the middle of somebody's turn.
@@ -116,15 +138,17 @@ void world::state::settle(host::state& of) {
 void world::state::start_now(host::state& of) {
   network.restore(of.site);
   of.switch_on();
-  of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), of.storage, known);
+  of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), decides, of.storage, known);
   of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
   detail::tell(network, of.site, happened::start, "starts");
+  tell_who_runs(&of);
   of.now->begin(of.program);
   if (!of.is_paused) of.raise_waiting();
 }
 
 void world::state::end_now(host::state& of) {
   of.is_to_end = false;
+  tell_who_runs(&of);
   if (!of.now->has_ended() && !of.now->end(of.ending_code)) {
     std::fprintf(stderr,
                  "levity: the program of host \"%s\" was killed, and these of its tasks do not end when they are cancelled\n",
@@ -142,6 +166,14 @@ void world::state::end_all() {
     of.end(broken_off_code, false);
     if (of.is_to_end) end_now(of);
   }
+}
+
+// Of those in `ready`.
+std::size_t world::state::pick_turn() {
+  if (decides == nullptr) return ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()));
+  ready_sites.clear();
+  for (const host::state* each : ready) ready_sites.push_back(each->site);
+  return decides->pick_host(ready_sites);
 }
 
 // One turn of one host, or time moves on to when somebody has something to do. False: it never will.
@@ -172,9 +204,11 @@ bool world::state::turn_one() {
     network.advance(next_ns);
     return true;
   }
-  host::state& next = *ready[ready.size() == 1 ? 0 : static_cast<std::size_t>(network.draw(ready.size()))];
+  host::state& next = *ready[pick_turn()];
   if (next.is_scenario()) scenario_ran_ns = network.now_ns();
+  turns++;
   network.trace(next.site);
+  tell_who_runs(&next);
   next.now->turn(network.one_in(8) ? 1 + static_cast<unsigned>(network.draw(few_tasks)) : turn_tasks_max);
   network.advance(network.now_ns() + static_cast<std::int64_t>(network.draw(turn_cost_ns_max)));
   return true;
@@ -215,10 +249,11 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
   host::state& here = *hosts.front()->state_;
   LEVITY_ASSERT(here.now == nullptr, "a world plays one scenario at a time");
   network.restore(here.site);
-  here.now = std::make_unique<process>(here.name, network, here.site, here.clocks, next_seed(), here.storage, known);
+  here.now = std::make_unique<process>(here.name, network, here.site, here.clocks, next_seed(), decides, here.storage, known);
   here.begin_life();
   here.now->begin(std::move(scenario), outcome);
   scenario_ran_ns = network.now_ns();
+  tell_who_runs(&here);
   while (here.is_running()) {
     detail::world_observer* const by = detail::observer_of(network);
     if (by != nullptr && by->wants_end(network.now_ns())) here.end(broken_off_code, false);
@@ -234,6 +269,7 @@ int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
     host::state& of = *hosts[i]->state_;
     if (of.is_to_end) end_now(of);
   }
+  tell_who_runs(nullptr);
   return here.of_program->code.value_or(0);
 }
 
@@ -242,6 +278,11 @@ world::world(std::uint64_t seed) : state_(std::make_unique<state>(*this, seed)) 
 }
 
 world::~world() {
+  if (std::getenv("LEVITY_SIM_PRINT_HASHES") != nullptr) {
+    std::printf("levity: the world of seed %llu came to %016llx after %lld ns\n", static_cast<unsigned long long>(seed()),
+                static_cast<unsigned long long>(trace_hash()), static_cast<long long>(age().count()));
+    std::fflush(stdout);
+  }
   state_->network.set_recorder(nullptr);
   state_->end_all();
 }
@@ -317,7 +358,10 @@ link_options world::link(const host& from, const host& to) const {
   return {.latency = duration(by.latency_ns),
           .jitter = duration(by.jitter_ns),
           .bytes_per_second = by.bytes_per_second,
-          .loss = by.lost_per_million / 1e6};
+          .loss = by.lost_per_million / 1e6,
+          .duplicated = by.duplicated_per_million / 1e6,
+          .reordered = by.reordered_per_million / 1e6,
+          .reordered_by = duration(by.reordered_by_ns)};
 }
 
 void world::cut(const host& from, const host& to) { state_->network.link(state_of(from).site, state_of(to).site).cut = true; }
@@ -358,10 +402,25 @@ std::uint64_t world::draw(std::uint64_t bound) { return state_->network.draw(bou
 
 std::uint64_t world::trace_hash() const noexcept { return state_->network.trace_hash(); }
 
+std::uint64_t world::events() const noexcept { return state_->turns + state_->network.arrived(); }
+
 void world::record_into(timeline* events) {
   if (detail::observer_of(state_->network) != state_->records.get()) return;  // a check's
   state_->records = events != nullptr ? std::make_unique<timeline_recorder>(events) : nullptr;
   set_observer(state_->records.get());
+}
+
+void world::set_schedule(const schedule& how) {
+  state& in = *state_;
+  if (in.is_scheduled) return;  // by a check
+  for (const auto& each : in.hosts) LEVITY_ASSERT(each->state_->now == nullptr, "a schedule is set before anybody runs");
+  in.own_strategy = make_strategy(how, in.seed, in.path);
+  in.decides = in.own_strategy.get();
+}
+
+void world::use_strategy(strategy* by) {
+  state_->is_scheduled = true;
+  state_->decides = by;
 }
 
 void world::set_observer(detail::world_observer* by) {

@@ -27,7 +27,7 @@ place_in_world this_place() {
 
 void tell(sim::happened what, std::string_view text, duration lasts) {
   const place_in_world here = this_place();
-  if (here.by != nullptr) here.by->tell(what, here.site, here.at_ns, text, lasts);
+  if (here.by != nullptr) here.by->tell(what, here.site, here.at_ns, {.text = text, .lasts = lasts});
 }
 
 }  // namespace levity::detail

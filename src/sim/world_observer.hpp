@@ -5,19 +5,34 @@
 
 #include <cstdint>
 #include <source_location>
+#include <string>
 #include <string_view>
 
 #include "levity/base/clock.hpp"
+#include "levity/sim/fault_plan.hpp"
 #include "levity/sim/timeline.hpp"
 #include "reactor/sim/sim_network.hpp"
 
 namespace levity::inline v0::detail {
 
+/// What is told of an event of a timeline.
+struct words_of_event {
+  std::string_view text;
+  std::string_view detail{};
+  duration lasts{};
+};
+
 /// All on the world's thread, or on a program's while the world's waits for it.
 struct world_observer : sim_recorder {
   /// A host of the world.
   virtual void named(unsigned site, std::string_view name) = 0;
-  virtual void tell(sim::happened what, unsigned site, std::int64_t at_ns, std::string_view text, duration lasts) = 0;
+  virtual void tell(sim::happened what, unsigned site, std::int64_t at_ns, const words_of_event& words) = 0;
+  /// Whether anything is done with what it is told.
+  [[nodiscard]] virtual bool records() const noexcept = 0;
+  /// A fault of a plan begins.
+  virtual void met(sim::fault_kind) {}
+  /// What runs from here on: a host that lives as long as the world; null: nobody, or the scenario outside of play().
+  virtual void runs(const std::string* host, std::int64_t now_ns) noexcept = 0;
   /// False: there is no check that it would fail.
   virtual bool always_failed(unsigned site, std::int64_t at_ns, std::string_view what, const std::source_location& where) = 0;
   virtual void sometimes(unsigned site, std::int64_t at_ns, bool is_true, std::string_view what) = 0;
@@ -40,7 +55,7 @@ protected:
 
 /// Tells it what happens at a site.
 inline void tell(const sim_network& in, sim_network::site_number site, sim::happened what, std::string_view text) {
-  if (world_observer* by = observer_of(in); by != nullptr) by->tell(what, site, in.now_ns(), text, {});
+  if (world_observer* by = observer_of(in); by != nullptr) by->tell(what, site, in.now_ns(), {text});
 }
 
 /// Where the calling code runs, as far as a world is concerned: a task of a host, or main() of its program; or else, on the thread

@@ -15,6 +15,7 @@
 #include "levity/levity.hpp"
 #include "levity/resolve/connect.hpp"
 #include "levity/resolve/resolver.hpp"
+#include "levity/sim/timeline.hpp"
 #include "reactor/sim/sim_reactor.hpp"
 
 namespace levity::inline v0::sim {
@@ -569,6 +570,43 @@ TEST(world, a_deadlock_tells_what_every_host_waits_for) {
      "(.|\n)*host \"server\"(.|\n)*accept");
 }
 
+TEST(world, what_a_disk_refuses_and_lets_wait_is_in_the_timeline) {
+  timeline events;
+  small_world w(20, [] {
+    return run([]() -> task<int> {
+      auto made = co_await file::open("/log", {.write = true, .create = true});
+      if (!made) co_return 4;
+      const auto written = co_await made->write_durably_at(0, "a line");
+      co_return written ? 0 : 1;
+    });
+  });
+  w.in.record_into(&events);
+  w.in.play([&]() -> task<> {
+    w.server.set_disk({.capacity_bytes = 0});
+    EXPECT_EQ(co_await w.server.ended(), 1);
+    w.server.set_disk({.syncs_fail_next = 1});
+    w.server.restart();
+    EXPECT_EQ(co_await w.server.ended(), 1);
+    w.server.set_disk({.sync_latency = 200ms});
+    w.server.restart();
+    EXPECT_EQ(co_await w.server.ended(), 0);
+    w.server.set_disk({.sync_latency = 10ms});
+    w.server.restart();
+    EXPECT_EQ(co_await w.server.ended(), 0);
+  });
+  std::string told;
+  for (const timeline::event& each : events.events()) {
+    if (each.what != happened::disk) continue;
+    EXPECT_EQ(each.host, w.server.name());
+    told += each.text + " " + each.detail + "\n";
+    EXPECT_EQ(each.lasts, each.text.ends_with("is late") ? 200ms : 0ms);
+  }
+  EXPECT_EQ(told,
+            "a write of /log finds no room \n"
+            "a sync of /log fails; what it was to make durable never will be \n"
+            "a sync of /log is late (it takes 200.0 ms)\n");
+}
+
 namespace {
 
 // Writes two files, one of them in a way that survives.
@@ -986,8 +1024,13 @@ TEST(world, a_loss_is_what_it_was_set_to) {
   for (int millionths = 0; millionths <= 1'000'000; millionths += 997) {
     in.set_link(a, b, {.loss = millionths / 1e6});
     ASSERT_EQ(in.link(a, b).loss, millionths / 1e6);
+    in.set_link(a, b, {.duplicated = millionths / 1e6, .reordered = 1 - millionths / 1e6, .reordered_by = 1ms});
+    ASSERT_EQ(in.link(a, b).duplicated, millionths / 1e6);
+    ASSERT_NEAR(in.link(a, b).reordered, 1 - millionths / 1e6, 1e-9);
+    ASSERT_EQ(in.link(a, b).reordered_by, 1ms);
   }
-  EXPECT_DEATH(in.set_links({.loss = 1.1}), "loss lies between 0 and 1");
+  EXPECT_DEATH(in.set_links({.duplicated = -0.1}), "reordered lie between 0 and 1");
+  EXPECT_DEATH(in.set_links({.loss = 1.1}), "reordered lie between 0 and 1");
   EXPECT_FALSE(in.is_cut(a, b));
   in.cut(a, b);
   EXPECT_TRUE(in.is_cut(a, b));

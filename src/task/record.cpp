@@ -24,7 +24,8 @@ std::uint32_t coarse_now_ms() noexcept {
 // No coroutine, so the thread's own state can be read directly; and never inlined into one.
 [[gnu::noinline]] bool spend_budget() noexcept {
   run_state& run = this_run;
-  return run.exec == nullptr || --run.budget >= 0;
+  if (run.exec == nullptr || --run.budget >= 0) [[likely]] return true;
+  return run.exec->goes_on();
 }
 
 namespace {

@@ -3,6 +3,7 @@ Emulation alone: its times say nothing."""
 
 import glob
 import gzip
+import lzma
 import os
 import re
 import shutil
@@ -73,9 +74,19 @@ def archive(root):
     return bytes(out)
 
 
-def boot(programs, commands):
-    """What the machine prints while it runs `commands`, with `programs` in /bin; and the status of the last one, None of a machine
-    that had to be stopped."""
+def module(name):
+    """The bytes of a module of that kernel."""
+    version = os.path.basename(kernel()).removeprefix("vmlinuz-")
+    found = glob.glob(f"/lib/modules/{version}/**/{name}.ko*", recursive=True)
+    if not found:
+        raise FileNotFoundError(f"the kernel {version} has no module {name}")
+    with lzma.open(found[0]) if found[0].endswith(".xz") else open(found[0], "rb") as file:
+        return file.read()
+
+
+def boot(programs, commands, modules=()):
+    """What the machine prints while it runs `commands`, with `programs` in /bin and `modules` in the kernel; and the status of the
+    last one, None of a machine that had to be stopped."""
     with tempfile.TemporaryDirectory(prefix="levity-numa-") as work:
         root = os.path.join(work, "root")
         for folder in ("bin", "proc", "sys", "dev", "tmp"):
@@ -88,8 +99,12 @@ def boot(programs, commands):
             for library in re.findall(r"(/\S+) \(0x", needed):
                 os.makedirs(root + os.path.dirname(library), exist_ok=True)
                 shutil.copy(os.path.realpath(library), root + library)
+        for name in modules:
+            with open(os.path.join(root, f"{name}.ko"), "wb") as file:
+                file.write(module(name))
+        inserts = "".join(f"/bin/busybox insmod /{name}.ko\n" for name in modules)
         with open(os.path.join(root, "init"), "w", encoding="utf-8") as init:
-            init.write(INIT % (IS_UP, commands))
+            init.write(INIT % (IS_UP, inserts + commands))
         os.chmod(os.path.join(root, "init"), 0o755)
         with gzip.open(os.path.join(work, "initrd"), "wb", 1) as initrd:
             initrd.write(archive(root))
@@ -100,8 +115,8 @@ def boot(programs, commands):
             machine += ["-object", f"memory-backend-ram,id=m{node},size={MIB_OF_A_NODE}M",
                         "-numa", f"node,nodeid={node},cpus={first}-{first + CPUS_OF_A_NODE - 1},memdev=m{node}"]
         machine += ["-numa", "dist,src=0,dst=1,val=21", "-kernel", kernel(), "-initrd", os.path.join(work, "initrd"),
-                    "-append", "console=ttyS0 quiet panic=-1", "-display", "none", "-serial", "stdio", "-monitor", "none",
-                    "-nic", "none", "-no-reboot"]
+                    "-append", "console=ttyS0 quiet panic=-1 no_timer_check",  # no check: on a busy machine it finds no timer
+                    "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot"]
         with subprocess.Popen(machine, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
             try:
                 said = running.communicate(timeout=SECONDS_MAX)[0]

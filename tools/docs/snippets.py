@@ -13,7 +13,10 @@ What stands behind `cpp` says more:
     hangs: REGEX      example() does not end, and the dump that SIGQUIT asks for has REGEX
     asan: REGEX       the same as prints, where the program is built with the address sanitizer
     refused: REGEX    the compiler refuses the block with such a message
-    given             all blocks see it, as what stands in such a comment
+    given             all blocks below see it, as what stands in such a comment
+    given: first      and those above
+    tests             a whole file of tests by GoogleTest: they pass, and all blocks below see it, too. What it includes in angle
+                      brackets stands before everything; what it includes in quotes is the reader's, which the guide gives first
 
 `g++12` before one of them: only there; other compilers compile the block.
 """
@@ -22,7 +25,7 @@ import re
 import sys
 from pathlib import Path
 
-ROLES = ("run", "prints", "hangs", "asan", "refused", "given")
+ROLES = ("run", "prints", "hangs", "asan", "refused", "given", "tests")
 
 BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #undef NDEBUG
@@ -44,6 +47,8 @@ BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 #include <levity/service/log.hpp>
 #include <levity/service/trace_context.hpp>
 #include <levity/sim/check.hpp>
+#include <levity/sim/explore.hpp>
+#include <levity/sim/stream_pair.hpp>
 #include <levity/sim/world.hpp>
 
 #include <unistd.h>
@@ -66,6 +71,15 @@ BEFORE = """// Made of {guide} by tools/docs/snippets.py.
 
 namespace lv = levity;
 using namespace std::chrono_literals;
+"""
+
+RUN_TESTS = """
+static int run_tests(const char* which) {
+  ::testing::InitGoogleTest();
+  GTEST_FLAG_SET(filter, which);
+  const int failed = RUN_ALL_TESTS();
+  return failed != 0 || ::testing::UnitTest::GetInstance()->successful_test_count() == 0 ? 1 : 0;
+}
 """
 
 AFTER = """
@@ -106,21 +120,44 @@ class Block:
 
 
 def blocks_of(text):
-    """What the guide gives, and its blocks."""
+    """What the guide includes and gives, its tests, and its other blocks."""
     comments = re.finditer(r"<!-- given\n(.*?)-->", text, re.S)
     given = [(text.count("\n", 0, found.start(1)) + 1, found.group(1)) for found in comments]
-    blocks, lines, at = [], text.splitlines(), 0
+    outside, first, tests, blocks, lines, at = [], [], [], [], text.splitlines(), 0
     while at < len(lines):
         if (found := re.match(r"```cpp ?(.*)$", lines[at])) is not None:
             end = lines.index("```", at)
             block = Block(at + 2, found.group(1).strip(), "\n".join(lines[at + 1:end]))
             if block.role == "given":
-                given.append((block.line, f"inline namespace given_{block.line} {{\n{block.text}\n}}\n"))
+                (first if block.pattern == "first" else given).append((block.line, given_code(block)))
+            elif block.role == "tests":
+                tests.append(block)
             else:
                 blocks.append(block)
             at = end
         at += 1
-    return sorted(given), blocks
+    for each in tests:
+        includes, each.text = take_includes(each.text)
+        outside += includes
+        each.pattern = filter_of(each.text)
+        if not each.pattern:
+            sys.exit(f"line {each.line}: there is no TEST")
+        given.append((each.line, given_code(each)))
+    return outside, first + sorted(given), tests, blocks
+
+
+def given_code(block):
+    return f"inline namespace given_{block.line} {{\n{block.text}\n}}\n"
+
+
+def take_includes(text):
+    """The lines that include what stands in angle brackets, and the text without any line that includes."""
+    outside = re.findall(r"^#include <.*$", text, re.M)
+    return [line.split("//")[0].rstrip() for line in outside], re.sub(r"^#include .*$", "", text, flags=re.M)
+
+
+def filter_of(text):
+    return ":".join(".".join(each) for each in re.findall(r"^TEST\((\w+), (\w+)\)", text, re.M))
 
 
 def quoted(text):
@@ -128,10 +165,16 @@ def quoted(text):
 
 
 def program_of(guide, text):
-    given, blocks = blocks_of(text)
-    parts = [BEFORE.format(guide=guide)]
+    outside, given, tests, blocks = blocks_of(text)
+    before = BEFORE.format(guide=guide) + "".join(f"{line}\n" for line in outside)
+    parts = [before]
     parts += [f"#line {line} {quoted(guide)}\n{code}" for line, code in given]
+    if tests:
+        parts.append(RUN_TESTS)
     listed, started = "", ""
+    for each in tests:
+        listed += f"    std::puts({quoted(f'tests {each.line} {each.pattern}')});\n"
+        started += f'  if (which == "{each.line}") return run_tests("{each.pattern}");\n'
     for each in blocks:
         kind = f"{'g++12 ' if each.old_only else ''}{each.role or 'compiled'} {each.line} {each.pattern}"
         listed += f"    std::puts({quoted(kind)});\n"
@@ -141,7 +184,7 @@ def program_of(guide, text):
         if each.role:
             started += f'  if (which == "{each.line}") return start(block_{each.line}::example);\n'
     parts.append(AFTER.format(listed=listed, started=started))
-    refused = {each.line: BEFORE.format(guide=guide) + "".join(code for _, code in given) + each.text + "\n"
+    refused = {each.line: before + "".join(code for _, code in given) + each.text + "\n"
                for each in blocks if each.role == "refused"}
     return "\n".join(parts), refused
 

@@ -18,125 +18,63 @@ Red is a bug that is not found, and a patch that no longer fits.
 """
 
 import argparse
-import collections
 import concurrent.futures
 import json
 import os
 import re
-import shlex
-import shutil
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOUSE = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HOUSE, "tools/common")]
+import patched_copy  # noqa: E402
 import scenarios  # noqa: E402
+from patched_copy import Misfit  # noqa: E402
 
 FOLDER = "tests/model/planted"
+HEAD = {"Planted": "what is wrong", "Scenario": "program and name", "Found": "what its failure says"}
 EXECUTIONS = 100_000
 AT_ONCE = 2
 
-Bug = collections.namedtuple("Bug", "name path what program scenario found patched also")
 
-
-class Misfit(Exception):
-    """A patch that cannot be used, in one sentence."""
-
-
-def read_bug(root, path):
-    with open(os.path.join(root, path), encoding="utf-8") as file:
-        text = file.read()
-    head = dict(re.findall(r"^(Planted|Scenario|Found|Also): *(.*)$", text.split("\n--- ", 1)[0], re.MULTILINE))
-    scenario = head.get("Scenario", "").split()
-    patched = re.findall(r"^\+\+\+ b/(\S+)", text, re.MULTILINE)
-    if "Planted" not in head or len(scenario) != 2 or not head.get("Found") or not patched:
-        raise Misfit(f"{path} cannot be read: write a line \"Planted: \" what is wrong, a line \"Scenario: \" program and name, "
-                     "a line \"Found: \" what its failure says, and a patch from a/ to b/ below them")
-    name = os.path.splitext(os.path.basename(path))[0]
-    return Bug(name, path, head["Planted"], *scenario, head["Found"], patched, head.get("Also", "").split())
-
-
-def bugs(root):
-    """All that are planted, by name."""
-    found = {}
-    for folder, folders, names in os.walk(os.path.join(root, FOLDER)):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(".patch"):
-                bug = read_bug(root, os.path.relpath(os.path.join(folder, name), root))
-                if bug.name in found:
-                    raise Misfit(f"{bug.path} and {found[bug.name].path} have one name: rename one of them")
-                found[bug.name] = bug
-    return found
+def program_and_scenario(bug):
+    words = bug.head["Scenario"].split()
+    if len(words) != 2:
+        raise Misfit(f"{bug.path} cannot be read: write a line \"Scenario: \" program and name")
+    return words
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
 
 
-def run(command, folder, why):
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                          check=False, timeout=1200)
-    if done.returncode != 0:
-        raise Misfit(f"{why}: {done.stdout.strip()[-800:]}")
-    return done.stdout
-
-
-def copy_and_patch(root, bug, place):
-    shutil.rmtree(place, ignore_errors=True)
-    for path in bug.patched:
-        if not os.path.exists(os.path.join(root, path)):
-            raise Misfit(f"{bug.path} is of {path}, which is not there: make the patch anew")
-        os.makedirs(os.path.dirname(os.path.join(place, path)), exist_ok=True)
-        shutil.copy(os.path.join(root, path), os.path.join(place, path))
-    run(["patch", "-p1", "-F0", "-s", "-f", "--no-backup-if-mismatch", "-i", os.path.join(root, bug.path)], place,
-        f"{bug.path} does not fit the sources any more; make it anew")
-
-
 def to_compile(root, bug, known):
     """The sources that must be compiled anew: those patched, those that are about a patched header, and the scenario's."""
+    program, scenario = program_and_scenario(bug)
     headers = [path for path in bug.patched if path.endswith(".hpp")]
     about = [re.sub(r"(/detail)?/([^/]+)\.hpp$", r"/\2.cpp", re.sub(r"^include/levity/", "src/", path)) for path in headers]
-    wanted = [*(path for path in bug.patched if path not in headers), *(path for path in about if path in known), *bug.also]
+    wanted = [*(path for path in bug.patched if path not in headers), *(path for path in about if path in known),
+              *bug.head.get("Also", "").split()]
     for path in sorted(known):
         if path.endswith("_model.cpp"):
             with open(os.path.join(root, path), encoding="utf-8") as file:
-                if re.search(rf"\bLEVITY_SCENARIO\({bug.scenario}\b", file.read()):
+                if re.search(rf"\bLEVITY_SCENARIO\({scenario}\b", file.read()):
                     return list(dict.fromkeys([*wanted, *([path] if headers else [])]))
-    raise Misfit(f"{bug.path} names the scenario {bug.scenario}, and no source has it: name one of {bug.program} --list")
+    raise Misfit(f"{bug.path} names the scenario {scenario}, and no source has it: name one of {program} --list")
 
 
 def build(root, folder, bug):
     """The program of the bug's scenario, with the bug in it."""
-    place = os.path.join(folder, "planted", bug.name)
-    copy_and_patch(root, bug, place)
-    with open(os.path.join(folder, "compile_commands.json"), encoding="utf-8") as file:
-        known = {os.path.relpath(each["file"], root): each for each in json.load(file)}
-    objects = []
-    for path in to_compile(root, bug, known):
-        if path not in known:
-            raise Misfit(f"{bug.path} wants {path} compiled, which is no source of this build: mend the patch's head")
-        command = shlex.split(known[path]["command"])
-        here = os.path.join(place, path)
-        first = next(at for at, word in enumerate(command) if word.startswith("-"))
-        command[command.index("-o") + 1] = made = os.path.join(place, path.replace("/", "_") + ".o")
-        command[command.index("-c") + 1] = here if os.path.exists(here) else os.path.join(root, path)
-        command[first:first] = [f"-I{place}/include", f"-I{place}/src"]
-        run([*command, "-O0", "-w"], known[path]["directory"], f"{bug.path} does not compile")
-        objects.append(made)
-    # The last command for a program links it: `: && COMPILER ... && :`.
-    lines = run(["ninja", "-C", folder, "-t", "commands", bug.program], root, f"{bug.path} is of no program of {folder}").strip()
-    link = shlex.split(re.sub(r"^: && | && :$", "", lines.split("\n")[-1]))
+    program, _ = program_and_scenario(bug)
+    of = patched_copy.Build(root, folder)
+    patched_copy.copy_and_patch(root, bug, of.place_of(bug))
+    objects = [of.compile(bug, path, ["-O0", "-w"]) for path in to_compile(root, bug, of.known)]
+    link = of.link_command(bug, program)
     own = [word for word in link if word.endswith("_model.cpp.o")]
     if any(made.endswith("_model.cpp.o") for made in objects):  # the scenario's alone; the others are of the old headers
         link = [word for word in link if word not in own[1:]]
         link[link.index(own[0])] = objects.pop()
-    first = next(at for at, word in enumerate(link) if word.endswith(".o"))
-    link[first:first] = objects
-    link[link.index("-o") + 1] = program = os.path.join(place, bug.program)
-    run(link, folder, f"{bug.path} cannot be linked")
-    return program
+    return of.link(bug, link, objects, program)
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -145,7 +83,8 @@ def build(root, folder, bug):
 def try_out(root, folder, bug):
     """What became of a bug: found or not, or a sentence why it could not be tried."""
     try:
-        one = scenarios.Scenario(build(root, folder, bug), bug.scenario)
+        _, scenario = program_and_scenario(bug)
+        one = scenarios.Scenario(build(root, folder, bug), scenario)
         outcome = scenarios.run(one, EXECUTIONS)
         if outcome.end == "passes" and not outcome.complete:
             outcome = scenarios.run(one, EXECUTIONS, random=True)
@@ -163,7 +102,9 @@ def main(arguments):
     options = parser.parse_intermixed_args(arguments)
     folder = os.path.abspath(options.build)
     try:
-        known = bugs(options.root)
+        known = patched_copy.bugs(options.root, FOLDER, HEAD)
+        for bug in known.values():
+            program_and_scenario(bug)
     except Misfit as wrong:
         print(f"levity: {wrong}", file=sys.stderr)
         return 2
@@ -178,14 +119,16 @@ def main(arguments):
             if isinstance(outcome, str):
                 red.append(outcome)
                 continue
-            found = outcome.end != "passes" and bug.found in outcome.what
+            _, scenario = program_and_scenario(bug)
+            wanted_words = bug.head["Found"]
+            found = outcome.end != "passes" and wanted_words in outcome.what
             if outcome.end == "passes":
-                red.append(f"{bug.name} is not found by {bug.scenario} in {outcome.executions} executions: {bug.what}")
+                red.append(f"{bug.name} is not found by {scenario} in {outcome.executions} executions: {bug.what}")
             elif not found:
-                red.append(f"{bug.name} makes {bug.scenario} fail, but not with \"{bug.found}\": {outcome.what}")
-            print(f"{'found' if found else 'NOT FOUND':9} {bug.name:40} {bug.scenario:58} {outcome.executions:>7} "
+                red.append(f"{bug.name} makes {scenario} fail, but not with \"{wanted_words}\": {outcome.what}")
+            print(f"{'found' if found else 'NOT FOUND':9} {bug.name:40} {scenario:58} {outcome.executions:>7} "
                   f"{outcome.seconds:7.2f} s", flush=True)
-            rows.append({"bug": bug.name, "what": bug.what, "scenario": bug.scenario, "found": found,
+            rows.append({"bug": bug.name, "what": bug.what, "scenario": scenario, "found": found,
                          "executions": outcome.executions, "seconds": outcome.seconds, "failure": outcome.what})
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

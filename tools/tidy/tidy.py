@@ -514,12 +514,52 @@ def conditions_await_beside_a_variable(house):
                               "breaks: name the result first")
 
 
+AWAITS = re.compile(r"\bco_(?:await|yield)\b")
+MAKES_A_STRING = re.compile(r'\b(?:std::)?to_string\s*\(|\bstd::string\s*[({]|\bfmt::format\s*\(|"\s*\+|\+\s*"')
+
+
+def conditional_arguments(code, start):
+    """What stands behind a `?` within parentheses of the expression that begins at `start`, up to the parenthesis that ends it."""
+    depth, braces, asked = 0, 0, []
+    for at in range(start, len(code)):
+        letter = code[at]
+        if letter in "{}":
+            braces += 1 if letter == "{" else -1
+            if braces < 0:
+                return
+        elif braces:
+            continue
+        elif letter in "([":
+            depth += 1
+        elif letter in ")]":
+            while asked and asked[-1][1] == depth:
+                yield code[asked.pop()[0]:at]
+            depth -= 1
+            if depth < 0:
+                return
+        elif letter == "?" and depth:
+            asked.append((at, depth))
+        elif letter == ";" and not depth:
+            return
+
+
+def awaited_arguments_choose_between_names(house):
+    """g++ 12 destroys what a conditional expression makes within an awaited one twice. Told are strings, which a text shows."""
+    for source in house.cpp:
+        code = "\n".join(source.code)
+        for match in AWAITS.finditer(code):
+            if any(MAKES_A_STRING.search(choice) for choice in conditional_arguments(code, match.end())):
+                line = code.count("\n", 0, match.start()) + 1
+                yield Finding(source.path, line, "makes a string by `?:` in an argument of what is awaited, which g++ 12 destroys "
+                              "twice: name it first")
+
+
 RULES = (
     rooms_are_listed, includes_are_granted, companions_have_a_source,
     atomics_pass_the_door, threads_pass_the_door, threads_stay_in_their_rooms, the_kernel_is_called_through_the_seam,
     orders_are_written_out,
     texts_are_clean, names_are_snake_case, headers_guard_themselves, namespaces_bear_the_version,
-    conditions_await_beside_a_variable,
+    conditions_await_beside_a_variable, awaited_arguments_choose_between_names,
 )
 
 

@@ -247,6 +247,16 @@ class Tidy(unittest.TestCase):
                      "task<> f() {\n  for (int i = 0; i < 2; i++) {\n    if (co_await g()) h();\n  }\n}\n"):
             self.assert_green({"src/task/planted.cpp": fine})
 
+    def test_awaited_arguments_choose_between_names(self):
+        for choice in ('full ? std::string("full") : seat', 'full ? full_text : "seat " + seat', "of(full ? 1 : to_string(2))",
+                       '{1, 2}, full ? a\n      : b + "\\n"'):
+            self.plant(f"task<> f() {{\n  int x = co_await peer.write_all({choice});\n}}\n", "makes a string by `?:`")
+        for fine in ('const auto line = full ? std::string("full") : seat + "x";\n  co_await peer.write_all(line);',
+                     'co_await peer.write_all(full ? "full" : "free");', 'co_await peer.write_all(full ? a : b);',
+                     'const bool is = co_await f(x) ? std::string("a") == y : false;',
+                     'co_await f([&] { return x ? std::string("a") : y; });', 'co_await f("a" + x, y ? 1 : 2);'):
+            self.assert_green({"src/task/planted.cpp": f"task<> f() {{\n  {fine}\n}}\n"})
+
     # The reader of C++ and the command.
 
     def test_comments_and_literals_are_told_apart(self):

@@ -30,7 +30,9 @@ struct udp_options {
 ///
 /// Datagrams are lost without a word on the way, and at the receiver when its buffer is full: see dropped(). What ICMP says to a
 /// connected socket fails its next operation, be it a send or a receive: refused when nobody listens there. That operation moved
-/// nothing, and the socket goes on. In a simulated runtime: unsupported.
+/// nothing, and the socket goes on.
+///
+/// In a simulated run datagrams go over simulated links (sim::link_options), and adopt() is unsupported: there are no descriptors.
 class udp_socket {
 public:
   udp_socket() = default;
@@ -130,6 +132,7 @@ private:
   [[nodiscard]] int fd() const noexcept;
   [[nodiscard]] io_result<detail::endpoint*> watched() noexcept;
   io_result<void> set_option(int level, int option, int value) noexcept;
+  [[nodiscard]] io_result<int> option(int level, int option) const noexcept;
 
   detail::endpoint* socket_ = nullptr;
   int early_fd_ = -1;  // bound before any runtime; watched at the first operation

@@ -32,7 +32,8 @@ struct unix_message {
 ///
 /// One task may receive while another sends; two of a kind at a time are a bug (asserted). Every operation that waits honours
 /// cancellation and deadlines and then fails with io_failure::cancelled or timed_out; it has moved nothing. Batches: give a
-/// connected descriptor to udp_socket::adopt(), whose addresses are then empty. In a simulated runtime: unsupported.
+/// connected descriptor to udp_socket::adopt(), whose addresses are then empty. In a simulated run there are no descriptors: see
+/// unix_stream.
 class unix_datagram {
 public:
   unix_datagram() = default;

@@ -34,7 +34,7 @@ struct unix_listen_options {
 /// Where Unix streams come in. Move-only; one task accepts at a time (asserted). Connections are dealt to the reactors in turn.
 ///
 /// A path that it made is removed when it closes, if the file there is still the one it made. A process that is killed leaves it
-/// behind: see replace_stale. In a simulated runtime: unsupported.
+/// behind: see replace_stale. In a simulated run a kill() does so, too, while a loss of power takes all such files.
 class unix_listener {
 public:
   unix_listener() = default;

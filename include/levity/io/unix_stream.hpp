@@ -43,8 +43,10 @@ struct unix_received {
 ///
 /// One task may read while another writes; two readers or two writers at a time are a bug (asserted). Every operation that waits
 /// honours cancellation and deadlines and then fails with io_failure::cancelled or timed_out: a read has taken nothing, a
-/// write may have sent a part. eof, reset, cancelled and timed_out are four different failures. In a simulated runtime:
-/// unsupported.
+/// write may have sent a part. eof, reset, cancelled and timed_out are four different failures.
+///
+/// In a simulated run both ends are on one host, paths are names in its file system, there are no descriptors (native_handle() is
+/// -1, adopt() and a write that sends some are unsupported), and the peer is process 1 of user 0.
 class unix_stream {
 public:
   unix_stream() = default;

@@ -19,6 +19,9 @@
 //     LEVITY_SIM_SEEDS=5000                     so many seeds
 //     LEVITY_SIM_SEED=42                        only this one, with its timeline
 //     LEVITY_SIM_PLAN='2.5s kill orders 300ms'  this fault plan instead of the ones that would be drawn; empty: none
+//     LEVITY_SIM_SCHEDULE=pct:3                 this schedule: random, fifo, pct:DEPTH, pct:DEPTH:STEPS, exhaustive; and +detaching
+//     LEVITY_SIM_LINES=400                      so many lines of a timeline instead of 40
+//     LEVITY_SIM_CHOICES=0,1,0,2                of an exhaustive one and a seed only the run of these choices; all others are 0
 
 #include <cstddef>
 #include <cstdint>
@@ -29,11 +32,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "levity/base/clock.hpp"
 #include "levity/runtime/run.hpp"
 #include "levity/sim/fault_plan.hpp"
 #include "levity/sim/properties.hpp"
+#include "levity/sim/schedule.hpp"
 #include "levity/sim/timeline.hpp"
 #include "levity/sim/world.hpp"
 #include "levity/task/cancel.hpp"
@@ -48,8 +53,9 @@ struct check_options {
   unsigned seeds = 100;                ///< how many
   duration limit = 30min;              ///< of a world's time: a run that takes longer has failed
   plan_options plan{};                 ///< how the fault plan of each seed is drawn
+  sim::schedule schedule{};            ///< how its tasks and hosts are ordered. Exhaustive: there are many runs of each seed
   unsigned twice_every = 50;           ///< the first of so many seeds is run twice, to see that it is the same; 0: none is
-  unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan
+  unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan, and of its choices
   duration shrink_time_max = 2min;     ///< of the machine's time, for the same
   std::size_t timeline_events = 10'000;  ///< that are kept of the last run
   std::string arguments{};             ///< of the program that runs this check alone: "--gtest_filter=orders.are_kept"
@@ -59,12 +65,19 @@ struct check_options {
 /// What a check came to.
 struct check_result {
   bool holds = false;              ///< nothing was wrong
-  std::string message{};           ///< what was; or how much was tried. Several lines
+  std::string message{};           ///< what was, in several lines; or how much was tried, and which faults were met, in one
   std::uint64_t seed = 0;          ///< that failed, if it was a seed
-  fault_plan plan{};               ///< the least one, with which it failed
+  fault_plan plan{};               ///< the least one with which it failed, or the smallest found within the limits
   std::uint64_t trace_hash = 0;    ///< of that run
   std::string trace_file{};        ///< the timeline of that run, for https://ui.perfetto.dev; empty: none was written
   unsigned seeds_run = 0;          ///< how many
+  std::uint64_t runs = 0;          ///< one of each seed, and more where the schedule is exhaustive
+  /// Of an exhaustive schedule: no order of any seed is left within schedule::delays_max.
+  bool complete = false;
+  bool bounded = false;            ///< schedule::delays_max has left something out
+  bool cut_short = false;          ///< schedule::runs_max has
+  sim::schedule schedule{};        ///< of the run that failed
+  std::vector<unsigned> choices{};  ///< of that run, if its schedule is exhaustive; those that are missing are 0
 
   explicit operator bool() const noexcept { return holds; }  ///< whether it holds
 };
@@ -127,7 +140,7 @@ private:
   static task<int> play_beside_plan(check_run* of, F scenario, Args... args) {
     detail::main_outcome outcome;
     scope beside;
-    beside.spawn("fault plan", follow_plan, of);
+    if (of->follows_plan()) beside.spawn("fault plan", follow_plan, of);  // or a small test had one task more to order
     try {
       co_await detail::main_task(outcome, std::move(scenario), std::move(args)...);
     } catch (const cancelled&) {
@@ -141,6 +154,7 @@ private:
   }
 
   void begin_plan();
+  [[nodiscard]] bool follows_plan() const noexcept;
   static task<> follow_plan(check_run* of);
   void fail_by_exception();  // that is being handled
   void conclude(int code);
@@ -148,11 +162,12 @@ private:
   const std::unique_ptr<state> state_;
 };
 
-/// Runs `scenario` for each seed, on this thread, until one fails. It has failed when always() was false, fail() was called, an
-/// exception has left it, the world has become older than the limit or come to a standstill, a property has never been true
-/// (sometimes()), or a second run of the same seed was another one. A seed that fails is run again and again with parts of its
-/// plan, and finally with a timeline. Where the process is aborted, crashes (unless somebody else handles that signal, as a
-/// sanitizer does) or exits in the middle of it, a line on standard error tells the seed and how to meet it again.
+/// Runs `scenario` for each seed, or by an exhaustive schedule for each order of each seed, on this thread, until one fails. It
+/// has failed when always() was false, fail() was called, an exception has left it, the world has become older than the limit or
+/// come to a standstill, a property has never been true (sometimes()), or a second run of the same seed was another one. A seed
+/// that fails is run again and again with parts of its plan, and finally with a timeline. Where the process is aborted, crashes
+/// (unless somebody else handles that signal, as a sanitizer does) or exits in the middle of it, standard error tells at which
+/// seed, when and on which host, and how to meet it again.
 ///
 /// The scenario must depend on nothing but its run: no clock of the machine, no std::random_device, no order of addresses, no
 /// thread, and no variable that keeps something from one run to the next.

@@ -29,6 +29,8 @@ enum class fault_kind : std::uint8_t {
   full,      ///< the host's disk has no room: what needs some has ENOSPC
   badsync,   ///< the next `amount` syncs on the host's disk fail, as far as it lasts; what they were to make durable is lost
   slowdisk,  ///< what the host's disk does takes longer by `amount` nanoseconds
+  duplicate,  ///< of a million datagrams between the two, `amount` at least come twice, each way
+  reorder,    ///< of a million datagrams between the two, `amount` at least are held back, each way; see link_options
 };
 
 /// Something that begins, lasts, and is over.
@@ -52,6 +54,7 @@ struct plan_options {
   duration longest = 5s;       ///< the same
   unsigned at_once_max = 1;    ///< hosts that are hurt at a time
   std::vector<std::string> hosts{};  ///< that may be hurt; empty: every one
+  bool scenario_links = false;  ///< whether the other host of a fault between two may be "scenario", where customers usually are
 
   duration latency_max = 500ms;              ///< of slow
   double loss_max = 0.3;                     ///< of lose, up to 1
@@ -60,10 +63,12 @@ struct plan_options {
   double drift_ppm_max = 500;                ///< of drift, either way, up to 100,000
   unsigned bad_syncs_max = 3;                ///< of badsync
   duration disk_latency_max = 200ms;         ///< of slowdisk
+  double duplicated_max = 0.3;               ///< of duplicate, up to 1
+  double reordered_max = 0.3;                ///< of reorder, up to 1
 
   // How often each kind, relative to the others; 0: never. Nor is a kind drawn whose bound is 0. After a write or sync that failed
   // for want of room or by an error an lv::file fails for good: whoever draws full and badsync needs a program that ends then, or
-  // opens anew. So they are not drawn unless you say so.
+  // opens anew. Duplicate and reorder are nothing to streams. So these four are not drawn unless you say so.
   unsigned kill = 10;   ///< weight of fault_kind::kill
   unsigned power = 5;   ///< weight of fault_kind::power
   unsigned pause = 10;  ///< weight of fault_kind::pause
@@ -77,6 +82,8 @@ struct plan_options {
   unsigned full = 0;      ///< weight of fault_kind::full
   unsigned badsync = 0;   ///< weight of fault_kind::badsync
   unsigned slowdisk = 3;  ///< weight of fault_kind::slowdisk
+  unsigned duplicate = 0;  ///< weight of fault_kind::duplicate
+  unsigned reorder = 0;    ///< weight of fault_kind::reorder
 };
 
 /// What goes wrong in a world, and when. A value, with a text that stands on one line:
@@ -89,6 +96,7 @@ struct plan_options {
 ///     4s slow orders payment 2s 50ms; 4s lose orders payment 2s 12.5%; 4s narrow orders payment 2s 10000B/s
 ///     4s jump orders 2s -300ms; 4s drift orders 2s 200ppm
 ///     4s full orders 2s; 4s badsync orders 2s 3; 4s slowdisk orders 2s 50ms
+///     4s duplicate orders payment 2s 12.5%; 4s reorder orders payment 2s 12.5%
 struct fault_plan {
   std::vector<fault> faults;  ///< in any order
 

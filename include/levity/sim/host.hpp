@@ -40,11 +40,11 @@ public:
   void restart();
 
   /// The program ends, in the middle of whatever it does: kill(2) with SIGKILL. Its kernel lives on and ends its connections, as it
-  /// does for any process. Nothing that the program's destructors do is seen by anybody. The exit code is 137. Does nothing if no
-  /// program runs.
+  /// does for any process; paths of its Unix sockets stay. Nothing that the program's destructors do is seen by anybody. The exit
+  /// code is 137. Does nothing if no program runs.
   void kill();
-  /// The same by the loss of power: nobody tells the peers of its connections. Its address answers nothing until start(). Where no
-  /// program runs the disk loses what was not synced all the same.
+  /// The same by the loss of power: nobody tells the peers of its connections. Its address answers nothing until start(). Paths of
+  /// Unix sockets are gone. Where no program runs the disk loses what was not synced all the same.
   void cut_power();
   /// The program does not run, as after SIGSTOP, while its kernel goes on taking bytes in, until resume().
   void pause();

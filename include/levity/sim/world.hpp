@@ -23,6 +23,7 @@
 #include "levity/runtime/run.hpp"
 #include "levity/sim/host.hpp"
 #include "levity/sim/link_options.hpp"
+#include "levity/sim/schedule.hpp"
 
 namespace levity::inline v0::detail {
 struct world_observer;
@@ -31,6 +32,7 @@ struct world_observer;
 namespace levity::inline v0::sim {
 
 class check_run;
+class strategy;
 class timeline;
 
 /// One thread makes it, plays in it and destroys it; several worlds at a time are fine on several threads, but for programs that
@@ -71,17 +73,20 @@ public:
   /// says that it is deadlocked, although services with intervals of their own go on for ever. A scenario that sleeps is not meant,
   /// however long, nor one that asks again and again: for those there is check_options::limit.
   void set_limit(duration how_long);
+  /// How it chooses among tasks that are ready, and among hosts, from now on; before anybody runs (asserted). Evenly, from the
+  /// seed, unless it is said. Within a check, which has check_options::schedule, it does nothing.
+  void set_schedule(const schedule& how);
   /// Kills every program that runs, and has it ended when this call returns. Not within play(); nothing of it is in a timeline. The
   /// destructor does it, too; by then what programs refer to by reference may be gone.
   void end_programs();
 
-  /// From now on, for what is sent from one to the other. Asserts that loss is 0 to 1 and nothing negative.
+  /// From now on, for what is sent from one to the other. Asserts that shares are 0 to 1 and nothing negative.
   void set_link(const host& from, const host& to, const link_options& how);
   /// The same for all pairs of hosts, also of those that are added later; but not the scenario's. Asserts the same.
   void set_links(const link_options& how);
   /// How bytes get from one to the other now.
   [[nodiscard]] link_options link(const host& from, const host& to) const;
-  /// Nothing gets from one to the other until heal(). What is sent meanwhile is sent again, as after a loss.
+  /// Nothing gets from one to the other until heal(). What is sent meanwhile is lost: streams send it again, datagrams never come.
   void cut(const host& from, const host& to);
   [[nodiscard]] bool is_cut(const host& from, const host& to) const;  ///< by cut() or part(), and not healed
   /// In both directions.
@@ -102,8 +107,12 @@ public:
   [[nodiscard]] duration age() const noexcept;
   /// A number below `bound`, not 0, from the world's seed: for scenarios.
   std::uint64_t draw(std::uint64_t bound);
-  /// Sums up every choice, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
+  /// Sums up every choice, byte, timer, effect on a disk and point in time so far: two runs are the same if and only if (up to
+  /// 2^-64) this is. It is the same by every compiler and build of one source. LEVITY_SIM_PRINT_HASHES in the environment has each
+  /// world say it on standard output when it goes.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept;
+  /// How often a host was turned or something came out of the network so far: what a run costs goes by that.
+  [[nodiscard]] std::uint64_t events() const noexcept;
 
   /// From now on what matters of what happens is appended to `events`, which outlives the world, or the next call; nullptr: it is
   /// not. A run is the same with it. Within a check, which has a timeline of its own, it does nothing.
@@ -113,6 +122,8 @@ private:
   friend class check_run;
   /// Instead of what record_into() has set, which has no effect from now on.
   void set_observer(detail::world_observer* by);
+  /// Instead of what set_schedule() has set, which has no effect from now on. It outlives the world; null: there is none.
+  void use_strategy(strategy* by);
 
   int play_task(task<> scenario, const detail::main_outcome& outcome);
   [[nodiscard]] host::state& state_of(const host& of) const noexcept;

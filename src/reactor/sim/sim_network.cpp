@@ -11,6 +11,10 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/byte_words.hpp"
+#include "reactor/sim/sim_address.hpp"
+#include "reactor/sim/sim_datagrams.hpp"
+#include "reactor/sim/sim_unix.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -25,30 +29,17 @@ constexpr std::size_t window_max = 64 * 1024;
 constexpr std::uint16_t first_free_port = 32'768;
 constexpr std::int64_t second_ns = 1'000'000'000;
 
-// What a socket's pending event says.
-constexpr unsigned can_read = 1;
-constexpr unsigned can_write = 2;
-constexpr unsigned ended = 4;   // the peer ended its side
-constexpr unsigned failed = 8;  // the socket failed, or both sides have ended
+using sim_event::can_read;
+using sim_event::can_write;
+using sim_event::ended;
+using sim_event::failed;
 
 io_error error_of(int code, const char* doing) noexcept { return io_error::from_errno(code, doing); }
 
-std::span<const std::uint8_t> bytes_of(const address& host) noexcept { return {host.bytes(), host.is_v6() ? 16U : 4U}; }
-
-bool is_wildcard(const address& at) noexcept {
-  return std::ranges::all_of(bytes_of(at), [](std::uint8_t byte) { return byte == 0; });
-}
-
-bool is_loopback(const address& at) noexcept {
-  const auto bytes = bytes_of(at);
-  if (!at.is_v6()) return bytes[0] == 127;
-  return bytes.back() == 1 && std::ranges::all_of(bytes.first(15), [](std::uint8_t byte) { return byte == 0; });
-}
-
-bool same_host(const address& a, const address& b) noexcept { return std::ranges::equal(bytes_of(a), bytes_of(b)); }
-
-address with_port(const address& host, std::uint16_t port) noexcept {
-  return address::from_bytes(host.bytes(), host.is_v6(), port);
+// How long so many bytes are on their way out.
+std::int64_t takes_ns(const sim_link& by, std::size_t bytes) noexcept {
+  if (by.bytes_per_second == 0) return 0;
+  return static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
 }
 
 }  // namespace
@@ -57,26 +48,20 @@ sim_network::sim_network(std::uint64_t seed) : seed_(seed), random_(seed) {}
 
 sim_network::~sim_network() = default;
 
+sim_network::site::site() = default;
+
+sim_network::site::~site() = default;
+
 // ---- time and chance -------------------------------------------------------------------------------------------------
 
-void sim_network::trace(std::uint64_t word) noexcept {
-  hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
-  hash_ ^= hash_ >> 29;
-}
-
+// Their number is traced beside them.
 void sim_network::trace_bytes(const std::byte* bytes, std::size_t size) noexcept {
-  for (; size >= 8; bytes += 8, size -= 8) {
-    std::uint64_t word = 0;
-    for (int i = 0; i < 8; i++) word |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-    trace(word);
-  }
-  for (std::size_t i = 0; i < size; i++) trace(std::to_integer<std::uint64_t>(bytes[i]));
+  each_word({bytes, size}, [this](std::uint64_t word) noexcept { trace(word); });
 }
 
-std::uint64_t sim_network::draw(std::uint64_t bound) noexcept {
-  const std::uint64_t drawn = random_.below(bound);
-  trace(drawn);
-  return drawn;
+void sim_network::trace_text(std::string_view text) noexcept {
+  trace(text.size());
+  trace_bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
 }
 
 std::uint64_t sim_network::draw_for_program(site_number at) noexcept {
@@ -84,14 +69,6 @@ std::uint64_t sim_network::draw_for_program(site_number at) noexcept {
   const std::uint64_t drawn = of.has_process ? of.program_random() : of.dead_random();
   trace_at(at, drawn);
   return drawn;
-}
-
-std::uint64_t sim_network::draw_at(site_number at, std::uint64_t bound) noexcept {
-  return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
-}
-
-void sim_network::trace_at(site_number at, std::uint64_t word) noexcept {
-  if (sites_[at]->has_process) trace(word);
 }
 
 // A transfer of at most `most` bytes, often cut short.
@@ -102,6 +79,7 @@ std::size_t sim_network::draw_size(std::size_t most) noexcept {
 // Questions that need not be asked any more are none: else nobody could tell a deadlock while one is left.
 std::int64_t sim_network::next_arrival_ns() noexcept {
   const auto is_void = [&](const arrival& each) {
+    if (each.what == due::datagram) return false;
     const socket* to = find(each.to);
     if (each.what == due::timer) return to == nullptr || to->timer_ns != each.at_ns;
     return each.what == due::request && to != nullptr && crosses(*to) && !to->connecting;
@@ -115,9 +93,12 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
   while (!arrivals_.empty() && arrivals_.top().at_ns <= now_ns_) {
     const arrival next = arrivals_.top();
     arrivals_.pop();
-    socket* to = find(next.to);
-    if (to == nullptr) continue;
+    arrived_++;
+    const bool is_socket = next.what != due::datagram;
+    socket* to = is_socket ? find(next.to) : nullptr;
+    if (is_socket && to == nullptr) continue;
     switch (next.what) {
+      case due::datagram: datagrams_of(next.site).arrive(next.to); break;
       case due::segments: next_arrival_at(*to); break;
       case due::request: requested(*to); break;
       case due::timer:
@@ -129,9 +110,11 @@ void sim_network::advance(std::int64_t to_ns) noexcept {
 
 // The first segment on its way to a socket is due. It may have been dropped since: then another one is first, or none.
 void sim_network::next_arrival_at(socket& to) {
-  if (to.inbound.empty() || to.inbound.front().arrival_ns > now_ns_) return;
   const number id = to.id;
+  if (crosses(to) && !send_due(to)) return;
+  if (to.inbound.empty() || to.inbound.front().arrival_ns > now_ns_) return;
   const bool passes_by = to.inbound.front().what == segment::kind::credit;
+  const bool is_again = to.inbound.front().attempts > 0;
   if (to.inbound.front().lost || !sites_[to.site]->has_power) {
     if (send_again(to)) return;
   } else {
@@ -148,7 +131,52 @@ void sim_network::next_arrival_at(socket& to) {
   // What has come meanwhile had to wait for this one.
   segment& next = still->inbound.front();
   if (!passes_by) next.since_ns = now_ns_;
+  // Whoever waited for a timeout goes on with the next one when he hears that this one has come.
+  if (is_again && next.lost && !next.held && is_of_stream(next)) {
+    const sim_link& back = link(still->site, still->other_site);
+    const std::int64_t heard_ns = now_ns_ + back.latency_ns + back.jitter_ns / 2;
+    next.arrival_ns = next.arrival_ns > now_ns_ ? std::min(next.arrival_ns, heard_ns) : heard_ns;
+    return push_arrival(next.arrival_ns, id);
+  }
   if (next.arrival_ns <= now_ns_) push_arrival(now_ns_, id);
+}
+
+// Between sites: what waits behind others to be sent, or to be sent again because those have told of it. False: its receiver is
+// gone.
+bool sim_network::send_due(socket& to) {
+  for (std::size_t i = 0; i < to.inbound.size(); i++) {
+    segment& each = to.inbound[i];
+    if (!each.lost || each.arrival_ns > now_ns_) continue;
+    socket* from = find(each.from);
+    if (from == nullptr || from->over) return true;  // see send_again()
+    if (!each.held) {
+      if (i == 0 || each.attempts > 1 || !is_of_stream(each)) continue;
+      each.attempts++;
+      set_off(*from, to, each);
+      push_arrival(each.arrival_ns, to.id);
+      continue;
+    }
+    if (!from->unsure || is_open(to.site, from->site)) {
+      send_held(*from, to);
+      return true;
+    }
+    // Nobody tells that there is room on the way.
+    if (++each.attempts > data_retries) return give_up(*from, to);
+    each.arrival_ns = now_ns_ + backed_off_ns(timeout_ns(from->site, to.site), each.attempts);
+    push_arrival(each.arrival_ns, to.id);
+    return true;
+  }
+  return true;
+}
+
+// On what is on its way to a socket. False: that is gone, too.
+bool sim_network::give_up(socket& from, socket& to) {
+  const number id = to.id;
+  to.inbound.clear();
+  break_off(from, ETIMEDOUT);
+  socket* still = find(id);
+  if (still != nullptr && crosses(*still)) erase_if_done(*still);
+  return find(id) != nullptr;
 }
 
 // The first segment on its way to a socket has not come there. False: it is gone, and what is behind it may come.
@@ -172,16 +200,14 @@ bool sim_network::send_again(socket& to) {
   }
   const bool confirms = first.what == kind::confirmed;
   const bool too_long = !confirms && from->user_timeout_ns > 0 && now_ns_ - first.since_ns >= from->user_timeout_ns;
-  if (++first.attempts > (confirms ? handshake_retries : data_retries) || too_long) {
+  if (++first.attempts > (confirms ? handshake_retries : 1 + data_retries) || too_long) {
     if (confirms) {
       // The server's kernel forgets the half; the client believes that it is connected until it says something.
       to.inbound.pop_front();
       if (to.awaiting) abandon(to);
       return false;
     }
-    to.inbound.clear();
-    break_off(*from, ETIMEDOUT);
-    if (socket* still = find(id); still != nullptr && crosses(*still)) erase_if_done(*still);
+    give_up(*from, to);
     return true;
   }
   set_off(*from, to, first);
@@ -198,6 +224,8 @@ sim_network::site_number sim_network::add_site(std::vector<address> addresses) {
   sites_.push_back(std::make_unique<site>());
   sites_.back()->addresses = std::move(addresses);
   sites_.back()->to.resize(count + 1);
+  sites_.back()->datagrams = std::make_unique<sim_datagrams>(*this, count);
+  sites_.back()->unix_sockets = std::make_unique<sim_unix>(*this, count);
   begin_life(count);
   return count;
 }
@@ -246,7 +274,7 @@ void sim_network::sever(site_number of, bool silently) noexcept {
         }
         abandon(waits);
       }
-      listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
+      unlist(s);
       s.listener = false;
     } else if (!silently && !s.connecting && !s.broken) {
       // As a process that ends: what it has not read makes a reset of it.
@@ -265,6 +293,8 @@ void sim_network::sever(site_number of, bool silently) noexcept {
     raise(s, can_read | can_write | ended | failed);
     erase_if_done(s);
   }
+  gone.datagrams->sever();
+  gone.unix_sockets->sever();
 }
 
 // Its site loses power: what was on the wire arrives, what had to be sent again will not be, and nothing behind it counts.
@@ -289,17 +319,16 @@ sim_network::socket& sim_network::create(site_number at) {
   made->heard_ns = now_ns_;
   // Most windows are wide, some are so narrow that every message is cut.
   made->window = window_min + static_cast<std::size_t>(draw(one_in(4) ? window_min : window_max));
-  socket& result = *made;
-  sockets_.emplace(result.id, std::move(made));
+  const number given = made->id;
+  socket& result = sockets_.add(given, std::move(made));
   std::vector<number>& listed = sites_[at]->sockets;
-  if (listed.size() == listed.capacity()) std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
+  if (listed.size() == listed.capacity()) {
+    std::erase_if(listed, [this](number id) { return find(id) == nullptr; });
+    // Else a list that is full of those that live would be looked through at each connection.
+    if (listed.size() > listed.capacity() / 2) listed.reserve(2 * listed.size());
+  }
   listed.push_back(result.id);
   return result;
-}
-
-sim_network::socket* sim_network::find(number id) const noexcept {
-  const auto found = sockets_.find(id);
-  return found != sockets_.end() ? found->second.get() : nullptr;
 }
 
 sim_network::socket& sim_network::of(const endpoint& watched) const noexcept {
@@ -308,7 +337,7 @@ sim_network::socket& sim_network::of(const endpoint& watched) const noexcept {
   return *found;
 }
 
-endpoint* sim_network::watch(socket& s, reactor& home) {
+endpoint* sim_network::watch(sim_socket& s, reactor& home) {
   endpoint& made = allocate_endpoint();
   made.fd = static_cast<int>(s.id);
   made.home = &home;
@@ -317,20 +346,25 @@ endpoint* sim_network::watch(socket& s, reactor& home) {
   return &made;
 }
 
-void sim_network::unwatch(socket& s) noexcept {
+void sim_network::unwatch(sim_socket& s) noexcept {
   free_endpoint(*s.watch);
   s.watch = nullptr;
   sites_[s.site]->watched--;
   if (s.pending != 0) {
     s.pending = 0;
-    std::vector<number>& pending = sites_[s.site]->pending;
-    pending.erase(std::find(pending.begin(), pending.end(), s.id));
+    std::vector<sim_socket*>& pending = sites_[s.site]->pending;
+    pending.erase(std::find(pending.begin(), pending.end(), &s));
   }
 }
 
 void sim_network::erase(socket& s) noexcept {
-  if (s.listener) listeners_.erase(std::find(listeners_.begin(), listeners_.end(), s.id));
+  if (s.listener) unlist(s);
   sockets_.erase(s.id);
+}
+
+void sim_network::unlist(const socket& listener) noexcept {
+  std::vector<number>& listed = sites_[listener.site]->listeners;
+  listed.erase(std::find(listed.begin(), listed.end(), listener.id));
 }
 
 // Who is held by nobody goes away when nobody will hear of it again; see the preface.
@@ -370,10 +404,14 @@ void sim_network::abandon(socket& s) noexcept {
 // ---- the network -----------------------------------------------------------------------------------------------------
 
 void sim_network::push_arrival(std::int64_t at_ns, number to, due what) {
+  trace(static_cast<std::uint64_t>(at_ns));
   arrivals_.push({at_ns, draw(1 << 20), next_serial_++, to, what});
 }
 
-// Whether a packet that is sent now gets there.
+void sim_network::push_datagram(std::int64_t at_ns, site_number to, number flight) {
+  arrivals_.push({at_ns, draw(1 << 20), next_serial_++, flight, due::datagram, to});
+}
+
 bool sim_network::passes(site_number from, site_number to) noexcept {
   if (from == to) return true;
   if (to == no_site) return false;
@@ -382,12 +420,12 @@ bool sim_network::passes(site_number from, site_number to) noexcept {
   return by.lost_per_million == 0 || draw(1'000'000) >= by.lost_per_million;
 }
 
-std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept {
-  if (from == to) {
-    const std::uint64_t spread = one_in(64) ? slow_latency_ns_spread : latency_ns_spread;
-    return now_ns_ + static_cast<std::int64_t>(latency_ns_min + draw(spread));
-  }
-  sim_link& by = link(from, to);
+bool sim_network::is_open(site_number from, site_number to) noexcept {
+  return !link(from, to).cut && sites_[from]->has_power && sites_[to]->has_power;
+}
+
+// When the last of so many bytes is out, if they are sent now.
+std::int64_t sim_network::leave_ns(sim_link& by, std::size_t bytes) noexcept {
   std::int64_t out_ns = now_ns_;
   // What waits to get out does so as fast as the link now is.
   if (const std::uint64_t before = std::exchange(by.busy_rate, by.bytes_per_second); before != by.busy_rate) {
@@ -398,12 +436,36 @@ std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std:
                                           : 0);
   }
   if (by.bytes_per_second > 0) {
-    out_ns = std::max(out_ns, by.busy_until_ns) +
-             static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
+    out_ns = std::max(out_ns, by.busy_until_ns) + takes_ns(by, bytes);
     by.busy_until_ns = out_ns;
   }
-  const std::int64_t jitter_ns = by.jitter_ns > 0 ? static_cast<std::int64_t>(draw(static_cast<std::uint64_t>(by.jitter_ns))) : 0;
-  return out_ns + by.latency_ns + jitter_ns;
+  return out_ns;
+}
+
+std::int64_t sim_network::draw_latency_ns(const sim_link& by) noexcept {
+  return by.latency_ns + (by.jitter_ns > 0 ? static_cast<std::int64_t>(draw(static_cast<std::uint64_t>(by.jitter_ns))) : 0);
+}
+
+std::int64_t sim_network::draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept {
+  if (from == to) {
+    const std::uint64_t spread = one_in(64) ? slow_latency_ns_spread : latency_ns_spread;
+    return now_ns_ + static_cast<std::int64_t>(latency_ns_min + draw(spread));
+  }
+  sim_link& by = link(from, to);
+  const std::int64_t out_ns = leave_ns(by, bytes);
+  return out_ns + draw_latency_ns(by);
+}
+
+// As who sends has measured it: with what waits in front of the link.
+std::int64_t sim_network::round_trip_ns(site_number from, site_number to) noexcept {
+  const sim_link& there = link(from, to);
+  const sim_link& back = link(to, from);
+  const std::int64_t queue_ns = there.bytes_per_second > 0 ? std::max(there.busy_until_ns - now_ns_, std::int64_t{0}) : 0;
+  return queue_ns + there.latency_ns + back.latency_ns + (there.jitter_ns + back.jitter_ns) / 2;
+}
+
+std::int64_t sim_network::timeout_ns(site_number from, site_number to) noexcept {
+  return retransmission_timeout_ns(round_trip_ns(from, to), link(from, to).jitter_ns + link(to, from).jitter_ns);
 }
 
 void sim_network::record(sim_happening::kind what, const socket& at, std::size_t bytes) const noexcept {
@@ -412,19 +474,92 @@ void sim_network::record(sim_happening::kind what, const socket& at, std::size_t
 
 // Says when it arrives, or when it is sent again.
 void sim_network::set_off(socket& from, socket& to, segment& what) {
-  what.lost = !passes(from.site, to.site);
   what.out_ns = now_ns_;
-  if (what.lost) {
-    record(sim_happening::kind::lost, from, what.bytes.size());
-    const std::int64_t round_trip_ns = 2 * link(from.site, to.site).latency_ns;
-    const bool connects = what.what == segment::kind::confirmed;
-    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, connects, round_trip_ns);
-    if (from.user_timeout_ns > 0 && !connects) what.arrival_ns = std::min(what.arrival_ns, what.since_ns + from.user_timeout_ns);
+  if (crosses(from)) {
+    set_off_between(from, to, what);
   } else {
-    what.credit += std::exchange(from.credit_owed, 0);
-    what.arrival_ns = draw_arrival_ns(from.site, to.site, what.bytes.size() + 40);
+    what.arrival_ns = draw_arrival_ns(from.site, to.site, what.bytes.size());
   }
   what.arrival_ns = std::max(what.arrival_ns, now_ns_ + 1);
+}
+
+// Of the packets that have to be sent, some are lost. Those have to be sent again, and all of it arrives when they do.
+void sim_network::set_off_between(socket& from, socket& to, segment& what) {
+  unsigned lost = 0;
+  unsigned before = 0;  // the first that is lost
+  unsigned behind = 0;  // the last
+  const auto count = [&](bool comes) {
+    if (comes) {
+      (lost == 0 ? before : behind)++;
+    } else {
+      lost++;
+      behind = 0;
+    }
+  };
+  const bool is_first = what.attempts == 0;
+  const std::size_t size = what.bytes.size();
+  const bool joins = is_first && is_of_stream(what) && from.open_packet_ns == now_ns_ && size <= from.open_packet_room;
+  if (joins) {
+    from.open_packet_room -= size;
+    count(!from.open_packet_lost);
+  } else {
+    for (unsigned i = 0; i < what.packets; i++) count(passes(from.site, to.site));
+    if (is_first && is_of_stream(what)) {
+      from.open_packet_ns = now_ns_;
+      from.open_packet_room = what.packets * packet_bytes - size;
+      from.open_packet_lost = lost > 0 && behind == 0;
+    }
+  }
+  sim_link& by = link(from.site, to.site);
+  const sim_link& back = link(to.site, from.site);
+  const std::int64_t trip_ns = round_trip_ns(from.site, to.site);
+  const std::int64_t waits_ns = timeout_ns(from.site, to.site);
+  const std::size_t came = what.packets - lost;
+  std::int64_t out_ns = now_ns_;
+  if (came > 0) out_ns = leave_ns(by, std::min(size, came * packet_bytes) + (joins ? 0 : came * header_bytes));
+  const unsigned sent_before = from.congestion.sent;
+  what.lost = false;
+  if (is_of_stream(what)) {
+    const std::int64_t rest_ns = came > 1 ? takes_ns(by, (came - 1) * (packet_bytes + header_bytes)) : 0;
+    const std::int64_t arrives_ns = std::max(out_ns - rest_ns, now_ns_) + by.latency_ns;
+    const std::int64_t heard_ns = arrives_ns + back.latency_ns + (by.jitter_ns + back.jitter_ns) / 2;
+    from.congestion.add(joins ? 0 : what.packets, now_ns_, arrives_ns, heard_ns);
+    if (came > 0 && !joins) tell_of_lost(from, to, now_ns_ + (came >= 3 ? trip_ns : trip_ns + trip_ns / 4));
+  }
+  if (lost == 0) {
+    what.credit += std::exchange(from.credit_owed, 0);
+    what.arrival_ns = out_ns + draw_latency_ns(by);
+    return;
+  }
+  record(sim_happening::kind::lost, from, size);
+  what.lost = true;
+  what.packets = lost;
+  if (!is_of_stream(what)) {
+    what.arrival_ns = now_ns_ + backed_off_ns(connect_timeout_ns, what.attempts + 1U);
+    return;
+  }
+  // Over a path that is cut nobody hears a probe.
+  const unsigned heard_of = is_open(from.site, to.site) ? lost : 1;
+  const bool is_told = is_first || (what.attempts == 1 && behind > 0);
+  what.arrival_ns = now_ns_ + (is_told ? first_again_ns(heard_of, behind, from.congestion.sent <= 1, trip_ns, waits_ns)
+                                       : backed_off_ns(waits_ns, what.attempts));
+  if (came > 0 || behind > 0) {
+    from.congestion.lose(sent_before + before);
+  } else {
+    from.congestion.time_out(what.arrival_ns, trip_ns, is_first);
+  }
+  if (from.user_timeout_ns > 0) what.arrival_ns = std::min(what.arrival_ns, what.since_ns + from.user_timeout_ns);
+}
+
+// Packets that are sent now pass: what was lost before them, and was not sent again after a timeout, is sent again when they have
+// been heard of.
+void sim_network::tell_of_lost(socket& from, socket& to, std::int64_t at_ns) {
+  for (segment& each : to.inbound) {
+    if (!each.lost || each.held || each.attempts > 1 || !is_of_stream(each) || each.arrival_ns <= at_ns) continue;
+    each.arrival_ns = at_ns;
+    from.congestion.over_ns = std::min(from.congestion.over_ns, at_ns);
+    push_arrival(at_ns, to.id);
+  }
 }
 
 void sim_network::send(socket& from, segment what) {
@@ -435,23 +570,75 @@ void sim_network::send(socket& from, segment what) {
   if (far && from.over) return;
   what.from = from.id;
   what.since_ns = now_ns_;
+  if (far && is_of_stream(what)) {
+    what.lost = what.held = true;
+    what.arrival_ns = no_time;
+    what.packets = packets_of(what.bytes.size());
+    if (!there->inbound.empty() && there->inbound.back().held) {
+      segment& last = there->inbound.back();
+      if (what.what != segment::kind::data) return there->inbound.push_back(std::move(what));
+      last.bytes.insert(last.bytes.end(), what.bytes.begin(), what.bytes.end());
+      last.packets = packets_of(last.bytes.size());
+      return;
+    }
+    there->inbound.push_back(std::move(what));
+    return send_held(from, *there);
+  }
   set_off(from, *there, what);
   if (far && what.lost && what.what == segment::kind::established) return;  // the client asks again
-  what.arrival_ns = std::max(what.arrival_ns, there->last_arrival_ns + 1);
+  put_on_its_way(*there, what);
+  there->inbound.push_back(std::move(what));
+}
+
+// It has been set off, and comes behind what was before.
+void sim_network::put_on_its_way(socket& to, segment& what) {
+  what.arrival_ns = std::max(what.arrival_ns, to.last_arrival_ns + 1);
   if (!what.lost) {
-    there->last_arrival_ns = what.arrival_ns;
+    to.last_arrival_ns = what.arrival_ns;
     // Whatever comes from a client confirms the connection, too.
-    if (!there->inbound.empty()) {
-      if (segment& first = there->inbound.front(); first.lost && first.what == segment::kind::confirmed) {
+    if (!to.inbound.empty()) {
+      if (segment& first = to.inbound.front(); first.lost && first.what == segment::kind::confirmed) {
         first.lost = false;
         first.out_ns = now_ns_;
         first.arrival_ns = what.arrival_ns;
       }
     }
   }
-  const std::int64_t arrival_ns = what.arrival_ns;
-  there->inbound.push_back(std::move(what));
-  push_arrival(arrival_ns, there->id);
+  push_arrival(what.arrival_ns, to.id);
+}
+
+// As many packets as may be on the way. What is left waits until this round trip is over.
+void sim_network::send_held(socket& from, socket& to) {
+  const auto first_held = std::ranges::find_if(to.inbound, [](const segment& each) { return each.held; });
+  auto next = static_cast<std::size_t>(first_held - to.inbound.begin());
+  for (; next < to.inbound.size(); next++) {
+    const unsigned room = from.congestion.room(now_ns_, timeout_ns(from.site, to.site));
+    if (to.inbound[next].what == segment::kind::data) {
+      if (room == 0) break;
+      if (to.inbound[next].packets > room) {
+        std::vector<std::byte>& bytes = to.inbound[next].bytes;
+        const auto cut = bytes.begin() + static_cast<std::ptrdiff_t>(room * packet_bytes);
+        segment rest{.what = segment::kind::data, .lost = true, .held = true, .packets = to.inbound[next].packets - room};
+        rest.from = from.id;
+        rest.since_ns = now_ns_;
+        rest.arrival_ns = no_time;
+        rest.bytes.assign(cut, bytes.end());
+        bytes.erase(cut, bytes.end());
+        to.inbound[next].packets = room;
+        to.inbound.insert(to.inbound.begin() + static_cast<std::ptrdiff_t>(next) + 1, std::move(rest));
+      }
+    }
+    segment& what = to.inbound[next];
+    what.held = false;
+    what.attempts = 0;
+    set_off(from, to, what);
+    put_on_its_way(to, what);
+  }
+  if (next == to.inbound.size()) return;
+  const std::int64_t at_ns = std::max(from.congestion.over_ns, now_ns_ + 1);
+  if (to.inbound[next].arrival_ns == at_ns) return;
+  to.inbound[next].arrival_ns = at_ns;
+  push_arrival(at_ns, to.id);
 }
 
 // Of bytes that were read.
@@ -470,7 +657,7 @@ void sim_network::send_credit(socket& from, std::size_t bytes) {
 // All that is owed, between sites, by a packet that passes. It does not wait for what was lost before.
 void sim_network::push_credit(socket& from, socket& to) {
   segment what{.what = segment::kind::credit, .out_ns = now_ns_, .credit = std::exchange(from.credit_owed, 0), .from = from.id};
-  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, 40), now_ns_ + 1);
+  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, header_bytes), now_ns_ + 1);
   const auto before = std::ranges::find_if(to.inbound, [](const segment& each) { return each.lost; });
   if (before != to.inbound.begin()) what.arrival_ns = std::max(what.arrival_ns, std::prev(before)->arrival_ns + 1);
   if (before == to.inbound.end()) {
@@ -502,7 +689,7 @@ void sim_network::push_reset(socket& from, socket& to) {
     });
   }
   segment what{.what = segment::kind::rst, .out_ns = now_ns_, .from = from.id};
-  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, 40), now_ns_ + 1);
+  what.arrival_ns = std::max(draw_arrival_ns(from.site, to.site, header_bytes), now_ns_ + 1);
   if (!to.inbound.empty()) what.arrival_ns = std::max(what.arrival_ns, to.inbound.back().arrival_ns + 1);
   to.last_arrival_ns = what.arrival_ns;
   const std::int64_t arrival_ns = what.arrival_ns;
@@ -543,15 +730,17 @@ void sim_network::request(socket& client) {
   client.request_lost = !passes(client.site, client.other_site);
   if (client.request_lost) record(sim_happening::kind::unanswered, client);
   client.requests++;
-  const std::int64_t at_ns = client.request_lost ? now_ns_ + retransmission_timeout_ns(client.requests, true, 0)
-                                                 : draw_arrival_ns(client.site, client.other_site, 40);
+  client.requested_ns = now_ns_;
+  const std::int64_t at_ns = client.request_lost ? now_ns_ + backed_off_ns(connect_timeout_ns, client.requests)
+                                                 : draw_arrival_ns(client.site, client.other_site, header_bytes);
   push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
 }
 
 // The request, or the answer to it, was lost: once more, after a while.
 void sim_network::ask_later(socket& client) {
   client.request_lost = true;
-  push_arrival(now_ns_ + retransmission_timeout_ns(client.requests, true, 0), client.id, due::request);
+  const std::int64_t at_ns = client.requested_ns + backed_off_ns(connect_timeout_ns, client.requests);
+  push_arrival(std::max(at_ns, now_ns_ + 1), client.id, due::request);
 }
 
 void sim_network::requested(socket& client) {
@@ -588,8 +777,7 @@ void sim_network::requested(socket& client) {
   if (far) {
     server.awaiting = true;
     server.listens = listener->id;
-    server.timer_ns = now_ns_ + handshake_max_ns;
-    push_arrival(server.timer_ns, server.id, due::timer);
+    answer_later(server);
     send(server, {.what = segment::kind::established});
     return ask_later(client);
   }
@@ -597,6 +785,23 @@ void sim_network::requested(socket& client) {
   listener->queue.push_back(server.id);
   send(server, {.what = segment::kind::established});
   if (listener->owes_read || one_in(2)) raise(*listener, can_read);
+}
+
+// It has been answered, and looks for the last word after a while.
+void sim_network::answer_later(socket& half) {
+  half.answers++;
+  half.timer_ns = now_ns_ + backed_off_ns(connect_timeout_ns, half.answers);
+  push_arrival(half.timer_ns, half.id, due::timer);
+}
+
+// Which has not come: the answer may have been lost.
+void sim_network::answer_again(socket& half) {
+  if (half.answers > handshake_retries) return abandon(half);
+  answer_later(half);
+  const socket* client = find(half.other);
+  const auto answers = [](const segment& each) { return each.what == segment::kind::established; };
+  if (client == nullptr || !client->connecting || std::ranges::any_of(client->inbound, answers)) return;
+  send(half, {.what = segment::kind::established});
 }
 
 // The last word of a handshake has come.
@@ -609,7 +814,7 @@ void sim_network::confirm(socket& half, segment what) {
   }
   if (listener->queue.size() >= listener->backlog) {  // not heard, as a kernel does: there will be another one
     what.lost = true;
-    what.arrival_ns = now_ns_ + retransmission_timeout_ns(what.attempts + 1U, true, 0);
+    what.arrival_ns = now_ns_ + backed_off_ns(connect_timeout_ns, what.attempts + 1U);
     push_arrival(what.arrival_ns, half.id);
     half.inbound.push_front(std::move(what));
     return;
@@ -626,7 +831,7 @@ void sim_network::confirm(socket& half, segment what) {
 void sim_network::refuse(socket& client) {
   if (!passes(client.other_site, client.site)) return ask_later(client);
   segment what{.what = segment::kind::rst};
-  what.arrival_ns = std::max(draw_arrival_ns(client.other_site, client.site, 40), client.last_arrival_ns + 1);
+  what.arrival_ns = std::max(draw_arrival_ns(client.other_site, client.site, header_bytes), client.last_arrival_ns + 1);
   client.last_arrival_ns = what.arrival_ns;
   push_arrival(what.arrival_ns, client.id);
   client.inbound.push_back(std::move(what));
@@ -668,6 +873,7 @@ void sim_network::arrive(socket& s, segment what) {
       s.heard_ns = now_ns_;
       s.unanswered = 0;
       if (what.out_ns > s.unsure_ns) s.unsure = false;
+      s.congestion.hear(now_ns_, what.out_ns);
       if (what.what != segment::kind::credit && what.credit > 0) take_credit(s, what.credit);
     }
   }
@@ -746,8 +952,7 @@ bool sim_network::has_to_ask(const socket& s) const noexcept {
 }
 
 std::int64_t sim_network::next_retry_ns(const socket& s) noexcept {
-  const std::int64_t round_trip_ns = 2 * link(s.site, s.other_site).latency_ns;
-  std::int64_t at_ns = now_ns_ + retransmission_timeout_ns(s.retries + 1, false, round_trip_ns);
+  std::int64_t at_ns = now_ns_ + backed_off_ns(timeout_ns(s.site, s.other_site), s.retries + 1);
   if (s.user_timeout_ns > 0) at_ns = std::min(at_ns, s.stalled_ns + s.user_timeout_ns);
   return std::max(at_ns, now_ns_ + 1);
 }
@@ -780,7 +985,7 @@ void sim_network::arm(socket& s) {
 // Its timer has come.
 void sim_network::look(socket& s) {
   s.timer_ns = no_time;
-  if (s.awaiting) return abandon(s);  // nobody has confirmed it
+  if (s.awaiting) return answer_again(s);
   if (!can_ask(s)) return;
   if (has_to_ask(s)) {
     if (s.retry_ns <= now_ns_) {
@@ -818,9 +1023,9 @@ void sim_network::ask(socket& s) {
 
 // ---- events ----------------------------------------------------------------------------------------------------------
 
-void sim_network::raise(socket& s, unsigned what) {
+void sim_network::raise(sim_socket& s, unsigned what) {
   if (s.watch == nullptr) return;
-  if (s.pending == 0) sites_[s.site]->pending.push_back(s.id);
+  if (s.pending == 0) sites_[s.site]->pending.push_back(&s);
   s.pending |= what;
 }
 
@@ -835,21 +1040,17 @@ bool sim_network::more_to_write(const socket& s) noexcept {
 // After an attempt that moved less than was asked: an event is owed, at once if more can be moved.
 void sim_network::owe_read(socket& s) {
   s.owes_read = true;
-  if (more_to_read(s)) raise(s, can_read | flags(s));
+  if (more_to_read(s)) raise(s, can_read | s.standing());
 }
 
 void sim_network::owe_write(socket& s) {
   s.owes_write = true;
-  if (more_to_write(s)) raise(s, can_write | flags(s));
+  if (more_to_write(s)) raise(s, can_write | s.standing());
   arm(s);
 }
 
-unsigned sim_network::flags(const socket& s) noexcept {
-  return (s.fin_received ? ended : 0) | (s.broken || (s.fin_received && s.fin_sent) ? failed : 0);
-}
-
-void sim_network::deliver(socket& s, ready_batch& ready) noexcept {
-  unsigned what = std::exchange(s.pending, 0) | flags(s);
+void sim_network::deliver(sim_socket& s, ready_batch& ready) noexcept {
+  unsigned what = std::exchange(s.pending, 0) | s.standing();
   if (draw_at(s.site, 32) == 0) what |= can_read | can_write;  // for nothing: allowed
   trace_at(s.site, static_cast<std::uint64_t>(what) << 32 | s.id);
   endpoint& watched = *s.watch;
@@ -867,16 +1068,16 @@ void sim_network::deliver(socket& s, ready_batch& ready) noexcept {
 }
 
 bool sim_network::deliver_pending(site_number to, ready_batch& ready) noexcept {
-  std::vector<number>& pending = sites_[to]->pending;
+  std::vector<sim_socket*>& pending = sites_[to]->pending;
   bool delivered = false;
   while (!pending.empty() && ready.room() >= 2) {
     if (delivered && draw_at(to, 8) == 0) return true;
     delivered = true;
     const auto pick = static_cast<std::size_t>(draw_at(to, pending.size()));
-    const number id = pending[pick];
+    sim_socket& told = *pending[pick];
     pending[pick] = pending.back();
     pending.pop_back();
-    deliver(*find(id), ready);
+    deliver(told, ready);
   }
   return delivered;
 }
@@ -898,9 +1099,9 @@ sim_network::site_number sim_network::site_of(site_number from, const address& t
 }
 
 bool sim_network::taken(site_number at, const address& wanted, bool reuse_port, bool takes_v4) const noexcept {
-  return std::any_of(listeners_.begin(), listeners_.end(), [&](number id) {
+  return std::ranges::any_of(sites_[at]->listeners, [&](number id) {
     const socket& other = *find(id);
-    if (other.site != at || other.local.port() != wanted.port()) return false;
+    if (other.local.port() != wanted.port()) return false;
     const bool is_same_family = other.local.is_v6() == wanted.is_v6();
     if (!is_same_family && !(wanted.is_v6() ? takes_v4 : other.takes_v4)) return false;
     if (reuse_port && other.reuse_port) return false;
@@ -921,9 +1122,9 @@ std::uint16_t sim_network::free_port(site_number at, const address& host, bool t
 // Who listens at `wanted`; among several, the seed chooses.
 sim_network::socket* sim_network::listener_at(site_number at, const address& wanted) {
   std::vector<number> found;
-  for (const number id : listeners_) {
+  for (const number id : sites_[at]->listeners) {
     const socket& each = *find(id);
-    if (each.site != at || each.local.port() != wanted.port()) continue;
+    if (each.local.port() != wanted.port()) continue;
     if (each.local.is_v6() != wanted.is_v6()) {
       if (each.takes_v4) found.push_back(id);
       continue;
@@ -955,7 +1156,7 @@ io_result<endpoint*> sim_network::listen(site_number at, reactor& home, const li
   made.reuse_port = request.reuse_port;
   made.takes_v4 = takes_v4;
   made.backlog = static_cast<std::size_t>(std::max(request.backlog, 0)) + 1;  // as a kernel counts
-  listeners_.push_back(made.id);
+  sites_[at]->listeners.push_back(made.id);
   return watch(made, home);
 }
 
@@ -968,7 +1169,7 @@ io_result<endpoint*> sim_network::try_accept(endpoint& listener, reactor& home) 
     return std::unexpected(io_error{io_failure::would_block, EAGAIN, "accepting"});
   }
   socket& peer = *find(s.queue.front());
-  s.queue.pop_front();
+  s.queue.erase(s.queue.begin());
   return watch(peer, home);
 }
 
@@ -1146,10 +1347,11 @@ io_result<void> sim_network::set_option(endpoint& watched, int level, int option
 
 void sim_network::check_invariants() const noexcept {
   std::vector<std::uint64_t> watched(sites_.size());
-  for (const auto& [id, each] : sockets_) {
+  sockets_.each([&](const socket& checked) {
+    const socket* const each = &checked;
     if (each->watch != nullptr) watched[each->site]++;
-    const std::vector<number>& pending = sites_[each->site]->pending;
-    LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), id) == 1),
+    const std::vector<sim_socket*>& pending = sites_[each->site]->pending;
+    LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), each) == 1),
                   "a socket with an event is listed once");
     const socket* peer = find(each->other);
     if (crosses(*each)) {
@@ -1158,7 +1360,7 @@ void sim_network::check_invariants() const noexcept {
       LEVITY_ASSERT(!can_ask(*each) || !has_to_ask(*each) || each->timer_ns != no_time, "who has to ask has a timer");
       LEVITY_ASSERT(!is_left(*each) || (peer != nullptr && !peer->over), "who is held by nobody stays for a peer that may send");
     }
-    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) continue;
+    if (peer == nullptr || peer->broken || each->broken || peer->closed || peer->over || each->over) return;
     std::size_t outstanding = peer->unread_bytes() + peer->credit_owed;
     bool reset = false;
     for (const segment& on_way : peer->inbound) {
@@ -1170,8 +1372,9 @@ void sim_network::check_invariants() const noexcept {
       reset = reset || on_way.what == segment::kind::rst;
     }
     LEVITY_ASSERT(reset || outstanding == each->unacknowledged, "no byte is lost between two open sockets");
-  }
+  });
   for (std::size_t i = 0; i < sites_.size(); i++) {
+    watched[i] += sites_[i]->datagrams->check_invariants() + sites_[i]->unix_sockets->check_invariants();
     LEVITY_ASSERT(watched[i] == sites_[i]->watched, "every open endpoint is counted once");
   }
 }

@@ -15,14 +15,20 @@
 //             was sent, after a latency drawn for each
 //   link      what happens to segments between two sites, in each direction (sim_link.hpp)
 //   window    how many bytes may be on the way to, or unread at, the peer; room comes back when the peer's credit arrives
+//   packet    between sites, what is lost or not: a segment of data is as many as its bytes need (sim_link.hpp). So many of them
+//             may be on the way as the sender has found out that the path bears (sim_congestion.hpp); the rest is `held`
 //   event     a socket that more can be moved on is `pending`; its site's poll delivers the pending sockets in a drawn order
 //
+// UDP goes over the same links, and has no window and no order that anybody keeps for it: sim_datagrams, one for each site. Unix
+// sockets stay within their site and take no time: sim_unix. Time, chance, links and events are here for all three.
+//
 // Loss, between sites. No byte is ever missing from a stream: a packet that is lost, or sent over a link that is cut or to a site
-// without power, is sent again after a timeout that doubles (sim_link.hpp), and what was sent behind it waits. Who has sent it in
-// vain for the last time has ETIMEDOUT, and the other end is none the wiser: half-open. Sent only once are
+// without power, is sent again, and what was sent behind it waits: after a round trip, if other packets behind it tell of it, else
+// after a timeout that doubles (sim_link.hpp). Who has sent it in vain for the last time has ETIMEDOUT, and the other end is none
+// the wiser: half-open. Sent only once are
 //   a reset        whoever goes on sending meets another one
 //   room (credit)  what was lost goes with the next packet that passes
-//   the answer to a request for a connection; the request is repeated until there is one
+//   the answer to a request for a connection; the request is repeated until there is one, and the answer until there is a last word
 // So a sender asks (`timer`) while it does not know whether what it sent has come (`unsure`), while it wants to write and its
 // window is full, and, with SO_KEEPALIVE, while it hears nothing. A question that passes both ways brings the room that is owed, or
 // a reset. One that is never answered ends in ETIMEDOUT.
@@ -34,8 +40,8 @@
 //   broken       a reset arrived, or the sender has given up; what came before it can still be read, then every attempt says so
 //   orphan       close(): data that arrives is answered by a reset, until both ends have been heard of
 //   severed      its process was killed, or its site lost power: nothing that happens to it reaches anybody. After a kill the
-//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the peers,
-//                who find out by a reset once the site has power again, or never
+//                kernel ends its streams as it does for a process that ends; after a loss of power (`dark`) nobody tells the
+//                peers, who find out by a reset once the site has power again, or never
 //   over         as far as TCP is concerned: it sends nothing any more, and whatever arrives is answered by a reset
 //
 // Who is erased when. Within a site nothing is lost: at once when both ends are closed, or one is reset. Between sites a half that
@@ -58,7 +64,7 @@
 #include <memory>
 #include <queue>
 #include <span>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include "levity/base/address.hpp"
@@ -67,17 +73,23 @@
 #include "platform/socket.hpp"
 #include "reactor/endpoint.hpp"
 #include "reactor/ready_batch.hpp"
+#include "reactor/sim/numbered_table.hpp"
+#include "reactor/sim/sim_congestion.hpp"
 #include "reactor/sim/sim_link.hpp"
 #include "reactor/sim/sim_recorder.hpp"
+#include "reactor/sim/sim_socket.hpp"
 #include "reactor/timer_wheel.hpp"
 
 namespace levity::inline v0::detail {
 
+class sim_datagrams;
+class sim_unix;
+
 /// One thread.
 class sim_network {
 public:
-  using number = std::uint32_t;
-  using site_number = unsigned;
+  using number = sim_socket::number;
+  using site_number = sim_socket::site_number;
   static constexpr std::int64_t start_ns = 1'000'000'000'000;
 
   explicit sim_network(std::uint64_t seed);
@@ -92,17 +104,32 @@ public:
   /// Moves the clock, not back, and everything that is due by then.
   void advance(std::int64_t to_ns) noexcept;
   /// A number below `bound`, which the trace covers.
-  std::uint64_t draw(std::uint64_t bound) noexcept;
+  std::uint64_t draw(std::uint64_t bound) noexcept {
+    const std::uint64_t drawn = random_.below(bound);
+    trace(drawn);
+    return drawn;
+  }
   /// A number that a program draws for itself. By a generator of its own: a program that draws once more meets the same network.
   /// One for each life of a site (restore()): what one program draws is nothing to another.
   std::uint64_t draw_for_program(site_number at) noexcept;
   bool one_in(std::uint64_t n) noexcept { return draw(n) == 0; }
-  void trace(std::uint64_t word) noexcept;
+  void trace(std::uint64_t word) noexcept {
+    hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
+    hash_ ^= hash_ >> 29;
+  }
+  void trace_text(std::string_view text) noexcept;
   /// As draw() and trace(), for what a process on a site does: without one neither the seed nor the trace hears of it.
-  std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept;
-  void trace_at(site_number at, std::uint64_t word) noexcept;
+  std::uint64_t draw_at(site_number at, std::uint64_t bound) noexcept {
+    return sites_[at]->has_process ? draw(bound) : sites_[at]->dead_random.below(bound);
+  }
+  void trace_at(site_number at, std::uint64_t word) noexcept {
+    if (sites_[at]->has_process) trace(word);
+  }
   /// Sums up every decision, byte and point in time so far: two runs are the same if and only if (up to 2^-64) this is.
   [[nodiscard]] std::uint64_t trace_hash() const noexcept { return hash_; }
+
+  /// How many segments, requests and timers have been due so far.
+  [[nodiscard]] std::uint64_t arrived() const noexcept { return arrived_; }
 
   /// Who is told what matters from now on; null: nobody.
   void set_recorder(sim_recorder* told) noexcept { recorder_ = told; }
@@ -120,6 +147,9 @@ public:
   [[nodiscard]] bool has_process(site_number of) const noexcept { return sites_[of]->has_process; }
   [[nodiscard]] bool has_events(site_number of) const noexcept { return !sites_[of]->pending.empty(); }
   [[nodiscard]] std::uint64_t endpoints_of(site_number of) const noexcept { return sites_[of]->watched; }
+  /// Its sockets for UDP, and those within it.
+  [[nodiscard]] sim_datagrams& datagrams_of(site_number of) noexcept { return *sites_[of]->datagrams; }
+  [[nodiscard]] sim_unix& unix_of(site_number of) noexcept { return *sites_[of]->unix_sockets; }
 
   // -- sockets, as reactor.hpp has them ------------------------------------------------------------------------------
   /// Delivers events, in a drawn order; some are left for the next time. False: there were none.
@@ -142,6 +172,31 @@ public:
   [[nodiscard]] std::size_t sockets() const noexcept { return sockets_.size(); }
   void check_invariants() const noexcept;
 
+  // -- for the sockets of a site that are no streams of TCP ----------------------------------------------------------
+  static constexpr site_number no_site = ~site_number{0};
+  /// Where that address is, as seen by a site; no_site: nowhere.
+  [[nodiscard]] site_number site_of(site_number from, const address& to) const noexcept;
+  [[nodiscard]] site_number sites() const noexcept { return static_cast<site_number>(sites_.size()); }
+  [[nodiscard]] bool is_own(site_number at, const address& host) const noexcept;
+  [[nodiscard]] const std::vector<address>& addresses_of(site_number at) const noexcept { return sites_[at]->addresses; }
+  [[nodiscard]] bool has_power(site_number of) const noexcept { return sites_[of]->has_power; }
+  /// Whether a packet that is sent now gets there; drawn, between sites.
+  [[nodiscard]] bool passes(site_number from, site_number to) noexcept;
+  /// When a packet that is sent now gets there; drawn. It has its share of the link.
+  std::int64_t draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept;
+  /// sim_datagrams::arrive() of that site is called with `flight` at that time.
+  void push_datagram(std::int64_t at_ns, site_number to, number flight);
+  /// Of a new socket.
+  [[nodiscard]] number next_number() noexcept { return next_id_++; }
+  void trace_bytes(const std::byte* bytes, std::size_t size) noexcept;
+  /// A size of at most `most` bytes, not 0, often less.
+  std::size_t draw_size(std::size_t most) noexcept;
+  endpoint* watch(sim_socket& s, reactor& home);
+  /// Its endpoint is gone.
+  void unwatch(sim_socket& s) noexcept;
+  /// Something of sim_event has happened to it; nobody is told who does not watch it.
+  void raise(sim_socket& s, unsigned what);
+
 private:
   static constexpr number nobody = 0;
   static constexpr std::int64_t no_time = timer_wheel::never_ns;
@@ -151,6 +206,8 @@ private:
     enum class kind : std::uint8_t { established, data, fin, rst, credit, confirmed };
     kind what;
     bool lost = false;  // it has to be sent again, at arrival_ns
+    bool held = false;  // lost, though it was never sent: it has to be sent then
+    unsigned packets = 1;  // to be sent; of one that was lost, those that were
     std::uint8_t attempts = 0;
     std::int64_t since_ns = 0;    // when it was the first one to wait for its acknowledgement
     std::int64_t out_ns = 0;      // when it was sent the last time
@@ -160,11 +217,7 @@ private:
     number from = nobody;
   };
 
-  struct socket {
-    number id = nobody;
-    site_number site = 0;
-    endpoint* watch = nullptr;  // null: orphan, or not accepted yet
-    bool severed = false;
+  struct socket final : sim_socket {  // watched by nobody: orphan, or not accepted yet
     bool dark = false;  // severed with the power of its site
     bool listener = false;
     bool reuse_port = false;
@@ -174,7 +227,7 @@ private:
 
     // A listener.
     std::size_t backlog = 0;
-    std::deque<number> queue;
+    std::vector<number> queue;  // short, and of most sockets none: an empty deque is 576 bytes on the heap
 
     // A stream.
     number other = nobody;  // nobody: not known yet, or gone
@@ -182,7 +235,9 @@ private:
     bool connecting = false;
     bool request_lost = false;
     std::uint8_t requests = 0;  // sent to connect
+    std::int64_t requested_ns = 0;  // when the last one was
     bool awaiting = false;      // made by a request, and not confirmed yet
+    std::uint8_t answers = 0;   // sent to that request
     number listens = nobody;    // whose request it was made by
     bool closed = false;  // by close(), or nobody will ever accept it
     bool over = false;
@@ -193,6 +248,11 @@ private:
     bool fin_received = false;
     std::size_t window = 0;
     std::size_t unacknowledged = 0;
+    sim_congestion congestion;
+    // What is written at one time goes into one packet, as far as it has room.
+    std::int64_t open_packet_ns = no_time;
+    std::size_t open_packet_room = 0;
+    bool open_packet_lost = false;
     std::vector<std::byte> unread;
     std::size_t unread_from = 0;
 
@@ -217,19 +277,23 @@ private:
     std::deque<segment> inbound;
     std::int64_t last_arrival_ns = 0;
 
-    // Events. A direction is owed one after an attempt that moved less than was asked.
-    bool owes_read = false;
-    bool owes_write = false;
-    unsigned pending = 0;
-
     [[nodiscard]] std::size_t unread_bytes() const noexcept { return unread.size() - unread_from; }
+    [[nodiscard]] unsigned standing() const noexcept override {
+      return (fin_received ? sim_event::ended : 0) | (broken || (fin_received && fin_sent) ? sim_event::failed : 0);
+    }
   };
 
   struct site {
+    site();
+    ~site();
+
     std::vector<address> addresses;
-    std::vector<sim_link> to;  // by site
-    std::vector<number> pending;  // sockets with an event to deliver
-    std::vector<number> sockets;  // in the order they were made; those that are gone are dropped now and then
+    std::vector<sim_link> to;  // by site; the one to itself only keeps datagrams in order
+    std::vector<sim_socket*> pending;  // with an event to deliver
+    std::vector<number> listeners;
+    std::vector<number> sockets;  // of TCP, in the order they were made; those that are gone are dropped now and then
+    std::unique_ptr<sim_datagrams> datagrams;
+    std::unique_ptr<sim_unix> unix_sockets;
     std::uint64_t watched = 0;
     std::uint64_t lives = 0;
     rng program_random{0};  // of this life
@@ -239,14 +303,15 @@ private:
     bool has_process = true;
   };
 
-  enum class due : std::uint8_t { segments, request, timer };
+  enum class due : std::uint8_t { segments, request, timer, datagram };
 
   struct arrival {
     std::int64_t at_ns;
     std::uint64_t tie;
     std::uint64_t serial;
     number to;
-    due what;  // a request is that of `to`, which connects
+    due what;  // a request is that of `to`, which connects; a datagram is `to` itself
+    site_number site = 0;  // of a datagram
 
     bool operator>(const arrival& other) const noexcept {
       if (at_ns != other.at_ns) return at_ns > other.at_ns;
@@ -254,17 +319,17 @@ private:
     }
   };
 
-  void trace_bytes(const std::byte* bytes, std::size_t size) noexcept;
-  std::size_t draw_size(std::size_t most) noexcept;
-
   socket& create(site_number at);
-  [[nodiscard]] socket* find(number id) const noexcept;
+  [[nodiscard]] socket* find(number id) const noexcept { return sockets_.find(id); }
   [[nodiscard]] socket& of(const endpoint& watched) const noexcept;
-  endpoint* watch(socket& s, reactor& home);
-  void unwatch(socket& s) noexcept;
   void erase(socket& s) noexcept;
+  void unlist(const socket& listener) noexcept;
   void erase_if_done(socket& s) noexcept;
   [[nodiscard]] static bool crosses(const socket& s) noexcept { return s.site != s.other_site; }
+  // Bytes, or their end; the congestion window is for those.
+  [[nodiscard]] static bool is_of_stream(const segment& s) noexcept {
+    return s.what == segment::kind::data || s.what == segment::kind::fin;
+  }
   [[nodiscard]] static bool is_left(const socket& s) noexcept { return s.watch == nullptr && (s.closed || s.severed); }
   void end(socket& s) noexcept;
   void abandon(socket& s) noexcept;
@@ -272,8 +337,11 @@ private:
   void begin_life(site_number of) noexcept;
 
   void push_arrival(std::int64_t at_ns, number to, due what = due::segments);
-  [[nodiscard]] bool passes(site_number from, site_number to) noexcept;
-  std::int64_t draw_arrival_ns(site_number from, site_number to, std::size_t bytes) noexcept;
+  [[nodiscard]] bool is_open(site_number from, site_number to) noexcept;
+  std::int64_t leave_ns(sim_link& by, std::size_t bytes) noexcept;
+  std::int64_t draw_latency_ns(const sim_link& by) noexcept;
+  [[nodiscard]] std::int64_t round_trip_ns(site_number from, site_number to) noexcept;
+  [[nodiscard]] std::int64_t timeout_ns(site_number from, site_number to) noexcept;
   void send(socket& from, segment what);
   void send_credit(socket& from, std::size_t bytes);
   void push_credit(socket& from, socket& to);
@@ -282,9 +350,17 @@ private:
   void answer_by_reset(socket& s);
   void acknowledge(socket& s);
   void set_off(socket& from, socket& to, segment& what);
+  void set_off_between(socket& from, socket& to, segment& what);
+  void put_on_its_way(socket& to, segment& what);
+  void tell_of_lost(socket& from, socket& to, std::int64_t at_ns);
+  void send_held(socket& from, socket& to);
+  bool send_due(socket& to);
+  bool give_up(socket& from, socket& to);
   void request(socket& client);
   void requested(socket& client);
   void ask_later(socket& client);
+  void answer_later(socket& half);
+  void answer_again(socket& half);
   void confirm(socket& half, segment what);
   void refuse(socket& client);
   void arrive(socket& s, segment what);
@@ -303,21 +379,15 @@ private:
   void ask(socket& s);
   void record(sim_happening::kind what, const socket& at, std::size_t bytes = 0) const noexcept;
 
-  void raise(socket& s, unsigned what);
   void owe_read(socket& s);
   void owe_write(socket& s);
-  void deliver(socket& s, ready_batch& ready) noexcept;
+  void deliver(sim_socket& s, ready_batch& ready) noexcept;
   [[nodiscard]] static bool more_to_read(const socket& s) noexcept;
   [[nodiscard]] static bool more_to_write(const socket& s) noexcept;
-  [[nodiscard]] static unsigned flags(const socket& s) noexcept;
 
   [[nodiscard]] bool taken(site_number at, const address& wanted, bool reuse_port, bool takes_v4 = false) const noexcept;
   std::uint16_t free_port(site_number at, const address& host, bool takes_v4 = false) noexcept;
-  [[nodiscard]] bool is_own(site_number at, const address& host) const noexcept;
   [[nodiscard]] socket* listener_at(site_number at, const address& wanted);
-
-  static constexpr site_number no_site = ~site_number{0};
-  [[nodiscard]] site_number site_of(site_number from, const address& to) const noexcept;
 
   sim_recorder* recorder_ = nullptr;
   const std::uint64_t seed_;
@@ -326,9 +396,9 @@ private:
   std::uint64_t hash_ = 0;
   number next_id_ = 1;
   std::uint64_t next_serial_ = 0;
+  std::uint64_t arrived_ = 0;
   std::vector<std::unique_ptr<site>> sites_;
-  std::unordered_map<number, std::unique_ptr<socket>> sockets_;  // never iterated where the order could matter
-  std::vector<number> listeners_;
+  numbered_table<socket> sockets_;
   std::priority_queue<arrival, std::vector<arrival>, std::greater<>> arrivals_;
 };
 

@@ -233,6 +233,23 @@ TEST(sim_network, an_answer_that_was_lost_comes_with_the_next_request) {
   EXPECT_EQ(w.accept(*listener), nullptr) << "one connection, however often it was asked for";
 }
 
+TEST(sim_network, an_answer_that_was_lost_is_sent_again_by_who_has_answered) {
+  two_sites w;
+  endpoint* listener = w.listen();
+  w.cut();
+  endpoint* client = w.start();
+  w.pass(500 * ms);
+  w.cut_to(w.b, false);
+  w.pass(1 * s);  // the request came after 1 s, and would be made again after 3 s
+  w.heal();
+  w.pass(480 * ms);
+  EXPECT_EQ(w.connected(*client), io_failure::would_block);
+  w.pass(40 * ms);
+  EXPECT_EQ(w.connected(*client), std::nullopt);
+  w.pass(1 * ms);
+  EXPECT_NE(w.accept(*listener), nullptr);
+}
+
 TEST(sim_network, a_connection_whose_handshake_has_not_ended_is_not_accepted) {
   two_sites w;
   endpoint* listener = w.listen();
@@ -410,6 +427,188 @@ TEST(sim_network, whose_bytes_are_never_acknowledged_gives_up_and_not_who_has_re
   EXPECT_EQ(c.write(*c.server, "y"), 1U);
   c.pass(1 * s);
   EXPECT_EQ(c.read(*c.server).end, io_failure::reset);
+}
+
+// ---- when what was lost is sent again --------------------------------------------------------------------------------
+
+namespace {
+
+// 20 ms each way, always.
+struct far_connection : connection {
+  explicit far_connection(std::uint64_t seed = 1) : connection(seed) {
+    for (sim_link* each : {&net.link(a, b), &net.link(b, a)}) {
+      each->latency_ns = 20 * ms;
+      each->jitter_ns = 0;
+    }
+  }
+};
+
+}  // namespace
+
+TEST(sim_network, a_single_packet_is_sent_again_after_its_timeout_the_same_again_and_twice_as_long_each_time) {
+  // Timeouts of 240 ms. Who heals the link before the last of these, and after the one before it, has it 20 ms after that.
+  const std::array<std::int64_t, 5> again_ns{240 * ms, 480 * ms, 960 * ms, 1920 * ms, 3840 * ms};
+  for (std::size_t i = 0; i < again_ns.size(); i++) {
+    far_connection c;
+    c.cut_to(c.b);
+    EXPECT_EQ(c.write(*c.client, "x"), 1U);
+    c.pass(again_ns[i] - 10 * ms);
+    c.heal();
+    c.pass(29 * ms);
+    EXPECT_EQ(c.read(*c.server).bytes, "") << again_ns[i];
+    c.pass(2 * ms);
+    EXPECT_EQ(c.read(*c.server).bytes, "x") << again_ns[i];
+  }
+}
+
+TEST(sim_network, what_comes_behind_a_lost_packet_has_it_sent_again_a_round_trip_later) {
+  far_connection c;
+  c.cut_to(c.b);
+  EXPECT_EQ(c.write(*c.client, "a"), 1U);
+  c.heal();
+  c.pass(1 * ms);
+  EXPECT_EQ(c.write(*c.client, "b"), 1U);
+  c.pass(69 * ms);  // a round trip and a quarter, and the way
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(2 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "ab");
+}
+
+TEST(sim_network, all_that_was_lost_before_a_packet_that_comes_is_sent_again_at_once) {
+  far_connection c;
+  c.cut_to(c.b);
+  for (const char* each : {"a", "b"}) {
+    EXPECT_EQ(c.write(*c.client, each), 1U);
+    c.pass(1 * ms);
+  }
+  c.heal();
+  EXPECT_EQ(c.write(*c.client, "c"), 1U);
+  c.pass(69 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(2 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "abc");
+}
+
+TEST(sim_network, who_has_waited_for_a_timeout_sends_the_next_packet_when_the_first_has_been_heard_of) {
+  far_connection c;
+  c.cut_to(c.b);
+  EXPECT_EQ(c.write(*c.client, "a"), 1U);
+  c.pass(50 * ms);
+  EXPECT_EQ(c.write(*c.client, "b"), 1U);
+  c.pass(950 * ms);
+  c.heal();
+  c.pass(930 * ms);  // "a" is sent again after 1.92 s
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(20 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "a");
+  c.pass(25 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "");
+  c.pass(10 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "b");
+}
+
+TEST(sim_network, the_last_of_several_packets_is_probed_for) {
+  far_connection c;
+  EXPECT_EQ(c.write(*c.client, "a"), 1U);
+  c.pass(1 * ms);
+  c.cut_to(c.b);
+  EXPECT_EQ(c.write(*c.client, "b"), 1U);
+  c.heal();
+  c.pass(107 * ms);  // two round trips, two ticks, and the way
+  EXPECT_EQ(c.read(*c.server).bytes, "a");
+  c.pass(2 * ms);
+  EXPECT_EQ(c.read(*c.server).bytes, "b");
+}
+
+TEST(sim_network, what_is_written_at_one_time_is_one_packet) {
+  unsigned lost = 0;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    far_connection c(seed);
+    c.net.link(c.a, c.b).lost_per_million = 300'000;
+    EXPECT_EQ(c.write(*c.client, "a"), 1U);
+    EXPECT_EQ(c.write(*c.client, "b"), 1U);
+    c.pass(21 * ms);
+    const std::string got = c.read(*c.server).bytes;
+    EXPECT_TRUE(got.empty() || got == "ab") << got;
+    lost += got.empty() ? 1 : 0;
+  }
+  EXPECT_GT(lost, 15U);
+  EXPECT_LT(lost, 45U);
+}
+
+TEST(sim_network, of_many_packets_it_is_likelier_that_one_is_lost) {
+  unsigned lost = 0;
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
+    far_connection c(seed);
+    c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+    c.net.link(c.a, c.b).lost_per_million = 100'000;
+    const std::string sent(10 * 1448, 'x');
+    EXPECT_EQ(c.write(*c.client, sent), sent.size());
+    c.pass(21 * ms);
+    lost += c.read(*c.server).bytes.size() < sent.size() ? 1 : 0;
+  }
+  EXPECT_GT(lost, 50U);  // 65 of 100, and some more where a write was cut short
+  EXPECT_LT(lost, 90U);
+}
+
+TEST(sim_network, a_large_answer_takes_three_round_trips) {
+  for (std::uint64_t seed = 1; seed <= 20; seed++) {
+    far_connection c(seed);
+    c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+    EXPECT_EQ(c.write(*c.client, std::string(65'536, 'x')), 65'536U);
+    c.pass(21 * ms);
+    std::size_t got = c.read(*c.server).bytes.size();
+    EXPECT_GT(got, 5U * 1448) << "seed " << seed;
+    EXPECT_LE(got, 10U * 1448);
+    c.pass(40 * ms);
+    got += c.read(*c.server).bytes.size();
+    EXPECT_GT(got, 20U * 1448) << "seed " << seed;
+    EXPECT_LE(got, 30U * 1448);
+    c.pass(40 * ms);
+    got += c.read(*c.server).bytes.size();
+    EXPECT_EQ(got, 65'536U) << "seed " << seed;
+  }
+}
+
+TEST(sim_network, who_hears_nothing_sends_no_more_than_a_window) {
+  far_connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+  c.cut_to(c.a);
+  EXPECT_EQ(c.write(*c.client, std::string(65'536, 'x')), 65'536U);
+  c.pass(10 * s);
+  std::size_t got = c.read(*c.server).bytes.size();
+  EXPECT_GT(got, 0U);
+  EXPECT_LE(got, 10U * 1448);
+  c.heal();
+  c.pass(30 * s);
+  got += c.read(*c.server).bytes.size();
+  EXPECT_EQ(got, 65'536U);
+}
+
+TEST(sim_network, who_has_closed_and_hears_nothing_gives_up_what_it_has_not_sent) {
+  far_connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+  c.cut_to(c.a);
+  EXPECT_EQ(c.write(*c.client, std::string(65'536, 'x')), 65'536U);
+  c.close(c.client);
+  c.pass(1200 * s);
+  EXPECT_LE(c.read(*c.server).bytes.size(), 10U * 1448);
+  c.close(c.server);
+  c.pass(10 * s);
+  EXPECT_EQ(c.net.sockets(), 1U);
+}
+
+TEST(sim_network, a_narrow_link_is_never_idle_while_there_is_something_to_send) {
+  far_connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
+  c.net.link(c.a, c.b).bytes_per_second = 200'000;  // ten packets take longer than a round trip
+  EXPECT_EQ(c.write(*c.client, std::string(200'000, 'x')), 200'000U);
+  c.pass(1000 * ms);
+  std::size_t got = c.read(*c.server).bytes.size();
+  EXPECT_LT(got, 200'000U);
+  c.pass(150 * ms);  // headers, and the way
+  got += c.read(*c.server).bytes.size();
+  EXPECT_EQ(got, 200'000U);
 }
 
 // ---- a window that is full -------------------------------------------------------------------------------------------
@@ -731,7 +930,7 @@ void write_from(two_sites& w, stream_end& from, std::size_t size, rng& random) {
   from.written += text.substr(0, w.write(*from.at, text));
 }
 
-void random_action(two_sites& w, pair_of_ends& chosen, rng& random) {
+void random_action(two_sites& w, pair_of_ends& chosen, rng& random, std::size_t most) {
   const std::size_t which = random.below(2);
   stream_end& one = chosen.of[which];
   stream_end& other = chosen.of[1 - which];
@@ -755,7 +954,7 @@ void random_action(two_sites& w, pair_of_ends& chosen, rng& random) {
       break;
     default:
       if (random.below(2) == 0) {
-        write_from(w, one, 1 + random.below(3000), random);
+        write_from(w, one, 1 + random.below(most), random);
       } else {
         read_into(w, one, other);
       }
@@ -783,9 +982,14 @@ void wild_run(std::uint64_t seed) {
     }
   };
   if (seed % 2 == 0) keep_all_alive();
+  // Over a long way more is sent than may be on it.
+  const bool is_far = seed % 3 == 0;
+  const std::size_t most = is_far ? 60'000 : 3000;
+  if (is_far) w.net.link(w.a, w.b).latency_ns = w.net.link(w.b, w.a).latency_ns = 20 * ms;
+  if (seed % 9 == 0) w.net.link(w.a, w.b).bytes_per_second = 300'000;
   std::vector<endpoint*> late;
   for (int i = 0; i < 200; i++) {
-    random_action(w, pairs[random.below(pairs.size())], random);
+    random_action(w, pairs[random.below(pairs.size())], random, most);
     if (testing::Test::HasFatalFailure()) return;
     if (i % 50 == 25) late.push_back(w.start());
   }

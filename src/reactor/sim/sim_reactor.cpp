@@ -6,6 +6,8 @@
 
 #include "levity/base/assert.hpp"
 #include "platform/syscall.hpp"
+#include "reactor/sim/sim_datagrams.hpp"
+#include "reactor/sim/sim_unix.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -26,12 +28,21 @@ std::unique_ptr<reactor> make_sim_reactor(std::uint64_t seed) { return std::make
 
 sim_reactor::sim_reactor(std::uint64_t seed)
     : reactor(sim_network::start_ns), own_(std::make_unique<sim_network>(seed)), network_(own_.get()), site_(own_->add_site({})),
-      clocks_(right_clocks(*own_)) {}
+      clocks_(right_clocks(*own_)) {
+  use_site();
+}
 
 sim_reactor::sim_reactor(sim_network& shared, sim_network::site_number site, const sim_clock& clocks)
-    : reactor(clocks.own_at(shared.now_ns())), network_(&shared), site_(site), clocks_(clocks) {}
+    : reactor(clocks.own_at(shared.now_ns())), network_(&shared), site_(site), clocks_(clocks) {
+  use_site();
+}
 
 sim_reactor::~sim_reactor() = default;
+
+void sim_reactor::use_site() noexcept {
+  datagrams = &network_->datagrams_of(site_);
+  unix_sockets = &network_->unix_of(site_);
+}
 
 // ---- time ------------------------------------------------------------------------------------------------------------
 
@@ -71,6 +82,7 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
   const bool rung = rung_.exchange(false, std::memory_order_acquire);  // E70 acquire.
   net.trace_at(site_, static_cast<std::uint64_t>(until_ns));
   net.trace_at(site_, static_cast<std::uint64_t>(net.now_ns()));
+  net.trace_at(site_, wheel.moved_sum());
   if (own_ == nullptr) {
     net.deliver_pending(site_, ready);
     return;

@@ -67,6 +67,7 @@ public:
   /// Of those that sim_network knows; others are taken and ignored.
   io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept override;
   std::uint64_t endpoints_approx() const noexcept override;
+  void trace(std::uint64_t word) noexcept override { network_->trace_at(site_, word); }
 
   /// Called before a deadlock ends the process, after the line that reports it: for a dump of the tasks, which a reactor does not
   /// know.
@@ -88,6 +89,8 @@ public:
   [[nodiscard]] std::int64_t own_due_ns() const noexcept { return due_ns_; }
 
 private:
+  void use_site() noexcept;
+
   const std::unique_ptr<sim_network> own_;  // of a program that is alone
   sim_network* const network_;
   const sim_network::site_number site_;

@@ -17,6 +17,10 @@ struct sim_happening {
     timed_out,    // `at` gives up sending to `other`
     lost,         // what `at` has sent to `other`
     unanswered,   // a request of `at` for a connection
+    duplicated,   // a datagram from `at` to `other`
+    held_back,    // the same: later ones overtake it
+    dropped,      // a datagram from `other` that has come to `at`, whose buffer is full
+    nobody,       // `at` is told that no socket is where it has sent a datagram
   };
 
   kind what;

@@ -74,6 +74,9 @@ struct executor {
   enum class failed : std::uint8_t { task, in_scope };
   virtual void unobserved(std::exception_ptr failure, failed what, const char* name, const std::source_location& site) noexcept = 0;
 
+  /// The running task has used up its budget: whether it goes on all the same. On its thread.
+  [[nodiscard]] virtual bool goes_on() noexcept { return false; }
+
   /// Runs a job on a thread that may block. Any thread.
   virtual void offload(blocking_job& job) noexcept = 0;
   /// Who carries file operations out.
