@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "tests/support/socket_backends.hpp"
 
 namespace lv = levity;
 using namespace std::chrono_literals;
@@ -21,33 +22,7 @@ using levity::io_failure;
 
 namespace {
 
-struct setup {
-  const char* name;
-  lv::runtime_options::sockets backend;
-  unsigned workers;
-  std::uint64_t seed;
-};
-
-constexpr auto epoll = lv::runtime_options::sockets::epoll;
-constexpr auto sim = lv::runtime_options::sockets::sim;
-
-const setup setups[] = {
-    {"epoll_1_worker", epoll, 1, 1}, {"epoll_2_workers", epoll, 2, 1}, {"sim_1", sim, 1, 1},
-    {"sim_2", sim, 1, 2},            {"sim_42", sim, 1, 42},           {"sim_20260", sim, 1, 20260},
-};
-
-class udp_contract : public testing::TestWithParam<setup> {
-protected:
-  template <class F, class... Args>
-  int run(F f, Args... args) {
-    lv::runtime_options options;
-    options.backend = GetParam().backend;
-    options.workers = GetParam().workers;
-    options.seed = GetParam().seed;
-    options.handle_signals = false;
-    return lv::run_with(options, std::move(f), std::move(args)...);
-  }
-};
+class udp_contract : public levity::test::on_each_backend {};
 
 std::string_view text_of(lv::byte_view bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 lv::byte_view bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
@@ -399,5 +374,4 @@ TEST_P(udp_contract, what_makes_no_sense_is_refused_by_its_reason) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(backends, udp_contract, testing::ValuesIn(setups),
-                         [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(backends, udp_contract, testing::ValuesIn(levity::test::socket_backends), levity::test::name_of);

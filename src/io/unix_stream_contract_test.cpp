@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "levity/levity.hpp"
+#include "tests/support/socket_backends.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace lv = levity;
@@ -21,33 +22,8 @@ using levity::test::temporary_folder;
 
 namespace {
 
-struct setup {
-  const char* name;
-  lv::runtime_options::sockets backend;
-  unsigned workers;
-  std::uint64_t seed;
-};
-
-constexpr auto epoll = lv::runtime_options::sockets::epoll;
-constexpr auto sim = lv::runtime_options::sockets::sim;
-
-const setup setups[] = {
-    {"epoll_1_worker", epoll, 1, 1}, {"epoll_2_workers", epoll, 2, 1}, {"sim_1", sim, 1, 1},
-    {"sim_2", sim, 1, 2},            {"sim_42", sim, 1, 42},           {"sim_20260", sim, 1, 20260},
-};
-
-class unix_contract : public testing::TestWithParam<setup> {
+class unix_contract : public levity::test::on_each_backend {
 protected:
-  template <class F, class... Args>
-  int run(F f, Args... args) {
-    lv::runtime_options options;
-    options.backend = GetParam().backend;
-    options.workers = GetParam().workers;
-    options.seed = GetParam().seed;
-    options.handle_signals = false;
-    return lv::run_with(options, std::move(f), std::move(args)...);
-  }
-
   // A path, and an abstract name that no other process has.
   std::vector<std::string> names() const {
     return {folder_.file("a.sock"), "@levity-contract-" + std::to_string(::getpid())};
@@ -423,5 +399,4 @@ TEST_P(unix_contract, who_waits_for_room_is_refused_when_the_receiver_closes) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(backends, unix_contract, testing::ValuesIn(setups),
-                         [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(backends, unix_contract, testing::ValuesIn(levity::test::socket_backends), levity::test::name_of);

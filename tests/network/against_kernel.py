@@ -21,9 +21,9 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "numa")]
 
-import agreement  # noqa: E402
-import two_nodes  # noqa: E402
-from relay import Relay  # noqa: E402
+import agreement  # noqa: E402  the path is set above
+import two_nodes  # noqa: E402  the path is set above
+from relay import Relay  # noqa: E402  the path is set above
 
 PROGRAM, PORT, SEEDS = "network_scenario", 7000, 20
 SECONDS_MAX = 60  # of a case

@@ -9,7 +9,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import agreement  # noqa: E402
+import agreement  # noqa: E402  the path is set above
 
 
 def lossy(count, share, costs, seed):

@@ -28,9 +28,9 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOUSE = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(HOUSE, "tools/common")]
-import patched_copy  # noqa: E402
-import scenarios  # noqa: E402
-from patched_copy import Misfit  # noqa: E402
+import patched_copy  # noqa: E402  the path is set above
+import scenarios  # noqa: E402  the path is set above
+from patched_copy import Misfit  # noqa: E402  the path is set above
 
 FOLDER = "tests/model/planted"
 HEAD = {"Planted": "what is wrong", "Scenario": "program and name", "Found": "what its failure says"}

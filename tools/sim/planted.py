@@ -37,8 +37,8 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOUSE = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(HOUSE, "tools/common"))
-import patched_copy  # noqa: E402
-from patched_copy import Misfit  # noqa: E402
+import patched_copy  # noqa: E402  the path is set above
+from patched_copy import Misfit  # noqa: E402  the path is set above
 
 FOLDER = "tests/sim/planted"
 HEAD = {"Planted": "what is wrong", "Scenario": "the test that finds it", "Found": "what its failure says",

@@ -14,7 +14,7 @@ import unittest
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-import planted  # noqa: E402
+import planted  # noqa: E402  the path is set above
 
 COMPILER = shutil.which("g++") or shutil.which("clang++-19")
 
