@@ -50,6 +50,17 @@ def bugs(root, folder, wanted):
     return found
 
 
+def chosen(root, folder, wanted, check, names):
+    """The planted ones of these names, or all; Misfit where a name is of none, or check(bug) says that one cannot be used."""
+    known = bugs(root, folder, wanted)
+    for bug in known.values():
+        check(bug)
+    unknown = [name for name in names if name not in known]
+    if unknown or not known:
+        raise Misfit(f"there is no planted bug {' '.join(unknown)}; those there are: {', '.join(sorted(known))}")
+    return [known[name] for name in names or sorted(known)]
+
+
 def run(command, folder, why):
     """What it prints; Misfit with `why` if it fails."""
     try:

@@ -102,17 +102,10 @@ def main(arguments):
     options = parser.parse_intermixed_args(arguments)
     folder = os.path.abspath(options.build)
     try:
-        known = patched_copy.bugs(options.root, FOLDER, HEAD)
-        for bug in known.values():
-            program_and_scenario(bug)
+        wanted = patched_copy.chosen(options.root, FOLDER, HEAD, program_and_scenario, options.names)
     except Misfit as wrong:
         print(f"levity: {wrong}", file=sys.stderr)
         return 2
-    unknown = [name for name in options.names if name not in known]
-    if unknown or not known:
-        print(f"levity: there is no planted bug {' '.join(unknown)}; those there are: {', '.join(sorted(known))}", file=sys.stderr)
-        return 2
-    wanted = [known[name] for name in options.names or sorted(known)]
     rows, red = [], []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for bug, outcome in zip(wanted, pool.map(lambda one: try_out(options.root, folder, one), wanted)):

@@ -165,17 +165,10 @@ def main(arguments):
     options = parser.parse_intermixed_args(arguments)
     folder = os.path.abspath(options.build)
     try:
-        known = patched_copy.bugs(options.root, FOLDER, HEAD)
-        for bug in known.values():
-            check(bug)
+        wanted = patched_copy.chosen(options.root, FOLDER, HEAD, check, options.names)
     except Misfit as wrong:
         print(f"levity: {wrong}", file=sys.stderr)
         return 2
-    unknown = [name for name in options.names if name not in known]
-    if unknown or not known:
-        print(f"levity: there is no planted bug {' '.join(unknown)}; those there are: {', '.join(sorted(known))}", file=sys.stderr)
-        return 2
-    wanted = [known[name] for name in options.names or sorted(known)]
     if options.seconds is not None:
         first = int(time.time() // SECONDS_PER_DAY) % len(wanted)
         wanted = wanted[first:] + wanted[:first]
