@@ -149,10 +149,16 @@ public:
   check_result result() {
     const unsigned seeds = wanted_.seed ? 1 : wanted_.seeds.value_or(options_.seeds);
     if (seeds == 0) return {.message = "sim::check was to run no seed at all, which would show nothing; give it one at least\n"};
+    if (!wanted_.seed && !wanted_.plan) {
+      for (const known_case& each : options_.known) {
+        if (auto ended = run_known(each)) return *std::move(ended);
+      }
+    }
     for (unsigned i = 0; i < seeds; i++) {
       const std::uint64_t seed = wanted_.seed.value_or(options_.first_seed + i);
       const bool is_twice = options_.twice_every > 0 && i % options_.twice_every == 0;
-      if (auto ended = run_seed(seed, is_twice)) return *std::move(ended);
+      seeds_run_++;
+      if (auto ended = run_seed(seed, is_twice, wanted_.plan ? &*wanted_.plan : nullptr)) return *std::move(ended);
     }
     return concluded(seeds);
   }
@@ -182,19 +188,36 @@ private:
   // Whether a seed has several runs.
   [[nodiscard]] bool explores() const noexcept { return schedule_.what == schedule_kind::exhaustive && !wanted_.choices; }
 
-  // Nothing: it holds, and the check goes on.
-  std::optional<check_result> run_seed(std::uint64_t seed, bool is_twice) {
+  // As run_seed().
+  std::optional<check_result> run_known(const known_case& it) {
+    known_ = &it;
+    std::optional<fault_plan> plan;
+    if (it.plan) {
+      auto parsed = fault_plan::parse(*it.plan);
+      if (!parsed) {
+        return check_result{.message = fmt::format("sim::check failed: the plan of the known case of seed {}: {}\n", it.seed,
+                                                   parsed.error())};
+      }
+      plan = *std::move(parsed);
+    }
+    known_run_++;
+    auto ended = run_seed(it.seed, false, plan ? &*plan : nullptr);
+    known_ = nullptr;
+    return ended;
+  }
+
+  // With the plan that is drawn, where there is none. Nothing: it holds, and the check goes on.
+  std::optional<check_result> run_seed(std::uint64_t seed, bool is_twice, const fault_plan* plan) {
     sim::schedule now = schedule_;
     if (now.steps == 0) now.steps = steps_max_;
     choice_path path = wanted_.choices ? choice_path(*wanted_.choices) : choice_path(now.delays_max);
-    seeds_run_++;
     for (std::uint64_t runs = 1;; runs++) {
       const bool is_again = is_twice && runs == 1;
       timeline events(options_.timeline_events);
       const outcome first = run_once({.seed = seed,
                                       .schedule = now,
                                       .path = path,
-                                      .plan = given_plan(),
+                                      .plan = plan,
                                       .events = is_again ? &events : nullptr,
                                       .counts = true});
       runs_++;
@@ -205,10 +228,10 @@ private:
       if (is_again) {
         timeline again_events(options_.timeline_events);
         seeds_twice_++;
-        const outcome again = run_again(seed, first, given_plan(), &again_events);
+        const outcome again = run_again(seed, first, plan, &again_events);
         if (again.failed || again.hash != first.hash) return differs(seed, first, again, events, again_events);
       }
-      if (wanted_.seed && !explores()) return replayed(seed, first, events);
+      if (wanted_.seed && !explores()) return replayed(seed, first, events, plan);
       if (!explores()) return std::nullopt;
       if (!path.next()) break;
       if (runs < now.runs_max) continue;
@@ -225,8 +248,6 @@ private:
     choice_path path(of.choices);
     return run_once({.seed = seed, .schedule = of.schedule, .path = path, .plan = plan, .events = events, .is_last = is_last});
   }
-
-  [[nodiscard]] const fault_plan* given_plan() const noexcept { return wanted_.plan ? &*wanted_.plan : nullptr; }
 
   outcome run_once(const how_to_run& how) {
     how.path.begin();
@@ -312,7 +333,9 @@ private:
     check_result result = result_of(seed, last);
     result.trace_file = write_trace(seed, last_events);
     result.message =
-        fmt::format("sim::check failed on seed {}, after {}: {}\n", seed, count_of(seeds_run_, "seed"), last.failed->what);
+        fmt::format("sim::check failed on seed {}, after {}{}: {}\n", seed, count_of(seeds_run_, "seed"),
+                    known_ != nullptr ? ", a known case" : "", last.failed->what);
+    if (known_ != nullptr && !known_->what.empty()) result.message += fmt::format("  before  {}\n", known_->what);
     result.message += fmt::format("  when    {:.6f} s after the world's beginning{}{}\n", seconds(last.failed->at),
                                   last.failed->host.empty() ? "" : ", on host ", last.failed->host);
     result.message += fmt::format("  plan    {}{}\n", last.plan.faults.empty() ? "no fault" : last.plan.to_string(), drawn);
@@ -371,9 +394,9 @@ private:
   }
 
   // The one seed of the environment.
-  check_result replayed(std::uint64_t seed, const outcome& of, const timeline& seen) {
+  check_result replayed(std::uint64_t seed, const outcome& of, const timeline& seen, const fault_plan* plan) {
     timeline events(options_.timeline_events);
-    if (seen.events().empty()) (void)run_again(seed, of, given_plan(), &events);
+    if (seen.events().empty()) (void)run_again(seed, of, plan, &events);
     const timeline& shown = seen.events().empty() ? events : seen;
     check_result result = result_of(seed, of);
     result.holds = true;
@@ -405,9 +428,10 @@ private:
       return result;
     }
     result.holds = true;
-    result.message = fmt::format("sim::check: {} from {}{}{}, and nothing was wrong; {}; {}\n", count_of(seeds, "seed"),
-                                 wanted_.seed.value_or(options_.first_seed),
-                                 twice(), explored(), faults_met(), worlds_time());
+    result.message = fmt::format("sim::check: {} from {}{}{}{}, and nothing was wrong; {}; {}\n", count_of(seeds, "seed"),
+                                 wanted_.seed.value_or(options_.first_seed), twice(),
+                                 known_run_ == 0 ? "" : " and " + count_of(known_run_, "known case"), explored(), faults_met(),
+                                 worlds_time());
     if (wanted_.seed) std::fputs(result.message.c_str(), stderr);  // as in replayed()
     return result;
   }
@@ -477,6 +501,8 @@ private:
   duration age_{};            // of all worlds, each once
   unsigned seeds_twice_ = 0;  // that were run again
   unsigned seeds_run_ = 0;
+  unsigned known_run_ = 0;
+  const known_case* known_ = nullptr;  // that is run now
   std::uint64_t runs_ = 0;
   std::uint64_t steps_max_ = 0;  // of a run so far
   bool is_complete_ = true;

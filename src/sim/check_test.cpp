@@ -122,6 +122,58 @@ TEST(check, a_failure_is_told_with_the_least_plan_and_fails_the_same_when_it_is_
   EXPECT_TRUE(says(again, replay));
 }
 
+TEST(check, what_has_failed_once_is_tried_before_the_seeds) {
+  std::vector<std::uint64_t> seeds;
+  const auto scenario = [&](check_run& run) {
+    seeds.push_back(run.seed());
+    watches_orders(run);
+  };
+  check_options how = few(2);
+  how.plan.mean_gap = 0s;
+  how.twice_every = 0;
+  how.known = {{.seed = 9, .plan = "1s pause orders 50ms", .what = "a pause was taken for an end"}, {.seed = 8}};
+  const check_result holding = check(how, scenario);
+  EXPECT_TRUE(holding) << holding.message;
+  EXPECT_EQ(holding.seeds_run, 2u);
+  EXPECT_EQ(holding.runs, 4u);
+  EXPECT_EQ(seeds, (std::vector<std::uint64_t>{9, 8, 1, 2}));
+  EXPECT_TRUE(says(holding, "2 seeds from 1 and 2 known cases, and nothing was wrong; met 1 fault: 1 pause; "));
+
+  how.known.insert(how.known.begin() + 1, {.seed = 7, .plan = "2s kill orders 10ms", .what = "a crash is seen"});
+  const check_result failing = check(how, scenario);
+  ASSERT_FALSE(failing);
+  EXPECT_EQ(failing.seed, 7u);
+  EXPECT_EQ(failing.seeds_run, 0u);
+  EXPECT_TRUE(says(failing, "sim::check failed on seed 7, after 0 seeds, a known case: always \"orders runs all the time\""));
+  EXPECT_TRUE(says(failing, "\n  before  a crash is seen\n"));
+  EXPECT_TRUE(says(failing, "LEVITY_SIM_SEED=7 LEVITY_SIM_PLAN='2s kill orders 10ms' "));
+
+  // Of another seed nothing was known.
+  {
+    seeds.clear();
+    const said seed("LEVITY_SIM_SEED", "5");
+    EXPECT_TRUE(check(how, scenario));
+    for (const std::uint64_t each : seeds) EXPECT_EQ(each, 5u);
+  }
+  how.known = {{.seed = 3, .plan = "1s kill"}};
+  const check_result unreadable = check(how, scenario);
+  EXPECT_FALSE(unreadable);
+  EXPECT_TRUE(says(unreadable, "sim::check failed: the plan of the known case of seed 3: "));
+}
+
+TEST(check, the_plan_of_a_known_case_is_drawn_from_its_seed_where_it_has_none) {
+  const check_result found = check(few(20), watches_orders);
+  ASSERT_FALSE(found);
+  check_options how = few(1);
+  how.first_seed = 1000;
+  how.known = {{.seed = found.seed}};
+  const check_result again = check(how, watches_orders);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.seed, found.seed);
+  EXPECT_EQ(again.plan, found.plan);
+  EXPECT_EQ(again.trace_hash, found.trace_hash);
+}
+
 TEST(check, the_timeline_of_a_failure_is_written_where_it_says) {
   check_options how = few(20);
   how.trace_folder = ::testing::TempDir();

@@ -52,7 +52,7 @@ SECONDS_PER_DAY = 86_400
 # what was printed where the process has died.
 Outcome = collections.namedtuple("Outcome", "end seed seeds plan what seconds")
 
-FAILED = re.compile(r"sim::check failed on seed (\d+), after ([\d,]+) seeds?: (.*)")
+FAILED = re.compile(r"sim::check failed on seed (\d+), after ([\d,]+) seeds?(?:, a known case)?: (.*)")
 FAILED_AS_A_WHOLE = re.compile(r"sim::check failed: (.*)")  # not deterministic, or something was never true
 PLAN = re.compile(r"^  plan    (.*?)(?:, the (?:least|smallest found) of .*)?$", re.MULTILINE)
 # What a process that dies says of the seed that it ran.

@@ -28,6 +28,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -47,12 +48,21 @@
 
 namespace levity::inline v0::sim {
 
+/// What has failed once, as its replay line says it. A seed by itself is another world as soon as a program draws once more, or this
+/// library does; a plan of faults stays what it is.
+struct known_case {
+  std::uint64_t seed = 1;              ///< of the world
+  std::optional<std::string> plan{};   ///< as LEVITY_SIM_PLAN; nothing: the one that is drawn from the seed
+  std::string what{};                  ///< was wrong, in a few words; told when it fails again
+};
+
 /// How a check goes about it.
 struct check_options {
   std::uint64_t first_seed = 1;        ///< the others follow it
   unsigned seeds = 100;                ///< how many
   duration limit = 30min;              ///< of a world's time: a run that takes longer has failed
   plan_options plan{};                 ///< how the fault plan of each seed is drawn
+  std::vector<known_case> known{};     ///< run before the seeds, and in addition to them, unless the environment names a seed or plan
   sim::schedule schedule{};            ///< how its tasks and hosts are ordered. Exhaustive: there are many runs of each seed
   unsigned twice_every = 50;           ///< the first of so many seeds is run twice, to see that it is the same; 0: none is
   unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan, and of its choices
@@ -66,12 +76,12 @@ struct check_options {
 struct check_result {
   bool holds = false;              ///< nothing was wrong
   std::string message{};           ///< what was, in several lines; or how much was tried, and which faults were met, in one
-  std::uint64_t seed = 0;          ///< that failed, if it was a seed
+  std::uint64_t seed = 0;          ///< that failed, if it was a seed, of a known case or not
   fault_plan plan{};               ///< the least one with which it failed, or the smallest found within the limits
   std::uint64_t trace_hash = 0;    ///< of that run
   std::string trace_file{};        ///< the timeline of that run, for https://ui.perfetto.dev; empty: none was written
-  unsigned seeds_run = 0;          ///< how many
-  std::uint64_t runs = 0;          ///< one of each seed, and more where the schedule is exhaustive
+  unsigned seeds_run = 0;          ///< how many, without the known cases
+  std::uint64_t runs = 0;          ///< one of each seed and known case, and more where the schedule is exhaustive
   /// Of an exhaustive schedule: no order of any seed is left within schedule::delays_max.
   bool complete = false;
   bool bounded = false;            ///< schedule::delays_max has left something out
