@@ -139,14 +139,14 @@ TEST(check, what_has_failed_once_is_tried_before_the_seeds) {
   EXPECT_EQ(seeds, (std::vector<std::uint64_t>{9, 8, 1, 2}));
   EXPECT_TRUE(says(holding, "2 seeds from 1 and 2 known cases, and nothing was wrong; met 1 fault: 1 pause; "));
 
-  how.known.insert(how.known.begin() + 1, {.seed = 7, .plan = "2s kill orders 10ms", .what = "a crash is seen"});
+  how.known.insert(how.known.begin() + 1, {.seed = 7, .plan = "0s kill orders 5ms", .what = "a crash is seen"});
   const check_result failing = check(how, scenario);
   ASSERT_FALSE(failing);
   EXPECT_EQ(failing.seed, 7u);
   EXPECT_EQ(failing.seeds_run, 0u);
   EXPECT_TRUE(says(failing, "sim::check failed on seed 7, after 0 seeds, a known case: always \"orders runs all the time\""));
   EXPECT_TRUE(says(failing, "\n  before  a crash is seen\n"));
-  EXPECT_TRUE(says(failing, "LEVITY_SIM_SEED=7 LEVITY_SIM_PLAN='2s kill orders 10ms' "));
+  EXPECT_TRUE(says(failing, "LEVITY_SIM_SEED=7 LEVITY_SIM_PLAN='0s kill orders 5ms' "));
 
   // Of another seed nothing was known.
   {
