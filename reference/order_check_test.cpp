@@ -53,6 +53,7 @@ task<> end_well(order_hosts* w, levity::http::client* with, ledger* told, standi
   co_await levity::sleep(calm);
   co_await expect_nothing_left(with, before);
   co_await expect_end(w, with);
+  co_await expect_new_start(w, with);
 }
 
 // ---- the days ------------------------------------------------------------------------------------------------------------

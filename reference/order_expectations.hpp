@@ -158,21 +158,34 @@ inline levity::task<> expect_booked(order_hosts* w, levity::http::client* with, 
   levity::sim::always(charges == orders && reservations == orders, "nothing is booked but what was ordered");
 }
 
+/// Requests at the same moment, over as many connections; each is answered at the first attempt.
+inline levity::task<> ask_at_once(levity::http::client* with, const char* expectation) {
+  levity::scope all;
+  for (int i = 0; i < 5; i++) {
+    all.spawn("asks", [](levity::http::client* by, const char* what) -> levity::task<> {
+      const auto got = co_await by->get(std::string(shop) + "/healthz/live");
+      levity::sim::always(got && got->ok(), what);
+    }, with, expectation);
+  }
+  co_await all.join();
+}
+
 /// Told to end, it ends, whoever keeps a connection that he does not use.
 inline levity::task<> expect_end(order_hosts* w, levity::http::client* with) {
   constexpr levity::duration end_max = std::chrono::seconds(5);  // half a second of notice, a second for last words
-  levity::scope all;
-  for (int i = 0; i < 5; i++) {
-    all.spawn("idle connection", [](levity::http::client* by) -> levity::task<> {
-      const auto got = co_await by->get(std::string(shop) + "/healthz/live");
-      levity::sim::always(got && got->ok(), "the service tells that it lives");
-    }, with);
-  }
-  co_await all.join();
+  co_await ask_at_once(with, "the service tells that it lives");
   w->orders.signal(SIGTERM);
   const auto code = co_await levity::with_timeout(end_max, w->orders.ended());
   levity::sim::always(code.has_value(), "the service ends in time, whoever keeps a connection");
   levity::sim::always(code && *code == 0, "the service ends in order");
+}
+
+/// After expect_end(): it starts again, and of the connections that it has ended nobody notices anything.
+inline levity::task<> expect_new_start(order_hosts* w, levity::http::client* with) {
+  constexpr levity::duration start_max = std::chrono::seconds(5);
+  w->orders.restart();
+  co_await levity::sleep(start_max);
+  co_await ask_at_once(with, "who asks over connections that a restart has ended is answered at the first attempt");
 }
 
 /// How often the log was begun anew, by the number of the newest one; of the first hundred.

@@ -248,6 +248,7 @@ void sim_network::sever(site_number of, bool silently) noexcept {
   trace(std::uint64_t{of} << 1 | (silently ? 1 : 0));
   if (silently) gone.has_power = false;
   gone.has_process = false;
+  gone.stale = 0;
   const std::vector<number> all = gone.sockets;
   for (const number id : all) {
     socket* found = find(id);
@@ -342,18 +343,22 @@ endpoint* sim_network::watch(sim_socket& s, reactor& home) {
   made.fd = static_cast<int>(s.id);
   made.home = &home;
   s.watch = &made;
-  sites_[s.site]->watched++;
+  site& at = *sites_[s.site];
+  at.watched++;
+  if (at.stale != 0) raise(s, std::exchange(at.stale, 0) & (can_read | can_write));
   return &made;
 }
 
 void sim_network::unwatch(sim_socket& s) noexcept {
   free_endpoint(*s.watch);
   s.watch = nullptr;
-  sites_[s.site]->watched--;
+  site& at = *sites_[s.site];
+  at.watched--;
+  const bool is_on_its_way = s.pending != 0 || draw_at(s.site, 8) == 0;
+  if (is_on_its_way && at.has_process) at.stale |= s.pending | s.standing() | can_read | can_write;
   if (s.pending != 0) {
     s.pending = 0;
-    std::vector<sim_socket*>& pending = sites_[s.site]->pending;
-    pending.erase(std::find(pending.begin(), pending.end(), &s));
+    at.pending.erase(std::find(at.pending.begin(), at.pending.end(), &s));
   }
 }
 

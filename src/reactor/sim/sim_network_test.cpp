@@ -858,6 +858,27 @@ TEST(sim_network, two_who_have_closed_leave_nothing_although_one_was_not_told_of
 
 // ---- addresses and links ---------------------------------------------------------------------------------------------
 
+TEST(sim_network, an_event_of_a_closed_socket_may_reach_the_next_one_as_a_harmless_ready) {
+  int woken = 0;
+  constexpr int runs = 200;
+  for (int seed = 1; seed <= runs; seed++) {
+    connection w(static_cast<std::uint64_t>(seed));
+    w.close(w.server);
+    w.pass(1 * s);
+    ASSERT_TRUE(w.client->hung_up.load(std::memory_order_relaxed));
+    w.close(w.client);
+    endpoint* next = w.start();
+    next->reading.clear();
+    w.deliver();
+    if (!next->reading.is_drained()) woken++;
+    EXPECT_FALSE(next->hung_up.load(std::memory_order_relaxed)) << "seed " << seed;
+    w.pass(1 * s);
+    EXPECT_EQ(w.connected(*next), std::nullopt) << "seed " << seed;
+  }
+  EXPECT_GT(woken, 0);
+  EXPECT_LT(woken, runs / 2);
+}
+
 TEST(sim_network, a_listener_on_every_ipv6_address_takes_ipv4_unless_it_says_no) {
   two_sites w;
   endpoint* both = w.listen("[::]:7000");
