@@ -428,10 +428,9 @@ private:
       return result;
     }
     result.holds = true;
-    result.message = fmt::format("sim::check: {} from {}{}{}{}, and nothing was wrong; {}; {}\n", count_of(seeds, "seed"),
-                                 wanted_.seed.value_or(options_.first_seed), twice(),
-                                 known_run_ == 0 ? "" : " and " + count_of(known_run_, "known case"), explored(), faults_met(),
-                                 worlds_time());
+    result.message = fmt::format("sim::check: {}{} from {}{}{}, and nothing was wrong; {}; {}\n",
+                                 known_run_ == 0 ? "" : count_of(known_run_, "known case") + " and ", count_of(seeds, "seed"),
+                                 wanted_.seed.value_or(options_.first_seed), twice(), explored(), faults_met(), worlds_time());
     if (wanted_.seed) std::fputs(result.message.c_str(), stderr);  // as in replayed()
     return result;
   }

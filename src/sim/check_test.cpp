@@ -137,7 +137,7 @@ TEST(check, what_has_failed_once_is_tried_before_the_seeds) {
   EXPECT_EQ(holding.seeds_run, 2u);
   EXPECT_EQ(holding.runs, 4u);
   EXPECT_EQ(seeds, (std::vector<std::uint64_t>{9, 8, 1, 2}));
-  EXPECT_TRUE(says(holding, "2 seeds from 1 and 2 known cases, and nothing was wrong; met 1 fault: 1 pause; "));
+  EXPECT_TRUE(says(holding, "2 known cases and 2 seeds from 1, and nothing was wrong; met 1 fault: 1 pause; "));
 
   how.known.insert(how.known.begin() + 1, {.seed = 7, .plan = "0s kill orders 5ms", .what = "a crash is seen"});
   const check_result failing = check(how, scenario);

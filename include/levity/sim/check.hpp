@@ -48,8 +48,8 @@
 
 namespace levity::inline v0::sim {
 
-/// What has failed once, as its replay line says it. A seed by itself is another world as soon as a program draws once more, or this
-/// library does; a plan of faults stays what it is.
+/// What has failed once, as its replay line says it. A seed by itself is another world as soon as a program draws once more, or
+/// this library does; a plan of faults stays what it is.
 struct known_case {
   std::uint64_t seed = 1;              ///< of the world
   std::optional<std::string> plan{};   ///< as LEVITY_SIM_PLAN; nothing: the one that is drawn from the seed
@@ -62,7 +62,7 @@ struct check_options {
   unsigned seeds = 100;                ///< how many
   duration limit = 30min;              ///< of a world's time: a run that takes longer has failed
   plan_options plan{};                 ///< how the fault plan of each seed is drawn
-  std::vector<known_case> known{};     ///< run before the seeds, and in addition to them, unless the environment names a seed or plan
+  std::vector<known_case> known{};     ///< run before the seeds, besides them, unless the environment names a seed or plan
   sim::schedule schedule{};            ///< how its tasks and hosts are ordered. Exhaustive: there are many runs of each seed
   unsigned twice_every = 50;           ///< the first of so many seeds is run twice, to see that it is the same; 0: none is
   unsigned shrink_runs_max = 200;      ///< runs of a seed that failed, to find the least of its plan, and of its choices

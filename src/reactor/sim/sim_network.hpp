@@ -17,9 +17,9 @@
 //   window    how many bytes may be on the way to, or unread at, the peer; room comes back when the peer's credit arrives
 //   packet    between sites, what is lost or not: a segment of data is as many as its bytes need (sim_link.hpp). So many of them
 //             may be on the way as the sender has found out that the path bears (sim_congestion.hpp); the rest is `held`
-//   event     a socket that more can be moved on is `pending`; its site's poll delivers the pending sockets in a drawn order. One that
-//             is closed with an event on its way may leave it to the next socket of its site, as a batch of a kernel's events does
-//             when another thread reuses what they point at: a harmless "ready", never that somebody has hung up
+//   event     a socket that more can be moved on is `pending`; its site's poll delivers the pending sockets in a drawn order. One
+//             that is closed with an event on its way may leave it to the next socket of its site, as a batch of a kernel's events
+//             does when another thread reuses what they point at: a harmless "ready", never that somebody has hung up
 //
 // UDP goes over the same links, and has no window and no order that anybody keeps for it: sim_datagrams, one for each site. Unix
 // sockets stay within their site and take no time: sim_unix. Time, chance, links and events are here for all three.
