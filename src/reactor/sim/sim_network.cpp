@@ -36,12 +36,6 @@ using sim_event::failed;
 
 io_error error_of(int code, const char* doing) noexcept { return io_error::from_errno(code, doing); }
 
-// How long so many bytes are on their way out.
-std::int64_t takes_ns(const sim_link& by, std::size_t bytes) noexcept {
-  if (by.bytes_per_second == 0) return 0;
-  return static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
-}
-
 }  // namespace
 
 sim_network::sim_network(std::uint64_t seed) : seed_(seed), random_(seed) {}
