@@ -34,6 +34,12 @@ constexpr unsigned packets_of(std::size_t bytes) noexcept {
   return bytes <= packet_bytes ? 1U : static_cast<unsigned>((bytes + packet_bytes - 1) / packet_bytes);
 }
 
+/// How long so many bytes are on their way out.
+constexpr std::int64_t takes_ns(const sim_link& by, std::size_t bytes) noexcept {
+  if (by.bytes_per_second == 0) return 0;
+  return static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(by.bytes_per_second));
+}
+
 /// How long Linux waits for news of a packet (RFC 6298 with TCP_RTO_MIN for the second term, 200 ms): of a connection that has
 /// measured this round trip for a while, and that it varies by so much.
 constexpr std::int64_t retransmission_timeout_ns(std::int64_t round_trip_ns, std::int64_t varies_ns) noexcept {

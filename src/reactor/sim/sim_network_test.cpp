@@ -18,6 +18,7 @@
 
 #include "levity/base/rng.hpp"
 #include "reactor/sim/sim_reactor.hpp"
+#include "reactor/sim/sim_tcp.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -74,19 +75,19 @@ struct two_sites {
     return *made;
   }
   endpoint* listen(std::string_view where = "0.0.0.0:7000", bool ipv6_only = false) {
-    return keep(net.listen(b, of_b, {.at = at(where), .backlog = 16, .ipv6_only = ipv6_only}));
+    return keep(tcp.listen(b, of_b, {.at = at(where), .backlog = 16, .ipv6_only = ipv6_only}));
   }
-  endpoint* start(std::string_view where = "10.0.0.2:7000") { return keep(net.start_connect(a, of_a, at(where))); }
+  endpoint* start(std::string_view where = "10.0.0.2:7000") { return keep(tcp.start_connect(a, of_a, at(where))); }
   endpoint* accept(endpoint& listener) {
     for (int i = 0; i < patience; i++) {
-      if (endpoint* got = keep(net.try_accept(listener, of_b)); got != nullptr) return got;
+      if (endpoint* got = keep(tcp.try_accept(listener, of_b)); got != nullptr) return got;
     }
     return nullptr;
   }
   // Nothing: it is connected.
   std::optional<io_failure> connected(endpoint& client) {
     for (int i = 0; i < patience; i++) {
-      const auto done = net.finish_connect(client);
+      const auto done = tcp.finish_connect(client);
       if (done) return {};
       if (done.error().failure() != io_failure::would_block) return done.error().failure();
     }
@@ -97,7 +98,7 @@ struct two_sites {
     outcome got;
     std::array<std::byte, 3000> chunk{};
     for (int i = 0; i < patience; i++) {
-      const auto moved = net.try_read(from, chunk);
+      const auto moved = tcp.try_read(from, chunk);
       if (moved) {
         net.check_invariants();
         got.bytes.append(reinterpret_cast<const char*>(chunk.data()), *moved);
@@ -113,7 +114,7 @@ struct two_sites {
     std::size_t done = 0;
     for (int i = 0; i < patience && done < text.size(); i++) {
       const iovec piece{text.data() + done, text.size() - done};
-      const auto moved = net.try_write(to, {&piece, 1});
+      const auto moved = tcp.try_write(to, {&piece, 1});
       net.check_invariants();
       if (moved) {
         done += *moved;
@@ -126,10 +127,10 @@ struct two_sites {
   }
   void close(endpoint* which, bool abort = false) {
     std::erase(open, which);
-    net.close(*which, abort);
+    tcp.close(*which, abort);
     net.check_invariants();
   }
-  void set(endpoint& of, int level, int option, int value) { EXPECT_TRUE(net.set_option(of, level, option, value)); }
+  void set(endpoint& of, int level, int option, int value) { EXPECT_TRUE(tcp.set_option(of, level, option, value)); }
   // After `idle` seconds, every `idle` seconds, three times.
   void keep_alive(endpoint& of, int idle) {
     set(of, IPPROTO_TCP, TCP_KEEPIDLE, idle);
@@ -147,6 +148,7 @@ struct two_sites {
   }
 
   sim_network net;
+  sim_tcp& tcp = net.tcp();
   sim_network::site_number a;
   sim_network::site_number b;
   sim_reactor of_a;
@@ -182,7 +184,7 @@ struct connection : two_sites {
 TEST(sim_network, bytes_and_end_that_were_lost_come_although_their_sender_has_closed) {
   for (std::uint64_t seed = 1; seed <= 20; seed++) {
     connection c(seed);
-    ASSERT_TRUE(c.net.shutdown_write(*c.server));
+    ASSERT_TRUE(c.tcp.shutdown_write(*c.server));
     c.pass(10 * ms);
     ASSERT_EQ(c.read(*c.client).end, io_failure::eof);
     c.cut_to(c.b);
@@ -196,7 +198,7 @@ TEST(sim_network, bytes_and_end_that_were_lost_come_although_their_sender_has_cl
     EXPECT_EQ(got.end, io_failure::eof) << "seed " << seed;
     c.close(c.server);
     c.pass(10 * s);
-    EXPECT_EQ(c.net.sockets(), 1U) << "all but the listener are gone";
+    EXPECT_EQ(c.tcp.sockets(), 1U) << "all but the listener are gone";
   }
 }
 
@@ -217,7 +219,7 @@ TEST(sim_network, who_hears_no_answer_to_its_request_gives_up_after_127_seconds)
   EXPECT_EQ(w.accept(*listener), nullptr);
   w.close(client);
   w.pass(70 * s);
-  EXPECT_EQ(w.net.sockets(), 1U);
+  EXPECT_EQ(w.tcp.sockets(), 1U);
 }
 
 TEST(sim_network, an_answer_that_was_lost_comes_with_the_next_request) {
@@ -296,7 +298,7 @@ TEST(sim_network, who_is_half_connected_to_a_listener_that_closes_is_reset) {
   EXPECT_EQ(w.read(*client).end, io_failure::reset);
   w.close(client);
   w.pass(70 * s);
-  EXPECT_EQ(w.net.sockets(), 0U);
+  EXPECT_EQ(w.tcp.sockets(), 0U);
 }
 
 TEST(sim_network, who_still_connects_to_a_listener_that_closes_is_refused) {
@@ -321,7 +323,7 @@ TEST(sim_network, who_closes_while_it_connects_leaves_nothing) {
     w.pass(70 * s);
     if (endpoint* server = w.accept(*listener)) w.close(server);
     w.pass(70 * s);
-    EXPECT_EQ(w.net.sockets(), 1U) << "after " << later_ns << " ns";
+    EXPECT_EQ(w.tcp.sockets(), 1U) << "after " << later_ns << " ns";
   }
 }
 
@@ -338,7 +340,7 @@ TEST(sim_network, who_writes_to_a_peer_whose_reset_was_lost_is_reset) {
   c.pass(1 * s);
   EXPECT_EQ(c.read(*c.server).end, io_failure::reset);
   c.close(c.server);
-  EXPECT_EQ(c.net.sockets(), 1U);
+  EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
 TEST(sim_network, an_answer_by_reset_that_is_lost_is_asked_for) {
@@ -595,7 +597,7 @@ TEST(sim_network, who_has_closed_and_hears_nothing_gives_up_what_it_has_not_sent
   EXPECT_LE(c.read(*c.server).bytes.size(), 10U * 1448);
   c.close(c.server);
   c.pass(10 * s);
-  EXPECT_EQ(c.net.sockets(), 1U);
+  EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
 TEST(sim_network, a_narrow_link_is_never_idle_while_there_is_something_to_send) {
@@ -735,7 +737,7 @@ TEST(sim_network, who_is_killed_while_it_connects_leaves_nothing) {
   w.close(client);
   w.pass(70 * s);
   EXPECT_EQ(w.accept(*listener), nullptr);
-  EXPECT_EQ(w.net.sockets(), 1U);
+  EXPECT_EQ(w.tcp.sockets(), 1U);
 }
 
 // ---- loss of power ---------------------------------------------------------------------------------------------------
@@ -770,7 +772,7 @@ TEST(sim_network, nothing_of_the_life_before_a_loss_of_power_is_sent_but_resets)
     EXPECT_EQ(got.end, io_failure::reset);
     w.close(each);
   }
-  EXPECT_EQ(w.net.sockets(), 0U);
+  EXPECT_EQ(w.tcp.sockets(), 0U);
 }
 
 TEST(sim_network, room_that_comes_to_a_socket_without_power_is_answered_by_a_reset) {
@@ -833,7 +835,7 @@ TEST(sim_network, the_end_of_a_peer_leaves_nothing_of_a_killed_socket) {
   EXPECT_EQ(c.read(*c.client).end, io_failure::eof);
   c.close(c.client);
   c.pass(1 * s);
-  EXPECT_EQ(c.net.sockets(), 0U);
+  EXPECT_EQ(c.tcp.sockets(), 0U);
 }
 
 TEST(sim_network, an_orphan_whose_peer_is_gone_goes_too_although_the_reset_was_lost) {
@@ -843,7 +845,7 @@ TEST(sim_network, an_orphan_whose_peer_is_gone_goes_too_although_the_reset_was_l
   c.cut_to(c.a);
   c.close(c.server, true);
   c.pass(1 * s);
-  EXPECT_EQ(c.net.sockets(), 1U);
+  EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
 TEST(sim_network, two_who_have_closed_leave_nothing_although_one_was_not_told_of_a_reset) {
@@ -851,9 +853,9 @@ TEST(sim_network, two_who_have_closed_leave_nothing_although_one_was_not_told_of
   c.cut_to(c.b);
   c.close(c.client, true);  // the reset is lost
   c.heal();
-  EXPECT_EQ(c.net.sockets(), 3U) << "somebody has to answer the server";
+  EXPECT_EQ(c.tcp.sockets(), 3U) << "somebody has to answer the server";
   c.close(c.server);
-  EXPECT_EQ(c.net.sockets(), 1U);
+  EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
 // ---- addresses and links ---------------------------------------------------------------------------------------------
@@ -966,7 +968,7 @@ void random_action(two_sites& w, pair_of_ends& chosen, rng& random, std::size_t 
       break;
     case 6:
       if (one.at == nullptr || one.failed || random.below(4) != 0) break;
-      if (w.net.shutdown_write(*one.at)) one.ended = true;
+      if (w.tcp.shutdown_write(*one.at)) one.ended = true;
       break;
     case 7:
       if (one.at == nullptr || random.below(8) != 0) break;
@@ -1047,7 +1049,7 @@ void wild_run(std::uint64_t seed) {
   }
   while (!w.open.empty()) w.close(w.open.back());
   w.pass(1000 * s);
-  EXPECT_EQ(w.net.sockets(), 0U);
+  EXPECT_EQ(w.tcp.sockets(), 0U);
 }
 
 }  // namespace

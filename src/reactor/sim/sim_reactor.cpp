@@ -7,6 +7,7 @@
 #include "levity/base/assert.hpp"
 #include "platform/syscall.hpp"
 #include "reactor/sim/sim_datagrams.hpp"
+#include "reactor/sim/sim_tcp.hpp"
 #include "reactor/sim/sim_unix.hpp"
 
 namespace levity::inline v0::detail {
@@ -28,12 +29,12 @@ std::unique_ptr<reactor> make_sim_reactor(std::uint64_t seed) { return std::make
 
 sim_reactor::sim_reactor(std::uint64_t seed)
     : reactor(sim_network::start_ns), own_(std::make_unique<sim_network>(seed)), network_(own_.get()), site_(own_->add_site({})),
-      clocks_(right_clocks(*own_)) {
+      tcp_(network_->tcp()), clocks_(right_clocks(*own_)) {
   use_site();
 }
 
 sim_reactor::sim_reactor(sim_network& shared, sim_network::site_number site, const sim_clock& clocks)
-    : reactor(clocks.own_at(shared.now_ns())), network_(&shared), site_(site), clocks_(clocks) {
+    : reactor(clocks.own_at(shared.now_ns())), network_(&shared), site_(site), tcp_(shared.tcp()), clocks_(clocks) {
   use_site();
 }
 
@@ -106,7 +107,7 @@ void sim_reactor::poll([[maybe_unused]] const poll_lease& held, std::int64_t unt
 
 std::uint64_t sim_reactor::endpoints_approx() const noexcept { return network_->endpoints_of(site_); }
 
-io_result<endpoint*> sim_reactor::listen(const listen_request& request) noexcept { return network_->listen(site_, *this, request); }
+io_result<endpoint*> sim_reactor::listen(const listen_request& request) noexcept { return tcp_.listen(site_, *this, request); }
 
 io_result<endpoint*> sim_reactor::adopt_listener(int fd) noexcept {
   kernel::close(fd);
@@ -121,31 +122,31 @@ io_result<endpoint*> sim_reactor::adopt(int fd) noexcept {
 }
 
 io_result<endpoint*> sim_reactor::try_accept(endpoint& listener, reactor& home) noexcept {
-  return network_->try_accept(listener, home);
+  return tcp_.try_accept(listener, home);
 }
 
-io_result<endpoint*> sim_reactor::start_connect(const address& to) noexcept { return network_->start_connect(site_, *this, to); }
+io_result<endpoint*> sim_reactor::start_connect(const address& to) noexcept { return tcp_.start_connect(site_, *this, to); }
 
-io_result<void> sim_reactor::finish_connect(endpoint& socket) noexcept { return network_->finish_connect(socket); }
+io_result<void> sim_reactor::finish_connect(endpoint& socket) noexcept { return tcp_.finish_connect(socket); }
 
 io_result<std::size_t> sim_reactor::try_read(endpoint& socket, std::span<std::byte> into) noexcept {
-  return network_->try_read(socket, into);
+  return tcp_.try_read(socket, into);
 }
 
 io_result<std::size_t> sim_reactor::try_write(endpoint& socket, std::span<const iovec> from) noexcept {
-  return network_->try_write(socket, from);
+  return tcp_.try_write(socket, from);
 }
 
-io_result<void> sim_reactor::shutdown_write(endpoint& socket) noexcept { return network_->shutdown_write(socket); }
+io_result<void> sim_reactor::shutdown_write(endpoint& socket) noexcept { return tcp_.shutdown_write(socket); }
 
-void sim_reactor::close(endpoint& socket, bool abort) noexcept { network_->close(socket, abort); }
+void sim_reactor::close(endpoint& socket, bool abort) noexcept { tcp_.close(socket, abort); }
 
-address sim_reactor::local_address(const endpoint& socket) const noexcept { return network_->local_address(socket); }
+address sim_reactor::local_address(const endpoint& socket) const noexcept { return tcp_.local_address(socket); }
 
-address sim_reactor::peer_address(const endpoint& socket) const noexcept { return network_->peer_address(socket); }
+address sim_reactor::peer_address(const endpoint& socket) const noexcept { return tcp_.peer_address(socket); }
 
 io_result<void> sim_reactor::set_option(endpoint& socket, int level, int option, int value) noexcept {
-  return network_->set_option(socket, level, option, value);
+  return tcp_.set_option(socket, level, option, value);
 }
 
 }  // namespace levity::detail

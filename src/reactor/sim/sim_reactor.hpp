@@ -64,7 +64,7 @@ public:
   bool lends_descriptor(const endpoint&) const noexcept override { return false; }
   address local_address(const endpoint& socket) const noexcept override;
   address peer_address(const endpoint& socket) const noexcept override;
-  /// Of those that sim_network knows; others are taken and ignored.
+  /// Of those that sim_tcp knows; others are taken and ignored.
   io_result<void> set_option(endpoint& socket, int level, int option, int value) noexcept override;
   std::uint64_t endpoints_approx() const noexcept override;
   void trace(std::uint64_t word) noexcept override { network_->trace_at(site_, word); }
@@ -94,6 +94,7 @@ private:
   const std::unique_ptr<sim_network> own_;  // of a program that is alone
   sim_network* const network_;
   const sim_network::site_number site_;
+  sim_tcp& tcp_;
   atomic<bool> rung_{false};
   std::int64_t due_ns_ = timer_wheel::never_ns;  // in its own time
 
