@@ -5,7 +5,8 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <simdjson.h>
+
+#include "reference/downstream/kept_parser.hpp"
 
 namespace orders {
 namespace {
@@ -44,9 +45,8 @@ void write_items(std::string& out, const std::vector<reserved_item>& items) {
 }  // namespace
 
 std::expected<reservation_request, problem> parse_reservation_request(std::string_view body) {
-  dom::parser parser;
   dom::object object;
-  if (parser.parse(body.data(), body.size(), true).get(object)) {
+  if (kept_parser().parse(body.data(), body.size(), true).get(object)) {
     return std::unexpected(problem{400, "The body is not JSON",
                                    R"(A reservation is {"order":"ord_...","items":[{"sku":"tea","quantity":2}]}.)", {}});
   }
@@ -152,9 +152,8 @@ std::string stock_book::line_of_release(std::string_view order) {
 }
 
 std::expected<void, std::string> stock_book::replay(std::string_view line) {
-  dom::parser parser;
   dom::object object;
-  if (parser.parse(line.data(), line.size(), true).get(object)) return std::unexpected("is not JSON");
+  if (kept_parser().parse(line.data(), line.size(), true).get(object)) return std::unexpected("is not JSON");
   std::string_view order;
   if (!object["released"].get(order)) {
     release(order);

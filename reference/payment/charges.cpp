@@ -5,7 +5,8 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <simdjson.h>
+
+#include "reference/downstream/kept_parser.hpp"
 
 namespace orders {
 namespace {
@@ -17,9 +18,8 @@ problem not_valid(std::string detail, std::string pointer = {}) {
 }  // namespace
 
 std::expected<charge_request, problem> parse_charge_request(std::string_view body) {
-  simdjson::dom::parser parser;
   simdjson::dom::object object;
-  if (parser.parse(body.data(), body.size(), true).get(object)) {
+  if (kept_parser().parse(body.data(), body.size(), true).get(object)) {
     return std::unexpected(problem{400, "The body is not JSON", R"(A charge is {"order":"ord_...","amount":1200}.)", {}});
   }
   charge_request made;
@@ -88,9 +88,8 @@ std::string charge_book::line_of(const charge& made) {
 }
 
 std::expected<charge, std::string> charge_book::read_line(std::string_view line) {
-  simdjson::dom::parser parser;
   simdjson::dom::object object;
-  if (parser.parse(line.data(), line.size(), true).get(object)) return std::unexpected("is not JSON");
+  if (kept_parser().parse(line.data(), line.size(), true).get(object)) return std::unexpected("is not JSON");
   charge made;
   std::string_view order;
   std::string_view key;

@@ -23,7 +23,7 @@ constexpr std::size_t fine_bytes_max = frame_fine_bytes_max;
 constexpr std::size_t block_bytes_max = 16 * 1024;
 constexpr std::size_t fine_classes = fine_bytes_max / granule_bytes;
 constexpr std::size_t class_count = frame_classes;
-constexpr std::int64_t magazine_bytes_max = 128 * 1024;
+constexpr std::int64_t magazine_bytes_max = 128 * 1024;  // for each worker
 
 // Classes 0..63 are 16, 32 .. 1024 bytes; then 1280, 1536, 1792, 2048, 2560 .. 16384: four steps a doubling.
 constexpr std::size_t class_of(std::size_t bytes) {
@@ -379,8 +379,8 @@ void give_home(std::size_t index, free_block* blocks) noexcept {
   while (blocks != nullptr) blocks = slab_of(blocks)->home->give(index, blocks);
 }
 
-// A thread's magazine. A class gets room when it is first used; together the grants stay within magazine_bytes_max, and the
-// oldest one is taken back when they would not. Others only read it, for statistics: blocks in use are those that came from
+// A thread's magazine. A class gets room when it is first used; together the grants stay within `bytes_max`, and the oldest
+// one is taken back when they would not. Others only read it, for statistics: blocks in use are those that came from
 // the depot, less those that went back, less those held here. Summed over all threads that is exact, whoever frees what.
 struct alignas(cache_line_bytes) magazine : frame_stacks, list_link {
   std::array<std::uint16_t, class_count> granted;  // classes with room, oldest grant first
@@ -388,6 +388,7 @@ struct alignas(cache_line_bytes) magazine : frame_stacks, list_link {
   std::int64_t granted_bytes = 0;
   bool scattered = false;  // gave blocks back since the last flush
   depot* from = &first_depot();
+  std::int64_t bytes_max = magazine_bytes_max;  // constant
 };
 
 // Owner only, as add_owned().
@@ -445,7 +446,7 @@ void spill(magazine& own, std::size_t index, std::uint32_t keep) noexcept {
 
 [[maybe_unused]] void grant(magazine& own, std::size_t index) noexcept {
   const auto bytes = static_cast<std::int64_t>(limit_of(index) * class_bytes(index));
-  while (own.granted_bytes + bytes > magazine_bytes_max) {
+  while (own.granted_bytes + bytes > own.bytes_max) {
     const std::size_t oldest = own.granted[0];
     std::copy(own.granted.begin() + 1, own.granted.begin() + static_cast<std::ptrdiff_t>(own.granted_count),
               own.granted.begin());
@@ -562,9 +563,11 @@ void frame_free_slowly(void* memory, std::size_t bytes) noexcept {
 
 #endif
 
-frame_magazine_scope::frame_magazine_scope() : is_outermost(!frames_are_watched() && own_magazine() == nullptr) {
+frame_magazine_scope::frame_magazine_scope(unsigned workers)
+    : is_outermost(!frames_are_watched() && own_magazine() == nullptr) {
   if (!is_outermost) return;
   auto* own = new magazine;
+  own->bytes_max = workers * magazine_bytes_max;
   magazine_registry& registry = the_registry();
   registry.lock.lock();
   registry.magazines.push_back(*own);

@@ -273,6 +273,23 @@ TEST(frame_pool, a_magazine_stays_small) {
   EXPECT_EQ(frame_statistics().bytes_in_use, before.bytes_in_use);
 }
 
+// What is mapped when blocks of all small sizes have come back to such a magazine: it keeps the slabs of those that it holds.
+std::uint64_t mapped_for_magazine_of(unsigned workers) {
+  frame_magazine_scope magazine(workers);
+  std::vector<std::pair<void*, std::size_t>> held;
+  for (std::size_t bytes = 16; bytes <= 1024; bytes += 16) {
+    for (int i = 0; i < 4; i++) held.emplace_back(frame_allocate(bytes), bytes);
+  }
+  for (auto [memory, bytes] : held) frame_free(memory, bytes);
+  return frame_statistics().bytes_mapped;
+}
+
+TEST(frame_pool, a_magazine_of_several_workers_holds_more_sizes) {
+  const std::uint64_t of_one = mapped_for_magazine_of(1);
+  EXPECT_GT(mapped_for_magazine_of(5), of_one);
+  EXPECT_EQ(mapped_for_magazine_of(1), of_one);
+}
+
 constexpr std::size_t line_bytes = 64;
 
 std::uintptr_t first_line(const void* block) { return reinterpret_cast<std::uintptr_t>(block) / line_bytes; }

@@ -115,6 +115,7 @@ bool timer_wheel::next_expiry(expiry& next) const noexcept {
 
 // Moves every entry whose tick has come to the due lists.
 void timer_wheel::advance_to(std::uint64_t tick) noexcept {
+  if (tick <= now_tick_) return;  // most looks are within the tick of the one before
   expiry next;
   while (next_expiry(next) && next.tick <= tick) {
     now_tick_ = next.tick;
@@ -137,7 +138,7 @@ void timer_wheel::advance_to(std::uint64_t tick) noexcept {
       place(tick_after(static_cast<timer_node*>(link)->due_ns)).nodes.push_back(*link);
     }
   }
-  now_tick_ = std::max(now_tick_, tick);
+  now_tick_ = tick;
 }
 
 // `firing` goes under the lock, so that who disarms finds the node in the wheel, or waits; and what the callback wrote is there for
@@ -158,6 +159,10 @@ bool timer_wheel::expire(std::int64_t now_ns, ready_batch& ready) noexcept {
   std::array<task_record*, slice> woken;
   lock_.lock();
   advance_to(tick_before(now_ns));
+  if (due_.empty()) {
+    lock_.unlock();
+    return false;
+  }
   for (;;) {
     std::size_t count = 0;
     const std::size_t wanted = std::min(slice, ready.room());

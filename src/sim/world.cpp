@@ -30,6 +30,9 @@ constexpr unsigned turn_tasks_max = 256;
 constexpr unsigned few_tasks = 8;
 constexpr int broken_off_code = 128 + SIGKILL;  // of a scenario
 constexpr std::uint64_t turn_cost_ns_max = 20'000;
+// The frames of all hosts come and go on one thread, which has room for every size of them: with a worker's share the sizes of some
+// services would push each other out all the time.
+constexpr unsigned frame_shares = 5;
 
 using site_number = detail::sim_network::site_number;
 
@@ -245,7 +248,7 @@ void world::state::report_deadlock(bool too_long) {
 }
 
 int world::state::play(task<> scenario, const detail::main_outcome& outcome) {
-  const detail::frame_magazine_scope frames;  // for all turns: each would fill and flush one of its own
+  const detail::frame_magazine_scope frames(frame_shares);  // for all turns: each would fill and flush one of its own
   host::state& here = *hosts.front()->state_;
   LEVITY_ASSERT(here.now == nullptr, "a world plays one scenario at a time");
   network.restore(here.site);

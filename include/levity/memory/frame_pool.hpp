@@ -7,7 +7,8 @@
 //
 // Layers, from fast to slow
 //   magazine   one per worker thread: free blocks per size class in a singly linked stack. No lock, no atomic.
-//              At most 8 KiB of a class, or one block, and 128 KiB in all; emptied when its worker goes.
+//              At most 8 KiB of a class, or one block, and 128 KiB in all; emptied when its worker goes. A thread that does the
+//              work of several has one as large as theirs together.
 //   depot      one per node whose workers are kept there, one for all other threads, which on a machine with one node is the
 //              only one: per size class, slabs with free blocks under a spin lock. A magazine refills and spills
 //              in batches, so the lock is paid once per batch. A fresh batch ends where a cache line ends, and every other
@@ -128,7 +129,8 @@ constexpr bool frames_are_watched() noexcept { return false; }
 /// blocking call of the first, it does nothing: the thread goes on with the magazine it has.
 class frame_magazine_scope {
 public:
-  frame_magazine_scope();
+  /// `workers`: how many do their work on this thread, in turns. It is as large as that of so many.
+  explicit frame_magazine_scope(unsigned workers = 1);
   ~frame_magazine_scope();
   frame_magazine_scope(const frame_magazine_scope&) = delete;
   frame_magazine_scope& operator=(const frame_magazine_scope&) = delete;

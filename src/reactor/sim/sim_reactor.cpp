@@ -66,11 +66,6 @@ void sim_reactor::leave_time(std::int64_t to_ns) noexcept {
   left_time_ = true;
 }
 
-std::int64_t sim_reactor::due_ns() const noexcept {
-  if (rung_.load(std::memory_order_relaxed) || network_->has_events(site_)) return network_->now_ns();
-  return due_ns_ == timer_wheel::never_ns ? due_ns_ : clocks_.network_at(due_ns_);
-}
-
 // ---- polling ---------------------------------------------------------------------------------------------------------
 
 void sim_reactor::ring() noexcept {

@@ -80,7 +80,10 @@ public:
   [[nodiscard]] sim_network& network() noexcept { return *network_; }
   [[nodiscard]] sim_network::site_number site() const noexcept { return site_; }
   /// When the host wants to be turned next, in the time of the network: now if something waits for it already.
-  [[nodiscard]] std::int64_t due_ns() const noexcept;
+  [[nodiscard]] std::int64_t due_ns() const noexcept {
+    if (rung_.load(std::memory_order_relaxed) || network_->has_events(site_)) return network_->now_ns();
+    return due_ns_ == timer_wheel::never_ns ? due_ns_ : clocks_.network_at(due_ns_);
+  }
   /// From now on the host has these clocks. lv::clock is what it was, or the program would see it step (asserted).
   void set_clocks(const sim_clock& clocks) noexcept;
   /// The host is cut off, and its clock with it: it moves on by itself, to `to_ns` of its own time.
