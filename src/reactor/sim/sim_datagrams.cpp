@@ -205,6 +205,7 @@ void sim_datagrams::launch(socket& s, site_number there, const address& from, co
   const bool far = there != site_;
   const std::size_t on_the_wire = bytes.size() + headers_bytes;
   std::int64_t at_ns = std::max(net_.draw_arrival_ns(site_, there, on_the_wire), net_.now_ns() + 1);
+  sent.out_ns = out_ns(there);
   if (far) charge(s, there, room_for(bytes.size()));
   at_ns = std::max(at_ns, by.last_datagram_ns + 1);
   if (far && by.reordered_per_million > 0 && net_.draw(million) < by.reordered_per_million) {
@@ -218,7 +219,9 @@ void sim_datagrams::launch(socket& s, site_number there, const address& from, co
     record(sim_happening::kind::duplicated, there, to, bytes.size());
     const std::int64_t again_ns = std::max(net_.draw_arrival_ns(site_, there, on_the_wire), by.last_datagram_ns + 1);
     by.last_datagram_ns = again_ns;
-    receiver.take_in(again_ns, sent);
+    flight again = sent;
+    again.out_ns = out_ns(there);
+    receiver.take_in(again_ns, std::move(again));
   }
   receiver.take_in(at_ns, std::move(sent));
 }
@@ -229,6 +232,12 @@ void sim_datagrams::charge(socket& s, site_number there, std::size_t size) {
   if (by.bytes_per_second == 0 || by.busy_until_ns <= net_.now_ns()) return;
   s.leaving += size;
   take_in(by.busy_until_ns, {.what = flight::kind::out, .sender = s.id, .size = size});
+}
+
+// When the last packet to there is out; only a link with a rate keeps it.
+std::int64_t sim_datagrams::out_ns(site_number there) noexcept {
+  const sim_link& by = net_.link(site_, there);
+  return there != site_ && by.bytes_per_second > 0 ? std::max(by.busy_until_ns, net_.now_ns()) : net_.now_ns();
 }
 
 void sim_datagrams::take_in(std::int64_t at_ns, flight what) {
@@ -258,6 +267,7 @@ void sim_datagrams::arrive(number flight_number) noexcept {
         net_.raise(*sender, sim_event::can_write);
       }
       return;
+    case flight::kind::lost: return;
   }
 }
 
@@ -318,7 +328,11 @@ void sim_datagrams::refuse(const flight& what) {
   if (!net_.passes(site_, what.from_site)) return;
   const std::int64_t at_ns = std::max(net_.draw_arrival_ns(site_, what.from_site, refusal_bytes), net_.now_ns() + 1);
   net_.datagrams_of(what.from_site)
-      .take_in(at_ns, {.what = flight::kind::refused, .sender = what.sender, .from_site = site_, .to = what.to});
+      .take_in(at_ns, {.what = flight::kind::refused,
+                       .sender = what.sender,
+                       .from_site = site_,
+                       .to = what.to,
+                       .out_ns = out_ns(what.from_site)});
 }
 
 // ---- receiving -------------------------------------------------------------------------------------------------------
@@ -441,13 +455,25 @@ void sim_datagrams::close(endpoint& watched) noexcept {
   sockets_.erase(s.id);
 }
 
-// What is on its way to here stays so: its kernel, or nobody, receives it.
+// What another host sent here stays on its way: its kernel, or nobody, receives it.
 void sim_datagrams::sever() noexcept {
+  for (site_number each = 0; each < net_.sites(); each++) net_.datagrams_of(each).lose_what_is_in(site_);
   for (const auto& [id, each] : sockets_) {
     if (std::exchange(each->severed, true)) continue;
     each->queue.clear();
     each->held = 0;
     net_.raise(*each, sim_event::can_read | sim_event::can_write);
+  }
+}
+
+// Of what is on its way to here. It stays due, and nothing comes of it.
+void sim_datagrams::lose_what_is_in(site_number severed) noexcept {
+  for (auto& [its, what] : flights_) {
+    if (what.what == flight::kind::out || what.from_site != severed) continue;
+    const bool is_within = severed == site_;
+    if (!is_within && (net_.has_power(severed) || what.out_ns <= net_.now_ns())) continue;
+    what.what = flight::kind::lost;
+    what.bytes = {};
   }
 }
 

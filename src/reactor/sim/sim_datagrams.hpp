@@ -8,6 +8,8 @@
 //   a datagram   moved by
 //   leaving      send()      over a link with a rate it takes up room in the send buffer until it is out
 //   lost         send()      drawn; or the link is cut, or a site has no power. Nobody is told
+//                sever()     its host loses power before it is out; within a host whenever the process is gone, since a kernel would
+//                            have handed it over by then
 //   on its way   send()      a flight of the site that it goes to; a second one if it is duplicated. In the order in which they
 //                            were sent, but for those that are held back (reordered): later ones overtake them
 //   waiting      arrive()    in the receive buffer of a socket; dropped and counted where that is full
@@ -69,7 +71,7 @@ public:
   // -- for the network -----------------------------------------------------------------------------------------------
   /// What push_datagram() was told is due.
   void arrive(number flight_number) noexcept;
-  /// The process is gone.
+  /// The process is gone, and perhaps the power.
   void sever() noexcept;
   /// Returns how many endpoints there are.
   std::uint64_t check_invariants() const noexcept;
@@ -100,7 +102,7 @@ private:
 
   /// What is on its way here, or what a sender here will see later.
   struct flight {
-    enum class kind : std::uint8_t { datagram, refused, out };
+    enum class kind : std::uint8_t { datagram, refused, out, lost };
     kind what;
     number sender;  // its socket
     site_number from_site = 0;
@@ -109,6 +111,7 @@ private:
     address to{};           // refused: where nobody was
     std::vector<std::byte> bytes{};
     std::size_t size = 0;   // out: of the send buffer
+    std::int64_t out_ns = 0;  // until then it is in the memory of the host that sends it
   };
 
   static constexpr int buffer_usual = 212'992;  // net.core.rmem_default
@@ -121,6 +124,8 @@ private:
   [[nodiscard]] io_result<address> source(const socket& s, const address& to) const noexcept;
   void launch(socket& s, site_number there, const address& from, const address& to, std::span<const std::byte> bytes);
   void charge(socket& s, site_number there, std::size_t size);
+  [[nodiscard]] std::int64_t out_ns(site_number there) noexcept;
+  void lose_what_is_in(site_number severed) noexcept;
   void take_in(std::int64_t at_ns, flight what);
   void land(flight& what);
   void put(socket& s, const flight& what);

@@ -303,6 +303,37 @@ TEST(sim_datagrams, a_killed_process_is_refused_and_a_host_without_power_or_of_n
   }
 }
 
+// A kernel hands a datagram within its host over at once: what is on its way in the model is in the memory of the host.
+TEST(sim_datagrams, what_a_process_sent_to_its_own_host_reaches_nobody_of_the_life_after) {
+  for (const bool silently : {false, true}) {
+    two_hosts w;
+    endpoint* receiver = w.bind(w.of_a, "127.0.0.1:9000");
+    for (int i = 0; i < 10; i++) EXPECT_EQ(w.send(*w.client, "of a life before", "127.0.0.1:9000"), io_failure::other);
+    w.net.sever(w.a, silently);
+    w.close(receiver);
+    w.close(w.client);
+    w.net.restore(w.a);
+    w.client = w.bind(w.of_a, "10.0.0.1:0");
+    receiver = w.bind(w.of_a, "127.0.0.1:9000");
+    ASSERT_TRUE(w.client != nullptr && receiver != nullptr);
+    EXPECT_EQ(w.send(*w.client, "of this life", "127.0.0.1:9000"), io_failure::other);
+    w.pass(1 * s);
+    EXPECT_EQ(w.receive(*receiver), (std::vector<std::string>{"of this life"}));
+  }
+}
+
+TEST(sim_datagrams, what_waits_to_get_out_goes_with_the_power_and_not_with_the_process) {
+  for (const bool silently : {false, true}) {
+    two_hosts w;
+    w.there().bytes_per_second = 100'000;
+    for (int i = 0; i < 5; i++) EXPECT_EQ(w.send(*w.client, std::to_string(i) + std::string(971, 'x')), io_failure::other);
+    w.pass(25 * ms);  // a thousand with its headers: 10 ms
+    w.net.sever(w.a, silently);
+    w.pass(1 * s);
+    EXPECT_EQ(w.receive(*w.server).size(), silently ? 2u : 5u);
+  }
+}
+
 TEST(sim_datagrams, over_a_cut_link_nothing_comes_and_what_was_on_its_way_does) {
   two_hosts w;
   EXPECT_EQ(w.send(*w.client, "before"), io_failure::other);
