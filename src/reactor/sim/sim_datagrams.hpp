@@ -8,8 +8,8 @@
 //   a datagram   moved by
 //   leaving      send()      over a link with a rate it takes up room in the send buffer until it is out
 //   lost         send()      drawn; or the link is cut, or a site has no power. Nobody is told
-//                sever()     its host loses power before it is out; within a host whenever the process is gone, since a kernel would
-//                            have handed it over by then
+//                sever()     its host loses power before it is out; within a host whenever the process is gone: a kernel would have
+//                            handed it over by then
 //   on its way   send()      a flight of the site that it goes to; a second one if it is duplicated. In the order in which they
 //                            were sent, but for those that are held back (reordered): later ones overtake them
 //   waiting      arrive()    in the receive buffer of a socket; dropped and counted where that is full

@@ -332,7 +332,7 @@ io_result<void> sim_unix::connect(endpoint& datagram, const unix_address& to) no
   if (!there) return std::unexpected(there.error());
   const socket& peer = **there;
   if (peer.other != nobody && peer.other != s.id) return unix_failure(EPERM, unix_connecting);
-  if (s.other != nobody && s.other != peer.id) drop_messages(s);
+  if (s.other != nobody && s.other != peer.id) leave_peer(s);
   s.other = peer.id;
   s.peer = peer.local;
   net_.trace(std::uint64_t{s.id} << 32 | peer.id);
@@ -344,16 +344,18 @@ io_result<void> sim_unix::send(endpoint& datagram, std::span<const std::byte> by
   socket& s = of(datagram);
   if (s.severed) return unix_failure(ENETDOWN, unix_writing);
   if (to == nullptr && s.other == nobody) return unix_failure(ENOTCONN, unix_writing);
+  if (bytes.size() + message_overhead > s.send_buffer) return unix_failure(EMSGSIZE, unix_writing);
+  if (s.error != 0) return unix_failure(std::exchange(s.error, 0), unix_writing);
   const io_result<socket*> there = to != nullptr ? named(*to, kind::datagram, unix_writing) : io_result<socket*>(find(s.other));
   if (!there) return std::unexpected(there.error());
   if (*there == nullptr) {  // it has closed, and is forgotten once that is told
+    leave_peer(s);
     s.other = nobody;
     s.peer = {};
     return unix_failure(ECONNREFUSED, unix_writing);
   }
   socket& receiver = **there;
   if (receiver.other != nobody && receiver.other != s.id) return unix_failure(EPERM, unix_writing);
-  if (bytes.size() + message_overhead > s.send_buffer) return unix_failure(EMSGSIZE, unix_writing);
   if (s.in_flight >= s.send_buffer || is_full_for(receiver, s) || net_.one_in(16)) {
     if (to == nullptr) owe_write(s);
     return not_now(unix_writing);
@@ -370,6 +372,7 @@ io_result<void> sim_unix::send(endpoint& datagram, std::span<const std::byte> by
 io_result<unix_head> sim_unix::receive(endpoint& datagram, std::span<std::byte> into) noexcept {
   socket& s = of(datagram);
   if (s.severed) return unix_failure(ENETDOWN, unix_reading);
+  if (s.error != 0) return unix_failure(std::exchange(s.error, 0), unix_reading);
   if (s.messages.empty() || net_.one_in(16)) {
     owe_read(s);
     return not_now(unix_reading);
@@ -407,20 +410,30 @@ void sim_unix::drop_messages(socket& s) noexcept {
   }
 }
 
+// What waits for it is gone, whoever sent it.
+void sim_unix::leave_peer(socket& s) noexcept {
+  socket* left = find(s.other);
+  if (left != nullptr && left->other == s.id && !s.messages.empty()) {
+    left->error = ECONNRESET;
+    net_.raise(*left, sim_event::can_read | sim_event::can_write);
+  }
+  drop_messages(s);
+}
+
 // ---- any socket ------------------------------------------------------------------------------------------------------
 
 bool sim_unix::more_to_read(const socket& s) noexcept {
   switch (s.what) {
     case kind::listener: return !s.queue.empty() || s.stopped;
     case kind::stream: return s.unread_bytes() > 0 || s.fin_received || s.torn;
-    case kind::datagram: return !s.messages.empty();
+    case kind::datagram: return !s.messages.empty() || s.error != 0;
   }
   return false;
 }
 
-// For two that are connected to each other only the buffer of who sends counts, as in Linux.
+// For two that are connected to each other, and for one alone, only the buffer of who sends counts, as in Linux.
 bool sim_unix::is_full_for(const socket& receiver, const socket& sender) noexcept {
-  return receiver.other != sender.id && receiver.messages.size() > queue_max;
+  return &receiver != &sender && receiver.other != sender.id && receiver.messages.size() > queue_max;
 }
 
 bool sim_unix::more_to_write(const socket& s) const noexcept {
