@@ -26,6 +26,7 @@ constexpr std::uint64_t slow_latency_ns_spread = 5'000'000;
 
 constexpr std::size_t window_min = 4096;
 constexpr std::size_t window_max = 64 * 1024;
+constexpr std::size_t window_asked_max = 1 << 20;
 constexpr std::uint16_t first_free_port = 32'768;
 constexpr std::int64_t second_ns = 1'000'000'000;
 
@@ -904,8 +905,8 @@ void sim_network::arrive(socket& s, segment what) {
       return confirm(s, std::move(what));
     case segment::kind::data:
       if (answers_reset()) return;
-      if (s.unread_from == s.unread.size()) {
-        s.unread.clear();
+      if (s.unread_from >= s.unread_bytes()) {  // what is moved has been paid for by what was read
+        s.unread.erase(s.unread.begin(), s.unread.begin() + static_cast<std::ptrdiff_t>(s.unread_from));
         s.unread_from = 0;
       }
       s.unread.insert(s.unread.end(), what.bytes.begin(), what.bytes.end());
@@ -1331,7 +1332,7 @@ io_result<void> sim_network::set_option(endpoint& watched, int level, int option
     return {};
   }
   if (level != SOL_SOCKET) return {};
-  const auto window = static_cast<std::size_t>(std::clamp(value, 1, 1 << 20));
+  const auto window = std::min(static_cast<std::size_t>(std::max(value, 1)), window_asked_max);
   if (option == SO_KEEPALIVE) {
     s.keeps_alive = value != 0;
     arm(s);
@@ -1351,6 +1352,7 @@ void sim_network::check_invariants() const noexcept {
     const socket* const each = &checked;
     if (each->watch != nullptr) watched[each->site]++;
     const std::vector<sim_socket*>& pending = sites_[each->site]->pending;
+    LEVITY_ASSERT(each->unread.size() <= 2 * window_asked_max, "what has been read makes room");
     LEVITY_ASSERT((each->pending != 0) == (std::count(pending.begin(), pending.end(), each) == 1),
                   "a socket with an event is listed once");
     const socket* peer = find(each->other);

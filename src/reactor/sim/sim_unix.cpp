@@ -240,8 +240,8 @@ io_result<std::size_t> sim_unix::write(endpoint& stream, std::span<const iovec> 
   }
   const std::size_t moved = net_.draw_size(std::min(room, asked));
   socket& to = *find(s.other);
-  if (to.unread_bytes() == 0) {
-    to.unread.clear();
+  if (to.unread_from >= to.unread_bytes()) {  // what is moved has been paid for by what was read
+    to.unread.erase(to.unread.begin(), to.unread.begin() + static_cast<std::ptrdiff_t>(to.unread_from));
     to.unread_from = 0;
   }
   const std::size_t before = to.unread.size();
@@ -507,6 +507,7 @@ std::uint64_t sim_unix::check_invariants() const noexcept {
   std::uint64_t watched = 0;
   for (const auto& [id, each] : sockets_) {
     if (each->watch != nullptr) watched++;
+    LEVITY_ASSERT(each->unread.size() <= 4 * std::size_t{send_buffer_asked_max}, "what has been read makes room");
     for (const message& waiting : each->messages) in_flight[waiting.sender] += room_for_message(waiting.bytes.size());
     const socket* peer = each->what == kind::stream ? find(each->other) : nullptr;
     LEVITY_ASSERT(peer == nullptr || each->severed || peer->other == id, "the ends of a stream know each other");

@@ -124,6 +124,22 @@ TEST(sim_unix, what_is_written_is_there_without_any_time_and_within_a_bound) {
   }
 }
 
+TEST(sim_unix, a_stream_that_is_never_empty_holds_no_more_than_its_buffer) {
+  one_host w;
+  const auto pair = w.sockets().stream_pair(w.home);
+  ASSERT_TRUE(pair);
+  w.open = {pair->first, pair->second};
+  w.sockets().set_send_buffer(*pair->first, 10'000);
+  ASSERT_EQ(w.write(*pair->first, std::string(20'000, 'x')), 20'000u);
+  std::vector<std::byte> room(1'000);
+  std::size_t passed = 0;
+  while (passed < 2'000'000) {
+    const auto part = w.sockets().read(*pair->second, room);
+    if (part) passed += w.write(*pair->first, std::string(part->size, 'x'));  // asks for the invariants
+  }
+  EXPECT_EQ(w.read(*pair->second).size(), 20'000u);
+}
+
 TEST(sim_unix, a_killed_process_leaves_its_path_behind_and_nothing_else) {
   one_host w;
   ASSERT_NE(w.listen("/run/a.sock"), nullptr);
