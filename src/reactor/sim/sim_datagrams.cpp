@@ -11,6 +11,7 @@
 
 #include "levity/base/assert.hpp"
 #include "platform/socket.hpp"
+#include "reactor/sim/kernel_buffer.hpp"
 #include "reactor/sim/sim_address.hpp"
 
 namespace levity::inline v0::detail {
@@ -20,11 +21,11 @@ constexpr const char* udp_sending = "sending a datagram";
 constexpr const char* udp_receiving = "receiving a datagram";
 
 constexpr std::uint16_t first_free_udp_port = 32'768;
-constexpr std::size_t headers_bytes = 28;    // of IPv4 and UDP
-constexpr std::size_t refusal_bytes = 56;    // of ICMP, with the headers of what it is about
-constexpr std::size_t bookkeeping = 768;     // of a kernel's buffer, for each datagram
-constexpr std::size_t coalesced_max = 64;    // datagrams
-constexpr int asked_max = 212'992;           // net.core.rmem_max and wmem_max
+constexpr std::size_t headers_bytes = 28;     // of IPv4 and UDP
+constexpr std::size_t refusal_bytes = 56;     // of ICMP, with the headers of what it is about
+constexpr std::size_t buffered_headers = 44;  // of IPv4, UDP and what carries them
+constexpr std::size_t coalesced_max = 64;     // datagrams
+constexpr int asked_max = 212'992;            // net.core.rmem_max and wmem_max
 constexpr int receive_buffer_min = 2'304;
 constexpr int send_buffer_min = 4'608;
 
@@ -32,7 +33,7 @@ std::unexpected<io_error> udp_failure(int code, const char* doing) noexcept {
   return std::unexpected(io_error::from_errno(code, doing));
 }
 
-std::size_t room_for(std::size_t bytes) noexcept { return bytes + bookkeeping; }
+std::size_t room_for(std::size_t bytes) noexcept { return kernel_buffer_room(bytes, buffered_headers); }
 
 address loopback_like(const address& of) noexcept {
   if (!of.is_v6()) return address::loopback(of.port());

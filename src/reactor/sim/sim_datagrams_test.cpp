@@ -223,7 +223,7 @@ TEST(sim_datagrams, what_waits_to_get_out_over_a_narrow_link_fills_the_send_buff
   int sent = 0;
   while (w.send(*w.client, text) == io_failure::other && sent < 100) sent++;
   EXPECT_GE(sent, 5);
-  EXPECT_LE(sent, 7);  // 10,000 bytes of room, 1,740 for each
+  EXPECT_LE(sent, 6);  // 10,000 bytes of room, 2,304 for each
   EXPECT_EQ(w.send(*w.client, text), io_failure::would_block);
   w.pass(11 * ms);
   EXPECT_EQ(w.send(*w.client, text), io_failure::other) << "one is out";
@@ -239,7 +239,7 @@ TEST(sim_datagrams, what_finds_a_full_receive_buffer_is_dropped_and_counted) {
   for (int i = 0; i < 50; i++) EXPECT_EQ(w.send(*w.client, text), io_failure::other);
   w.pass(100 * ms);
   const std::size_t came = w.receive(*w.server).size();
-  EXPECT_EQ(came, 6u);  // 1,768 each, the last one while there is any room
+  EXPECT_EQ(came, 5u);  // 2,304 each, the last one while there is any room
   EXPECT_EQ(w.of_b.datagrams->dropped(*w.server), 50u - came);
   EXPECT_EQ(w.told[kind::dropped], 50u - came);
 }

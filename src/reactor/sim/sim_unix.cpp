@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/kernel_buffer.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -19,10 +20,9 @@ constexpr const char* unix_accepting = "accepting";
 
 constexpr std::size_t stream_room_min = 4096;
 constexpr std::size_t stream_room_max = std::size_t{208} * 1024;
-constexpr std::size_t datagrams_room = 212'992;   // net.core.wmem_default
-constexpr std::size_t message_bookkeeping = 768;  // of a kernel's buffer, for each datagram
-constexpr std::size_t message_overhead = 32;      // of which a kernel keeps some for itself
-constexpr int send_buffer_asked_max = 212'992;    // net.core.wmem_max
+constexpr std::size_t datagrams_room = 212'992;  // net.core.wmem_default
+constexpr std::size_t message_overhead = 32;    // of a buffer, which a kernel keeps for itself
+constexpr int send_buffer_asked_max = 212'992;  // net.core.wmem_max
 constexpr std::size_t send_buffer_least = 4'608;
 
 std::unexpected<io_error> unix_failure(int code, const char* doing) noexcept {
@@ -38,7 +38,7 @@ std::string abstract_key(const unix_address& at, bool of_datagrams) {
   return (of_datagrams ? "d" : "s") + std::string(at.name());
 }
 
-std::size_t room_for_message(std::size_t bytes) noexcept { return bytes + message_bookkeeping; }
+std::size_t room_for_message(std::size_t bytes) noexcept { return kernel_buffer_room(bytes, 0); }
 
 }  // namespace
 
