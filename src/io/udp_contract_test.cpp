@@ -375,6 +375,68 @@ TEST_P(udp_contract, a_socket_on_all_addresses_of_both_kinds_answers_a_sender_of
   });
 }
 
+TEST_P(udp_contract, a_socket_of_ipv6_at_an_address_of_ipv4_is_one_of_ipv4_but_for_how_it_writes_it) {
+  run([]() -> lv::task<> {
+    auto bound_so = lv::udp_socket::bind("[::ffff:127.0.0.1]:0");
+    EXPECT_TRUE(bound_so);
+    if (!bound_so) co_return;
+    lv::udp_socket server = std::move(*bound_so);
+    const std::uint16_t port = server.local_address().port();
+    EXPECT_EQ(server.local_address().to_string(), "[::ffff:127.0.0.1]:" + std::to_string(port));
+    EXPECT_EQ(lv::udp_socket::bind(lv::address::loopback(port)).error(), io_failure::address_in_use);
+    EXPECT_TRUE(lv::udp_socket::bind("[::1]:" + std::to_string(port)));
+    lv::udp_socket client = bound();
+    EXPECT_TRUE(co_await client.send_to("hello", lv::address::loopback(port)));
+    std::byte room[16];
+    const auto got = co_await server.receive_from(room);
+    EXPECT_TRUE(got && text_of(got->bytes) == "hello");
+    if (!got) co_return;
+    EXPECT_TRUE(co_await server.send_to("and hello", got->from));
+    EXPECT_EQ(co_await receive_text(&client), "and hello");
+    const lv::address of_v6 = lv::address::parse("[::1]:9").value();
+    EXPECT_EQ((co_await server.send_to("x", of_v6)).error().code(), EAFNOSUPPORT);
+    EXPECT_EQ(server.connect(of_v6).error().code(), EAFNOSUPPORT);
+  });
+}
+
+TEST_P(udp_contract, over_ipv6_a_datagram_may_be_a_little_longer) {
+  run([]() -> lv::task<> {
+    lv::udp_socket client = bound("[::1]:0");
+    lv::udp_socket server = bound("[::1]:0");
+    std::vector<std::byte> room(65'536);
+    const std::string most(65'527, 'x');
+    EXPECT_TRUE(co_await client.send_to(most, server.local_address()));
+    const auto got = co_await server.receive(room);
+    EXPECT_TRUE(got && got->bytes.size() == most.size());
+    EXPECT_EQ((co_await client.send_to(most + "x", server.local_address())).error(), io_failure::too_large);
+    lv::udp_socket of_both = bound("[::]:0");
+    const lv::address as_v6 = lv::address::parse("[::ffff:127.0.0.1]:9").value();
+    EXPECT_EQ((co_await of_both.send_to(most, as_v6)).error(), io_failure::too_large) << "it goes over IPv4";
+  });
+}
+
+TEST_P(udp_contract, what_is_wrong_with_a_send_is_said_before_what_an_answer_said) {
+  run([]() -> lv::task<> {
+    ends both = connected();
+    both.server.close();
+    EXPECT_TRUE(co_await both.client.send("anybody?"));
+    co_await lv::sleep(20ms);
+    const std::string much(65'508, 'x');
+    EXPECT_EQ((co_await both.client.send(much)).error(), io_failure::too_large);
+    EXPECT_EQ((co_await both.client.send_to("x", lv::address::loopback(0))).error(), io_failure::invalid);
+    EXPECT_EQ((co_await both.client.send("x")).error(), io_failure::refused) << "it is kept for the next";
+  });
+}
+
+TEST_P(udp_contract, one_connects_to_port_0_and_finds_nobody) {
+  run([]() -> lv::task<> {
+    lv::udp_socket socket = bound();
+    EXPECT_TRUE(socket.connect(lv::address::loopback(0)));
+    EXPECT_EQ(socket.peer_address(), lv::address{});
+    EXPECT_TRUE(co_await socket.send("x"));
+  });
+}
+
 TEST_P(udp_contract, what_makes_no_sense_is_refused_by_its_reason) {
   run([]() -> lv::task<> {
     lv::udp_socket socket = bound();

@@ -98,16 +98,17 @@ std::uint16_t sim_datagrams::free_port(const address& host, bool takes_v4) noexc
 io_result<endpoint*> sim_datagrams::bind(reactor& home, const address& at, bool reuse_port) noexcept {
   constexpr const char* doing_on = "binding a datagram socket to ";
   constexpr const char* doing = "binding a datagram socket";
-  if (!net_.is_own(site_, at) || !net_.has_process(site_)) {
+  const address host = unmapped(at);
+  if (!net_.is_own(site_, host) || !net_.has_process(site_)) {
     return std::unexpected(error_at(at, EADDRNOTAVAIL, doing_on, doing));
   }
-  const bool takes_v4 = at.is_v6() && is_wildcard(at);
-  address wanted = at;
+  const bool takes_v4 = at.is_v6() && (is_wildcard(at) || !host.is_v6());
+  address wanted = host;
   if (at.port() == 0) {
-    const std::uint16_t port = free_port(at, takes_v4);
+    const std::uint16_t port = free_port(host, takes_v4);
     if (port == 0) return std::unexpected(error_at(at, EADDRINUSE, doing_on, doing));
-    wanted = with_port(at, port);
-  } else if (is_taken(at, reuse_port, takes_v4)) {
+    wanted = with_port(host, port);
+  } else if (is_taken(host, reuse_port, takes_v4)) {
     return std::unexpected(error_at(at, EADDRINUSE, doing_on, doing));
   }
   auto made = std::make_unique<socket>();
@@ -125,7 +126,6 @@ io_result<endpoint*> sim_datagrams::bind(reactor& home, const address& at, bool 
 
 // Where a datagram to that address goes, as far as the socket may send there.
 io_result<address> sim_datagrams::destination(const socket& s, const address& to) const noexcept {
-  if (to.port() == 0) return udp_failure(EINVAL, udp_sending);
   if (!s.is_v6 && to.is_v6()) return udp_failure(EAFNOSUPPORT, udp_sending);
   const address there = unmapped(to);
   if (s.is_v6 && !there.is_v6() && !s.takes_v4) return udp_failure(ENETUNREACH, udp_sending);
@@ -135,6 +135,7 @@ io_result<address> sim_datagrams::destination(const socket& s, const address& to
 
 // From where it is sent.
 io_result<address> sim_datagrams::source(const socket& s, const address& to) const noexcept {
+  if (s.is_v6 && !s.local.is_v6() && to.is_v6()) return udp_failure(EAFNOSUPPORT, udp_sending);
   const bool leaves = is_broadcast(to) || !net_.is_own(site_, to);
   if (!is_wildcard(s.local)) {
     if (s.local.is_v6() != to.is_v6()) return udp_failure(ENETUNREACH, udp_sending);
@@ -174,12 +175,13 @@ io_result<void> sim_datagrams::connect(endpoint& watched, const address& peer) n
 io_result<void> sim_datagrams::send(endpoint& watched, std::span<const std::byte> bytes, const address* to) noexcept {
   socket& s = of(watched);
   if (s.severed) return udp_failure(ENETDOWN, udp_sending);
-  if (bytes.size() > bytes_max) return udp_failure(EMSGSIZE, udp_sending);
   if (to == nullptr && !s.connected) return udp_failure(EDESTADDRREQ, udp_sending);
+  if (to != nullptr && to->port() == 0) return udp_failure(EINVAL, udp_sending);
   const io_result<address> there = to != nullptr ? destination(s, *to) : io_result<address>(s.peer);
   if (!there) return std::unexpected(there.error());
   const io_result<address> from = source(s, *there);
   if (!from) return std::unexpected(from.error());
+  if (bytes.size() > (there->is_v6() ? bytes_max_v6 : bytes_max)) return udp_failure(EMSGSIZE, udp_sending);
   if (s.error != 0) return udp_failure(std::exchange(s.error, 0), udp_sending);
   if (s.leaving >= static_cast<std::size_t>(s.send_buffer)) {
     s.owes_write = true;
@@ -443,7 +445,7 @@ address sim_datagrams::local_address(const endpoint& watched) const noexcept {
 
 address sim_datagrams::peer_address(const endpoint& watched) const noexcept {
   const socket& s = of(watched);
-  if (!s.connected) return {};
+  if (!s.connected || s.peer.port() == 0) return {};
   return s.is_v6 ? mapped(s.peer) : s.peer;
 }
 

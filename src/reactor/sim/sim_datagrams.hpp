@@ -46,8 +46,9 @@ class sim_datagrams final : public simulated_datagrams {
 public:
   using number = sim_socket::number;
   using site_number = sim_socket::site_number;
-  /// What IPv4 carries.
+  /// What IPv4 carries, and IPv6.
   static constexpr std::size_t bytes_max = 65'507;
+  static constexpr std::size_t bytes_max_v6 = 65'527;
 
   sim_datagrams(sim_network& over, site_number of) noexcept : net_(over), site_(of) {}
   sim_datagrams(const sim_datagrams&) = delete;
@@ -83,9 +84,9 @@ private:
   };
 
   struct socket final : sim_socket {
-    address local;  // of IPv4 where it is connected to such a peer, whatever the socket is
+    address local;  // of IPv4 where it is bound to such an address or connected to such a peer, whatever the socket is
     bool is_v6 = false;
-    bool takes_v4 = false;  // on [::]
+    bool takes_v4 = false;  // of IPv6: on [::], or at an address of IPv4
     bool reuse_port = false;
     bool connected = false;
     bool broadcasts = false;

@@ -21,8 +21,8 @@ constexpr const char* unix_accepting = "accepting";
 constexpr std::size_t stream_room_min = 4096;
 constexpr std::size_t stream_room_max = std::size_t{208} * 1024;
 constexpr std::size_t datagrams_room = 212'992;  // net.core.wmem_default
-constexpr std::size_t message_overhead = 32;    // of a buffer, which a kernel keeps for itself
-constexpr int send_buffer_asked_max = 212'992;  // net.core.wmem_max
+constexpr std::size_t message_overhead = 32;     // of a buffer, which a kernel keeps for itself
+constexpr int send_buffer_asked_max = 212'992;   // net.core.wmem_max
 constexpr std::size_t send_buffer_least = 4'608;
 
 std::unexpected<io_error> unix_failure(int code, const char* doing) noexcept {
