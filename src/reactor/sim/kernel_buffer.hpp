@@ -1,7 +1,7 @@
 #pragma once
 
-// kernel_buffer: how much of a socket's buffer Linux reckons for a datagram. Not its bytes: the memory that they lie in, which comes
-// in powers of two, and what describes it. So a buffer of 208 KiB takes 93 datagrams of 1000 bytes, and 49 of 2000.
+// kernel_buffer: how much of a socket's buffer Linux reckons for a datagram. Not its bytes: the memory that they lie in, which
+// comes in powers of two, and what describes it. So a buffer of 208 KiB takes 93 datagrams of 1000 bytes, and 49 of 2000.
 
 #include <bit>
 #include <cstddef>

@@ -118,7 +118,8 @@ io_result<endpoint*> sim_datagrams::bind(reactor& home, const address& at, bool 
   made->is_v6 = at.is_v6();
   made->takes_v4 = takes_v4;
   made->reuse_port = reuse_port;
-  net_.trace(std::uint64_t{made->id} << 16 | wanted.port());
+  net_.trace(std::uint64_t{made->id} << 1 | (made->is_v6 ? 1 : 0));
+  net_.trace(mark_of(wanted));
   socket& result = *made;
   sockets_.emplace(result.id, std::move(made));
   return net_.watch(result, home);

@@ -411,6 +411,23 @@ TEST(sim_datagrams, the_same_seed_is_the_same_run_and_a_byte_more_is_another) {
   }
 }
 
+TEST(sim_datagrams, when_one_is_due_and_where_a_socket_is_bound_are_in_the_sum) {
+  std::set<std::uint64_t> all;
+  for (const std::int64_t latency_ns : {10 * ms, 20 * ms}) {
+    two_hosts w;
+    w.there().latency_ns = latency_ns;
+    EXPECT_EQ(w.send(*w.client, "x"), io_failure::other);
+    all.insert(w.net.trace_hash());
+  }
+  EXPECT_EQ(all.size(), 2u);
+  for (const char* where : {"0.0.0.0:7001", "10.0.0.2:7001", "127.0.0.1:7001", "[::]:7001"}) {
+    two_hosts w;
+    EXPECT_NE(w.bind(w.of_b, where), nullptr);
+    all.insert(w.net.trace_hash());
+  }
+  EXPECT_EQ(all.size(), 6u);
+}
+
 TEST(sim_datagrams, a_process_that_is_gone_leaves_no_trace_and_draws_nothing) {
   std::set<std::uint64_t> hashes;
   for (const int last_words : {0, 1, 7}) {
