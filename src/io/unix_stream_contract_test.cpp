@@ -451,6 +451,12 @@ TEST_P(unix_contract, what_one_sends_to_itself_is_bounded_by_its_own_buffer_only
       if (!sent) co_return;
     }
     for (int i = 0; i < 50; i++) EXPECT_EQ(co_await receive_text(&alone), std::to_string(i));
+
+    auto other = lv::unix_datagram::bind(at + "2").value();
+    EXPECT_TRUE(alone.connect(alone.local_address()));
+    EXPECT_TRUE(co_await alone.send("unread"));
+    EXPECT_TRUE(alone.connect(other.local_address()));
+    EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&alone)), "timed out") << "it is gone, and nobody is told";
   }, path());
 }
 

@@ -413,7 +413,7 @@ void sim_unix::drop_messages(socket& s) noexcept {
 // What waits for it is gone, whoever sent it.
 void sim_unix::leave_peer(socket& s) noexcept {
   socket* left = find(s.other);
-  if (left != nullptr && left->other == s.id && !s.messages.empty()) {
+  if (left != nullptr && left != &s && left->other == s.id && !s.messages.empty()) {
     left->error = ECONNRESET;
     net_.raise(*left, sim_event::can_read | sim_event::can_write);
   }
