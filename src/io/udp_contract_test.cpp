@@ -428,12 +428,61 @@ TEST_P(udp_contract, what_is_wrong_with_a_send_is_said_before_what_an_answer_sai
   });
 }
 
-TEST_P(udp_contract, one_connects_to_port_0_and_finds_nobody) {
+TEST_P(udp_contract, what_is_sent_to_no_address_comes_to_ones_own) {
+  run([]() -> lv::task<> {
+    lv::udp_socket from = bound("127.0.0.2:0");
+    lv::udp_socket of_any = bound(":0");
+    lv::udp_socket receiver = bound("127.0.0.2:0");
+    const std::uint16_t port = receiver.local_address().port();
+    lv::udp_socket at_loopback = bound("127.0.0.1:" + std::to_string(port));
+    const lv::address nowhere = lv::address::parse("0.0.0.0:" + std::to_string(port)).value();
+    EXPECT_TRUE(co_await from.send_to("to me", nowhere));
+    EXPECT_EQ(co_await receive_text(&receiver), "to me");
+    EXPECT_TRUE(co_await of_any.send_to("to loopback", nowhere));
+    EXPECT_EQ(co_await receive_text(&at_loopback), "to loopback");
+    EXPECT_TRUE(from.connect(nowhere));
+    EXPECT_EQ(from.peer_address(), receiver.local_address());
+  });
+}
+
+TEST_P(udp_contract, a_socket_on_all_addresses_that_has_a_peer_is_at_one_of_them_only) {
+  run([]() -> lv::task<> {
+    for (const char* at : {":0", "[::]:0"}) {
+      lv::udp_socket socket = bound(at);
+      const std::string port = std::to_string(socket.local_address().port());
+      EXPECT_EQ(lv::udp_socket::bind("127.0.0.2:" + port).error(), io_failure::address_in_use);
+      EXPECT_TRUE(socket.connect(at[0] == ':' ? "127.0.0.1:9" : "[::1]:9"));
+      EXPECT_TRUE(lv::udp_socket::bind("127.0.0.2:" + port));
+      EXPECT_EQ(lv::udp_socket::bind(":" + port).error(), io_failure::address_in_use);
+    }
+    co_return;
+  });
+}
+
+TEST_P(udp_contract, a_socket_of_ipv6_at_one_address_knows_none_of_ipv4) {
+  run([]() -> lv::task<> {
+    lv::udp_socket socket = bound("[::1]:0");
+    const lv::address as_v6 = lv::address::parse("[::ffff:127.0.0.1]:9").value();
+    EXPECT_EQ((co_await socket.send_to("x", lv::address::loopback(9))).error().code(), ENETUNREACH);
+    EXPECT_EQ((co_await socket.send_to("x", as_v6)).error().code(), ENETUNREACH);
+    EXPECT_EQ(socket.connect(as_v6).error().code(), ENETUNREACH);
+    EXPECT_EQ(socket.connect(lv::address::loopback(9)).error().code(), EAFNOSUPPORT);
+  });
+}
+
+TEST_P(udp_contract, who_connects_to_port_0_finds_nobody_and_hears_all_of_that_host) {
   run([]() -> lv::task<> {
     lv::udp_socket socket = bound();
     EXPECT_TRUE(socket.connect(lv::address::loopback(0)));
     EXPECT_EQ(socket.peer_address(), lv::address{});
     EXPECT_TRUE(co_await socket.send("x"));
+    lv::udp_socket other = bound("127.0.0.1:0");
+    lv::udp_socket stranger = bound("127.0.0.2:0");
+    co_await lv::sleep(20ms);
+    EXPECT_EQ(co_await receive_text(&socket), "connection refused");
+    EXPECT_TRUE(co_await stranger.send_to("from elsewhere", socket.local_address()));
+    EXPECT_TRUE(co_await other.send_to("from there", socket.local_address()));
+    EXPECT_EQ(co_await receive_text(&socket), "from there");
   });
 }
 

@@ -81,7 +81,7 @@ bool sim_datagrams::is_taken(const address& wanted, bool reuse_port, bool takes_
     const bool is_same_family = other.local.is_v6() == wanted.is_v6();
     if (!is_same_family && !(wanted.is_v6() ? takes_v4 : other.takes_v4)) return false;
     if (reuse_port && other.reuse_port) return false;
-    return !is_same_family || is_wildcard(wanted) || is_wildcard(other.local) || same_host(wanted, other.local);
+    return is_wildcard(wanted) || is_wildcard(other.local) || same_host(wanted, other.local);
   });
 }
 
@@ -126,12 +126,17 @@ io_result<endpoint*> sim_datagrams::bind(reactor& home, const address& at, bool 
 }
 
 // Where a datagram to that address goes, as far as the socket may send there.
-io_result<address> sim_datagrams::destination(const socket& s, const address& to) const noexcept {
+io_result<address> sim_datagrams::destination(const socket& s, const address& to, bool connects) const noexcept {
   if (!s.is_v6 && to.is_v6()) return udp_failure(EAFNOSUPPORT, udp_sending);
   const address there = unmapped(to);
   if (s.is_v6 && !there.is_v6() && !s.takes_v4) return udp_failure(ENETUNREACH, udp_sending);
+  if (to.port() == 0 && !connects) return udp_failure(EINVAL, udp_sending);
   if (is_broadcast(there) && !s.broadcasts) return udp_failure(EACCES, udp_sending);
-  return is_wildcard(there) ? loopback_like(there) : there;
+  if (!is_wildcard(there)) return there;
+  if (there.is_v6()) return s.local.is_v6() ? loopback_like(there) : address::loopback(there.port());
+  // 0.0.0.0 is the own address of who has one.
+  const bool has_own = !s.local.is_v6() && !is_wildcard(s.local);
+  return has_own ? with_port(s.local, there.port()) : loopback_like(there);
 }
 
 // From where it is sent.
@@ -160,7 +165,8 @@ io_result<void> sim_datagrams::connect(endpoint& watched, const address& peer) n
   constexpr const char* doing = "connecting a datagram socket";
   socket& s = of(watched);
   if (s.severed) return udp_failure(ENETDOWN, doing);
-  const io_result<address> to = destination(s, peer);
+  if (s.is_v6 && !s.takes_v4 && !peer.is_v6()) return udp_failure(EAFNOSUPPORT, doing);
+  const io_result<address> to = destination(s, peer, true);
   if (!to) return std::unexpected(to.error().during(doing));
   const io_result<address> from = source(s, *to);
   if (!from) return std::unexpected(from.error().during(doing));
@@ -177,8 +183,7 @@ io_result<void> sim_datagrams::send(endpoint& watched, std::span<const std::byte
   socket& s = of(watched);
   if (s.severed) return udp_failure(ENETDOWN, udp_sending);
   if (to == nullptr && !s.connected) return udp_failure(EDESTADDRREQ, udp_sending);
-  if (to != nullptr && to->port() == 0) return udp_failure(EINVAL, udp_sending);
-  const io_result<address> there = to != nullptr ? destination(s, *to) : io_result<address>(s.peer);
+  const io_result<address> there = to != nullptr ? destination(s, *to, false) : io_result<address>(s.peer);
   if (!there) return std::unexpected(there.error());
   const io_result<address> from = source(s, *there);
   if (!from) return std::unexpected(from.error());
@@ -249,6 +254,16 @@ void sim_datagrams::take_in(std::int64_t at_ns, flight what) {
   net_.push_datagram(at_ns, site_, next_flight_++);
 }
 
+namespace {
+
+// Who is connected to port 0 of a host hears all of it.
+template <class Socket>
+bool hears(const Socket& s, const address& from) noexcept {
+  return !s.connected || s.peer == from || (s.peer.port() == 0 && same_host(s.peer, from));
+}
+
+}  // namespace
+
 void sim_datagrams::arrive(number flight_number) noexcept {
   auto taken = flights_.extract(flight_number);
   LEVITY_ASSERT(!taken.empty(), "what is due is on its way");
@@ -259,7 +274,7 @@ void sim_datagrams::arrive(number flight_number) noexcept {
       if (net_.has_power(site_)) land(what);
       return;
     case flight::kind::refused:
-      if (sender == nullptr || sender->severed || !sender->connected || sender->peer != what.to) return;
+      if (sender == nullptr || sender->severed || !sender->connected || !hears(*sender, what.to)) return;
       net_.trace(sender->id);
       sender->error = ECONNREFUSED;
       record(sim_happening::kind::nobody, what.from_site, what.to, 0);
@@ -280,7 +295,7 @@ namespace {
 // How well it suits; 0: not at all.
 template <class Socket, class Flight>
 unsigned fitness(const Socket& s, const Flight& what) noexcept {
-  if (s.severed || s.local.port() != what.to.port() || (s.connected && s.peer != what.from)) return 0;
+  if (s.severed || s.local.port() != what.to.port() || !hears(s, what.from)) return 0;
   const bool is_same_family = s.local.is_v6() == what.to.is_v6();
   if (!is_same_family && (what.to.is_v6() || !s.takes_v4)) return 0;
   const bool is_at_all = is_wildcard(s.local);

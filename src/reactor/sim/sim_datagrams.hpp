@@ -121,7 +121,7 @@ private:
   [[nodiscard]] socket& of(const endpoint& watched) const noexcept;
   [[nodiscard]] bool is_taken(const address& wanted, bool reuse_port, bool takes_v4) const noexcept;
   [[nodiscard]] std::uint16_t free_port(const address& host, bool takes_v4) noexcept;
-  [[nodiscard]] io_result<address> destination(const socket& s, const address& to) const noexcept;
+  [[nodiscard]] io_result<address> destination(const socket& s, const address& to, bool connects) const noexcept;
   [[nodiscard]] io_result<address> source(const socket& s, const address& to) const noexcept;
   void launch(socket& s, site_number there, const address& from, const address& to, std::span<const std::byte> bytes);
   void charge(socket& s, site_number there, std::size_t size);
