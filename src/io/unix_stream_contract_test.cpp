@@ -248,6 +248,22 @@ TEST_P(unix_contract, a_connect_waits_for_room_in_the_backlog) {
   }, path());
 }
 
+TEST_P(unix_contract, without_a_backlog_one_may_wait) {
+  for (const int backlog : {0, -1}) {
+    run([](std::string at, int waits) -> lv::task<> {
+      auto listener = lv::unix_listener::bind(at, {.backlog = waits}).value();
+      auto client = co_await lv::unix_stream::connect(at);
+      EXPECT_TRUE(client);
+      const auto late = [](std::string to) -> lv::task<io_failure> {
+        const auto second = co_await lv::unix_stream::connect(to);
+        co_return second ? io_failure::other : second.error().failure();
+      };
+      EXPECT_EQ(co_await lv::with_deadline(5ms, late(at)), io_failure::timed_out);
+      EXPECT_TRUE(client && co_await listener.accept());
+    }, path(), backlog);
+  }
+}
+
 TEST_P(unix_contract, one_that_was_stopped_refuses_new_connections_and_gives_out_those_that_wait) {
   run([](std::vector<std::string> names) -> lv::task<> {
     for (const std::string& each : names) {

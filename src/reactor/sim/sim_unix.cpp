@@ -23,6 +23,7 @@ constexpr std::size_t stream_room_max = std::size_t{208} * 1024;
 constexpr std::size_t datagrams_room = 212'992;  // net.core.wmem_default
 constexpr std::size_t message_overhead = 32;     // of a buffer, which a kernel keeps for itself
 constexpr int send_buffer_asked_max = 212'992;   // net.core.wmem_max
+constexpr int backlog_max = 4'096;  // net.core.somaxconn
 constexpr std::size_t send_buffer_least = 4'608;
 
 std::unexpected<io_error> unix_failure(int code, const char* doing) noexcept {
@@ -180,7 +181,7 @@ io_result<endpoint*> sim_unix::listen(reactor& home, const unix_bind_request& re
     sockets_.erase(made.id);
     return std::unexpected(bound.error());
   }
-  made.backlog = static_cast<std::size_t>(std::max(request.backlog, 0));
+  made.backlog = static_cast<std::size_t>(std::clamp(request.backlog, 0, backlog_max));
   return net_.watch(made, home);
 }
 

@@ -140,6 +140,21 @@ TEST(sim_unix, a_stream_that_is_never_empty_holds_no_more_than_its_buffer) {
   EXPECT_EQ(w.read(*pair->second).size(), 20'000u);
 }
 
+TEST(sim_unix, a_backlog_is_bounded_as_a_kernel_bounds_it) {
+  one_host w;
+  endpoint* listener = w.keep(w.sockets().listen(w.home, {named("@a"), 1'000'000, -1, false}));
+  ASSERT_NE(listener, nullptr);
+  std::vector<endpoint*> clients;
+  for (int i = 0; i < 4'097; i++) {
+    const auto client = w.sockets().connect_stream(w.home, named("@a"));
+    ASSERT_TRUE(client);
+    clients.push_back(*client);
+  }
+  EXPECT_EQ(w.connect("@a"), nullptr);
+  EXPECT_EQ(w.last, io_failure::would_block);
+  for (endpoint* each : clients) w.sockets().close(*each);
+}
+
 TEST(sim_unix, a_killed_process_leaves_its_path_behind_and_nothing_else) {
   one_host w;
   ASSERT_NE(w.listen("/run/a.sock"), nullptr);
