@@ -397,12 +397,11 @@ io_result<datagram_head> sim_datagrams::receive(endpoint& watched, std::span<std
 
 // ---- batches ---------------------------------------------------------------------------------------------------------
 
-// What an answer has to say to this socket stays for the next call, as with a kernel.
+// A batch takes no time: what an answer has to say is there before it, and fails the first row, or comes after it.
 io_result<std::size_t> sim_datagrams::send(endpoint& watched, const datagram_rows& rows, std::size_t first,
                                            std::size_t end) noexcept {
   const std::size_t most = std::min(end - first, datagram_rows::call_max);
   for (std::size_t done = 0; done < most; done++) {
-    if (done > 0 && of(watched).error != 0) return done;
     const std::optional<address> to = rows.receiver(first + done);
     const io_result<void> sent = send(watched, rows.bytes(first + done), to ? &*to : nullptr);
     if (sent) continue;
@@ -415,7 +414,6 @@ io_result<std::size_t> sim_datagrams::send(endpoint& watched, const datagram_row
 io_result<std::size_t> sim_datagrams::receive(endpoint& watched, datagram_rows& rows, std::size_t end) noexcept {
   const std::size_t most = std::min(end, datagram_rows::call_max);
   for (std::size_t done = 0; done < most; done++) {
-    if (done > 0 && of(watched).error != 0) return done;
     const io_result<datagram_head> got = receive(watched, rows.bytes(done));
     if (got) {
       rows.set_head(done, *got);

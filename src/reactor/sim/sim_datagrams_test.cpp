@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reactor/sim/sim_reactor.hpp"
@@ -231,6 +232,54 @@ TEST(sim_datagrams, what_waits_to_get_out_over_a_narrow_link_fills_the_send_buff
   EXPECT_EQ(w.receive(*w.server).size(), static_cast<std::size_t>(sent) + 1);
 }
 
+TEST(sim_datagrams, who_waits_for_room_in_the_send_buffer_is_told_when_one_is_out_or_the_buffer_larger) {
+  for (const bool grows : {false, true}) {
+    two_hosts w;
+    w.there().bytes_per_second = 100'000;
+    w.of_a.datagrams->set_option(*w.client, SOL_SOCKET, SO_SNDBUF, 5'000);
+    const std::string text(972, 'x');
+    w.client->writing.clear();
+    while (w.send(*w.client, text) == io_failure::other) {
+    }
+    w.pass(1 * ms);
+    EXPECT_TRUE(w.client->writing.is_drained());
+    if (grows) w.of_a.datagrams->set_option(*w.client, SOL_SOCKET, SO_SNDBUF, 50'000);
+    w.pass(grows ? 1 * ms : 20 * ms);
+    EXPECT_FALSE(w.client->writing.is_drained());
+    EXPECT_EQ(w.send(*w.client, text), io_failure::other);
+  }
+}
+
+TEST(sim_datagrams, those_that_are_received_at_once_are_of_one_sender_and_no_more_than_fit_into_one) {
+  two_hosts w;
+  w.of_b.datagrams->set_coalescing(*w.server, true);
+  endpoint* second = w.bind(w.of_a, "10.0.0.1:0");
+  for (int i = 0; i < 10; i++) {
+    for (const auto& [sender, letter] : {std::pair(w.client, 'a'), std::pair(second, 'b')}) {
+      EXPECT_EQ(w.send(*sender, std::string(10, letter)), io_failure::other);
+      EXPECT_EQ(w.send(*sender, std::string(10, letter)), io_failure::other);
+    }
+  }
+  w.pass(10 * ms);
+  std::size_t longest = 0;
+  for (const std::string& each : w.receive(*w.server)) {
+    EXPECT_EQ(each.find_first_not_of(each[0]), std::string::npos) << each;
+    longest = std::max(longest, each.size());
+  }
+  EXPECT_EQ(longest, 20u);
+
+  std::vector<std::byte> room(100'000);
+  for (int round = 0; round < 200; round++) {
+    for (int i = 0; i < 5; i++) EXPECT_EQ(w.send(*w.client, std::string(16'000, 'x')), io_failure::other);
+    w.pass(10 * ms);
+    for (int i = 0; i < patience; i++) {
+      if (const auto got = w.of_b.datagrams->receive(*w.server, room)) {
+        EXPECT_LE(got->size, 64'000u);
+      }
+    }
+  }
+}
+
 TEST(sim_datagrams, what_finds_a_full_receive_buffer_is_dropped_and_counted) {
   two_hosts w;
   w.of_b.datagrams->set_option(*w.server, SOL_SOCKET, SO_RCVBUF, 5'000);
@@ -362,6 +411,9 @@ TEST(sim_datagrams, an_address_is_ones_own_free_and_of_the_right_kind) {
   endpoint* local = w.bind(w.of_a, "127.0.0.1:0");
   EXPECT_EQ(w.send(*local, "from nowhere"), io_failure::invalid);
   EXPECT_EQ(w.send(*w.client, "x", "10.0.0.2:0"), io_failure::invalid);
+  endpoint* of_both = w.bind(w.of_a, "[::]:0");
+  EXPECT_EQ(w.send(*of_both, "x", "[fd00::2]:7000"), io_failure::unreachable) << "the host has no address of IPv6";
+  EXPECT_EQ(w.send(*of_both, "x", "[::ffff:10.0.0.2]:7000"), io_failure::other);
   EXPECT_EQ(w.send(*w.client, std::string(65'508, 'x')), io_failure::too_large);
 }
 
@@ -426,6 +478,10 @@ TEST(sim_datagrams, when_one_is_due_and_where_a_socket_is_bound_are_in_the_sum) 
     all.insert(w.net.trace_hash());
   }
   EXPECT_EQ(all.size(), 6u);
+  two_hosts w;
+  const std::uint64_t open_hash = w.net.trace_hash();
+  w.close(w.server);
+  EXPECT_NE(w.net.trace_hash(), open_hash) << "and that it is closed";
 }
 
 TEST(sim_datagrams, a_process_that_is_gone_leaves_no_trace_and_draws_nothing) {
