@@ -87,7 +87,7 @@ io_result<unix_datagram> unix_datagram::bind(const unix_address& at, const unix_
   io_result<unix_datagram> made = unnamed();
   if (!made) return made;
   const int mode = options.mode ? static_cast<int>(*options.mode) : -1;
-  const unix_bind_request request{at, 0, mode, options.replace_stale};
+  const unix_bind_request request{at, -1, mode, options.replace_stale};
   if (simulated_unix* by = carrier_of(made->socket_)) {
     if (const io_result<void> bound = by->bind(*made->socket_, request); !bound) return std::unexpected(bound.error());
     return made;

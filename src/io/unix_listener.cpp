@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "io/accepting.hpp"
 #include "io/address_text.hpp"
 #include "io/event_wait.hpp"
@@ -60,7 +62,7 @@ io_result<unix_listener> unix_listener::bind(const unix_address& at, const unix_
   constexpr const char* doing = "listening at a Unix socket";
   if (at.is_empty()) return std::unexpected(io_error{io_failure::invalid, 0, doing});
   const int mode = options.bind.mode ? static_cast<int>(*options.bind.mode) : -1;
-  const unix_bind_request request{at, options.backlog, mode, options.bind.replace_stale};
+  const unix_bind_request request{at, std::max(options.backlog, 0), mode, options.bind.replace_stale};
   unix_listener listener;
   executor* here = current_run().exec;
   reactor* const home = here != nullptr ? &here->home_reactor() : host_network();

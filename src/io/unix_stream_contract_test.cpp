@@ -248,6 +248,22 @@ TEST_P(unix_contract, a_connect_waits_for_room_in_the_backlog) {
   }, path());
 }
 
+TEST_P(unix_contract, without_a_backlog_one_may_wait) {
+  for (const int backlog : {0, -1}) {
+    run([](std::string at, int waits) -> lv::task<> {
+      auto listener = lv::unix_listener::bind(at, {.backlog = waits}).value();
+      auto client = co_await lv::unix_stream::connect(at);
+      EXPECT_TRUE(client);
+      const auto late = [](std::string to) -> lv::task<io_failure> {
+        const auto second = co_await lv::unix_stream::connect(to);
+        co_return second ? io_failure::other : second.error().failure();
+      };
+      EXPECT_EQ(co_await lv::with_deadline(5ms, late(at)), io_failure::timed_out);
+      EXPECT_TRUE(client && co_await listener.accept());
+    }, path(), backlog);
+  }
+}
+
 TEST_P(unix_contract, one_that_was_stopped_refuses_new_connections_and_gives_out_those_that_wait) {
   run([](std::vector<std::string> names) -> lv::task<> {
     for (const std::string& each : names) {
@@ -377,6 +393,114 @@ TEST_P(unix_contract, a_receiver_that_is_gone_is_refused_and_who_hears_one_peer_
     EXPECT_EQ(co_await receive_text(&server), "it is me");
     const std::string much(1 << 20, 'x');
     EXPECT_EQ((co_await friendly.send_to(much, server.local_address())).error(), io_failure::too_large);
+  }, path());
+}
+
+TEST_P(unix_contract, who_finds_its_peer_closed_by_a_send_has_lost_what_that_one_had_sent) {
+  run([](std::string at) -> lv::task<> {
+    for (const bool sends : {false, true}) {
+      auto ends = lv::unix_datagram::pair().value();
+      EXPECT_TRUE(co_await ends.second.send("last words"));
+      ends.second.close();
+      if (sends) {
+        EXPECT_EQ((co_await ends.first.send("x")).error(), io_failure::refused);
+      }
+      EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&ends.first)), sends ? "timed out" : "last words");
+    }
+    auto server = lv::unix_datagram::bind(at).value();
+    auto peer = lv::unix_datagram::bind(at + "2").value();
+    auto third = lv::unix_datagram::unnamed().value();
+    EXPECT_TRUE(co_await third.send_to("of a third one", server.local_address()));
+    EXPECT_TRUE(server.connect(peer.local_address()));
+    peer.close();
+    EXPECT_EQ((co_await server.send("x")).error(), io_failure::refused);
+    EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&server)), "timed out") << "and what others had";
+  }, path());
+}
+
+TEST_P(unix_contract, who_is_left_for_another_with_something_unread_is_told_once) {
+  run([](std::string at) -> lv::task<> {
+    auto fickle = lv::unix_datagram::bind(at).value();
+    auto left = lv::unix_datagram::bind(at + "2").value();
+    auto next = lv::unix_datagram::bind(at + "3").value();
+    const auto meet = [&] {
+      EXPECT_TRUE(fickle.connect(left.local_address()));
+      EXPECT_TRUE(left.connect(fickle.local_address()));
+    };
+    meet();
+    EXPECT_TRUE(fickle.connect(next.local_address()));
+    EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&left)), "timed out") << "there was nothing unread";
+
+    meet();
+    EXPECT_TRUE(co_await left.send("unread"));
+    EXPECT_TRUE(fickle.connect(next.local_address()));
+    EXPECT_EQ(co_await receive_text(&left), "connection reset");
+    EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&left)), "timed out") << "it is told once";
+    EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&fickle)), "timed out") << "what was unread is gone";
+
+    meet();
+    EXPECT_TRUE(co_await left.send("unread"));
+    const auto waits = [](lv::unix_datagram* from) -> lv::task<> {
+      const std::string told = co_await receive_text(from);
+      EXPECT_EQ(told, "connection reset");
+    };
+    lv::scope waiting;
+    waiting.spawn(waits, &left);
+    co_await lv::sleep(2ms);
+    EXPECT_TRUE(fickle.connect(next.local_address()));
+    co_await waiting.join();
+
+    meet();
+    EXPECT_TRUE(co_await left.send("unread"));
+    EXPECT_TRUE(fickle.connect(next.local_address()));
+    EXPECT_EQ((co_await left.send("x")).error(), io_failure::reset) << "a send is told as well";
+    EXPECT_EQ((co_await left.send("x")).error(), io_failure::permission) << "who hears another one";
+  }, path());
+}
+
+TEST_P(unix_contract, what_one_sends_to_itself_is_bounded_by_its_own_buffer_only) {
+  run([](std::string at) -> lv::task<> {
+    auto alone = lv::unix_datagram::bind(at).value();
+    for (int i = 0; i < 50; i++) {
+      const auto sent = co_await lv::with_deadline(1s, alone.send_to(std::to_string(i), alone.local_address()));
+      EXPECT_TRUE(sent);
+      if (!sent) co_return;
+    }
+    for (int i = 0; i < 50; i++) EXPECT_EQ(co_await receive_text(&alone), std::to_string(i));
+
+    auto other = lv::unix_datagram::bind(at + "2").value();
+    EXPECT_TRUE(alone.connect(alone.local_address()));
+    EXPECT_TRUE(co_await alone.send("unread"));
+    EXPECT_TRUE(alone.connect(other.local_address()));
+    EXPECT_EQ(co_await lv::with_deadline(20ms, receive_text(&alone)), "timed out") << "it is gone, and nobody is told";
+  }, path());
+}
+
+// Linux reckons memory, not bytes. Kernels differ by a few: 6.18 takes 49.
+TEST_P(unix_contract, a_send_buffer_takes_as_many_datagrams_as_have_memory_in_it) {
+  run([]() -> lv::task<> {
+    auto ends = lv::unix_datagram::pair().value();
+    EXPECT_TRUE(ends.first.set_send_buffer(106'496));
+    const std::string text(2'000, 'x');
+    int sent = 0;
+    while (sent < 200 && co_await lv::with_deadline(5ms, [](lv::unix_datagram* from, std::string_view what) -> lv::task<bool> {
+      co_return bool(co_await from->send(what));
+    }(&ends.first, text))) {
+      sent++;
+    }
+    EXPECT_GT(sent, 40);
+    EXPECT_LT(sent, 56);
+  });
+}
+
+TEST_P(unix_contract, a_datagram_that_is_too_long_is_so_whoever_it_is_for) {
+  run([](std::string at) -> lv::task<> {
+    const std::string much(1 << 20, 'x');
+    auto ends = lv::unix_datagram::pair().value();
+    ends.second.close();
+    EXPECT_EQ((co_await ends.first.send(much)).error(), io_failure::too_large);
+    EXPECT_EQ((co_await ends.first.send("x")).error(), io_failure::refused);
+    EXPECT_EQ((co_await ends.first.send_to(much, lv::unix_address::parse(at).value())).error(), io_failure::too_large);
   }, path());
 }
 

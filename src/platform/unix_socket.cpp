@@ -135,7 +135,7 @@ io_result<socket_file> bind_and_listen(int fd, const unix_bind_request& request)
       code = errno;
     }
   }
-  if (code == 0 && request.backlog > 0 && kernel::listen(fd, request.backlog) != 0) code = errno;
+  if (code == 0 && request.backlog >= 0 && kernel::listen(fd, request.backlog) != 0) code = errno;
   if (code == 0) return made;
   remove_socket_file(request.at, made);
   return failed(code);

@@ -33,7 +33,7 @@ struct socket_file {
 
 struct unix_bind_request {
   unix_address at;
-  int backlog = 0;   // 0: does not listen
+  int backlog = -1;  // below 0: does not listen
   int mode = -1;     // permissions of the file; -1: what the umask leaves
   bool replace_stale = false;
 };

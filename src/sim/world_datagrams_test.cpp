@@ -183,7 +183,7 @@ TEST(world_datagrams, a_paused_host_takes_in_what_it_has_room_for) {
     w.server.resume();
     int answers = 0;
     while (co_await with_deadline(100ms, receive_text(&mine)) == text) answers++;
-    EXPECT_EQ(answers, 212'992 / 1'768 + 1);  // the usual buffer, and the datagram that finds the last of its room
+    EXPECT_EQ(answers, 212'992 / 2'304 + 1);  // the usual buffer, and the datagram that finds the last of its room
   });
 }
 

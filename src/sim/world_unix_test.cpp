@@ -141,4 +141,58 @@ TEST(world_unix, a_program_speaks_with_itself_and_the_name_is_a_file_of_its_host
   EXPECT_FALSE(server.read_file(name));
 }
 
+// As a kernel does: by its number, whatever lies at the path by then.
+TEST(world_unix, who_closes_removes_the_file_that_he_made_and_no_other) {
+  world in(4);
+  host& server = in.add_host("server", "10.0.0.1");
+  server.start([] {
+    return run([]() -> task<int> {
+      (void)co_await make_directory("/run");
+      auto first = unix_listener::bind(name);
+      const auto removed = co_await remove_file(name);
+      auto second = unix_listener::bind(name);
+      if (!first || !removed || !second) co_return 1;
+      first->close();
+      if (!co_await unix_stream::connect(name)) co_return 2;
+      second->close();
+      const auto gone = co_await unix_stream::connect(name);
+      co_return !gone && gone.error() == io_failure::not_found ? 0 : 3;
+    });
+  });
+  in.play([&]() -> task<> { EXPECT_EQ(co_await server.ended(), 0); });
+}
+
+TEST(world_unix, a_link_leads_to_a_socket_and_is_never_a_stale_one) {
+  world in(5);
+  host& server = in.add_host("server", "10.0.0.1");
+  server.start([] {
+    return run([]() -> task<int> {
+      constexpr const char* link = "/run/link.sock";
+      (void)co_await make_directory("/run");
+      (void)co_await make_symlink("a.sock", link);
+      auto listener = unix_listener::bind(name, {.bind = {.replace_stale = true}});
+      if (!listener) co_return 3;
+      if (!co_await unix_stream::connect(link)) co_return 1;
+      co_await sleep(1h);
+      co_return 2;
+    });
+  });
+  in.play([&]() -> task<> {
+    co_await sleep(1s);
+    EXPECT_TRUE(server.is_running());
+    server.kill();
+    server.start([] {
+      return run([]() -> task<int> {
+        constexpr const char* link = "/run/link.sock";
+        const auto dead = co_await unix_stream::connect(link);
+        if (dead || dead.error() != io_failure::refused) co_return 1;
+        const auto replaced = unix_listener::bind(link, {.bind = {.replace_stale = true}});
+        if (replaced || replaced.error() != io_failure::address_in_use) co_return 2;
+        co_return unix_listener::bind(name, {.bind = {.replace_stale = true}}) ? 0 : 3;
+      });
+    });
+    EXPECT_EQ(co_await server.ended(), 0);
+  });
+}
+
 }  // namespace levity::sim

@@ -66,8 +66,8 @@ public:
   class receive_awaiter;
   class receive_batch_awaiter;
 
-  /// Sends one datagram to the peer of a connected socket. At most 65,507 bytes, else too_large; none is a datagram too. Waits
-  /// only while the socket's send buffer is full. The bytes must live until it has returned.
+  /// Sends one datagram to the peer of a connected socket. At most 65,507 bytes (65,527 over IPv6), else too_large; none is a
+  /// datagram too. Waits only while the socket's send buffer is full. The bytes must live until it has returned.
   [[nodiscard("co_await the send")]] send_awaiter send(byte_view bytes) noexcept;
   [[nodiscard("co_await the send")]] send_awaiter send(std::string_view text) noexcept;
   /// The same to anybody.

@@ -57,15 +57,16 @@ public:
   static io_result<unix_datagram> adopt(int fd) noexcept;
 
   /// From here on `peer` is whom it sends to and the only one it receives from. not_found or refused when it is not there. Never
-  /// waits. May be called again for another peer.
+  /// waits. May be called again for another peer: then Linux drops what has come and was not received, and tells the one before by
+  /// reset if that was connected to this socket.
   io_result<void> connect(const unix_address& peer) noexcept;
 
   class receive_awaiter;
   class send_awaiter;
 
   /// Sends one datagram, with copies of `descriptors` (at most 253), to the peer of a connected socket. Waits while its own buffer
-  /// or the receiver's queue is full. Longer than the send buffer: too_large. The receiver has closed: refused. Everything must
-  /// live until it has returned.
+  /// or the receiver's queue is full. Longer than the send buffer: too_large. The receiver has closed: refused, and what has come
+  /// and was not received is gone. Everything must live until it has returned.
   [[nodiscard("co_await the send")]] send_awaiter send(byte_view bytes, std::span<const int> descriptors = {}) noexcept;
   [[nodiscard("co_await the send")]] send_awaiter send(std::string_view text, std::span<const int> descriptors = {}) noexcept;
   /// The same to anybody. While the receiver's queue is full it tries again, at first after 1 ms, later every 32 ms: Linux tells

@@ -27,7 +27,7 @@ struct unix_bind_options {
 /// How a listener is set up.
 struct unix_listen_options {
   unix_bind_options bind{};  ///< the name
-  /// Connections that may wait to be accepted; the kernel bounds it by net.core.somaxconn.
+  /// Connections that may wait to be accepted, beside the first one; the kernel bounds it by net.core.somaxconn.
   int backlog = 4096;
 };
 

@@ -11,6 +11,7 @@
 
 #include "levity/base/assert.hpp"
 #include "platform/socket.hpp"
+#include "reactor/sim/kernel_buffer.hpp"
 #include "reactor/sim/sim_address.hpp"
 
 namespace levity::inline v0::detail {
@@ -20,11 +21,11 @@ constexpr const char* udp_sending = "sending a datagram";
 constexpr const char* udp_receiving = "receiving a datagram";
 
 constexpr std::uint16_t first_free_udp_port = 32'768;
-constexpr std::size_t headers_bytes = 28;    // of IPv4 and UDP
-constexpr std::size_t refusal_bytes = 56;    // of ICMP, with the headers of what it is about
-constexpr std::size_t bookkeeping = 768;     // of a kernel's buffer, for each datagram
-constexpr std::size_t coalesced_max = 64;    // datagrams
-constexpr int asked_max = 212'992;           // net.core.rmem_max and wmem_max
+constexpr std::size_t headers_bytes = 28;     // of IPv4 and UDP
+constexpr std::size_t refusal_bytes = 56;     // of ICMP, with the headers of what it is about
+constexpr std::size_t buffered_headers = 44;  // of IPv4, UDP and what carries them
+constexpr std::size_t coalesced_max = 64;     // datagrams
+constexpr int asked_max = 212'992;            // net.core.rmem_max and wmem_max
 constexpr int receive_buffer_min = 2'304;
 constexpr int send_buffer_min = 4'608;
 
@@ -32,7 +33,7 @@ std::unexpected<io_error> udp_failure(int code, const char* doing) noexcept {
   return std::unexpected(io_error::from_errno(code, doing));
 }
 
-std::size_t room_for(std::size_t bytes) noexcept { return bytes + bookkeeping; }
+std::size_t room_for(std::size_t bytes) noexcept { return kernel_buffer_room(bytes, buffered_headers); }
 
 address loopback_like(const address& of) noexcept {
   if (!of.is_v6()) return address::loopback(of.port());
@@ -80,7 +81,7 @@ bool sim_datagrams::is_taken(const address& wanted, bool reuse_port, bool takes_
     const bool is_same_family = other.local.is_v6() == wanted.is_v6();
     if (!is_same_family && !(wanted.is_v6() ? takes_v4 : other.takes_v4)) return false;
     if (reuse_port && other.reuse_port) return false;
-    return !is_same_family || is_wildcard(wanted) || is_wildcard(other.local) || same_host(wanted, other.local);
+    return is_wildcard(wanted) || is_wildcard(other.local) || same_host(wanted, other.local);
   });
 }
 
@@ -97,16 +98,17 @@ std::uint16_t sim_datagrams::free_port(const address& host, bool takes_v4) noexc
 io_result<endpoint*> sim_datagrams::bind(reactor& home, const address& at, bool reuse_port) noexcept {
   constexpr const char* doing_on = "binding a datagram socket to ";
   constexpr const char* doing = "binding a datagram socket";
-  if (!net_.is_own(site_, at) || !net_.has_process(site_)) {
+  const address host = unmapped(at);
+  if (!net_.is_own(site_, host) || !net_.has_process(site_)) {
     return std::unexpected(error_at(at, EADDRNOTAVAIL, doing_on, doing));
   }
-  const bool takes_v4 = at.is_v6() && is_wildcard(at);
-  address wanted = at;
+  const bool takes_v4 = at.is_v6() && (is_wildcard(at) || !host.is_v6());
+  address wanted = host;
   if (at.port() == 0) {
-    const std::uint16_t port = free_port(at, takes_v4);
+    const std::uint16_t port = free_port(host, takes_v4);
     if (port == 0) return std::unexpected(error_at(at, EADDRINUSE, doing_on, doing));
-    wanted = with_port(at, port);
-  } else if (is_taken(at, reuse_port, takes_v4)) {
+    wanted = with_port(host, port);
+  } else if (is_taken(host, reuse_port, takes_v4)) {
     return std::unexpected(error_at(at, EADDRINUSE, doing_on, doing));
   }
   auto made = std::make_unique<socket>();
@@ -116,24 +118,30 @@ io_result<endpoint*> sim_datagrams::bind(reactor& home, const address& at, bool 
   made->is_v6 = at.is_v6();
   made->takes_v4 = takes_v4;
   made->reuse_port = reuse_port;
-  net_.trace(std::uint64_t{made->id} << 16 | wanted.port());
+  net_.trace(std::uint64_t{made->id} << 1 | (made->is_v6 ? 1 : 0));
+  net_.trace(mark_of(wanted));
   socket& result = *made;
   sockets_.emplace(result.id, std::move(made));
   return net_.watch(result, home);
 }
 
 // Where a datagram to that address goes, as far as the socket may send there.
-io_result<address> sim_datagrams::destination(const socket& s, const address& to) const noexcept {
-  if (to.port() == 0) return udp_failure(EINVAL, udp_sending);
+io_result<address> sim_datagrams::destination(const socket& s, const address& to, bool connects) const noexcept {
   if (!s.is_v6 && to.is_v6()) return udp_failure(EAFNOSUPPORT, udp_sending);
   const address there = unmapped(to);
   if (s.is_v6 && !there.is_v6() && !s.takes_v4) return udp_failure(ENETUNREACH, udp_sending);
+  if (to.port() == 0 && !connects) return udp_failure(EINVAL, udp_sending);
   if (is_broadcast(there) && !s.broadcasts) return udp_failure(EACCES, udp_sending);
-  return is_wildcard(there) ? loopback_like(there) : there;
+  if (!is_wildcard(there)) return there;
+  if (there.is_v6()) return s.local.is_v6() ? loopback_like(there) : address::loopback(there.port());
+  // 0.0.0.0 is the own address of who has one.
+  const bool has_own = !s.local.is_v6() && !is_wildcard(s.local);
+  return has_own ? with_port(s.local, there.port()) : loopback_like(there);
 }
 
 // From where it is sent.
 io_result<address> sim_datagrams::source(const socket& s, const address& to) const noexcept {
+  if (s.is_v6 && !s.local.is_v6() && to.is_v6()) return udp_failure(EAFNOSUPPORT, udp_sending);
   const bool leaves = is_broadcast(to) || !net_.is_own(site_, to);
   if (!is_wildcard(s.local)) {
     if (s.local.is_v6() != to.is_v6()) return udp_failure(ENETUNREACH, udp_sending);
@@ -157,7 +165,8 @@ io_result<void> sim_datagrams::connect(endpoint& watched, const address& peer) n
   constexpr const char* doing = "connecting a datagram socket";
   socket& s = of(watched);
   if (s.severed) return udp_failure(ENETDOWN, doing);
-  const io_result<address> to = destination(s, peer);
+  if (s.is_v6 && !s.takes_v4 && !peer.is_v6()) return udp_failure(EAFNOSUPPORT, doing);
+  const io_result<address> to = destination(s, peer, true);
   if (!to) return std::unexpected(to.error().during(doing));
   const io_result<address> from = source(s, *to);
   if (!from) return std::unexpected(from.error().during(doing));
@@ -173,12 +182,12 @@ io_result<void> sim_datagrams::connect(endpoint& watched, const address& peer) n
 io_result<void> sim_datagrams::send(endpoint& watched, std::span<const std::byte> bytes, const address* to) noexcept {
   socket& s = of(watched);
   if (s.severed) return udp_failure(ENETDOWN, udp_sending);
-  if (bytes.size() > bytes_max) return udp_failure(EMSGSIZE, udp_sending);
   if (to == nullptr && !s.connected) return udp_failure(EDESTADDRREQ, udp_sending);
-  const io_result<address> there = to != nullptr ? destination(s, *to) : io_result<address>(s.peer);
+  const io_result<address> there = to != nullptr ? destination(s, *to, false) : io_result<address>(s.peer);
   if (!there) return std::unexpected(there.error());
   const io_result<address> from = source(s, *there);
   if (!from) return std::unexpected(from.error());
+  if (bytes.size() > (there->is_v6() ? bytes_max_v6 : bytes_max)) return udp_failure(EMSGSIZE, udp_sending);
   if (s.error != 0) return udp_failure(std::exchange(s.error, 0), udp_sending);
   if (s.leaving >= static_cast<std::size_t>(s.send_buffer)) {
     s.owes_write = true;
@@ -205,6 +214,7 @@ void sim_datagrams::launch(socket& s, site_number there, const address& from, co
   const bool far = there != site_;
   const std::size_t on_the_wire = bytes.size() + headers_bytes;
   std::int64_t at_ns = std::max(net_.draw_arrival_ns(site_, there, on_the_wire), net_.now_ns() + 1);
+  sent.out_ns = out_ns(there);
   if (far) charge(s, there, room_for(bytes.size()));
   at_ns = std::max(at_ns, by.last_datagram_ns + 1);
   if (far && by.reordered_per_million > 0 && net_.draw(million) < by.reordered_per_million) {
@@ -218,7 +228,9 @@ void sim_datagrams::launch(socket& s, site_number there, const address& from, co
     record(sim_happening::kind::duplicated, there, to, bytes.size());
     const std::int64_t again_ns = std::max(net_.draw_arrival_ns(site_, there, on_the_wire), by.last_datagram_ns + 1);
     by.last_datagram_ns = again_ns;
-    receiver.take_in(again_ns, sent);
+    flight again = sent;
+    again.out_ns = out_ns(there);
+    receiver.take_in(again_ns, std::move(again));
   }
   receiver.take_in(at_ns, std::move(sent));
 }
@@ -231,10 +243,26 @@ void sim_datagrams::charge(socket& s, site_number there, std::size_t size) {
   take_in(by.busy_until_ns, {.what = flight::kind::out, .sender = s.id, .size = size});
 }
 
+// When the last packet to there is out; only a link with a rate keeps it.
+std::int64_t sim_datagrams::out_ns(site_number there) noexcept {
+  const sim_link& by = net_.link(site_, there);
+  return there != site_ && by.bytes_per_second > 0 ? std::max(by.busy_until_ns, net_.now_ns()) : net_.now_ns();
+}
+
 void sim_datagrams::take_in(std::int64_t at_ns, flight what) {
   flights_.emplace(next_flight_, std::move(what));
   net_.push_datagram(at_ns, site_, next_flight_++);
 }
+
+namespace {
+
+// Who is connected to port 0 of a host hears all of it.
+template <class Socket>
+bool hears(const Socket& s, const address& from) noexcept {
+  return !s.connected || s.peer == from || (s.peer.port() == 0 && same_host(s.peer, from));
+}
+
+}  // namespace
 
 void sim_datagrams::arrive(number flight_number) noexcept {
   auto taken = flights_.extract(flight_number);
@@ -246,7 +274,7 @@ void sim_datagrams::arrive(number flight_number) noexcept {
       if (net_.has_power(site_)) land(what);
       return;
     case flight::kind::refused:
-      if (sender == nullptr || sender->severed || !sender->connected || sender->peer != what.to) return;
+      if (sender == nullptr || sender->severed || !sender->connected || !hears(*sender, what.to)) return;
       net_.trace(sender->id);
       sender->error = ECONNREFUSED;
       record(sim_happening::kind::nobody, what.from_site, what.to, 0);
@@ -258,6 +286,7 @@ void sim_datagrams::arrive(number flight_number) noexcept {
         net_.raise(*sender, sim_event::can_write);
       }
       return;
+    case flight::kind::lost: return;
   }
 }
 
@@ -266,7 +295,7 @@ namespace {
 // How well it suits; 0: not at all.
 template <class Socket, class Flight>
 unsigned fitness(const Socket& s, const Flight& what) noexcept {
-  if (s.severed || s.local.port() != what.to.port() || (s.connected && s.peer != what.from)) return 0;
+  if (s.severed || s.local.port() != what.to.port() || !hears(s, what.from)) return 0;
   const bool is_same_family = s.local.is_v6() == what.to.is_v6();
   if (!is_same_family && (what.to.is_v6() || !s.takes_v4)) return 0;
   const bool is_at_all = is_wildcard(s.local);
@@ -318,7 +347,11 @@ void sim_datagrams::refuse(const flight& what) {
   if (!net_.passes(site_, what.from_site)) return;
   const std::int64_t at_ns = std::max(net_.draw_arrival_ns(site_, what.from_site, refusal_bytes), net_.now_ns() + 1);
   net_.datagrams_of(what.from_site)
-      .take_in(at_ns, {.what = flight::kind::refused, .sender = what.sender, .from_site = site_, .to = what.to});
+      .take_in(at_ns, {.what = flight::kind::refused,
+                       .sender = what.sender,
+                       .from_site = site_,
+                       .to = what.to,
+                       .out_ns = out_ns(what.from_site)});
 }
 
 // ---- receiving -------------------------------------------------------------------------------------------------------
@@ -364,12 +397,11 @@ io_result<datagram_head> sim_datagrams::receive(endpoint& watched, std::span<std
 
 // ---- batches ---------------------------------------------------------------------------------------------------------
 
-// What an answer has to say to this socket stays for the next call, as with a kernel.
+// A batch takes no time: what an answer has to say is there before it, and fails the first row, or comes after it.
 io_result<std::size_t> sim_datagrams::send(endpoint& watched, const datagram_rows& rows, std::size_t first,
                                            std::size_t end) noexcept {
   const std::size_t most = std::min(end - first, datagram_rows::call_max);
   for (std::size_t done = 0; done < most; done++) {
-    if (done > 0 && of(watched).error != 0) return done;
     const std::optional<address> to = rows.receiver(first + done);
     const io_result<void> sent = send(watched, rows.bytes(first + done), to ? &*to : nullptr);
     if (sent) continue;
@@ -382,7 +414,6 @@ io_result<std::size_t> sim_datagrams::send(endpoint& watched, const datagram_row
 io_result<std::size_t> sim_datagrams::receive(endpoint& watched, datagram_rows& rows, std::size_t end) noexcept {
   const std::size_t most = std::min(end, datagram_rows::call_max);
   for (std::size_t done = 0; done < most; done++) {
-    if (done > 0 && of(watched).error != 0) return done;
     const io_result<datagram_head> got = receive(watched, rows.bytes(done));
     if (got) {
       rows.set_head(done, *got);
@@ -428,7 +459,7 @@ address sim_datagrams::local_address(const endpoint& watched) const noexcept {
 
 address sim_datagrams::peer_address(const endpoint& watched) const noexcept {
   const socket& s = of(watched);
-  if (!s.connected) return {};
+  if (!s.connected || s.peer.port() == 0) return {};
   return s.is_v6 ? mapped(s.peer) : s.peer;
 }
 
@@ -441,13 +472,25 @@ void sim_datagrams::close(endpoint& watched) noexcept {
   sockets_.erase(s.id);
 }
 
-// What is on its way to here stays so: its kernel, or nobody, receives it.
+// What another host sent here stays on its way: its kernel, or nobody, receives it.
 void sim_datagrams::sever() noexcept {
+  for (site_number each = 0; each < net_.sites(); each++) net_.datagrams_of(each).lose_what_is_in(site_);
   for (const auto& [id, each] : sockets_) {
     if (std::exchange(each->severed, true)) continue;
     each->queue.clear();
     each->held = 0;
     net_.raise(*each, sim_event::can_read | sim_event::can_write);
+  }
+}
+
+// Of what is on its way to here. It stays due, and nothing comes of it.
+void sim_datagrams::lose_what_is_in(site_number severed) noexcept {
+  for (auto& [its, what] : flights_) {
+    if (what.what == flight::kind::out || what.from_site != severed) continue;
+    const bool is_within = severed == site_;
+    if (!is_within && (net_.has_power(severed) || what.out_ns <= net_.now_ns())) continue;
+    what.what = flight::kind::lost;
+    what.bytes = {};
   }
 }
 

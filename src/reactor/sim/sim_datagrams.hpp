@@ -8,6 +8,8 @@
 //   a datagram   moved by
 //   leaving      send()      over a link with a rate it takes up room in the send buffer until it is out
 //   lost         send()      drawn; or the link is cut, or a site has no power. Nobody is told
+//                sever()     its host loses power before it is out; within a host whenever the process is gone: a kernel would have
+//                            handed it over by then
 //   on its way   send()      a flight of the site that it goes to; a second one if it is duplicated. In the order in which they
 //                            were sent, but for those that are held back (reordered): later ones overtake them
 //   waiting      arrive()    in the receive buffer of a socket; dropped and counted where that is full
@@ -44,8 +46,9 @@ class sim_datagrams final : public simulated_datagrams {
 public:
   using number = sim_socket::number;
   using site_number = sim_socket::site_number;
-  /// What IPv4 carries.
+  /// What IPv4 carries, and IPv6.
   static constexpr std::size_t bytes_max = 65'507;
+  static constexpr std::size_t bytes_max_v6 = 65'527;
 
   sim_datagrams(sim_network& over, site_number of) noexcept : net_(over), site_(of) {}
   sim_datagrams(const sim_datagrams&) = delete;
@@ -69,7 +72,7 @@ public:
   // -- for the network -----------------------------------------------------------------------------------------------
   /// What push_datagram() was told is due.
   void arrive(number flight_number) noexcept;
-  /// The process is gone.
+  /// The process is gone, and perhaps the power.
   void sever() noexcept;
   /// Returns how many endpoints there are.
   std::uint64_t check_invariants() const noexcept;
@@ -81,9 +84,9 @@ private:
   };
 
   struct socket final : sim_socket {
-    address local;  // of IPv4 where it is connected to such a peer, whatever the socket is
+    address local;  // of IPv4 where it is bound to such an address or connected to such a peer, whatever the socket is
     bool is_v6 = false;
-    bool takes_v4 = false;  // on [::]
+    bool takes_v4 = false;  // of IPv6: on [::], or at an address of IPv4
     bool reuse_port = false;
     bool connected = false;
     bool broadcasts = false;
@@ -100,7 +103,7 @@ private:
 
   /// What is on its way here, or what a sender here will see later.
   struct flight {
-    enum class kind : std::uint8_t { datagram, refused, out };
+    enum class kind : std::uint8_t { datagram, refused, out, lost };
     kind what;
     number sender;  // its socket
     site_number from_site = 0;
@@ -109,6 +112,7 @@ private:
     address to{};           // refused: where nobody was
     std::vector<std::byte> bytes{};
     std::size_t size = 0;   // out: of the send buffer
+    std::int64_t out_ns = 0;  // until then it is in the memory of the host that sends it
   };
 
   static constexpr int buffer_usual = 212'992;  // net.core.rmem_default
@@ -117,10 +121,12 @@ private:
   [[nodiscard]] socket& of(const endpoint& watched) const noexcept;
   [[nodiscard]] bool is_taken(const address& wanted, bool reuse_port, bool takes_v4) const noexcept;
   [[nodiscard]] std::uint16_t free_port(const address& host, bool takes_v4) noexcept;
-  [[nodiscard]] io_result<address> destination(const socket& s, const address& to) const noexcept;
+  [[nodiscard]] io_result<address> destination(const socket& s, const address& to, bool connects) const noexcept;
   [[nodiscard]] io_result<address> source(const socket& s, const address& to) const noexcept;
   void launch(socket& s, site_number there, const address& from, const address& to, std::span<const std::byte> bytes);
   void charge(socket& s, site_number there, std::size_t size);
+  [[nodiscard]] std::int64_t out_ns(site_number there) noexcept;
+  void lose_what_is_in(site_number severed) noexcept;
   void take_in(std::int64_t at_ns, flight what);
   void land(flight& what);
   void put(socket& s, const flight& what);

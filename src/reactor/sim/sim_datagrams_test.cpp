@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reactor/sim/sim_reactor.hpp"
@@ -223,12 +224,60 @@ TEST(sim_datagrams, what_waits_to_get_out_over_a_narrow_link_fills_the_send_buff
   int sent = 0;
   while (w.send(*w.client, text) == io_failure::other && sent < 100) sent++;
   EXPECT_GE(sent, 5);
-  EXPECT_LE(sent, 7);  // 10,000 bytes of room, 1,740 for each
+  EXPECT_LE(sent, 6);  // 10,000 bytes of room, 2,304 for each
   EXPECT_EQ(w.send(*w.client, text), io_failure::would_block);
   w.pass(11 * ms);
   EXPECT_EQ(w.send(*w.client, text), io_failure::other) << "one is out";
   w.pass(1 * s);
   EXPECT_EQ(w.receive(*w.server).size(), static_cast<std::size_t>(sent) + 1);
+}
+
+TEST(sim_datagrams, who_waits_for_room_in_the_send_buffer_is_told_when_one_is_out_or_the_buffer_larger) {
+  for (const bool grows : {false, true}) {
+    two_hosts w;
+    w.there().bytes_per_second = 100'000;
+    w.of_a.datagrams->set_option(*w.client, SOL_SOCKET, SO_SNDBUF, 5'000);
+    const std::string text(972, 'x');
+    w.client->writing.clear();
+    while (w.send(*w.client, text) == io_failure::other) {
+    }
+    w.pass(1 * ms);
+    EXPECT_TRUE(w.client->writing.is_drained());
+    if (grows) w.of_a.datagrams->set_option(*w.client, SOL_SOCKET, SO_SNDBUF, 50'000);
+    w.pass(grows ? 1 * ms : 20 * ms);
+    EXPECT_FALSE(w.client->writing.is_drained());
+    EXPECT_EQ(w.send(*w.client, text), io_failure::other);
+  }
+}
+
+TEST(sim_datagrams, those_that_are_received_at_once_are_of_one_sender_and_no_more_than_fit_into_one) {
+  two_hosts w;
+  w.of_b.datagrams->set_coalescing(*w.server, true);
+  endpoint* second = w.bind(w.of_a, "10.0.0.1:0");
+  for (int i = 0; i < 10; i++) {
+    for (const auto& [sender, letter] : {std::pair(w.client, 'a'), std::pair(second, 'b')}) {
+      EXPECT_EQ(w.send(*sender, std::string(10, letter)), io_failure::other);
+      EXPECT_EQ(w.send(*sender, std::string(10, letter)), io_failure::other);
+    }
+  }
+  w.pass(10 * ms);
+  std::size_t longest = 0;
+  for (const std::string& each : w.receive(*w.server)) {
+    EXPECT_EQ(each.find_first_not_of(each[0]), std::string::npos) << each;
+    longest = std::max(longest, each.size());
+  }
+  EXPECT_EQ(longest, 20u);
+
+  std::vector<std::byte> room(100'000);
+  for (int round = 0; round < 200; round++) {
+    for (int i = 0; i < 5; i++) EXPECT_EQ(w.send(*w.client, std::string(16'000, 'x')), io_failure::other);
+    w.pass(10 * ms);
+    for (int i = 0; i < patience; i++) {
+      if (const auto got = w.of_b.datagrams->receive(*w.server, room)) {
+        EXPECT_LE(got->size, 64'000u);
+      }
+    }
+  }
 }
 
 TEST(sim_datagrams, what_finds_a_full_receive_buffer_is_dropped_and_counted) {
@@ -239,7 +288,7 @@ TEST(sim_datagrams, what_finds_a_full_receive_buffer_is_dropped_and_counted) {
   for (int i = 0; i < 50; i++) EXPECT_EQ(w.send(*w.client, text), io_failure::other);
   w.pass(100 * ms);
   const std::size_t came = w.receive(*w.server).size();
-  EXPECT_EQ(came, 6u);  // 1,768 each, the last one while there is any room
+  EXPECT_EQ(came, 5u);  // 2,304 each, the last one while there is any room
   EXPECT_EQ(w.of_b.datagrams->dropped(*w.server), 50u - came);
   EXPECT_EQ(w.told[kind::dropped], 50u - came);
 }
@@ -303,6 +352,37 @@ TEST(sim_datagrams, a_killed_process_is_refused_and_a_host_without_power_or_of_n
   }
 }
 
+// A kernel hands a datagram within its host over at once: what is on its way in the model is in the memory of the host.
+TEST(sim_datagrams, what_a_process_sent_to_its_own_host_reaches_nobody_of_the_life_after) {
+  for (const bool silently : {false, true}) {
+    two_hosts w;
+    endpoint* receiver = w.bind(w.of_a, "127.0.0.1:9000");
+    for (int i = 0; i < 10; i++) EXPECT_EQ(w.send(*w.client, "of a life before", "127.0.0.1:9000"), io_failure::other);
+    w.net.sever(w.a, silently);
+    w.close(receiver);
+    w.close(w.client);
+    w.net.restore(w.a);
+    w.client = w.bind(w.of_a, "10.0.0.1:0");
+    receiver = w.bind(w.of_a, "127.0.0.1:9000");
+    ASSERT_TRUE(w.client != nullptr && receiver != nullptr);
+    EXPECT_EQ(w.send(*w.client, "of this life", "127.0.0.1:9000"), io_failure::other);
+    w.pass(1 * s);
+    EXPECT_EQ(w.receive(*receiver), (std::vector<std::string>{"of this life"}));
+  }
+}
+
+TEST(sim_datagrams, what_waits_to_get_out_goes_with_the_power_and_not_with_the_process) {
+  for (const bool silently : {false, true}) {
+    two_hosts w;
+    w.there().bytes_per_second = 100'000;
+    for (int i = 0; i < 5; i++) EXPECT_EQ(w.send(*w.client, std::to_string(i) + std::string(971, 'x')), io_failure::other);
+    w.pass(25 * ms);  // a thousand with its headers: 10 ms
+    w.net.sever(w.a, silently);
+    w.pass(1 * s);
+    EXPECT_EQ(w.receive(*w.server).size(), silently ? 2u : 5u);
+  }
+}
+
 TEST(sim_datagrams, over_a_cut_link_nothing_comes_and_what_was_on_its_way_does) {
   two_hosts w;
   EXPECT_EQ(w.send(*w.client, "before"), io_failure::other);
@@ -331,6 +411,9 @@ TEST(sim_datagrams, an_address_is_ones_own_free_and_of_the_right_kind) {
   endpoint* local = w.bind(w.of_a, "127.0.0.1:0");
   EXPECT_EQ(w.send(*local, "from nowhere"), io_failure::invalid);
   EXPECT_EQ(w.send(*w.client, "x", "10.0.0.2:0"), io_failure::invalid);
+  endpoint* of_both = w.bind(w.of_a, "[::]:0");
+  EXPECT_EQ(w.send(*of_both, "x", "[fd00::2]:7000"), io_failure::unreachable) << "the host has no address of IPv6";
+  EXPECT_EQ(w.send(*of_both, "x", "[::ffff:10.0.0.2]:7000"), io_failure::other);
   EXPECT_EQ(w.send(*w.client, std::string(65'508, 'x')), io_failure::too_large);
 }
 
@@ -378,6 +461,27 @@ TEST(sim_datagrams, the_same_seed_is_the_same_run_and_a_byte_more_is_another) {
     }
     EXPECT_EQ(all.size(), 10u);
   }
+}
+
+TEST(sim_datagrams, when_one_is_due_and_where_a_socket_is_bound_are_in_the_sum) {
+  std::set<std::uint64_t> all;
+  for (const std::int64_t latency_ns : {10 * ms, 20 * ms}) {
+    two_hosts w;
+    w.there().latency_ns = latency_ns;
+    EXPECT_EQ(w.send(*w.client, "x"), io_failure::other);
+    all.insert(w.net.trace_hash());
+  }
+  EXPECT_EQ(all.size(), 2u);
+  for (const char* where : {"0.0.0.0:7001", "10.0.0.2:7001", "127.0.0.1:7001", "[::]:7001"}) {
+    two_hosts w;
+    EXPECT_NE(w.bind(w.of_b, where), nullptr);
+    all.insert(w.net.trace_hash());
+  }
+  EXPECT_EQ(all.size(), 6u);
+  two_hosts w;
+  const std::uint64_t open_hash = w.net.trace_hash();
+  w.close(w.server);
+  EXPECT_NE(w.net.trace_hash(), open_hash) << "and that it is closed";
 }
 
 TEST(sim_datagrams, a_process_that_is_gone_leaves_no_trace_and_draws_nothing) {

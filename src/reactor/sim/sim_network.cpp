@@ -152,6 +152,7 @@ void sim_network::push_arrival(std::int64_t at_ns, number to, due what) {
 }
 
 void sim_network::push_datagram(std::int64_t at_ns, site_number to, number flight) {
+  trace(static_cast<std::uint64_t>(at_ns));
   arrivals_.push({at_ns, draw(1 << 20), next_serial_++, flight, due::datagram, to});
 }
 

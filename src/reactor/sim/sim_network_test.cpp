@@ -202,6 +202,21 @@ TEST(sim_network, bytes_and_end_that_were_lost_come_although_their_sender_has_cl
   }
 }
 
+TEST(sim_network, a_stream_that_is_never_empty_holds_no_more_than_its_window) {
+  connection c;
+  c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 50'000);
+  ASSERT_EQ(c.write(*c.client, std::string(50'000, 'x')), 50'000U);
+  c.pass(1 * s);
+  std::vector<std::byte> room(10'000);
+  std::size_t passed = 0;
+  while (passed < 4'000'000) {
+    const auto part = c.tcp.try_read(*c.server, room);
+    c.pass(10 * ms);  // asks for the invariants
+    if (part) passed += c.write(*c.client, std::string(*part, 'x'));
+    c.pass(10 * ms);
+  }
+}
+
 // ---- handshakes ------------------------------------------------------------------------------------------------------
 
 TEST(sim_network, who_hears_no_answer_to_its_request_gives_up_after_127_seconds) {

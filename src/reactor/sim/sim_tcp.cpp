@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t window_min = 4096;
 constexpr std::size_t window_max = 64 * 1024;
+constexpr std::size_t window_asked_max = 1 << 20;
 
 using sim_event::can_read;
 using sim_event::can_write;
@@ -162,8 +163,8 @@ void sim_tcp::arrive(socket& s, segment what) {
       return confirm(s, std::move(what));
     case segment::kind::data:
       if (answers_reset()) return;
-      if (s.unread_from == s.unread.size()) {
-        s.unread.clear();
+      if (s.unread_from >= s.unread_bytes()) {  // what is moved has been paid for by what was read
+        s.unread.erase(s.unread.begin(), s.unread.begin() + static_cast<std::ptrdiff_t>(s.unread_from));
         s.unread_from = 0;
       }
       s.unread.insert(s.unread.end(), what.bytes.begin(), what.bytes.end());
@@ -435,7 +436,7 @@ io_result<void> sim_tcp::set_option(endpoint& watched, int level, int option, in
     return {};
   }
   if (level != SOL_SOCKET) return {};
-  const auto window = static_cast<std::size_t>(std::clamp(value, 1, 1 << 20));
+  const auto window = std::min(static_cast<std::size_t>(std::max(value, 1)), window_asked_max);
   if (option == SO_KEEPALIVE) {
     s.keeps_alive = value != 0;
     arm(s);
@@ -456,6 +457,7 @@ void sim_tcp::check_invariants(std::vector<std::uint64_t>& watched) const noexce
     const socket* const each = &checked;
     if (each->watch != nullptr) watched[each->site]++;
     net_.check_event(*each);
+    LEVITY_ASSERT(each->unread.size() <= 2 * window_asked_max, "what has been read makes room");
     const socket* peer = find(each->other);
     if (crosses(*each)) {
       LEVITY_ASSERT(each->over || each->severed || each->listener || each->connecting || peer != nullptr,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "levity/base/assert.hpp"
+#include "reactor/sim/kernel_buffer.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -19,10 +20,10 @@ constexpr const char* unix_accepting = "accepting";
 
 constexpr std::size_t stream_room_min = 4096;
 constexpr std::size_t stream_room_max = std::size_t{208} * 1024;
-constexpr std::size_t datagrams_room = 212'992;   // net.core.wmem_default
-constexpr std::size_t message_bookkeeping = 768;  // of a kernel's buffer, for each datagram
-constexpr std::size_t message_overhead = 32;      // of which a kernel keeps some for itself
-constexpr int send_buffer_asked_max = 212'992;    // net.core.wmem_max
+constexpr std::size_t datagrams_room = 212'992;  // net.core.wmem_default
+constexpr std::size_t message_overhead = 32;     // of a buffer, which a kernel keeps for itself
+constexpr int send_buffer_asked_max = 212'992;   // net.core.wmem_max
+constexpr int backlog_max = 4'096;  // net.core.somaxconn
 constexpr std::size_t send_buffer_least = 4'608;
 
 std::unexpected<io_error> unix_failure(int code, const char* doing) noexcept {
@@ -38,7 +39,7 @@ std::string abstract_key(const unix_address& at, bool of_datagrams) {
   return (of_datagrams ? "d" : "s") + std::string(at.name());
 }
 
-std::size_t room_for_message(std::size_t bytes) noexcept { return bytes + message_bookkeeping; }
+std::size_t room_for_message(std::size_t bytes) noexcept { return kernel_buffer_room(bytes, 0); }
 
 }  // namespace
 
@@ -180,7 +181,7 @@ io_result<endpoint*> sim_unix::listen(reactor& home, const unix_bind_request& re
     sockets_.erase(made.id);
     return std::unexpected(bound.error());
   }
-  made.backlog = static_cast<std::size_t>(std::max(request.backlog, 0));
+  made.backlog = static_cast<std::size_t>(std::clamp(request.backlog, 0, backlog_max));
   return net_.watch(made, home);
 }
 
@@ -240,8 +241,8 @@ io_result<std::size_t> sim_unix::write(endpoint& stream, std::span<const iovec> 
   }
   const std::size_t moved = net_.draw_size(std::min(room, asked));
   socket& to = *find(s.other);
-  if (to.unread_bytes() == 0) {
-    to.unread.clear();
+  if (to.unread_from >= to.unread_bytes()) {  // what is moved has been paid for by what was read
+    to.unread.erase(to.unread.begin(), to.unread.begin() + static_cast<std::ptrdiff_t>(to.unread_from));
     to.unread_from = 0;
   }
   const std::size_t before = to.unread.size();
@@ -332,7 +333,7 @@ io_result<void> sim_unix::connect(endpoint& datagram, const unix_address& to) no
   if (!there) return std::unexpected(there.error());
   const socket& peer = **there;
   if (peer.other != nobody && peer.other != s.id) return unix_failure(EPERM, unix_connecting);
-  if (s.other != nobody && s.other != peer.id) drop_messages(s);
+  if (s.other != nobody && s.other != peer.id) leave_peer(s);
   s.other = peer.id;
   s.peer = peer.local;
   net_.trace(std::uint64_t{s.id} << 32 | peer.id);
@@ -344,16 +345,18 @@ io_result<void> sim_unix::send(endpoint& datagram, std::span<const std::byte> by
   socket& s = of(datagram);
   if (s.severed) return unix_failure(ENETDOWN, unix_writing);
   if (to == nullptr && s.other == nobody) return unix_failure(ENOTCONN, unix_writing);
+  if (bytes.size() + message_overhead > s.send_buffer) return unix_failure(EMSGSIZE, unix_writing);
+  if (s.error != 0) return unix_failure(std::exchange(s.error, 0), unix_writing);
   const io_result<socket*> there = to != nullptr ? named(*to, kind::datagram, unix_writing) : io_result<socket*>(find(s.other));
   if (!there) return std::unexpected(there.error());
   if (*there == nullptr) {  // it has closed, and is forgotten once that is told
+    leave_peer(s);
     s.other = nobody;
     s.peer = {};
     return unix_failure(ECONNREFUSED, unix_writing);
   }
   socket& receiver = **there;
   if (receiver.other != nobody && receiver.other != s.id) return unix_failure(EPERM, unix_writing);
-  if (bytes.size() + message_overhead > s.send_buffer) return unix_failure(EMSGSIZE, unix_writing);
   if (s.in_flight >= s.send_buffer || is_full_for(receiver, s) || net_.one_in(16)) {
     if (to == nullptr) owe_write(s);
     return not_now(unix_writing);
@@ -370,6 +373,7 @@ io_result<void> sim_unix::send(endpoint& datagram, std::span<const std::byte> by
 io_result<unix_head> sim_unix::receive(endpoint& datagram, std::span<std::byte> into) noexcept {
   socket& s = of(datagram);
   if (s.severed) return unix_failure(ENETDOWN, unix_reading);
+  if (s.error != 0) return unix_failure(std::exchange(s.error, 0), unix_reading);
   if (s.messages.empty() || net_.one_in(16)) {
     owe_read(s);
     return not_now(unix_reading);
@@ -407,20 +411,30 @@ void sim_unix::drop_messages(socket& s) noexcept {
   }
 }
 
+// What waits for it is gone, whoever sent it.
+void sim_unix::leave_peer(socket& s) noexcept {
+  socket* left = find(s.other);
+  if (left != nullptr && left != &s && left->other == s.id && !s.messages.empty()) {
+    left->error = ECONNRESET;
+    net_.raise(*left, sim_event::can_read | sim_event::can_write);
+  }
+  drop_messages(s);
+}
+
 // ---- any socket ------------------------------------------------------------------------------------------------------
 
 bool sim_unix::more_to_read(const socket& s) noexcept {
   switch (s.what) {
     case kind::listener: return !s.queue.empty() || s.stopped;
     case kind::stream: return s.unread_bytes() > 0 || s.fin_received || s.torn;
-    case kind::datagram: return !s.messages.empty();
+    case kind::datagram: return !s.messages.empty() || s.error != 0;
   }
   return false;
 }
 
-// For two that are connected to each other only the buffer of who sends counts, as in Linux.
+// For two that are connected to each other, and for one alone, only the buffer of who sends counts, as in Linux.
 bool sim_unix::is_full_for(const socket& receiver, const socket& sender) noexcept {
-  return receiver.other != sender.id && receiver.messages.size() > queue_max;
+  return &receiver != &sender && receiver.other != sender.id && receiver.messages.size() > queue_max;
 }
 
 bool sim_unix::more_to_write(const socket& s) const noexcept {
@@ -494,6 +508,7 @@ std::uint64_t sim_unix::check_invariants() const noexcept {
   std::uint64_t watched = 0;
   for (const auto& [id, each] : sockets_) {
     if (each->watch != nullptr) watched++;
+    LEVITY_ASSERT(each->unread.size() <= 4 * std::size_t{send_buffer_asked_max}, "what has been read makes room");
     for (const message& waiting : each->messages) in_flight[waiting.sender] += room_for_message(waiting.bytes.size());
     const socket* peer = each->what == kind::stream ? find(each->other) : nullptr;
     LEVITY_ASSERT(peer == nullptr || each->severed || peer->other == id, "the ends of a stream know each other");

@@ -19,7 +19,9 @@
 //   a listener closes over it              ECONNRESET                     EPIPE
 //
 // A datagram waits in its receiver's queue, which takes queue_max and one more (net.unix.max_dgram_qlen); its sender waits when
-// that is full, unless the two are connected to each other, or when as much as its buffer holds is not received yet.
+// that is full, unless the two are connected to each other or are one, or when as much as its buffer holds is not received yet.
+// Who turns from one peer to another, or finds by a send that it has closed, loses all that waits for him; a peer that he leaves
+// so, and that is connected to him, is told of it (ECONNRESET).
 //
 // Without a process nothing is drawn or traced, and no file is touched; see sim_network.hpp.
 
@@ -118,6 +120,7 @@ private:
     // A datagram socket.
     std::deque<message> messages;
     std::size_t in_flight = 0;  // of its send buffer: what nobody has received yet
+    int error = 0;              // to be told once
 
     [[nodiscard]] std::size_t unread_bytes() const noexcept { return unread.size() - unread_from; }
     [[nodiscard]] unsigned standing() const noexcept override;
@@ -141,6 +144,7 @@ private:
   void owe_write(socket& s) noexcept;
   void take_out(const socket& receiver, const message& taken) noexcept;
   void drop_messages(socket& s) noexcept;
+  void leave_peer(socket& s) noexcept;
   void end_peer(socket& s, bool tears) noexcept;
   void reset_queue(socket& listener) noexcept;
 

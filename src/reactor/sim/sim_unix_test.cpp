@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <memory>
 #include <set>
@@ -124,6 +126,37 @@ TEST(sim_unix, what_is_written_is_there_without_any_time_and_within_a_bound) {
   }
 }
 
+TEST(sim_unix, a_stream_that_is_never_empty_holds_no_more_than_its_buffer) {
+  one_host w;
+  const auto pair = w.sockets().stream_pair(w.home);
+  ASSERT_TRUE(pair);
+  w.open = {pair->first, pair->second};
+  w.sockets().set_send_buffer(*pair->first, 10'000);
+  ASSERT_EQ(w.write(*pair->first, std::string(20'000, 'x')), 20'000u);
+  std::vector<std::byte> room(1'000);
+  std::size_t passed = 0;
+  while (passed < 2'000'000) {
+    const auto part = w.sockets().read(*pair->second, room);
+    if (part) passed += w.write(*pair->first, std::string(part->size, 'x'));  // asks for the invariants
+  }
+  EXPECT_EQ(w.read(*pair->second).size(), 20'000u);
+}
+
+TEST(sim_unix, a_backlog_is_bounded_as_a_kernel_bounds_it) {
+  one_host w;
+  endpoint* listener = w.keep(w.sockets().listen(w.home, {named("@a"), 1'000'000, -1, false}));
+  ASSERT_NE(listener, nullptr);
+  std::vector<endpoint*> clients;
+  for (int i = 0; i < 4'097; i++) {
+    const auto client = w.sockets().connect_stream(w.home, named("@a"));
+    ASSERT_TRUE(client);
+    clients.push_back(*client);
+  }
+  EXPECT_EQ(w.connect("@a"), nullptr);
+  EXPECT_EQ(w.last, io_failure::would_block);
+  for (endpoint* each : clients) w.sockets().close(*each);
+}
+
 TEST(sim_unix, a_killed_process_leaves_its_path_behind_and_nothing_else) {
   one_host w;
   ASSERT_NE(w.listen("/run/a.sock"), nullptr);
@@ -220,6 +253,137 @@ TEST(sim_unix, whatever_is_done_in_any_order_what_is_read_is_what_was_written) {
     }
   }
 }
+
+// ---- datagrams -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Sockets that send, receive, connect and close as a seed says. Who got less than it asked for waits for an event, and asks nothing
+// before it has come.
+struct crowd {
+  struct member {
+    endpoint* at;
+    std::string name;
+    endpoint* peer = nullptr;
+  };
+
+  explicit crowd(std::uint64_t seed) : host(seed), random(seed) {}
+
+  // What an attempt came to, and whether it waits from now on.
+  int send(member& who, std::size_t size) {
+    const std::vector<std::byte> bytes(size);
+    who.at->writing.clear();
+    const auto sent = host.sockets().send(*who.at, bytes, nullptr);
+    if (sent || sent.error() != io_failure::would_block) who.at->writing.mark_ready();
+    if (!sent && sent.error() == io_failure::refused) who.peer = nullptr;
+    return sent ? 0 : sent.error().code();
+  }
+  int receive(member& who) {
+    std::byte room[64];
+    who.at->reading.clear();
+    const auto got = host.sockets().receive(*who.at, room);
+    if (got || got.error() != io_failure::would_block) who.at->reading.mark_ready();
+    return got ? 0 : got.error().code();
+  }
+  void join() {
+    if (random.below(3) == 0) {
+      const auto pair = host.sockets().datagram_pair(host.home);
+      all.push_back({pair->first, "", pair->second});
+      all.push_back({pair->second, "", pair->first});
+    } else {
+      const std::string name = random.below(2) == 0 ? "@" + std::to_string(names++) : "";
+      all.push_back({*host.sockets().unnamed_datagram(host.home), name});
+      if (!name.empty()) {
+        EXPECT_TRUE(host.sockets().bind(*all.back().at, {.at = named(name)}));
+      }
+    }
+    // Some have room for few, some for more than a receiver takes.
+    host.sockets().set_send_buffer(*all.back().at, static_cast<int>(random.below(random.below(2) == 0 ? 4'000 : 40'000)));
+  }
+  void leave(std::size_t which) {
+    host.sockets().close(*all[which].at);
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(which));
+  }
+  // Linux does not tell who waits for room at a receiver when that one connects, so nobody does while another one waits for it.
+  void connect(member& who) {
+    const auto is_waited_for = [&](const member& each) { return each.peer == who.at && each.at->writing.is_drained(); };
+    const member& to = all[random.below(all.size())];
+    if (to.name.empty() || std::ranges::any_of(all, is_waited_for)) return;
+    if (host.sockets().connect(*who.at, named(to.name))) who.peer = to.at;
+  }
+  void step() {
+    if (all.size() < 2 || (all.size() < 7 && random.below(8) == 0)) return join();
+    const std::size_t which = random.below(all.size());
+    member& who = all[which];
+    switch (random.below(12)) {
+      case 0: return connect(who);
+      case 1:
+        if (random.below(4) == 0) leave(which);
+        return;
+      case 2:
+        if (random.below(4) == 0) host.sockets().set_send_buffer(*who.at, static_cast<int>(random.below(6'000)));
+        return;
+      case 3:
+      case 4:
+      case 5:
+        if (!who.at->reading.is_drained()) (void)receive(who);
+        return;
+      default:
+        if (!who.at->writing.is_drained()) (void)send(who, 1 + random.below(random.below(4) == 0 ? 3'000 : 100));
+    }
+  }
+
+  one_host host;
+  rng random;
+  std::vector<member> all;
+  int names = 0;
+};
+
+}  // namespace
+
+TEST(sim_unix, whoever_waits_with_a_datagram_or_for_one_is_told_when_there_is_no_more_need_to) {
+  std::size_t waited = 0;
+  for (std::uint64_t seed = 1; seed <= 200; seed++) {
+    crowd c(seed);
+    for (int step = 0; step < 300; step++) {
+      c.step();
+      while (c.host.net.has_events(c.host.site)) c.host.deliver();
+      for (crowd::member& each : c.all) {
+        for (int i = 0; i < 4 && each.at->writing.is_drained(); i++) {
+          waited++;
+          ASSERT_EQ(c.send(each, 1), EAGAIN) << "seed " << seed;
+        }
+        for (int i = 0; i < 4 && each.at->reading.is_drained(); i++) ASSERT_EQ(c.receive(each), EAGAIN) << "seed " << seed;
+      }
+      while (c.host.net.has_events(c.host.site)) c.host.deliver();
+    }
+    while (!c.all.empty()) c.leave(0);
+    c.host.net.check_invariants();
+  }
+  EXPECT_GT(waited, 10'000u);
+}
+
+TEST(sim_unix, a_byte_of_a_datagram_and_whom_it_is_for_are_in_the_sum) {
+  std::set<std::uint64_t> all;
+  for (const char* to : {"@a", "@b"}) {
+    for (const char* text : {"text", "texT"}) {
+      one_host w;
+      endpoint* const sender = w.keep(w.sockets().unnamed_datagram(w.home));
+      for (const char* name : {"@a", "@b"}) {
+        endpoint* const made = w.keep(w.sockets().unnamed_datagram(w.home));
+        ASSERT_TRUE(w.sockets().bind(*made, {.at = named(name)}));
+      }
+      const unix_address receiver = named(to);
+      for (int i = 0; i < patience; i++) {
+        if (w.sockets().send(*sender, std::as_bytes(std::span(text, 4)), &receiver)) break;
+      }
+      all.insert(w.net.trace_hash());
+    }
+  }
+  EXPECT_EQ(all.size(), 4u);
+}
+
+// ---- a run -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
