@@ -46,7 +46,8 @@ struct altered {
   bool has_another_task = false;
 };
 
-task<> echoes(tcp_stream peer) {
+template <class Stream>
+task<> echoes(Stream peer) {
   while (auto chunk = co_await peer.read_some()) {
     if (!co_await peer.write_all(*chunk)) co_return;
   }
@@ -56,7 +57,8 @@ task<> gives_way_often() {
   for (int i = 0; i < 20; i++) co_await yield();
 }
 
-task<bool> is_answered(tcp_stream* stream, std::string_view text) {
+template <class Stream>
+task<bool> is_answered(Stream* stream, std::string_view text) {
   if (!co_await stream->write_all(text)) co_return false;
   std::string got;
   while (got.size() < text.size()) {
@@ -90,7 +92,7 @@ task<int> serves(const altered* how) {
   if (!lines || !listener) co_return 70;
   scope parts{on_failure::report};
   parts.spawn("lines", writes_lines, &*lines, how);
-  while (auto peer = co_await listener->accept()) parts.spawn("echo", echoes, std::move(*peer));
+  while (auto peer = co_await listener->accept()) parts.spawn("echo", echoes<tcp_stream>, std::move(*peer));
   co_await parts.join();
   co_return 0;
 }
@@ -300,7 +302,7 @@ task<int> serves_durably() {
   if (!lines || !named || !listener) co_return 70;
   scope parts{on_failure::report};
   parts.spawn("lines", writes_durably, &*lines);
-  while (auto peer = co_await listener->accept()) parts.spawn("echo", echoes, std::move(*peer));
+  while (auto peer = co_await listener->accept()) parts.spawn("echo", echoes<tcp_stream>, std::move(*peer));
   co_await parts.join();
   co_return 0;
 }
@@ -361,6 +363,86 @@ std::uint64_t hash_of_everything(std::uint64_t seed) {
   return in.trace_hash();
 }
 
+constexpr const char* neighbour = "/run/neighbour";
+
+task<> answers_datagrams(udp_socket* at) {
+  std::vector<std::byte> room(2048);
+  for (;;) {
+    const auto got = co_await at->receive_from(room);
+    if (!got && got.error() == io_failure::cancelled) co_return;
+    if (got) (void)co_await at->send_to(got->bytes, got->from);
+  }
+}
+
+// Over a Unix socket, until it is cancelled.
+task<> talks_to_neighbour() {
+  rng chance(random_seed());
+  for (;;) {
+    auto stream = co_await unix_stream::connect(neighbour);
+    while (stream) {
+      const std::string text(1 + chance.below(20'000), 'u');
+      const auto said = co_await with_timeout(10ms, is_answered(&*stream, text));
+      if (!said || !*said) break;
+      co_await sleep(3ms);
+    }
+    co_await sleep(5ms);
+  }
+}
+
+task<int> serves_datagrams_and_neighbours() {
+  (void)co_await make_directory("/run");
+  auto datagrams = udp_socket::bind(":7001");
+  auto listener = unix_listener::bind(neighbour, {.bind = {.replace_stale = true}});
+  if (!datagrams || !listener) co_return 70;
+  scope parts{on_failure::report};
+  parts.spawn("datagrams", answers_datagrams, &*datagrams);
+  parts.spawn("neighbour", talks_to_neighbour);
+  while (auto peer = co_await listener->accept()) parts.spawn("echo", echoes<unix_stream>, std::move(*peer));
+  co_await parts.join();
+  co_return 0;
+}
+
+task<bool> is_answered_by_datagram(udp_socket* by, std::string_view text) {
+  std::byte room[2048];
+  if (!co_await by->send(text)) co_return false;
+  co_return (co_await by->receive(room)).has_value();
+}
+
+task<> asks_by_datagrams() {
+  rng chance(random_seed());
+  for (;;) {
+    auto mine = udp_socket::bind(":0");
+    if (!mine || !mine->connect("10.0.0.1:7001")) co_return;
+    for (int i = 0; i < 20; i++) {
+      const std::string text(1 + chance.below(1400), 'g');
+      (void)co_await with_timeout(5ms, is_answered_by_datagram(&*mine, text));
+      co_await sleep(1ms);
+    }
+  }
+}
+
+std::uint64_t hash_of_datagrams_and_neighbours(std::uint64_t seed) {
+  constexpr std::string_view faults =
+      "20ms duplicate server client 60ms 30%; 100ms reorder client server 60ms 30%; 180ms lose server client 50ms 20%; "
+      "240ms narrow server client 40ms 20000B/s; 300ms kill server 30ms; 360ms cut client server 40ms; 460ms power server 30ms; "
+      "520ms part server client 30ms; 600ms pause server 20ms; 650ms kill client 20ms";
+  world in(seed);
+  host& server = in.add_host("server", "10.0.0.1");
+  host& client = in.add_host("client", "10.0.0.2");
+  in.set_links({.latency = 300us, .jitter = 200us, .loss = 0.01});
+  server.start([] { return run(serves_datagrams_and_neighbours); });
+  client.start([] { return run(asks_by_datagrams); });
+  const auto plan = fault_plan::parse(faults);
+  EXPECT_TRUE(plan) << plan.error();
+  if (!plan) return 0;
+  in.play([&]() -> task<> {
+    co_await follow(in, *plan);
+    co_await sleep(50ms);
+    EXPECT_TRUE(server.is_running() && client.is_running());
+  });
+  return in.trace_hash();
+}
+
 }  // namespace
 
 // Compilers may choose how long a frame is, in which order they evaluate arguments, how they hash strings and round: none of it may
@@ -369,6 +451,11 @@ std::uint64_t hash_of_everything(std::uint64_t seed) {
 TEST(trace_hash, is_the_same_by_every_compiler_and_build) {
   constexpr std::uint64_t expected = 0x953f1d954410131f;
   EXPECT_EQ(hash_of_everything(20), expected) << std::hex << hash_of_everything(20);
+}
+
+TEST(trace_hash, of_datagrams_and_unix_sockets_is_the_same_by_every_compiler_and_build) {
+  constexpr std::uint64_t expected = 0xa6c0ae77796d32fb;
+  EXPECT_EQ(hash_of_datagrams_and_neighbours(21), expected) << std::hex << hash_of_datagrams_and_neighbours(21);
 }
 
 }  // namespace levity::sim
