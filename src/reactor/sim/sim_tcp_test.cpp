@@ -1,6 +1,6 @@
 // Two sites, driven by hand: what becomes of a connection when packets, answers and whole sites are lost.
 
-#include "reactor/sim/sim_network.hpp"
+#include "reactor/sim/sim_tcp.hpp"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "levity/base/rng.hpp"
+#include "reactor/sim/sim_network.hpp"
 #include "reactor/sim/sim_reactor.hpp"
-#include "reactor/sim/sim_tcp.hpp"
 
 namespace levity::inline v0::detail {
 namespace {
@@ -181,7 +181,7 @@ struct connection : two_sites {
 
 // ---- what is sent last -----------------------------------------------------------------------------------------------
 
-TEST(sim_network, bytes_and_end_that_were_lost_come_although_their_sender_has_closed) {
+TEST(sim_tcp, bytes_and_end_that_were_lost_come_although_their_sender_has_closed) {
   for (std::uint64_t seed = 1; seed <= 20; seed++) {
     connection c(seed);
     ASSERT_TRUE(c.tcp.shutdown_write(*c.server));
@@ -202,7 +202,7 @@ TEST(sim_network, bytes_and_end_that_were_lost_come_although_their_sender_has_cl
   }
 }
 
-TEST(sim_network, a_stream_that_is_never_empty_holds_no_more_than_its_window) {
+TEST(sim_tcp, a_stream_that_is_never_empty_holds_no_more_than_its_window) {
   connection c;
   c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 50'000);
   ASSERT_EQ(c.write(*c.client, std::string(50'000, 'x')), 50'000U);
@@ -219,7 +219,7 @@ TEST(sim_network, a_stream_that_is_never_empty_holds_no_more_than_its_window) {
 
 // ---- handshakes ------------------------------------------------------------------------------------------------------
 
-TEST(sim_network, who_hears_no_answer_to_its_request_gives_up_after_127_seconds) {
+TEST(sim_tcp, who_hears_no_answer_to_its_request_gives_up_after_127_seconds) {
   two_sites w;
   endpoint* listener = w.listen();
   w.cut_to(w.a);
@@ -237,7 +237,7 @@ TEST(sim_network, who_hears_no_answer_to_its_request_gives_up_after_127_seconds)
   EXPECT_EQ(w.tcp.sockets(), 1U);
 }
 
-TEST(sim_network, an_answer_that_was_lost_comes_with_the_next_request) {
+TEST(sim_tcp, an_answer_that_was_lost_comes_with_the_next_request) {
   two_sites w;
   endpoint* listener = w.listen();
   w.cut_to(w.a);
@@ -250,7 +250,7 @@ TEST(sim_network, an_answer_that_was_lost_comes_with_the_next_request) {
   EXPECT_EQ(w.accept(*listener), nullptr) << "one connection, however often it was asked for";
 }
 
-TEST(sim_network, an_answer_that_was_lost_is_sent_again_by_who_has_answered) {
+TEST(sim_tcp, an_answer_that_was_lost_is_sent_again_by_who_has_answered) {
   two_sites w;
   endpoint* listener = w.listen();
   w.cut();
@@ -267,7 +267,7 @@ TEST(sim_network, an_answer_that_was_lost_is_sent_again_by_who_has_answered) {
   EXPECT_NE(w.accept(*listener), nullptr);
 }
 
-TEST(sim_network, a_connection_whose_handshake_has_not_ended_is_not_accepted) {
+TEST(sim_tcp, a_connection_whose_handshake_has_not_ended_is_not_accepted) {
   two_sites w;
   endpoint* listener = w.listen();
   endpoint* client = w.start();
@@ -285,7 +285,7 @@ TEST(sim_network, a_connection_whose_handshake_has_not_ended_is_not_accepted) {
   EXPECT_EQ(w.read(*client).end, io_failure::reset);
 }
 
-TEST(sim_network, the_first_bytes_of_a_client_end_a_handshake_too) {
+TEST(sim_tcp, the_first_bytes_of_a_client_end_a_handshake_too) {
   two_sites w;
   endpoint* listener = w.listen();
   endpoint* client = w.start();
@@ -300,7 +300,7 @@ TEST(sim_network, the_first_bytes_of_a_client_end_a_handshake_too) {
   EXPECT_EQ(w.read(*server).bytes, "hi");
 }
 
-TEST(sim_network, who_is_half_connected_to_a_listener_that_closes_is_reset) {
+TEST(sim_tcp, who_is_half_connected_to_a_listener_that_closes_is_reset) {
   two_sites w;
   endpoint* listener = w.listen();
   endpoint* client = w.start();
@@ -316,7 +316,7 @@ TEST(sim_network, who_is_half_connected_to_a_listener_that_closes_is_reset) {
   EXPECT_EQ(w.tcp.sockets(), 0U);
 }
 
-TEST(sim_network, who_still_connects_to_a_listener_that_closes_is_refused) {
+TEST(sim_tcp, who_still_connects_to_a_listener_that_closes_is_refused) {
   two_sites w;
   endpoint* listener = w.listen();
   w.cut_to(w.a);
@@ -328,7 +328,7 @@ TEST(sim_network, who_still_connects_to_a_listener_that_closes_is_refused) {
   EXPECT_EQ(w.connected(*client), io_failure::refused);
 }
 
-TEST(sim_network, who_closes_while_it_connects_leaves_nothing) {
+TEST(sim_tcp, who_closes_while_it_connects_leaves_nothing) {
   for (const std::int64_t later_ns : {std::int64_t{0}, std::int64_t{120'000}, 1 * ms}) {
     two_sites w;
     endpoint* listener = w.listen();
@@ -344,7 +344,7 @@ TEST(sim_network, who_closes_while_it_connects_leaves_nothing) {
 
 // ---- what arrives late -----------------------------------------------------------------------------------------------
 
-TEST(sim_network, who_writes_to_a_peer_whose_reset_was_lost_is_reset) {
+TEST(sim_tcp, who_writes_to_a_peer_whose_reset_was_lost_is_reset) {
   connection c;
   c.cut_to(c.b);
   c.close(c.client, true);
@@ -358,7 +358,7 @@ TEST(sim_network, who_writes_to_a_peer_whose_reset_was_lost_is_reset) {
   EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
-TEST(sim_network, an_answer_by_reset_that_is_lost_is_asked_for) {
+TEST(sim_tcp, an_answer_by_reset_that_is_lost_is_asked_for) {
   connection c;
   c.cut();
   c.close(c.client, true);
@@ -372,7 +372,7 @@ TEST(sim_network, an_answer_by_reset_that_is_lost_is_asked_for) {
   EXPECT_EQ(c.read(*c.server).end, io_failure::reset);
 }
 
-TEST(sim_network, who_has_given_up_reads_nothing_more_and_answers_by_reset) {
+TEST(sim_tcp, who_has_given_up_reads_nothing_more_and_answers_by_reset) {
   connection c;
   c.cut();
   EXPECT_EQ(c.write(*c.client, "lost"), 4U);
@@ -393,7 +393,7 @@ TEST(sim_network, who_has_given_up_reads_nothing_more_and_answers_by_reset) {
 
 // ---- acknowledgements ------------------------------------------------------------------------------------------------
 
-TEST(sim_network, room_whose_news_were_lost_comes_with_the_next_answer) {
+TEST(sim_tcp, room_whose_news_were_lost_comes_with_the_next_answer) {
   connection c;
   c.fill();
   c.cut_to(c.a);
@@ -406,7 +406,7 @@ TEST(sim_network, room_whose_news_were_lost_comes_with_the_next_answer) {
   EXPECT_EQ(c.read(*c.server).end, io_failure::would_block);
 }
 
-TEST(sim_network, room_whose_news_were_lost_comes_with_bytes_of_the_other_direction) {
+TEST(sim_tcp, room_whose_news_were_lost_comes_with_bytes_of_the_other_direction) {
   connection c;
   c.fill();
   c.cut_to(c.a);
@@ -417,7 +417,7 @@ TEST(sim_network, room_whose_news_were_lost_comes_with_bytes_of_the_other_direct
   EXPECT_EQ(c.write(*c.client, std::string(1000, 'x')), 1000U);
 }
 
-TEST(sim_network, room_does_not_wait_for_bytes_that_were_lost) {
+TEST(sim_tcp, room_does_not_wait_for_bytes_that_were_lost) {
   connection c;
   c.fill();
   c.cut_to(c.a);
@@ -429,7 +429,7 @@ TEST(sim_network, room_does_not_wait_for_bytes_that_were_lost) {
   EXPECT_EQ(c.write(*c.client, "x"), 1U);
 }
 
-TEST(sim_network, whose_bytes_are_never_acknowledged_gives_up_and_not_who_has_read_them) {
+TEST(sim_tcp, whose_bytes_are_never_acknowledged_gives_up_and_not_who_has_read_them) {
   connection c;
   c.cut_to(c.a);
   EXPECT_EQ(c.write(*c.client, "x"), 1U);
@@ -462,7 +462,7 @@ struct far_connection : connection {
 
 }  // namespace
 
-TEST(sim_network, a_single_packet_is_sent_again_after_its_timeout_the_same_again_and_twice_as_long_each_time) {
+TEST(sim_tcp, a_single_packet_is_sent_again_after_its_timeout_the_same_again_and_twice_as_long_each_time) {
   // Timeouts of 240 ms. Who heals the link before the last of these, and after the one before it, has it 20 ms after that.
   const std::array<std::int64_t, 5> again_ns{240 * ms, 480 * ms, 960 * ms, 1920 * ms, 3840 * ms};
   for (std::size_t i = 0; i < again_ns.size(); i++) {
@@ -478,7 +478,7 @@ TEST(sim_network, a_single_packet_is_sent_again_after_its_timeout_the_same_again
   }
 }
 
-TEST(sim_network, what_comes_behind_a_lost_packet_has_it_sent_again_a_round_trip_later) {
+TEST(sim_tcp, what_comes_behind_a_lost_packet_has_it_sent_again_a_round_trip_later) {
   far_connection c;
   c.cut_to(c.b);
   EXPECT_EQ(c.write(*c.client, "a"), 1U);
@@ -491,7 +491,7 @@ TEST(sim_network, what_comes_behind_a_lost_packet_has_it_sent_again_a_round_trip
   EXPECT_EQ(c.read(*c.server).bytes, "ab");
 }
 
-TEST(sim_network, all_that_was_lost_before_a_packet_that_comes_is_sent_again_at_once) {
+TEST(sim_tcp, all_that_was_lost_before_a_packet_that_comes_is_sent_again_at_once) {
   far_connection c;
   c.cut_to(c.b);
   for (const char* each : {"a", "b"}) {
@@ -506,7 +506,7 @@ TEST(sim_network, all_that_was_lost_before_a_packet_that_comes_is_sent_again_at_
   EXPECT_EQ(c.read(*c.server).bytes, "abc");
 }
 
-TEST(sim_network, who_has_waited_for_a_timeout_sends_the_next_packet_when_the_first_has_been_heard_of) {
+TEST(sim_tcp, who_has_waited_for_a_timeout_sends_the_next_packet_when_the_first_has_been_heard_of) {
   far_connection c;
   c.cut_to(c.b);
   EXPECT_EQ(c.write(*c.client, "a"), 1U);
@@ -524,7 +524,7 @@ TEST(sim_network, who_has_waited_for_a_timeout_sends_the_next_packet_when_the_fi
   EXPECT_EQ(c.read(*c.server).bytes, "b");
 }
 
-TEST(sim_network, the_last_of_several_packets_is_probed_for) {
+TEST(sim_tcp, the_last_of_several_packets_is_probed_for) {
   far_connection c;
   EXPECT_EQ(c.write(*c.client, "a"), 1U);
   c.pass(1 * ms);
@@ -537,7 +537,7 @@ TEST(sim_network, the_last_of_several_packets_is_probed_for) {
   EXPECT_EQ(c.read(*c.server).bytes, "b");
 }
 
-TEST(sim_network, what_is_written_at_one_time_is_one_packet) {
+TEST(sim_tcp, what_is_written_at_one_time_is_one_packet) {
   unsigned lost = 0;
   for (std::uint64_t seed = 1; seed <= 100; seed++) {
     far_connection c(seed);
@@ -553,7 +553,7 @@ TEST(sim_network, what_is_written_at_one_time_is_one_packet) {
   EXPECT_LT(lost, 45U);
 }
 
-TEST(sim_network, of_many_packets_it_is_likelier_that_one_is_lost) {
+TEST(sim_tcp, of_many_packets_it_is_likelier_that_one_is_lost) {
   unsigned lost = 0;
   for (std::uint64_t seed = 1; seed <= 100; seed++) {
     far_connection c(seed);
@@ -568,7 +568,7 @@ TEST(sim_network, of_many_packets_it_is_likelier_that_one_is_lost) {
   EXPECT_LT(lost, 90U);
 }
 
-TEST(sim_network, a_large_answer_takes_three_round_trips) {
+TEST(sim_tcp, a_large_answer_takes_three_round_trips) {
   for (std::uint64_t seed = 1; seed <= 20; seed++) {
     far_connection c(seed);
     c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
@@ -587,7 +587,7 @@ TEST(sim_network, a_large_answer_takes_three_round_trips) {
   }
 }
 
-TEST(sim_network, who_hears_nothing_sends_no_more_than_a_window) {
+TEST(sim_tcp, who_hears_nothing_sends_no_more_than_a_window) {
   far_connection c;
   c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
   c.cut_to(c.a);
@@ -602,7 +602,7 @@ TEST(sim_network, who_hears_nothing_sends_no_more_than_a_window) {
   EXPECT_EQ(got, 65'536U);
 }
 
-TEST(sim_network, who_has_closed_and_hears_nothing_gives_up_what_it_has_not_sent) {
+TEST(sim_tcp, who_has_closed_and_hears_nothing_gives_up_what_it_has_not_sent) {
   far_connection c;
   c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
   c.cut_to(c.a);
@@ -615,7 +615,7 @@ TEST(sim_network, who_has_closed_and_hears_nothing_gives_up_what_it_has_not_sent
   EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
-TEST(sim_network, a_narrow_link_is_never_idle_while_there_is_something_to_send) {
+TEST(sim_tcp, a_narrow_link_is_never_idle_while_there_is_something_to_send) {
   far_connection c;
   c.set(*c.client, SOL_SOCKET, SO_SNDBUF, 1 << 20);
   c.net.link(c.a, c.b).bytes_per_second = 200'000;  // ten packets take longer than a round trip
@@ -630,7 +630,7 @@ TEST(sim_network, a_narrow_link_is_never_idle_while_there_is_something_to_send) 
 
 // ---- a window that is full -------------------------------------------------------------------------------------------
 
-TEST(sim_network, who_waits_for_room_learns_that_its_peer_has_lost_power) {
+TEST(sim_tcp, who_waits_for_room_learns_that_its_peer_has_lost_power) {
   connection c;
   c.fill();
   c.lose_power();
@@ -642,7 +642,7 @@ TEST(sim_network, who_waits_for_room_learns_that_its_peer_has_lost_power) {
   EXPECT_EQ(c.read(*c.client).end, io_failure::reset);
 }
 
-TEST(sim_network, who_waits_for_room_without_a_path_gives_up) {
+TEST(sim_tcp, who_waits_for_room_without_a_path_gives_up) {
   connection c;
   c.fill();
   c.cut();
@@ -652,7 +652,7 @@ TEST(sim_network, who_waits_for_room_without_a_path_gives_up) {
   EXPECT_EQ(c.read(*c.client).end, io_failure::timed_out);
 }
 
-TEST(sim_network, who_waits_for_room_at_a_peer_that_answers_waits_on) {
+TEST(sim_tcp, who_waits_for_room_at_a_peer_that_answers_waits_on) {
   connection c;
   c.fill();
   c.pass(3600 * s);
@@ -664,7 +664,7 @@ TEST(sim_network, who_waits_for_room_at_a_peer_that_answers_waits_on) {
 
 // ---- options ---------------------------------------------------------------------------------------------------------
 
-TEST(sim_network, who_keeps_alive_gives_up_on_a_peer_that_is_cut_off) {
+TEST(sim_tcp, who_keeps_alive_gives_up_on_a_peer_that_is_cut_off) {
   connection c;
   c.keep_alive(*c.server, 10);
   c.cut();
@@ -675,14 +675,14 @@ TEST(sim_network, who_keeps_alive_gives_up_on_a_peer_that_is_cut_off) {
   EXPECT_EQ(c.read(*c.client).end, io_failure::would_block) << "it does not keep alive";
 }
 
-TEST(sim_network, who_keeps_alive_bears_a_peer_that_is_only_silent) {
+TEST(sim_tcp, who_keeps_alive_bears_a_peer_that_is_only_silent) {
   connection c;
   c.keep_alive(*c.server, 10);
   c.pass(3600 * s);
   EXPECT_EQ(c.read(*c.server).end, io_failure::would_block);
 }
 
-TEST(sim_network, who_keeps_alive_is_reset_by_a_peer_that_has_started_anew) {
+TEST(sim_tcp, who_keeps_alive_is_reset_by_a_peer_that_has_started_anew) {
   connection c;
   c.keep_alive(*c.client, 10);
   c.lose_power();
@@ -693,7 +693,7 @@ TEST(sim_network, who_keeps_alive_is_reset_by_a_peer_that_has_started_anew) {
   EXPECT_EQ(c.read(*c.client).end, io_failure::reset);
 }
 
-TEST(sim_network, a_silence_ends_with_its_limit) {
+TEST(sim_tcp, a_silence_ends_with_its_limit) {
   connection c;
   c.set(*c.server, IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
   c.keep_alive(*c.server, 10);
@@ -704,7 +704,7 @@ TEST(sim_network, a_silence_ends_with_its_limit) {
   EXPECT_EQ(c.read(*c.server).end, io_failure::timed_out);
 }
 
-TEST(sim_network, bytes_that_are_not_acknowledged_in_the_time_of_their_user_end_a_connection) {
+TEST(sim_tcp, bytes_that_are_not_acknowledged_in_the_time_of_their_user_end_a_connection) {
   for (const bool arrives : {false, true}) {
     connection c;
     c.set(*c.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 5'000);
@@ -717,7 +717,7 @@ TEST(sim_network, bytes_that_are_not_acknowledged_in_the_time_of_their_user_end_
   }
 }
 
-TEST(sim_network, a_full_window_ends_a_connection_in_the_time_of_its_user) {
+TEST(sim_tcp, a_full_window_ends_a_connection_in_the_time_of_its_user) {
   connection c;
   c.set(*c.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 5'000);
   c.fill();
@@ -727,14 +727,14 @@ TEST(sim_network, a_full_window_ends_a_connection_in_the_time_of_its_user) {
   EXPECT_EQ(c.read(*c.client).end, io_failure::timed_out);
 }
 
-TEST(sim_network, options_of_a_severed_socket_reach_nobody) {
+TEST(sim_tcp, options_of_a_severed_socket_reach_nobody) {
   connection c;
   c.net.sever(c.b, false);
   c.set(*c.server, SOL_SOCKET, SO_RCVBUF, 1);
   EXPECT_EQ(c.write(*c.client, std::string(100, 'x')), 100U);
 }
 
-TEST(sim_network, who_is_killed_while_it_connects_leaves_nothing) {
+TEST(sim_tcp, who_is_killed_while_it_connects_leaves_nothing) {
   two_sites w;
   endpoint* listener = w.listen();
   w.cut_to(w.a);
@@ -757,7 +757,7 @@ TEST(sim_network, who_is_killed_while_it_connects_leaves_nothing) {
 
 // ---- loss of power ---------------------------------------------------------------------------------------------------
 
-TEST(sim_network, nothing_of_the_life_before_a_loss_of_power_is_sent_but_resets) {
+TEST(sim_tcp, nothing_of_the_life_before_a_loss_of_power_is_sent_but_resets) {
   two_sites w;
   endpoint* listener = w.listen();
   std::vector<endpoint*> clients;
@@ -790,7 +790,7 @@ TEST(sim_network, nothing_of_the_life_before_a_loss_of_power_is_sent_but_resets)
   EXPECT_EQ(w.tcp.sockets(), 0U);
 }
 
-TEST(sim_network, room_that_comes_to_a_socket_without_power_is_answered_by_a_reset) {
+TEST(sim_tcp, room_that_comes_to_a_socket_without_power_is_answered_by_a_reset) {
   connection c;
   EXPECT_EQ(c.write(*c.server, "hello"), 5U);
   c.pass(10 * ms);
@@ -801,7 +801,7 @@ TEST(sim_network, room_that_comes_to_a_socket_without_power_is_answered_by_a_res
   EXPECT_EQ(c.read(*c.client).end, io_failure::reset);
 }
 
-TEST(sim_network, what_a_killed_process_does_changes_neither_the_trace_nor_the_draws) {
+TEST(sim_tcp, what_a_killed_process_does_changes_neither_the_trace_nor_the_draws) {
   const auto run = [](bool does) {
     connection c(5);
     c.write(*c.client, "hello");
@@ -824,7 +824,7 @@ TEST(sim_network, what_a_killed_process_does_changes_neither_the_trace_nor_the_d
   EXPECT_EQ(run(true), run(false));
 }
 
-TEST(sim_network, what_one_site_draws_is_nothing_to_another) {
+TEST(sim_tcp, what_one_site_draws_is_nothing_to_another) {
   const auto run = [](bool draws) {
     two_sites w(3);
     if (draws) w.net.draw_for_program(w.a);
@@ -841,7 +841,7 @@ TEST(sim_network, what_one_site_draws_is_nothing_to_another) {
 
 // ---- what is left ----------------------------------------------------------------------------------------------------
 
-TEST(sim_network, the_end_of_a_peer_leaves_nothing_of_a_killed_socket) {
+TEST(sim_tcp, the_end_of_a_peer_leaves_nothing_of_a_killed_socket) {
   connection c;
   c.net.sever(c.b, false);
   c.close(c.server);
@@ -853,7 +853,7 @@ TEST(sim_network, the_end_of_a_peer_leaves_nothing_of_a_killed_socket) {
   EXPECT_EQ(c.tcp.sockets(), 0U);
 }
 
-TEST(sim_network, an_orphan_whose_peer_is_gone_goes_too_although_the_reset_was_lost) {
+TEST(sim_tcp, an_orphan_whose_peer_is_gone_goes_too_although_the_reset_was_lost) {
   connection c;
   c.close(c.client);
   c.pass(10 * ms);
@@ -863,7 +863,7 @@ TEST(sim_network, an_orphan_whose_peer_is_gone_goes_too_although_the_reset_was_l
   EXPECT_EQ(c.tcp.sockets(), 1U);
 }
 
-TEST(sim_network, two_who_have_closed_leave_nothing_although_one_was_not_told_of_a_reset) {
+TEST(sim_tcp, two_who_have_closed_leave_nothing_although_one_was_not_told_of_a_reset) {
   connection c;
   c.cut_to(c.b);
   c.close(c.client, true);  // the reset is lost
@@ -875,7 +875,7 @@ TEST(sim_network, two_who_have_closed_leave_nothing_although_one_was_not_told_of
 
 // ---- addresses and links ---------------------------------------------------------------------------------------------
 
-TEST(sim_network, an_event_of_a_closed_socket_may_reach_the_next_one_as_a_harmless_ready) {
+TEST(sim_tcp, an_event_of_a_closed_socket_may_reach_the_next_one_as_a_harmless_ready) {
   int woken = 0;
   constexpr int runs = 200;
   for (int seed = 1; seed <= runs; seed++) {
@@ -896,7 +896,7 @@ TEST(sim_network, an_event_of_a_closed_socket_may_reach_the_next_one_as_a_harmle
   EXPECT_LT(woken, runs / 2);
 }
 
-TEST(sim_network, a_listener_on_every_ipv6_address_takes_ipv4_unless_it_says_no) {
+TEST(sim_tcp, a_listener_on_every_ipv6_address_takes_ipv4_unless_it_says_no) {
   two_sites w;
   endpoint* both = w.listen("[::]:7000");
   ASSERT_NE(both, nullptr);
@@ -912,7 +912,7 @@ TEST(sim_network, a_listener_on_every_ipv6_address_takes_ipv4_unless_it_says_no)
   EXPECT_EQ(w.listen("[::]:7001"), nullptr);
 }
 
-TEST(sim_network, a_link_that_is_made_wide_forgets_how_narrow_it_was) {
+TEST(sim_tcp, a_link_that_is_made_wide_forgets_how_narrow_it_was) {
   connection c;
   endpoint* other = c.start();
   c.pass(10 * ms);
@@ -1069,7 +1069,7 @@ void wild_run(std::uint64_t seed) {
 
 }  // namespace
 
-TEST(sim_network, no_byte_is_lost_and_nobody_waits_for_ever_whatever_happens) {
+TEST(sim_tcp, no_byte_is_lost_and_nobody_waits_for_ever_whatever_happens) {
   for (std::uint64_t seed = 1; seed <= 300; seed++) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     wild_run(seed);
