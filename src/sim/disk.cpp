@@ -1082,9 +1082,9 @@ void disk::stand_up(losses* into) {
     }
     if (!each->pending.empty()) {
       const byte_ranges touched = into != nullptr ? each->touched() : byte_ranges();
-      const crash_tally before = tally_;
+      const auto torn_before = tally_.torn;
       lose_bytes(*each);
-      if (into != nullptr) add_loss_of(*each, touched, paths[each.get()], before, *into);
+      if (into != nullptr) add_loss_of(*each, touched, paths[each.get()], tally_.torn - torn_before, *into);
     }
     each->now = each->on_disk;
     each->names = each->names_on_disk;
@@ -1135,7 +1135,7 @@ disk::loss disk::loss_of(const name_op& undone) const {
 }
 
 // Where what is there differs from what was in memory: a write that is lost is none if a later one has the same bytes.
-void disk::add_loss_of(const inode& file, const byte_ranges& touched, const std::string& path, const crash_tally& before,
+void disk::add_loss_of(const inode& file, const byte_ranges& touched, const std::string& path, std::uint64_t torn,
                        losses& into) const {
   const std::uint64_t had_size = file.now.size();
   const std::uint64_t has_size = file.on_disk.size();
@@ -1167,8 +1167,9 @@ void disk::add_loss_of(const inode& file, const byte_ranges& touched, const std:
   if (lost.size() > ranges_max) text += fmt::format(" and {} pieces more", lost.size() - ranges_max);
   text += lost.empty() ? "has " + path : " of " + path;
   if (had_size != has_size) text += fmt::format("{} {} bytes long, not {}", lost.empty() ? "" : ", which is", has_size, had_size);
-  into.push_back({std::move(text), fmt::format("({} writes are there, {} lost, {} torn)", tally_.kept - before.kept,
-                                               tally_.lost - before.lost, tally_.torn - before.torn)});
+  // How many are there or lost as a whole would not be what a reader of the file finds: a size that is lost takes bytes along.
+  std::string of_torn = torn == 0 ? "" : torn == 1 ? "(a write is torn)" : fmt::format("({} writes are torn)", torn);
+  into.push_back({std::move(text), std::move(of_torn)});
 }
 
 // ---- from outside ---------------------------------------------------------------------------------------------------------

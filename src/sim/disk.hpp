@@ -206,7 +206,7 @@ private:
   [[nodiscard]] std::string path_of(const inode& wanted) const;
   void tell_failure(std::string_view what, const inode& of, std::string_view why) const;
   [[nodiscard]] loss loss_of(const name_op& undone) const;
-  void add_loss_of(const inode& file, const byte_ranges& touched, const std::string& path, const crash_tally& before,
+  void add_loss_of(const inode& file, const byte_ranges& touched, const std::string& path, std::uint64_t torn,
                    losses& into) const;
 
   template <class... Words>
