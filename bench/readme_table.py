@@ -37,7 +37,7 @@ QUESTIONS = (
         "idle/wakeups": "a server that nobody talks to, 10 s",
     }),
     ("Fast?", ("await/*", "task/spawn_join", "tree/*", "wake/*", "timer/*", "channel/*", "echo/*", "http/*"), {
-        "task/spawn_join": "start a task and join it",
+        "task/spawn_join": "start a task and join it, on one worker",
         "await/call": "`co_await` a coroutine that does not wait",
         "channel/hop/buffered": "a value through a channel",
         "echo/64B/256conn/saturated": "echo, 256 connections, over the same in C",
