@@ -6,7 +6,8 @@
 The kernel is that of an emulated machine (tests/numa/two_nodes.py): a pair of virtual Ethernet devices, one of them in a network
 namespace of its own, `tc qdisc add ... netem` on either, and between them tests/network/scenario.cpp. With --here it is the one
 that runs, and relay.py stands for netem: no machine to boot, but two namespaces, so root or namespaces of users. About 60 s. Ends
-with 1 where the two do not agree (agreement.py)."""
+with 1 where the two do not agree (agreement.py), and with 2 where nothing can be said, because the machine has something else to
+do: an emulated one is late by as much as its host makes it wait, and the case in which nothing is lost tells by how much."""
 
 import argparse
 import json
@@ -27,6 +28,8 @@ from relay import Relay  # noqa: E402  the path is set above
 
 PROGRAM, PORT, SEEDS = "network_scenario", 7000, 20
 SECONDS_MAX = 60  # of a case
+FLOOR = "50 ms"  # the case without loss, jitter or limit: what it takes beyond the ways is the machine's own
+LATE_MAX = 0.1  # of a round trip, nine times of ten
 PARTED_AFTER_MS = 1500  # as in scenario.cpp
 TOOLS = {"tc": "/sbin/tc", "ip": "/sbin/ip"}
 
@@ -35,7 +38,7 @@ TOOLS = {"tc": "/sbin/tc", "ip": "/sbin/ip"}
 class Case:
     """What is between the two, and what is asked over it."""
     name: str
-    latency_us: int = 20000
+    latency_us: int = 50000
     jitter_us: int = 0         # on top of it; netem's is to both sides of the middle
     lost_ppm: int = 0
     bytes_per_second: int = 0
@@ -66,16 +69,16 @@ class Case:
 
 
 CASES = [
-    Case("20 ms"),
-    Case("20 ms, jitter 2 ms", latency_us=18000, jitter_us=4000),
-    Case("loss 1 %", lost_ppm=10000, connections=250, apart_ms=10),
-    Case("loss 5 %", lost_ppm=50000, connections=250, apart_ms=10),
-    Case("loss 8 %, connects", lost_ppm=80000, connections=150, apart_ms=10, small=0, large=0, judged=("connect",)),
+    Case("50 ms"),
+    Case("50 ms, jitter 5 ms", latency_us=45000, jitter_us=10000),
+    Case("loss 1 %", lost_ppm=10000, connections=250, apart_ms=25),
+    Case("loss 5 %", lost_ppm=50000, connections=250, apart_ms=25),
+    Case("loss 8 %, connects", lost_ppm=80000, connections=150, apart_ms=25, small=0, large=0, judged=("connect",)),
     Case("1 MB/s", bytes_per_second=1000000, connections=20, apart_ms=200),
-    # What was lost at the beginning is sent again after 240 ms, 480, 960 and 1920, and finds a way; so is what was lost 100 ms
-    # later, for each connection asks every 100 ms and meets the cut at another time than the next one. Timeouts that double from
-    # the first on (240, 720, 1680, 3600) would be told from these by a factor of two.
-    Case("parted for 1.8 s", parted_ms=1800, connections=100, apart_ms=1, small=1, large=0, rest_ms=60, judged=("slowest",)),
+    # What was lost at the beginning is sent again after 300 ms, 600 and 1200, and finds a way; so is what was lost 160 ms later,
+    # for each connection asks every 160 ms and meets the cut at another time than the next one. Timeouts that double from the
+    # first on (300, 900 and 2100) would be told from these by nearly a factor of two.
+    Case("parted for 1.05 s", parted_ms=1050, connections=100, apart_ms=1, small=1, large=0, rest_ms=60, judged=("slowest",)),
 ]
 
 # In the machine. `in_peer` is the namespace of the server. A device that cuts packets itself would hand netem 64 KiB at a time,
@@ -244,6 +247,12 @@ def main():
     judged = [row for row in rows if row["between"]]
     wrong = sum(not row["agrees"] for row in judged)
     print(f"{len(judged) - wrong} of {len(judged)} quantiles agree")
+    for case in cases:
+        if wrong and case.name == FLOOR and (late := agreement.lateness(kernel[FLOOR]["connect"], 2 * case.latency_us)) > LATE_MAX:
+            print(f"against_kernel: nothing can be said: where nothing is lost a connection takes up to {late:.0%} longer than its "
+                  f"round trip, and up to {LATE_MAX:.0%} is borne; end what else runs on this machine and try again",
+                  file=sys.stderr)
+            return 2
     return 1 if wrong else 0
 
 

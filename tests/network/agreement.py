@@ -21,6 +21,11 @@ def quantile(ordered, rank):
     return ordered[max(math.ceil(rank * len(ordered)) - 1, 0)]
 
 
+def lateness(samples, least):
+    """What nine of ten samples take at most beyond what they must, as a part of that."""
+    return quantile(sorted(samples), 0.9) / least - 1
+
+
 def band(simulated, name, count, factor):
     """Between what values the quantile `name` of `count` samples lies, if they are distributed as `simulated`."""
     if factor is None:

@@ -63,6 +63,10 @@ class Agreement(unittest.TestCase):
     def test_the_greatest_is_not_judged(self):
         self.assertTrue(verdicts([40] * 99 + [9000], [40] * 1000)["max"])
 
+    def test_a_machine_that_is_late_is_told_by_nine_of_ten(self):
+        self.assertAlmostEqual(agreement.lateness([100] * 95 + [300] * 5, 100), 0)
+        self.assertAlmostEqual(agreement.lateness([100] * 80 + [130] * 20, 100), 0.3)
+
     def test_nothing_is_not_compared(self):
         for kernel, simulated in (([], [1]), ([1], [])):
             with self.assertRaises(ValueError):
