@@ -175,6 +175,7 @@ void process::stop_running(int code) {
 void process::cut_off() noexcept {
   files_.cut_off();
   core_.signals->cut_off();
+  core_.runs.is_untold = true;
 }
 
 bool process::end(int code) {

@@ -62,7 +62,7 @@ public:
   /// Its site is severed. False: tasks are left that do not heed their cancellation.
   [[nodiscard]] bool end(int code);
 
-  /// It has ended, for others: nothing that it does reaches its disk any more.
+  /// It has ended, for others: nothing that it does reaches its disk any more, and no line of ours tells of it.
   void cut_off() noexcept;
 
   [[nodiscard]] bool has_ended() const noexcept { return phase_ == phase::ended; }
