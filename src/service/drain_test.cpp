@@ -392,8 +392,8 @@ lv::task<int> serve_beside(lv::blocking_options how, int says, lv::duration boun
       ::sleep(60);
     }, to);
   }, how, says);
-  const int code = co_await lv::service::serve_until_told(&server, lv::tcp_listener::bind("127.0.0.1:0").value(),
-                                                          {.bound = bound, .overdue_code = 7});
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+  const int code = co_await lv::service::serve_until_told(&server, std::move(listener), {.bound = bound, .overdue_code = 7});
   background.cancel();
   co_await background.join();
   co_return code;

@@ -5,7 +5,9 @@
 
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
+#include "levity/http/server.hpp"
 #include "levity/levity.hpp"
 #include "levity/service/drain.hpp"
 #include "levity/sim/world.hpp"
@@ -28,8 +30,8 @@ lv::task<int> serve(bool background_ends) {
   server.route(lv::http::method::get, "/", answer_never);
   lv::scope background{lv::on_failure::report};
   if (!background_ends) background.spawn(does_not_end);
-  const int code = co_await lv::service::serve_until_told(&server, lv::tcp_listener::bind(service_address).value(),
-                                                          {.bound = 10s, .overdue_code = 7});
+  auto listener = lv::tcp_listener::bind(service_address).value();
+  const int code = co_await lv::service::serve_until_told(&server, std::move(listener), {.bound = 10s, .overdue_code = 7});
   background.cancel();
   co_await background.join();
   co_return code;
@@ -85,7 +87,8 @@ lv::task<> serve_and_fail() {
   server.route(lv::http::method::get, "/", fail_to_answer);
   lv::scope background{lv::on_failure::report};
   background.spawn("background", fail_when_ended);
-  co_await server.serve(lv::tcp_listener::bind(service_address).value());
+  auto listener = lv::tcp_listener::bind(service_address).value();
+  co_await server.serve(std::move(listener));
 }
 
 }  // namespace
