@@ -13,6 +13,7 @@
 #include "http/duration_table.hpp"
 #include "http/request_parser.hpp"
 #include "http/response_writer.hpp"
+#include "io/simulated_signals.hpp"
 #include "levity/base/assert.hpp"
 #include "levity/base/wall_clock.hpp"
 #include "levity/http/problem.hpp"
@@ -43,6 +44,7 @@ namespace {
 
 using detail::request_parser;
 using detail::response_writer;
+using levity::detail::is_seen_by_others;
 
 // with_deadline() takes a task; a read is not one.
 template <class Stream>
@@ -272,8 +274,10 @@ private:
       if (late || !failure.empty()) serves_.failed.fetch_add(1, std::memory_order_relaxed);
       if (late) co_return outcome::late;
       if (!failure.empty()) {
-        std::fprintf(stderr, "levity: the handler of %.*s failed: %s\n", static_cast<int>(asked.path().size()),
-                     asked.path().data(), failure.c_str());
+        if (is_seen_by_others()) {
+          std::fprintf(stderr, "levity: the handler of %.*s failed: %s\n", static_cast<int>(asked.path().size()),
+                       asked.path().data(), failure.c_str());
+        }
         answer_.clear();
         write_problem(answer_, status::internal_server_error, "The request failed inside the server.");
       }
@@ -346,7 +350,7 @@ task<> server::serve_from(Listener listener) {
   for (;;) {
     io_result<Stream> peer = co_await listener.accept();
     if (!peer) {
-      if (peer.error() != io_failure::cancelled) {
+      if (peer.error() != io_failure::cancelled && is_seen_by_others()) {
         std::fprintf(stderr, "levity: the server stops accepting: %s\n", peer.error().message().c_str());
       }
       break;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "levity/base/assert.hpp"
 #include "levity/task/detail/executor.hpp"
@@ -13,7 +14,7 @@ namespace levity::inline v0::detail {
 
 simulated_signals::fate simulated_signals::raise(int signal) noexcept {
   LEVITY_ASSERT(signal > 0 && signal < signals_max, "a signal is a number from 1 to 64");
-  if (ended_by_ != 0) return fate::ignored;  // nobody is there any more
+  if (is_over_) return fate::ignored;  // nobody is there any more
   const auto at = static_cast<std::size_t>(signal);
   if (subscribers_[at] != 0) {
     counts_[at]++;
@@ -27,7 +28,7 @@ simulated_signals::fate simulated_signals::raise(int signal) noexcept {
 
 simulated_signals::fate simulated_signals::raise_before_run(int signal) noexcept {
   LEVITY_ASSERT(signal > 0 && signal < signals_max, "a signal is a number from 1 to 64");
-  return ended_by_ != 0 ? fate::ignored : by_default(signal);
+  return is_over_ ? fate::ignored : by_default(signal);
 }
 
 // As the runtime does with those that it hears itself.
@@ -59,8 +60,15 @@ simulated_signals::fate simulated_signals::by_default(int signal) noexcept {
 
 simulated_signals::fate simulated_signals::end(int signal) noexcept {
   ended_by_ = signal;
-  if (on_end) on_end(signal);
+  is_over_ = true;
+  if (on_end) on_end(128 + signal);
   return fate::ends;
+}
+
+bool simulated_signals::end_program(int code) noexcept {
+  if (!on_end) return false;
+  if (!std::exchange(is_over_, true)) on_end(code);
+  return true;
 }
 
 io_result<void> simulated_signals::subscribe(int signal) noexcept {
@@ -81,6 +89,11 @@ endpoint& simulated_signals::open_bell() {
 void simulated_signals::close_bell(endpoint& bell) noexcept {
   bells_.erase(std::find(bells_.begin(), bells_.end(), &bell));
   free_endpoint(bell);
+}
+
+bool is_seen_by_others() noexcept {
+  const simulated_signals* const of_world = current_run().exec->signals();
+  return of_world == nullptr || !of_world->is_over();
 }
 
 }  // namespace levity::detail

@@ -11,6 +11,8 @@
 //   SIGQUIT                           on_quit: all tasks are printed
 //   without handle_signals, others    what the kernel does by default: the process ends, or nothing happens
 //
+// A program that ends itself at once (end_program) is ended as by a signal.
+//
 // "The process ends" is the world's to carry out (on_end); here it is written down, and nothing is heard any more. Nothing stops:
 // SIGSTOP and its like do nothing.
 //
@@ -53,8 +55,14 @@ public:
   [[nodiscard]] int code() const noexcept { return asked_ == 0 ? 0 : 128 + asked_; }
   /// The signal that has ended the process; 0: none.
   [[nodiscard]] int ended_by() const noexcept { return ended_by_; }
-  /// Called when a signal ends the process, with it.
-  std::function<void(int)> on_end;
+  /// Called once, when the process ends by a signal, with 128 + n, or by its own hand, with its code.
+  std::function<void(int code)> on_end;
+  /// The program ends itself, as by _exit, in a task of its own; nobody sees what it does from then on. False: nobody plays a
+  /// world for it, so that it is a process like any other.
+  [[nodiscard]] bool end_program(int code) noexcept;
+  /// The process has ended, for others; what it still does is only to give back what it holds.
+  void cut_off() noexcept { is_over_ = true; }
+  [[nodiscard]] bool is_over() const noexcept { return is_over_; }
   /// Called for SIGQUIT.
   std::function<void()> on_quit;
 
@@ -75,9 +83,13 @@ private:
   bool handles_;
   int asked_ = 0;
   int ended_by_ = 0;
+  bool is_over_ = false;
   std::array<std::uint64_t, signals_max> counts_{};
   std::array<unsigned, signals_max> subscribers_{};
   std::vector<endpoint*> bells_;  // in the order in which they were opened, which is that of the wake-ups
 };
+
+/// Whether somebody may know what the running task does: not in a simulated process that has ended.
+[[nodiscard]] bool is_seen_by_others() noexcept;
 
 }  // namespace levity::detail

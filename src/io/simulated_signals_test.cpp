@@ -117,14 +117,14 @@ TEST(simulated_signals, a_second_one_ends_the_process_and_then_nothing_is_heard)
     simulated_signals& here = signals_here();
     auto set = lv::signal_set::open({SIGUSR1}).value();
     std::vector<int> ended;
-    here.on_end = [&ended](int signal) { ended.push_back(signal); };
+    here.on_end = [&ended](int code) { ended.push_back(code); };
     EXPECT_EQ(here.raise(SIGTERM), fate::cancels);
     EXPECT_EQ(here.ended_by(), 0);
     EXPECT_EQ(here.raise(SIGINT), fate::ends);
     EXPECT_EQ(here.ended_by(), SIGINT);
     EXPECT_EQ(here.raise(SIGKILL), fate::ignored);
     EXPECT_EQ(here.raise(SIGUSR1), fate::ignored);
-    EXPECT_EQ(ended, std::vector<int>{SIGINT});
+    EXPECT_EQ(ended, std::vector<int>{128 + SIGINT});
     here.on_end = nullptr;
     co_return 3;
   }), 3);
@@ -159,6 +159,22 @@ TEST(simulated_signals, do_what_the_kernel_does_where_nobody_handles_them) {
   }
 }
 
+TEST(simulated_signals, a_program_that_ends_itself_in_a_world_hears_nothing_more) {
+  EXPECT_EQ(run_simulated(7, []() -> lv::task<> {
+    simulated_signals& here = signals_here();
+    EXPECT_FALSE(here.end_program(9)) << "there is no world that could end it";
+    std::vector<int> ended;
+    here.on_end = [&ended](int code) { ended.push_back(code); };
+    EXPECT_TRUE(here.end_program(9));
+    EXPECT_TRUE(here.end_program(8));
+    EXPECT_EQ(here.raise(SIGTERM), fate::ignored);
+    EXPECT_EQ(ended, std::vector<int>{9});
+    EXPECT_EQ(here.ended_by(), 0);
+    here.on_end = nullptr;
+    co_return;
+  }), 0);
+}
+
 // A set that names SIGTERM has it also after main was told to end by SIGINT, as in a real run.
 TEST(simulated_signals, a_set_comes_before_the_end) {
   EXPECT_EQ(run_simulated(8, []() -> lv::task<int> {
@@ -186,10 +202,10 @@ TEST(simulated_signals, before_the_program_runs_do_what_the_kernel_does_by_defau
     auto set = lv::signal_set::open({SIGUSR1}).value();
     simulated_signals& signals = signals_here();
     int told = 0;
-    signals.on_end = [&told](int signal) { told = signal; };
+    signals.on_end = [&told](int code) { told = code; };
     EXPECT_EQ(signals.raise_before_run(SIGCHLD), fate::ignored);
     EXPECT_EQ(signals.raise_before_run(SIGTERM), fate::ends) << "nobody handles it yet";
-    EXPECT_EQ(told, SIGTERM);
+    EXPECT_EQ(told, 128 + SIGTERM);
     EXPECT_EQ(signals.raise_before_run(SIGINT), fate::ignored) << "nobody is there";
     signals.on_end = {};
     co_return;

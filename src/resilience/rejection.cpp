@@ -10,7 +10,8 @@ std::string_view explain(rejection_cause of) noexcept {
     case rejection_cause::breaker_open: return "the breaker is open, for too many of the last calls failed";
     case rejection_cause::probe_under_way: return "the breaker is half open, and another call tries whether it may close";
     case rejection_cause::rate_exceeded: return "more calls were made than the rate allows; slow down or raise the rate";
-    case rejection_cause::bulkhead_full: return "as many calls are under way and wait as may; raise the bulkhead or call less";
+    case rejection_cause::bulkhead_full:
+      return "the bulkhead is full: all its places are taken, and none came free in time; call less or raise concurrent_max";
     case rejection_cause::limit_reached: return "as many calls are under way as the other side answers in time";
     case rejection_cause::overloaded: return "calls have been waiting too long, so some are not begun; call less or add capacity";
     case rejection_cause::too_late: return "less time is left than the call takes; give it a longer deadline";

@@ -14,6 +14,8 @@ TEST(rejection, says_when_to_ask_again_where_it_knows) {
             "the breaker is open, for too many of the last calls failed; ask again in 1500 ms");
   EXPECT_EQ(lv::rejection{lv::rejection_cause::limit_reached}.message(),
             "as many calls are under way as the other side answers in time");
+  EXPECT_EQ(lv::rejection{lv::rejection_cause::bulkhead_full}.message(),
+            "the bulkhead is full: all its places are taken, and none came free in time; call less or raise concurrent_max");
 }
 
 TEST(rejection, every_cause_has_a_name_and_a_sentence) {

@@ -24,18 +24,27 @@
 namespace levity::inline v0::detail {
 namespace {
 
+// Who has been asked for the end, by a signal.
+struct asked_for_end {
+  bool runtime = false;
+  bool program = false;  // which took it itself
+};
+
 // Until the watch is stopped. The first signal that asks for the end is `first`'s, the second one ends the process.
 template <class First>
-void hear(signal_watch& signals, scheduler& runs, bool& asked, First&& first) {
+void hear(signal_watch& signals, scheduler& runs, asked_for_end& asked, First&& first) {
   for (int signal = signals.wait(); signal != signal_watch::stopped; signal = signals.wait()) {
-    if (deliver_signal(signal)) continue;  // the program takes it itself
+    if (deliver_signal(signal)) {
+      if (signal != SIGQUIT) asked.program = true;
+      continue;
+    }
     if (signal == SIGQUIT) {
       print_tasks(runs, STDERR_FILENO);
-    } else if (asked) {
+    } else if (asked.runtime) {
       bounded_writer(STDERR_FILENO, 0).write("levity: second signal, ending at once\n");
       std::_Exit(128 + signal);
     } else {
-      asked = true;
+      asked.runtime = true;
       first(signal);
     }
   }
@@ -43,7 +52,8 @@ void hear(signal_watch& signals, scheduler& runs, bool& asked, First&& first) {
 
 // Waits for threads and calls while signals are heard as before: calls that were left behind may take as long as they like. False:
 // no thread is to be had for that.
-bool end_while_heard(signal_watch& signals, scheduler& runs, bool& asked) {
+bool end_while_heard(signal_watch& signals, scheduler& runs, asked_for_end& asked) {
+  if (asked.program) asked.runtime = true;  // nobody has to ask a third time
   signals.resume();
   system_thread ends;
   try {
@@ -89,7 +99,7 @@ int run_to_end(runtime_core& core, task<> main, const main_outcome& outcome, sig
       runs.join();
       throw;
     }
-    bool asked = false;
+    asked_for_end asked;
     if (signals != nullptr) {
       hear(*signals, runs, asked, [&](int signal) {
         code = 128 + signal;

@@ -231,16 +231,16 @@ TEST(run_host, a_signal_between_two_turns_cancels_its_main_task_and_the_second_e
   for (const int signal : {SIGINT, SIGTERM}) {
     fake_host host;
     int turns = 0;
-    int ended_by = 0;
+    int ended_with = 0;
     host.between_turns = [&] {
       if (++turns == 3) host.core.signals->raise(signal);
     };
-    host.core.signals->on_end = [&](int which) { ended_by = which; };
+    host.core.signals->on_end = [&](int code) { ended_with = code; };
     const host_presence here(host);
     EXPECT_EQ(levity::run([]() -> task<> { co_await sleep(1h); }), 128 + signal);
-    EXPECT_EQ(ended_by, 0);
+    EXPECT_EQ(ended_with, 0);
     host.core.signals->raise(SIGTERM);
-    EXPECT_EQ(ended_by, SIGTERM);
+    EXPECT_EQ(ended_with, 128 + SIGTERM);
   }
 }
 

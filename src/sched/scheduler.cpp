@@ -462,6 +462,7 @@ void scheduler::root_empty() noexcept {
 
 void scheduler::unobserved(std::exception_ptr failure, failed whose, const char* name,
                            const std::source_location& site) noexcept {
+  if (is_untold) return;
   const char* what = "an exception that is no std::exception";
   std::string text;
   try {

@@ -102,6 +102,8 @@ public:
   void use_names(simulated_names* names) noexcept { names_ = names; }
   /// Called once, on some worker, when the root scope has become empty.
   std::function<void()> on_empty;
+  /// Of a seeded run whose process has ended, for others: nobody is told what its tasks throw from then on.
+  bool is_untold = false;
 
   // executor
   void start(std::coroutine_handle<> root) noexcept override;

@@ -8,11 +8,14 @@
 #include <optional>
 #include <utility>
 
+#include "io/simulated_signals.hpp"
 #include "levity/base/atomic.hpp"
 #include "levity/io/signal_set.hpp"
 #include "levity/service/health.hpp"
 #include "levity/service/log.hpp"
 #include "levity/sync/event.hpp"
+#include "levity/task/detach.hpp"
+#include "levity/task/detail/executor.hpp"
 #include "levity/task/scope.hpp"
 #include "levity/time/deadline.hpp"
 #include "levity/time/timeout.hpp"
@@ -91,9 +94,9 @@ task<> serve(http::server* server, tcp_listener listener, news* tell) {
   co_await server->serve(std::move(listener));
 }
 
-task<> hear(signal_set signals, news* tell) {
+task<> hear(signal_set* signals, news* tell) {
   for (;;) {
-    const auto came = co_await signals.next();
+    const auto came = co_await signals->next();
     if (!came) co_return;
     tell->signals.fetch_add(1, std::memory_order_relaxed);
     tell->any.set();
@@ -126,6 +129,15 @@ struct serving_end {
   std::optional<time_point> signalled{};
   bool failed = false;    // the listener
   bool insisted = false;  // somebody, by a second signal
+
+  // Takes in the signals that have come.
+  void take(unsigned signals) noexcept {
+    for (; heard < signals; heard++) {
+      insisted = signalled.has_value();
+      if (!insisted) signalled = clock::now();
+      ends.signal(clock::now());
+    }
+  }
 };
 
 drain_options without_the_log(drain_options options, const serving_companions& companions) noexcept {
@@ -152,10 +164,7 @@ task<> run_down(serving_end* of, scope* serving) {
       of->failed = true;  // the listener's failure; nothing is under way any more
       break;
     }
-    for (; of->heard < signals; of->heard++) {
-      if (!of->signalled) of->signalled = clock::now();
-      of->insisted = ends.signal(clock::now()) == drain_state::cut_off;
-    }
+    of->take(signals);
     ends.look(clock::now(), served ? 0 : 1);
     if (ends.state() == before) continue;
     note(of->companions.notes, "ending", ends.state());
@@ -179,6 +188,31 @@ task<> run_out(serving_end* of, const drain_options& options, scope* flushing) {
   }
 }
 
+// How the process ends when the time is over.
+struct cut {
+  int code;
+  void (*instead)(int code);
+};
+
+// In a simulated world the process is ended by the world, and this returns: nothing that is done then is seen by anybody.
+void end_process(const cut& how) {
+  if (how.instead != nullptr) return how.instead(how.code);
+  detail::simulated_signals* const of_world = detail::current_run().exec->signals();
+  if (of_world == nullptr || !of_world->end_program(how.code)) ::_exit(how.code);
+}
+
+// Whoever serves closes what it owns when serve_until_told() has returned, and may hang in that as well as a handler may. Of the
+// runtime, so that it ends with the main task.
+task<> watch_the_rest(signal_set signals, time_point until, cut how) {
+  const auto came = co_await with_deadline(until, signals.next());
+  if (came || came.error() == io_failure::timed_out) end_process(how);
+}
+
+time_point end_of(const drain_options& options, time_point signalled) noexcept {
+  const duration bound = std::max(options.bound, duration::zero());
+  return bound < time_point::max() - signalled ? signalled + bound : time_point::max();
+}
+
 }  // namespace
 
 task<int> serve_until_told(http::server* server, tcp_listener listener, drain_options options, serving_companions companions) {
@@ -190,7 +224,7 @@ task<int> serve_until_told(http::server* server, tcp_listener listener, drain_op
   scope flushing{on_failure::report};
   std::exception_ptr broken;
   try {
-    if (signals) ears.spawn("end signals", hear, std::move(*signals), &end.told);
+    if (signals) ears.spawn("end signals", hear, &*signals, &end.told);
     serving.spawn("http server", serve, server, std::move(listener), &end.told);
     if (companions.probes != nullptr) companions.probes->started(clock::now());
     note(companions.notes, "serving", end.ends.state());
@@ -203,14 +237,19 @@ task<int> serve_until_told(http::server* server, tcp_listener listener, drain_op
   co_await flushing.join();
   ears.cancel();
   co_await ears.join();
-  if (end.ends.state() == drain_state::cut_off) {
-    if (companions.cut_off == nullptr) ::_exit(options.overdue_code);
-    companions.cut_off(options.overdue_code);
+  end.take(end.told.signals.load(std::memory_order_relaxed));
+  const cut at_once{options.overdue_code, companions.cut_off};
+  const bool is_cut_off = end.insisted || end.ends.state() == drain_state::cut_off;
+  if (is_cut_off) {
+    end_process(at_once);
+  } else if (signals && end.signalled) {
+    detach("end watch", watch_the_rest, std::move(*signals), end_of(options, *end.signalled), at_once);
   }
-  if (broken || end.ends.state() == drain_state::cut_off) serving.cancel();
+  if (signals) signals->close();
+  if (broken || is_cut_off) serving.cancel();
   co_await serving.join();
   if (broken) std::rethrow_exception(broken);
-  co_return end.failed ? options.overdue_code : end.ends.exit_code();
+  co_return is_cut_off || end.failed ? options.overdue_code : end.ends.exit_code();
 }
 
 }  // namespace levity::service

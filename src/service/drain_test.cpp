@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <optional>
@@ -317,41 +318,40 @@ TEST(serve_until_told, waits_for_the_log_within_the_bound) {
   static lv::time_point cut;
   static lv::duration ended_after, cut_after;
   ended_after = cut_after = 1h;
-  run_tasks(2, []() -> lv::task<> {
+  const auto serve = [](bool hangs) -> lv::task<> {
     const auto held = lv::signal_set::open({SIGTERM});
-    for (const bool hangs : {false, true}) {
-      lv::http::server server;
-      server.route(lv::http::method::get, "/", hang);
-      auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
-      const auto at = listener.local_address();
-      lv::service::log notes;
-      lv::scope main;
-      main.spawn([](lv::http::server* of, lv::tcp_listener from, lv::service::log* said) -> lv::task<> {
-        (void)co_await lv::service::serve_until_told(of, std::move(from), {.bound = 200ms},
-                                                     {.notes = said, .cut_off = [](int) { cut = lv::clock::now(); }});
-      }, &server, std::move(listener), &notes);
-      std::optional<lv::tcp_stream> peer;
-      if (hangs) {
-        peer = (co_await lv::tcp_stream::connect(at)).value();
-        const auto sent = co_await peer->write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
-        EXPECT_TRUE(sent);
-      }
-      co_await lv::sleep(50ms);
-      const lv::time_point signalled = lv::clock::now();
-      ::kill(::getpid(), SIGTERM);
-      co_await main.join();
-      if (hangs) cut_after = cut - signalled;
-      else ended_after = lv::clock::now() - signalled;
+    lv::http::server server;
+    server.route(lv::http::method::get, "/", hang);
+    auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+    const auto at = listener.local_address();
+    lv::service::log notes;
+    lv::scope main;
+    main.spawn([](lv::http::server* of, lv::tcp_listener from, lv::service::log* said) -> lv::task<> {
+      (void)co_await lv::service::serve_until_told(of, std::move(from), {.bound = 200ms},
+                                                   {.notes = said, .cut_off = [](int) { cut = lv::clock::now(); }});
+    }, &server, std::move(listener), &notes);
+    std::optional<lv::tcp_stream> peer;
+    if (hangs) {
+      peer = (co_await lv::tcp_stream::connect(at)).value();
+      const auto sent = co_await peer->write_all(std::string_view("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+      EXPECT_TRUE(sent);
     }
-  });
+    co_await lv::sleep(50ms);
+    const lv::time_point signalled = lv::clock::now();
+    ::kill(::getpid(), SIGTERM);
+    co_await main.join();
+    if (hangs) cut_after = cut - signalled;
+    else ended_after = lv::clock::now() - signalled;
+  };
+  for (const bool hangs : {false, true}) run_tasks(2, serve, hangs);  // the bound is over for each when its main task is
   EXPECT_LT(ended_after, 1s);  // a second is what it takes where it is not of the bound
   EXPECT_LT(cut_after, 1s);
 }
 
 TEST(serve_until_told, waits_for_no_log_after_a_second_signal) {
   static lv::time_point cut;
-  static lv::duration cut_after, ended_after;
-  cut_after = ended_after = 1h;
+  static lv::duration cut_after[2];
+  cut_after[0] = cut_after[1] = 1h;
   run_tasks(1, []() -> lv::task<> {
     const auto held = lv::signal_set::open({SIGTERM});
     for (const bool notices : {true, false}) {  // the second one comes while it waits for balancers, or for the log
@@ -364,7 +364,7 @@ TEST(serve_until_told, waits_for_no_log_after_a_second_signal) {
                     bool long_notice) -> lv::task<> {
         const int code = co_await lv::service::serve_until_told(
             of, std::move(from), {.notice = long_notice ? 20s : 0s, .bound = 30s, .overdue_code = 7}, with);
-        EXPECT_EQ(code, long_notice ? 7 : 0);
+        EXPECT_EQ(code, 7);
       }, &server, lv::tcp_listener::bind("127.0.0.1:0").value(),
       lv::service::serving_companions{&probes, &notes, [](int) { cut = lv::clock::now(); }}, notices);
       co_await lv::sleep(20ms);
@@ -374,12 +374,64 @@ TEST(serve_until_told, waits_for_no_log_after_a_second_signal) {
       const lv::time_point insisted = lv::clock::now();
       ::kill(::getpid(), SIGTERM);
       co_await main.join();
-      if (notices) cut_after = cut - insisted;
-      else ended_after = lv::clock::now() - insisted;
+      cut_after[notices] = cut - insisted;
     }
   });
-  EXPECT_LT(cut_after, 900ms);
-  EXPECT_LT(ended_after, 900ms);
+  EXPECT_LT(cut_after[false], 900ms);
+  EXPECT_LT(cut_after[true], 900ms);
+}
+
+// A service that is written as docs/guides/running_a_service.md has it, and whose background does not end.
+lv::task<int> serve_beside(lv::blocking_options how, int says, lv::duration bound) {
+  lv::http::server server;
+  server.route(lv::http::method::get, "/", answer);
+  lv::scope background{lv::on_failure::report};
+  background.spawn("hangs", [](lv::blocking_options of, int to) -> lv::task<> {
+    co_await lv::blocking(of, [](int into) {
+      (void)!::write(into, "x", 1);
+      ::sleep(60);
+    }, to);
+  }, how, says);
+  auto listener = lv::tcp_listener::bind("127.0.0.1:0").value();
+  const int code = co_await lv::service::serve_until_told(&server, std::move(listener), {.bound = bound, .overdue_code = 7});
+  background.cancel();
+  co_await background.join();
+  co_return code;
+}
+
+// How its process ends after so many SIGTERM; -1 where it does not.
+int code_of_a_service(lv::blocking_options how, lv::duration bound, int signals) {
+  int ends[2];
+  if (::pipe(ends) != 0) return -2;
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(lv::run_with({.workers = 2}, serve_beside, how, ends[1], bound));
+  char begun = 0;
+  EXPECT_EQ(::read(ends[0], &begun, 1), 1);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  int status = 0;
+  pid_t ended = 0;
+  for (int i = 0; i < 100 && ended == 0; i++) {
+    ::usleep(300'000);
+    if (i < signals) ::kill(child, SIGTERM);
+    else ended = ::waitpid(child, &status, WNOHANG);
+  }
+  if (ended == child) return WIFEXITED(status) ? WEXITSTATUS(status) : -3;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  return -1;
+}
+
+TEST(serve_until_told, ends_within_the_bound_whatever_its_caller_joins) {
+  EXPECT_EQ(code_of_a_service({}, 500ms, 1), 7);
+}
+
+TEST(serve_until_told, ends_at_a_second_signal_whatever_its_caller_joins) {
+  EXPECT_EQ(code_of_a_service({}, 1h, 2), 7);
+}
+
+TEST(serve_until_told, a_second_signal_ends_a_process_whose_calls_were_left_behind) {
+  EXPECT_EQ(code_of_a_service({.abandon_on_cancel = true}, 1h, 2), 128 + SIGTERM);
 }
 
 }  // namespace

@@ -24,11 +24,11 @@ if(NOT CLI11_INCLUDE)
 endif()
 levity_seldom_runs(${folder}/config.cpp)
 set(ROOM_LIBS ${YAML_CPP_LIBRARY} ${RE2_LIBRARY})
-# Its tests check by random inputs, too.
+# Its tests check by random inputs, and in simulated worlds, too.
 if(LEVITY_TESTS)
   find_library(RAPIDCHECK_LIBRARY rapidcheck)
   if(NOT RAPIDCHECK_LIBRARY)
     message(FATAL_ERROR "rapidcheck is missing: the tests of the service room use it; install the package librapidcheck-dev")
   endif()
-  set(ROOM_TEST_LIBS ${RAPIDCHECK_LIBRARY})
+  set(ROOM_TEST_LIBS ${RAPIDCHECK_LIBRARY} levity_sim)
 endif()

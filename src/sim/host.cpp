@@ -86,7 +86,7 @@ void host::state::end(int code, bool silently) {
   } else if (runs) {
     is_to_end = true;
     ending_code = code;
-    now->cut_off_files();
+    now->cut_off();
   }
   if (runs || silently) {
     detail::tell(network, site, happened::exit,

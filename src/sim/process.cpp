@@ -172,6 +172,12 @@ void process::stop_running(int code) {
   wait_for(side::world);
 }
 
+void process::cut_off() noexcept {
+  files_.cut_off();
+  core_.signals->cut_off();
+  core_.runs.is_untold = true;
+}
+
 bool process::end(int code) {
   core_.runs.root().cancel(cancel_reason::shutdown);
   for (unsigned i = 0; i < end_turns_max && phase_ == phase::running; i++) {

@@ -62,8 +62,8 @@ public:
   /// Its site is severed. False: tasks are left that do not heed their cancellation.
   [[nodiscard]] bool end(int code);
 
-  /// Nothing that it does reaches its disk any more.
-  void cut_off_files() noexcept { files_.cut_off(); }
+  /// It has ended, for others: nothing that it does reaches its disk any more, and no line of ours tells of it.
+  void cut_off() noexcept;
 
   [[nodiscard]] bool has_ended() const noexcept { return phase_ == phase::ended; }
   /// When it has ended.
@@ -73,8 +73,9 @@ public:
   [[nodiscard]] detail::sim_reactor& clock() noexcept { return home_; }
   /// Not while it is to be ended.
   void raise(int signal);
-  /// What is to be done when a signal ends the process: by the world, for the process must be ended between two turns.
-  void on_end(std::function<void(int signal)> told) { core_.signals->on_end = std::move(told); }
+  /// What is to be done when a signal or the program itself ends the process, with that code: by the world, for the process must be
+  /// ended between two turns.
+  void on_end(std::function<void(int code)> told) { core_.signals->on_end = std::move(told); }
   void print_tasks() noexcept;
 
 private:

@@ -142,7 +142,7 @@ void world::state::start_now(host::state& of) {
   network.restore(of.site);
   of.switch_on();
   of.now = std::make_unique<process>(of.name, network, of.site, of.clocks, next_seed(), decides, of.storage, known);
-  of.now->on_end([&of](int signal) { of.end(128 + signal, false); });
+  of.now->on_end([&of](int code) { of.end(code, false); });
   detail::tell(network, of.site, happened::start, "starts");
   tell_who_runs(&of);
   of.now->begin(of.program);
@@ -191,7 +191,7 @@ bool world::state::turn_one() {
       const int code = of.now->exit_code();
       detail::tell(network, of.site, happened::exit, "ends with exit code " + std::to_string(code));
       network.sever(of.site, false);
-      of.now->cut_off_files();
+      of.now->cut_off();
       of.storage.end_process();
       of.now.reset();
       of.end_life(code);  // may wake who was looked at before

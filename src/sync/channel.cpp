@@ -266,6 +266,8 @@ const wait_reason channel_operation::send_reason{"channel send", &channel_operat
                                                  &channel_operation::settle, &channel_operation::describe};
 const wait_reason channel_operation::receive_reason{"channel receive", &channel_operation::take_back,
                                                     &channel_operation::settle, &channel_operation::describe};
+const wait_reason channel_operation::oneshot_reason{"oneshot", &channel_operation::take_back, &channel_operation::settle,
+                                                    &channel_operation::describe_oneshot};
 
 // Flattened: it is half of what a hop costs.
 [[gnu::flatten]] bool channel_operation::suspend(std::coroutine_handle<> frame, task_record& task) noexcept {
@@ -311,6 +313,10 @@ bool channel_operation::take_back(waiter& self, task_record& task) noexcept {
 void channel_operation::describe(const waiter& self, char* text, std::size_t size) noexcept {
   channel_core& core = static_cast<const channel_operation&>(self).core_;
   std::snprintf(text, size, "channel %p, %zu of %zu full", static_cast<void*>(&core), core.size(), core.capacity());
+}
+
+void channel_operation::describe_oneshot(const waiter& self, char* text, std::size_t size) noexcept {
+  std::snprintf(text, size, "value %p", static_cast<void*>(&static_cast<const channel_operation&>(self).core_));
 }
 
 }  // namespace detail

@@ -5,11 +5,13 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "levity/levity.hpp"
 #include "tests/support/run_tasks.hpp"
+#include "tests/support/wait_seen.hpp"
 
 namespace lv = levity;
 using namespace std::chrono_literals;
@@ -108,5 +110,26 @@ TEST(oneshot, a_cancelled_wait_may_be_repeated) {
     done.complete(4);
     const auto got = co_await answer.wait();
     EXPECT_EQ(got, 4);
+  });
+}
+
+TEST(oneshot, is_what_a_dump_calls_its_wait) {
+  run_tasks(2, []() -> lv::task<> {
+    struct probe {
+      static lv::task<> waits(lv::oneshot<int>* answer, levity::test::task_place* place) {
+        levity::test::be_seen(*place);
+        const auto got = co_await answer->wait();
+        EXPECT_EQ(got, 4);
+      }
+    };
+    lv::oneshot<int> answer;
+    const auto done = answer.get_completer();
+    levity::test::task_place place{nullptr};
+    lv::scope waiting;
+    waiting.spawn(probe::waits, &answer, &place);
+    const std::string seen = co_await levity::test::wait_seen(&place);
+    EXPECT_TRUE(seen.starts_with("oneshot (value 0x")) << seen;
+    done.complete(4);
+    co_await waiting.join();
   });
 }

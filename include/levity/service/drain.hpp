@@ -32,8 +32,8 @@ class log;
 /// How long an end may take.
 struct drain_options {
   duration notice{};  ///< after the signal, while it still accepts; behind a balancer twice its probe's period
-  /// After the signal, for everything: the last lines of a log have a tenth of it, a second at most. Below what a cluster waits
-  /// before it kills.
+  /// After the signal, for everything, also for what the main task does after serve_until_told(): the last lines of a log have a
+  /// tenth of it, a second at most. Below what a cluster waits before it kills.
   duration bound = std::chrono::seconds(30);
   int overdue_code = 1;                           ///< the exit code where not everything could be finished
 };
@@ -84,11 +84,13 @@ struct serving_companions {
 };
 
 /// Serves until SIGTERM or SIGINT comes, then drains as said above, and returns the exit code; also when the listener fails, with
-/// overdue_code. When the time is over the process ends at once, by _exit with overdue_code, for a handler that does not end cannot
-/// be made to. For the main task of a process.
+/// overdue_code. When the time is over, or a second signal comes, the process ends at once, by _exit with overdue_code, for a
+/// handler that does not end cannot be made to. That holds until the main task has ended, or the lv::runtime goes: also for scopes
+/// that are joined after the return. For the main task of a process.
 ///
 /// Signals are its own from the call's first step on. When its task is cancelled, which a signal that came before has lv::run do,
-/// it cancels the connections, waits for all of them, however long that takes, and throws `cancelled`.
+/// it cancels the connections, waits for all of them, however long that takes (`bound` counts from a signal that it has heard), and
+/// throws `cancelled`.
 task<int> serve_until_told(http::server* server, tcp_listener listener, drain_options options, serving_companions companions = {});
 
 }  // namespace levity::service

@@ -69,9 +69,18 @@ public:
   }
 
   /// Waits for the value: std::expected<T, channel_error>.
-  [[nodiscard("co_await the value")]] auto wait() noexcept { return line_->receive(); }
+  [[nodiscard("co_await the value")]] auto wait() noexcept { return wait_awaiter{line_->core()}; }
 
 private:
+  // A receive that a dump calls what it is.
+  class wait_awaiter : public line::receive_awaiter {
+  public:
+    explicit wait_awaiter(detail::channel_core& core) noexcept : line::receive_awaiter(core) {
+      this->reason = &detail::channel_operation::oneshot_reason;
+    }
+    wait_awaiter(wait_awaiter&& other) noexcept : wait_awaiter(other.core_) {}
+  };
+
   std::shared_ptr<line> line_;
   std::weak_ptr<ending> end_;
 };

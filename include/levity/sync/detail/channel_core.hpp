@@ -211,6 +211,7 @@ protected:
 
   static const wait_reason send_reason;
   static const wait_reason receive_reason;
+  static const wait_reason oneshot_reason;  // a receive, too
 
   channel_core& core_;
 
@@ -221,6 +222,7 @@ private:
   static bool settle(waiter& self, task_record& task) noexcept;
   static bool take_back(waiter& self, task_record& task) noexcept;
   static void describe(const waiter& self, char* text, std::size_t size) noexcept;
+  static void describe_oneshot(const waiter& self, char* text, std::size_t size) noexcept;
 };
 
 static_assert(sizeof(channel_operation) <= 32, "a task that waits in a channel must stay light");
