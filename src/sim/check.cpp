@@ -32,6 +32,7 @@ struct wishes {
   std::optional<fault_plan> plan;
   std::optional<sim::schedule> schedule;
   std::optional<std::vector<unsigned>> choices;
+  bool known = true;
   std::size_t lines = 40;  // of a timeline
 };
 
@@ -59,6 +60,13 @@ std::expected<wishes, std::string> read_environment(const check_options& options
   if (const char* seed = std::getenv("LEVITY_SIM_SEED"); seed != nullptr) {
     read.seed = read_number<std::uint64_t>(seed);
     if (!read.seed) return std::unexpected(fmt::format("LEVITY_SIM_SEED is \"{}\"; write the number of a seed", seed));
+  }
+  if (const char* known = std::getenv("LEVITY_SIM_KNOWN"); known != nullptr) {
+    const auto number = read_number<unsigned>(known);
+    if (!number || *number > 1) {
+      return std::unexpected(fmt::format("LEVITY_SIM_KNOWN is \"{}\"; write 0 to leave out the known cases, or 1", known));
+    }
+    read.known = *number == 1;
   }
   if (const char* plan = std::getenv("LEVITY_SIM_PLAN"); plan != nullptr) {
     auto parsed = fault_plan::parse(plan);
@@ -149,7 +157,7 @@ public:
   check_result result() {
     const unsigned seeds = wanted_.seed ? 1 : wanted_.seeds.value_or(options_.seeds);
     if (seeds == 0) return {.message = "sim::check was to run no seed at all, which would show nothing; give it one at least\n"};
-    if (!wanted_.seed && !wanted_.plan) {
+    if (wanted_.known && !wanted_.seed && !wanted_.plan) {
       for (const known_case& each : options_.known) {
         if (auto ended = run_known(each)) return *std::move(ended);
       }

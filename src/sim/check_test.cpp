@@ -155,6 +155,16 @@ TEST(check, what_has_failed_once_is_tried_before_the_seeds) {
     EXPECT_TRUE(check(how, scenario));
     for (const std::uint64_t each : seeds) EXPECT_EQ(each, 5u);
   }
+  {
+    const said none("LEVITY_SIM_KNOWN", "0");
+    const check_result of_seeds = check(how, scenario);
+    EXPECT_TRUE(of_seeds) << of_seeds.message;
+    EXPECT_EQ(of_seeds.runs, 2u);
+  }
+  {
+    const said wrong("LEVITY_SIM_KNOWN", "no");
+    EXPECT_TRUE(says(check(how, scenario), "LEVITY_SIM_KNOWN is \"no\"; write 0"));
+  }
   how.known = {{.seed = 3, .plan = "1s kill"}};
   const check_result unreadable = check(how, scenario);
   EXPECT_FALSE(unreadable);

@@ -18,6 +18,7 @@
 //
 //     LEVITY_SIM_SEEDS=5000                     so many seeds
 //     LEVITY_SIM_SEED=42                        only this one, with its timeline
+//     LEVITY_SIM_KNOWN=0                        without the known cases: what the seeds find by themselves
 //     LEVITY_SIM_PLAN='2.5s kill orders 300ms'  this fault plan instead of the ones that would be drawn; empty: none
 //     LEVITY_SIM_SCHEDULE=pct:3                 this schedule: random, fifo, pct:DEPTH, pct:DEPTH:STEPS, exhaustive; and +detaching
 //     LEVITY_SIM_LINES=400                      so many lines of a timeline instead of 40
