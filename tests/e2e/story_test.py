@@ -48,6 +48,7 @@ class Story(unittest.TestCase):
             self.assertEqual(len([shape for shape in one.iter() if shape.get("class") == "fault"]), 2)
         for words in ("before", "payment slow", "inventory dead", "p99 of a cache get", "lost or doubled orders"):
             self.assertIn(words, ran.stdout)
+        self.assertRegex(ran.stdout.splitlines()[-1], r"^  told  no target is judged")
 
     def check_facts(self, facts, rate):
         self.assertEqual([(one["service"], one["kind"], one["from_s"], one["to_s"]) for one in facts["faults"]],
@@ -81,16 +82,28 @@ class Story(unittest.TestCase):
         self.assertGreater(orders["charges"]["twice"], 0, orders)
         self.assertEqual(facts["table"][0]["name"], "p99 of a cache get")
         self.assertEqual([line["target"] for line in facts["table"]],
-                         ["<= 8 ms", "<= 0.1%", "<= 6,000", "<= 50 ms", ">= 99%, degraded", "0"])
+                         ["<= 8 ms", "<= 0.1% or 16 calls", "<= 6,000", "<= 50 ms", ">= 99%, degraded", "0", "0"])
+        self.assertEqual(facts["verdict"], {"judged": False, "met": None,
+                                            "sentence": "no target is judged, for 'after' has not been played"})
+        self.assertFalse(any(line["missed"] for line in facts["table"]), "before is not judged")
 
     def test_in_a_small_story_of_after_nothing_is_lost_or_doubled(self):
         rate = 300 if is_plain() else 50
         ran = story("--only", "after", "--rate", str(rate), "--duration", "4s", "--writes", "30", "--json", "-")
         # Whether times and shares meet their targets is no matter of a test: 2 and 3 say that they did not.
         self.assertIn(ran.returncode, (0, 2, 3), ran.stdout + ran.stderr)
-        after = json.loads(ran.stdout)["versions"]["after"]
+        facts = json.loads(ran.stdout)
+        verdict = facts["verdict"]
+        self.assertEqual((verdict["judged"], verdict["met"]), (True, ran.returncode == 0))
+        missed = [line["name"] for line in facts["table"] if line["missed"]]
+        self.assertEqual(bool(missed), ran.returncode != 0)
+        for name in missed:
+            self.assertIn(name, verdict["sentence"])
+        if missed:
+            self.assertEqual(ran.stderr.splitlines()[-1], "failed " + verdict["sentence"])
+        after = facts["versions"]["after"]
         self.assertGreater(after["orders"]["acknowledged"], 20)
-        for bad in ("lost", "doubled", "unread"):
+        for bad in ("lost", "owed", "doubled", "unread"):
             self.assertEqual(after["orders"][bad], 0, after["orders"])
         for name in ("payment slow", "inventory dead"):
             self.assertGreater(after["during"][name]["degraded"], 0, "orders that were answered before they were booked say so")

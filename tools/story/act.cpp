@@ -203,9 +203,10 @@ std::expected<act_result, std::string> play(const version& which, const act_opti
     result.ended_early = service.last_words();
     say(fmt::format("'{}' has ended during the run", which.name));
   }
-  say(fmt::format("'{}': {} orders were acknowledged; reading them back", which.name,
+  say(fmt::format("'{}': {} orders were acknowledged; reading them back when nothing is owed for them any more", which.name,
                   tools::show_count(traffic.orders().entries().size())));
-  result.judged = judge(drive, payment.where, inventory.where, maker, traffic.orders(), options.settle_ns);
+  result.judged = judge(drive, payment.where, inventory.where, maker, traffic.orders(), options.settle_ns,
+                        [&](const std::string& sentence) { say(fmt::format("'{}': {}", which.name, sentence)); });
   service.end();
   return result;
 }

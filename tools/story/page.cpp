@@ -181,7 +181,8 @@ std::string table_of(const std::vector<row>& table, const std::vector<act_result
   for (const act_result& one : acts) out += fmt::format("<th>{}</th>", escaped(one.of.name));
   out += "</tr>\n";
   for (const row& one : table) {
-    out += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td>", escaped(one.name), escaped(one.article), escaped(one.target));
+    out += fmt::format("<tr><td>{}{}</td><td>{}</td><td>{}</td>", one.missed ? "✗ " : "", escaped(one.name),
+                       escaped(one.article), escaped(one.target));
     for (const auto& value : one.figures) {
       if (value) out += fmt::format(R"(<td class="{}">{}</td>)", value->met ? "met" : "missed", escaped(value->shown));
       else out += "<td>-</td>";

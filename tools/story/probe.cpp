@@ -35,6 +35,11 @@ std::optional<stats> read_stats(std::string_view body) {
     told.outside_calls = parsed.at("outside_calls").get<std::uint64_t>();
     told.outside_failures = parsed.at("outside_failures").get<std::uint64_t>();
     if (parsed.contains("breakers") && parsed.at("breakers").is_object()) told.breakers = parsed.at("breakers");
+    if (parsed.contains("bookings")) {
+      told.owed.emplace();
+      for (const auto& [service, figures] : parsed.at("bookings").items())
+        (*told.owed)[service] = figures.at("outstanding").get<std::uint64_t>();
+    }
     return told;
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;

@@ -9,8 +9,11 @@
 
 #include <cstdint>
 #include <future>
+#include <map>
 #include <optional>
 #include <stop_token>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace levity::story {
@@ -22,6 +25,8 @@ struct stats {
   std::uint64_t outside_calls = 0;
   std::uint64_t outside_failures = 0;
   nlohmann::ordered_json breakers = nlohmann::ordered_json::object();
+  /// By service, the bookings that it has still to make: bookings.SERVICE.outstanding. Empty of a version that makes none later.
+  std::optional<std::map<std::string, std::uint64_t>> owed;
 };
 
 /// Reads the body of GET /stats; empty when a field is missing or of the wrong type.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <string_view>
 
 namespace levity::story {
@@ -56,6 +57,12 @@ std::string show_latency(latencies& some) {
   if (some.size() == 0) return padded("-", 11);
   const double us = some.value_at(0.99);
   return fmt::format("{} {}", padded(show_duration(us * 1e3), 9), height(us));
+}
+
+std::uint64_t sum_of(const std::map<std::string, std::uint64_t>& owed) {
+  std::uint64_t sum = 0;
+  for (const auto& one : owed) sum += one.second;
+  return sum;
 }
 
 const look* last_look_before(const std::vector<look>& looks, double from_s, double to_s) {
@@ -125,6 +132,10 @@ std::string show_timeline(act_result& of, const act_options& options, const tool
       show_count(judged.acknowledged), show_count(judged.missing), show_count(judged.differing), show_count(judged.charges.once),
       show_count(judged.charges.never), show_count(judged.charges.twice), show_count(judged.reservations.once),
       show_count(judged.reservations.never), show_count(judged.reservations.twice));
+  if (!judged.settled.first.empty())
+    out += fmt::format("  settlement  {} owed when the load was over, {} when {:.1f} s had passed; not booked and still owed {}\n",
+                       show_count(sum_of(judged.settled.first)), show_count(sum_of(judged.settled.left)), judged.settled.waited_s,
+                       show_count(judged.owed()));
   if (of.wrong_answers > 0)
     out += fmt::format("  answers     {} were not what was due; the first: {}\n", show_count(of.wrong_answers),
                        of.wrong.empty() ? "" : of.wrong.front());
@@ -145,8 +156,10 @@ std::string show_timeline(act_result& of, const act_options& options, const tool
 
 std::string show_table(const std::vector<row>& table, const std::vector<act_result>& acts, const tools::paint& colours) {
   constexpr std::size_t name_width = 38;
+  std::size_t target_width = 16;
+  for (const row& one : table) target_width = std::max(target_width, width_of(one.target));
   std::vector<std::size_t> widths;
-  std::string out = colours.dim(fmt::format("  {:<{}} {:>8}  {:<16}", "", name_width, "article", "target"));
+  std::string out = colours.dim(fmt::format("  {:<{}} {:>8}  {:<{}}", "", name_width, "article", "target", target_width));
   for (std::size_t i = 0; i < acts.size(); ++i) {
     std::size_t widest = acts[i].of.name.size();
     for (const row& one : table)
@@ -156,7 +169,8 @@ std::string show_table(const std::vector<row>& table, const std::vector<act_resu
   }
   out += '\n';
   for (const row& one : table) {
-    out += fmt::format("  {:<{}} {:>8}  {:<16}", one.name, name_width, one.article, one.target);
+    out += fmt::format("{} {:<{}} {:>8}  {:<{}}", one.missed ? colours.red("✗") : " ", one.name, name_width, one.article,
+                       one.target, target_width);
     for (std::size_t i = 0; i < acts.size(); ++i) {
       const auto& value = one.figures[i];
       const std::string text = padded(value ? value->shown : "-", widths[i], false);

@@ -13,7 +13,8 @@ namespace levity::story {
 /// One version's timeline, with what can be said of its orders and of the generator below it.
 [[nodiscard]] std::string show_timeline(act_result& of, const act_options& options, const tools::paint& colours);
 
-/// The table: article, target, and each version beside the other.
+/// The table: article, target, and each version beside the other. A row whose target is missed by the version that is judged begins
+/// with a mark, which needs no colours.
 [[nodiscard]] std::string show_table(const std::vector<row>& table, const std::vector<act_result>& acts,
                                      const tools::paint& colours);
 

@@ -14,6 +14,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,6 +58,8 @@ act_result made_up_act(const act_options& options, const std::string& name) {
   act.judged.charges.once = 159;
   act.judged.charges.twice = 1;
   act.judged.reservations.once = 160;
+  act.judged.settled.told = name == "after";
+  act.judged.settled.makes_none_later = name == "before";
   return act;
 }
 
@@ -63,6 +67,24 @@ act_options options_of_16_s() {
   act_options options;
   options.script = write_script(16, 2'000, false);
   return options;
+}
+
+levity::tools::action answer(int fd, std::string_view body, std::string_view headers = "") {
+  const std::string text = fmt::format("HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n{}", headers, body.size(), body);
+  EXPECT_EQ(send(fd, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  return levity::tools::action::keep;
+}
+
+levity::tools::action answer_stats(int fd, std::uint64_t owed_at_payment) {
+  return answer(fd, fmt::format(R"({{"tasks":1,"cache_get_p99_us":1,"outside_calls":1,"outside_failures":1,)"
+                                R"("bookings":{{"payment":{{"outstanding":{}}},"inventory":{{"outstanding":0}}}}}})",
+                                owed_at_payment));
+}
+
+levity::load::target target_of(const levity::tools::test_server& server) {
+  auto where = levity::load::parse_target(server.url("http"));
+  EXPECT_TRUE(where && levity::load::resolve(*where));
+  return *where;
 }
 
 // Opening and closing tags in order, entities known, quotes closed: what an XML reader asks for, of the XML that is written here.
@@ -164,6 +186,12 @@ TEST(probe, stats_are_read_whole_or_not_at_all) {
   ASSERT_TRUE(told);
   EXPECT_EQ(told->tasks, 7U);
   EXPECT_EQ(told->breakers["payment"], "open");
+  EXPECT_FALSE(told->owed) << "a version that makes no booking later does not say so";
+  const auto owing = read_stats(R"({"tasks":7,"cache_get_p99_us":12,"outside_calls":3,"outside_failures":1,)"
+                                R"("bookings":{"payment":{"settled":4,"outstanding":9},"inventory":{"outstanding":0}}})");
+  ASSERT_TRUE(owing && owing->owed);
+  EXPECT_EQ(*owing->owed, (std::map<std::string, std::uint64_t>{{"inventory", 0}, {"payment", 9}}));
+  EXPECT_FALSE(read_stats(R"({"tasks":7,"cache_get_p99_us":1,"outside_calls":3,"outside_failures":1,"bookings":{"payment":{}}})"));
   for (const char* text :
        {"", "[]", R"({"tasks":7})", R"({"tasks":"7","cache_get_p99_us":1,"outside_calls":3,"outside_failures":1})"})
     EXPECT_FALSE(read_stats(text)) << text;
@@ -177,6 +205,90 @@ TEST(judge, bookings_that_were_released_do_not_count) {
   EXPECT_EQ(count_bookings(R"({"charges":3})", "charges"), -1);
 }
 
+TEST(judge, the_time_for_what_is_owed_fits_the_larger_debt) {
+  EXPECT_EQ(settle_bound_ns({}, second), second);
+  EXPECT_EQ(settle_bound_ns({{"payment", 300}, {"inventory", 3'000}}, second), 21 * second);
+}
+
+TEST(judge, waits_until_nothing_is_owed) {
+  std::uint64_t owed = 3;
+  levity::tools::test_server server([&owed](int fd, std::string_view) { return answer_stats(fd, owed > 0 ? owed-- : 0); });
+  const auto where = target_of(server);
+  std::vector<std::string> said;
+  const auto seen = wait_for_debts(where, 10 * second, [&said](const std::string& sentence) { said.push_back(sentence); });
+  EXPECT_TRUE(seen.told);
+  EXPECT_EQ(seen.first.at("payment"), 3U);
+  EXPECT_EQ(seen.left.at("payment"), 0U);
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_EQ(said[0].find("bookings that are owed: 0 at inventory and 3 at payment; waiting at most 10 s more"), 0U) << said[0];
+}
+
+TEST(judge, does_not_wait_for_ever_nor_for_who_makes_no_booking_later) {
+  levity::tools::test_server owing([](int fd, std::string_view) { return answer_stats(fd, 1); });
+  const auto seen = wait_for_debts(target_of(owing), second / 10, {});
+  EXPECT_TRUE(seen.told);
+  EXPECT_EQ(seen.left.at("payment"), 1U);
+  EXPECT_GE(seen.waited_s, 0.1);
+  levity::tools::test_server before([](int fd, std::string_view) {
+    return answer(fd, R"({"tasks":1,"cache_get_p99_us":1,"outside_calls":1,"outside_failures":1,"breakers":{}})");
+  });
+  const auto none = wait_for_debts(target_of(before), 3'600 * second, {});
+  EXPECT_TRUE(none.makes_none_later);
+  EXPECT_FALSE(none.told);
+}
+
+// Three orders: o-0 is charged, o-1 is not and the service says that it owes it, o-2 is not and nobody owes it.
+TEST(judge, what_the_service_owes_is_told_from_what_is_lost) {
+  const levity::orders::order_maker maker(1, 10);
+  levity::orders::ledger orders;
+  for (std::uint64_t number = 0; number < 3; ++number) {
+    levity::orders::entry made;
+    made.number = number;
+    made.id = fmt::format("o-{}", number);
+    made.status = "created";
+    made.created_at = "t";
+    orders.add(made);
+  }
+  std::atomic<std::uint64_t> outstanding = 1;
+  std::atomic<bool> falls_silent = false;
+  bool was_asked = false;  // the server's: charges are being counted
+  levity::tools::test_server everybody([&](int fd, std::string_view bytes) {
+    if (bytes.starts_with("GET /charges/")) was_asked = true;
+    if (bytes.starts_with("GET /reservations/")) was_asked = false;
+    if (bytes.starts_with("GET /stats "))
+      return falls_silent && was_asked ? answer(fd, "{}") : answer_stats(fd, outstanding);
+    std::uint64_t number = 0;
+    for (std::uint64_t i = 0; i < 3; ++i)
+      if (bytes.find(maker.key(i)) != std::string_view::npos || bytes.find(fmt::format("/o-{} ", i)) != std::string_view::npos)
+        number = i;
+    if (bytes.starts_with("GET /charges/")) return answer(fd, number == 0 ? R"({"charges":[{}]})" : R"({"charges":[]})");
+    if (bytes.starts_with("GET /reservations/")) return answer(fd, R"({"reservations":[{}]})");
+    const std::string order = fmt::format(R"({{"id":"o-{}","status":"created","version":1,"created_at":"t","updated_at":"t",{})",
+                                          number, maker.body(number).substr(1));
+    return answer(fd, order, bytes.starts_with("POST ") && number == 1 ? "X-Levity-Degraded: payment\r\n" : "");
+  });
+  const auto where = target_of(everybody);
+  levity::load::engine_options service;
+  service.where = where;
+  service.connections = 1;
+  const auto judged = judge(service, where, where, maker, orders, second / 20);
+  EXPECT_EQ(judged.missing + judged.differing + judged.unread, 0U) << judged.sentences.front();
+  EXPECT_EQ(judged.charges.once, 1U);
+  EXPECT_EQ(judged.charges.owed, 1U);
+  EXPECT_EQ(judged.charges.never, 1U);
+  EXPECT_EQ(judged.lost(), 1U);
+  EXPECT_EQ(judged.reservations.once, 3U);
+  outstanding = 0;
+  const auto settled = judge(service, where, where, maker, orders, second / 20);
+  EXPECT_EQ(settled.owed(), 0U);
+  EXPECT_EQ(settled.lost(), 2U) << "where nothing is outstanding any more, no order's word makes a loss a debt";
+  outstanding = 1;
+  falls_silent = true;
+  const auto silent = judge(service, where, where, maker, orders, second / 20);
+  EXPECT_EQ(silent.owed(), 1U) << "without figures of the whole, each order's own word counts";
+  EXPECT_EQ(silent.lost(), 1U);
+}
+
 TEST(verdict, each_figure_stands_beside_its_target) {
   const auto options = options_of_16_s();
   std::vector<act_result> acts;
@@ -186,7 +298,7 @@ TEST(verdict, each_figure_stands_beside_its_target) {
   for (look& one : acts[1].looks)
     if (one.told) one.told->outside_failures = 10;
   const auto table = compare(acts, options);
-  ASSERT_EQ(table.size(), 6U);
+  ASSERT_EQ(table.size(), 7U);
   for (const row& one : table) ASSERT_EQ(one.figures.size(), 2U);
   EXPECT_TRUE(table[0].figures[0]->met);  // 7 ms
   EXPECT_FALSE(table[1].figures[0]->met) << "3.7% of the calls fail";
@@ -196,16 +308,84 @@ TEST(verdict, each_figure_stands_beside_its_target) {
   EXPECT_TRUE(table[4].figures[0]->met);
   EXPECT_FALSE(table[5].figures[0]->met) << "charged twice";
   EXPECT_TRUE(table[5].figures[1]->met);
-  EXPECT_FALSE(all_met(table));
+  EXPECT_TRUE(table[6].figures[0]->met) << "it makes none later, and has its losses in the row above";
+  EXPECT_TRUE(table[6].figures[1]->met);
+  for (std::size_t i = 0; i < table.size(); ++i) EXPECT_EQ(table[i].missed, i == 3) << "what 'before' has missed is no mark";
+}
+
+TEST(verdict, one_sentence_says_what_was_missed_or_that_all_is_met) {
+  auto options = options_of_16_s();
+  std::vector<act_result> acts;
+  acts.push_back(made_up_act(options, "before"));
+  EXPECT_EQ(conclude(acts, options, compare(acts, options)).exit_code, 0);
+  EXPECT_FALSE(conclude(acts, options, compare(acts, options)).judged);
+  acts.push_back(made_up_act(options, "after"));
+  acts[1].judged.charges.twice = 0;
+  const auto missed = conclude(acts, options, compare(acts, options));
+  EXPECT_EQ(missed.exit_code, 2);
+  EXPECT_EQ(missed.sentence,
+            "'after' has missed 2 of 7 targets: failing outside calls (3.70% of 10,000: 370, must be <= 0.1%); "
+            "p99 of answers while payment is slow (2.00 s, must be <= 50 ms)");
+  acts[1].run.lag_ns.record(20'000'000);
+  const auto late = conclude(acts, options, compare(acts, options));
+  EXPECT_EQ(late.exit_code, 3);
+  EXPECT_NE(late.sentence.find("the generator was late itself"), std::string::npos) << late.sentence;
+  auto table = compare(acts, options);
+  for (row& one : table) one.missed = false;
+  const auto met = conclude(acts, options, table);
+  EXPECT_EQ(met.exit_code, 0);
+  EXPECT_EQ(met.sentence, "'after' has met all 7 targets");
+  options.script.clear();
+  EXPECT_EQ(conclude(acts, options, table).sentence, "without faults no target is judged");
+}
+
+TEST(verdict, what_is_owed_is_not_lost_and_not_met) {
+  const auto options = options_of_16_s();
+  std::vector<act_result> acts;
+  acts.push_back(made_up_act(options, "after"));
+  auto& judged = acts[0].judged;
+  judged.charges = {150, 0, 0, 0, 0, 10, {}};
+  judged.settled.waited_s = 65;
+  auto table = compare(acts, options);
+  EXPECT_TRUE(table[5].figures[0]->met) << "nothing is lost";
+  EXPECT_TRUE(table[6].missed);
+  EXPECT_EQ(table[6].figures[0]->shown, "10 charges, 0 put aside, after 65 s");
+  judged.charges = {150, 1, 0, 0, 0, 9, {}};
+  EXPECT_TRUE(compare(acts, options)[5].missed) << "one is owed by nobody";
+  judged.charges = {160, 0, 0, 0, 0, 0, {}};
+  judged.settled = {};
+  EXPECT_TRUE(compare(acts, options)[6].missed) << "nobody could be asked what is owed";
+}
+
+TEST(verdict, of_few_calls_those_that_each_fault_costs_are_allowed_and_of_many_only_the_share) {
+  auto options = options_of_16_s();
+  std::vector<act_result> acts;
+  acts.push_back(made_up_act(options, "after"));
+  const auto with = [&](std::uint64_t failures, std::uint64_t calls) {
+    for (look& one : acts[0].looks) {
+      if (!one.told) continue;
+      one.told->outside_calls = calls;
+      one.told->outside_failures = failures;
+    }
+    return compare(acts, options)[1];
+  };
+  EXPECT_FALSE(with(16, 15'900).figures[0]->met) << "the default story has the share";
+  EXPECT_EQ(with(15, 15'900).target, "<= 0.1%");
+  options.rate = 3'000;
+  EXPECT_TRUE(with(16, 5'785).figures[0]->met) << "0.28%";
+  EXPECT_FALSE(with(17, 5'785).figures[0]->met);
+  EXPECT_EQ(with(17, 5'785).target, "<= 0.1% or 16 calls");
+  options.rate = 24'000;
+  EXPECT_FALSE(with(16, 5'785).figures[0]->met);
 }
 
 TEST(verdict, orders_that_could_not_be_asked_for_are_not_called_whole) {
   const auto options = options_of_16_s();
   std::vector<act_result> acts;
   acts.push_back(made_up_act(options, "after"));
-  acts[0].judged.charges = {160, 0, 0, 0, 0, {}};
+  acts[0].judged.charges = {160, 0, 0, 0, 0, 0, {}};
   EXPECT_TRUE(compare(acts, options)[5].figures[0]->met);
-  acts[0].judged.charges = {159, 0, 0, 0, 1, {}};
+  acts[0].judged.charges = {159, 0, 0, 0, 1, 0, {}};
   EXPECT_FALSE(compare(acts, options)[5].figures[0]->met);
   acts[0].judged = {};
   EXPECT_FALSE(compare(acts, options)[5].figures[0]->met) << "not one order was acknowledged";
@@ -283,7 +463,12 @@ TEST(show, a_line_for_each_half_second_and_a_row_for_each_target) {
   EXPECT_NE(timeline.find("inventory dead"), std::string::npos);
   EXPECT_NE(timeline.find("twice or more 1"), std::string::npos) << timeline;
   const std::string table = show_table(compare(acts, options), acts, levity::tools::paint(false));
-  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 7);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 8);
+  EXPECT_EQ(table.find("✗"), std::string::npos) << "'before' is not judged";
+  acts.push_back(made_up_act(options, "after"));
+  const std::string marked = show_table(compare(acts, options), acts, levity::tools::paint(false));
+  EXPECT_NE(marked.find("\n✗ failing outside calls"), std::string::npos) << marked;
+  EXPECT_NE(marked.find("\n  tasks at most"), std::string::npos) << marked;
 }
 
 TEST(asker, brings_answers_over_one_connection_and_dials_again_when_it_was_closed) {

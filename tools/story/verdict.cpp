@@ -2,6 +2,7 @@
 
 #include "common/quantity.hpp"
 #include "load/report.hpp"
+#include "story/show.hpp"
 
 #include <fmt/format.h>
 #include <sys/utsname.h>
@@ -18,6 +19,17 @@ using nlohmann::ordered_json;
 using tools::show_count;
 using tools::show_duration;
 
+// Calls that each fault costs, at whatever rate: those that are under way before the breaker knows of it. The order service has six
+// places for calls at a time, and the first two failures make two of them free before the third opens the breaker.
+constexpr std::uint64_t failures_a_fault = 8;
+
+// The most failing calls that are no fault of the service in a story with fewer writes than the default one, whose calls are too
+// few for a share: 16 of 5,785 are 0.28%. The default story, and larger ones, have the share alone.
+std::uint64_t failures_allowed(const act_options& options) {
+  const auto writes = [](const act_options& of) { return of.rate * of.duration_s * of.writes; };
+  return writes(options) < writes(act_options{}) ? failures_a_fault * options.script.size() : 0;
+}
+
 std::string show_share(double share) { return fmt::format("{:.2f}%", share * 100); }
 
 std::optional<figure> cache_figure(const act_result& of) {
@@ -27,11 +39,13 @@ std::optional<figure> cache_figure(const act_result& of) {
   return figure{show_duration(us * 1e3), us / 1e3, us <= 8'000};
 }
 
-std::optional<figure> outside_figure(const act_result& of) {
+std::optional<figure> outside_figure(const act_result& of, const act_options& options) {
   const auto last = of.last_stats();
   if (!last || last->outside_calls == 0) return std::nullopt;
   const double share = of.failing_share();
-  return figure{fmt::format("{} of {}", show_share(share), show_count(last->outside_calls)), share, share <= 0.001};
+  return figure{fmt::format("{} of {}: {}", show_share(share), show_count(last->outside_calls),
+                            show_count(last->outside_failures)),
+                share, share <= 0.001 || last->outside_failures <= failures_allowed(options)};
 }
 
 std::optional<figure> tasks_figure(const act_result& of) {
@@ -66,6 +80,21 @@ figure orders_figure(const act_result& of) {
           sum == 0 && judged.acknowledged > 0};
 }
 
+std::optional<figure> owed_figure(const act_result& of) {
+  const auto& judged = of.judged;
+  if (judged.settled.makes_none_later) return figure{"makes none later", 0, true};
+  if (!judged.settled.told) return std::nullopt;
+  std::string shown = show_count(judged.owed());
+  if (judged.owed() > 0)
+    shown = fmt::format("{} charges, {} put aside, after {:.0f} s", show_count(judged.charges.owed),
+                        show_count(judged.reservations.owed), judged.settled.waited_s);
+  return figure{std::move(shown), static_cast<double>(judged.owed()), judged.owed() == 0};
+}
+
+bool is_judged(const std::vector<act_result>& acts, const act_options& options) {
+  return !acts.empty() && acts.back().of.name == "after" && !options.script.empty();
+}
+
 ordered_json latency_json(latencies& some) {
   return {{"count", some.size()},           {"p50_us", some.value_at(0.5)}, {"p99_us", some.value_at(0.99)},
           {"p999_us", some.value_at(0.999)}, {"max_us", some.value_at(1)}};
@@ -81,7 +110,8 @@ ordered_json fault_record_json(fault_record& of) {
 }
 
 ordered_json bookings_json(const bookings& of) {
-  return {{"once", of.once}, {"never", of.never}, {"twice", of.twice}, {"surplus", of.surplus}, {"unread", of.unread}};
+  return {{"once", of.once}, {"never", of.never}, {"twice", of.twice}, {"surplus", of.surplus}, {"unread", of.unread},
+          {"owed", of.owed}};
 }
 
 ordered_json windows_json(record& met) {
@@ -156,9 +186,13 @@ ordered_json act_json(act_result& of, const act_options& options) {
   json["wrong"] = of.wrong;
   const judgement& judged = of.judged;
   json["orders"] = {{"acknowledged", judged.acknowledged}, {"missing", judged.missing}, {"differing", judged.differing},
-                    {"unread", judged.unread}, {"lost", judged.lost()}, {"doubled", judged.doubled()},
+                    {"unread", judged.unread}, {"lost", judged.lost()}, {"owed", judged.owed()},
+                    {"doubled", judged.doubled()},
                     {"charges", bookings_json(judged.charges)}, {"reservations", bookings_json(judged.reservations)},
                     {"sentences", judged.sentences}};
+  if (judged.settled.told)
+    json["orders"]["settlement"] = {
+        {"owed_at_first", judged.settled.first}, {"owed_at_last", judged.settled.left}, {"waited_s", judged.settled.waited_s}};
   if (!of.ended_early.empty()) json["ended_early"] = of.ended_early;
   return json;
 }
@@ -166,30 +200,48 @@ ordered_json act_json(act_result& of, const act_options& options) {
 }  // namespace
 
 std::vector<row> compare(const std::vector<act_result>& acts, const act_options& options) {
+  std::string calls_target = "<= 0.1%";
+  if (const auto allowed = failures_allowed(options); allowed > 0) calls_target += fmt::format(" or {} calls", allowed);
   std::vector<row> table{{"p99 of a cache get", "42 ms", "<= 8 ms", "article", {}},
-                         {"failing outside calls", "3.7%", "<= 0.1%", "article", {}},
+                         {"failing outside calls", "3.7%", calls_target, "article", {}},
                          {"tasks at most", "45,000+", "<= 6,000", "article", {}},
                          {"p99 of answers while payment is slow", "", "<= 50 ms", "ours", {}},
                          {"answered well while payment is slow", "", ">= 99%, degraded", "ours", {}},
-                         {"lost or doubled orders", "", "0", "ours", {}}};
+                         {"lost or doubled orders", "", "0", "ours", {}},
+                         {"bookings owed and not settled in time", "", "0", "ours", {}}};
   std::optional<std::size_t> slow;
   for (std::size_t i = 0; i < options.script.size(); ++i)
     if (options.script[i].service == "payment" && options.script[i].kind == "slow") slow = i;
   for (const act_result& one : acts) {
     table[0].figures.push_back(cache_figure(one));
-    table[1].figures.push_back(outside_figure(one));
+    table[1].figures.push_back(outside_figure(one, options));
     table[2].figures.push_back(tasks_figure(one));
     table[3].figures.push_back(slow ? slow_p99_figure(one, *slow) : std::nullopt);
     table[4].figures.push_back(slow ? served_figure(one, *slow) : std::nullopt);
     table[5].figures.emplace_back(orders_figure(one));
+    table[6].figures.push_back(owed_figure(one));
   }
+  if (is_judged(acts, options))
+    for (row& one : table) one.missed = !(one.figures.back() && one.figures.back()->met);
   return table;
 }
 
-bool all_met(const std::vector<row>& table) {
-  for (const row& one : table)
-    if (!one.figures.empty() && !(one.figures.back() && one.figures.back()->met)) return false;
-  return true;
+verdict conclude(const std::vector<act_result>& acts, const act_options& options, const std::vector<row>& table) {
+  if (options.script.empty()) return {0, false, "without faults no target is judged"};
+  if (!is_judged(acts, options)) return {0, false, "no target is judged, for 'after' has not been played"};
+  std::string missed;
+  std::size_t count = 0;
+  for (const row& one : table) {
+    if (!one.missed) continue;
+    ++count;
+    const auto& value = one.figures.back();
+    missed += fmt::format("{} {} ({}, must be {})", count == 1 ? ":" : ";", one.name, value ? value->shown : "not known",
+                          one.target);
+  }
+  if (count == 0) return {0, true, fmt::format("'after' has met all {} targets", table.size())};
+  std::string sentence = fmt::format("'after' has missed {} of {} targets{}", count, table.size(), missed);
+  if (late_because(acts.back()).empty()) return {2, true, std::move(sentence)};
+  return {3, true, sentence + "; the generator was late itself, so that times and shares may be the machine's doing"};
 }
 
 ordered_json to_json(std::vector<act_result>& acts, const act_options& options, const std::vector<row>& table) {
@@ -215,7 +267,8 @@ ordered_json to_json(std::vector<act_result>& acts, const act_options& options, 
   }
   auto& lines = json["table"] = ordered_json::array();
   for (const row& one : table) {
-    ordered_json line{{"name", one.name}, {"article", one.article}, {"target", one.target}, {"source", one.source}};
+    ordered_json line{{"name", one.name}, {"article", one.article}, {"target", one.target}, {"source", one.source},
+                      {"missed", one.missed}};
     for (std::size_t i = 0; i < acts.size(); ++i) {
       const auto& value = one.figures[i];
       if (value) line[acts[i].of.name] = {{"shown", value->shown}, {"value", value->value}, {"met", value->met}};
@@ -223,6 +276,9 @@ ordered_json to_json(std::vector<act_result>& acts, const act_options& options, 
     }
     lines.push_back(std::move(line));
   }
+  const verdict comes_to = conclude(acts, options, table);
+  json["verdict"] = {{"judged", comes_to.judged}, {"met", nullptr}, {"sentence", comes_to.sentence}};
+  if (comes_to.judged) json["verdict"]["met"] = comes_to.exit_code == 0;
   auto& versions = json["versions"] = ordered_json::object();
   for (act_result& one : acts) versions[one.of.name] = act_json(one, options);
   return json;
