@@ -360,12 +360,14 @@ TEST(http_server, one_that_winds_down_answers_each_connection_once_more_and_acce
     constexpr std::string_view asks = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
     auto kept = (co_await lv::tcp_stream::connect(at)).value();
     EXPECT_TRUE(co_await kept.write_all(asks));
-    const auto first = co_await kept.read_some();
-    EXPECT_TRUE(first.has_value());
-    if (first) {
-      const std::string_view text(reinterpret_cast<const char*>(first->data()), first->size());
-      EXPECT_EQ(text.find("Connection: close"), std::string_view::npos) << text;
+    std::string first;
+    while (!first.ends_with("hello")) {
+      const auto chunk = co_await kept.read_some();
+      EXPECT_TRUE(chunk.has_value()) << first;
+      if (!chunk) break;
+      first.append(reinterpret_cast<const char*>(chunk->data()), chunk->size());
     }
+    EXPECT_EQ(first.find("Connection: close"), std::string::npos) << first;
     server.wind_down();
     EXPECT_TRUE(co_await kept.write_all(asks));
     const std::string last = co_await read_all(kept);  // to its end: the server closes
