@@ -14,11 +14,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <levity/base/atomic.hpp>
 
 using namespace levity::story;
 using levity::load::failure;
@@ -249,14 +250,16 @@ TEST(judge, what_the_service_owes_is_told_from_what_is_lost) {
     made.created_at = "t";
     orders.add(made);
   }
-  std::atomic<std::uint64_t> outstanding = 1;
-  std::atomic<bool> falls_silent = false;
+  levity::atomic<std::uint64_t> outstanding{1};
+  levity::atomic<bool> falls_silent{false};
   bool was_asked = false;  // the server's: charges are being counted
   levity::tools::test_server everybody([&](int fd, std::string_view bytes) {
     if (bytes.starts_with("GET /charges/")) was_asked = true;
     if (bytes.starts_with("GET /reservations/")) was_asked = false;
-    if (bytes.starts_with("GET /stats "))
-      return falls_silent && was_asked ? answer(fd, "{}") : answer_stats(fd, outstanding);
+    if (bytes.starts_with("GET /stats ")) {
+      if (was_asked && falls_silent.load(std::memory_order_relaxed)) return answer(fd, "{}");
+      return answer_stats(fd, outstanding.load(std::memory_order_relaxed));
+    }
     std::uint64_t number = 0;
     for (std::uint64_t i = 0; i < 3; ++i)
       if (bytes.find(maker.key(i)) != std::string_view::npos || bytes.find(fmt::format("/o-{} ", i)) != std::string_view::npos)
@@ -278,12 +281,12 @@ TEST(judge, what_the_service_owes_is_told_from_what_is_lost) {
   EXPECT_EQ(judged.charges.never, 1U);
   EXPECT_EQ(judged.lost(), 1U);
   EXPECT_EQ(judged.reservations.once, 3U);
-  outstanding = 0;
+  outstanding.store(0, std::memory_order_relaxed);
   const auto settled = judge(service, where, where, maker, orders, second / 20);
   EXPECT_EQ(settled.owed(), 0U);
   EXPECT_EQ(settled.lost(), 2U) << "where nothing is outstanding any more, no order's word makes a loss a debt";
-  outstanding = 1;
-  falls_silent = true;
+  outstanding.store(1, std::memory_order_relaxed);
+  falls_silent.store(true, std::memory_order_relaxed);
   const auto silent = judge(service, where, where, maker, orders, second / 20);
   EXPECT_EQ(silent.owed(), 1U) << "without figures of the whole, each order's own word counts";
   EXPECT_EQ(silent.lost(), 1U);
