@@ -197,7 +197,7 @@ struct cut {
 // In a simulated world the process is ended by the world, and this returns: nothing that is done then is seen by anybody.
 void end_process(const cut& how) {
   if (how.instead != nullptr) return how.instead(how.code);
-  detail::simulated_signals* const of_world = detail::current_run().exec->signals();
+  levity::detail::simulated_signals* const of_world = levity::detail::current_run().exec->signals();
   if (of_world == nullptr || !of_world->end_program(how.code)) ::_exit(how.code);
 }
 
